@@ -1,12 +1,20 @@
 //! The mathematics of learning to rank, on plain slices: no tensors, no files.
 //!
 //! - [`loss`]: rank and distillation losses with their gradients on the scores.
+//! - [`sample`] and [`standardisation`]: what a training step reads.
+//! - [`metrics`] and [`significance`]: how good a ranking is, and how sure that is.
 //! - [`bm25`]: the lexical baseline.
+//! - [`clicks`]: position bias, estimated, removed and simulated.
 //! - [`rng`]: the seeded streams that all randomness of the project comes from.
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bm25;
+pub mod clicks;
 pub mod loss;
+pub mod metrics;
 pub mod rng;
+pub mod sample;
+pub mod significance;
+pub mod standardisation;

@@ -1,0 +1,95 @@
+use std::iter::Sum;
+use std::ops::Add;
+
+use super::JudgedList;
+
+/// The pairs of judged documents of one query with different grades, by how the scores order them.
+///
+/// Counts add up over queries, so that the pooled positive-negative ratio is the [`pnr`](PairCounts::pnr) of the sum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PairCounts {
+    /// Pairs whose higher grade has the higher score.
+    pub concordant: u64,
+    /// Pairs whose higher grade has the lower score.
+    pub discordant: u64,
+    /// Pairs with equal scores, which neither side of the ratio counts.
+    pub tied: u64,
+}
+
+impl PairCounts {
+    /// Counts the pairs of `list`.
+    pub fn of(list: &JudgedList) -> Self {
+        let judged: Vec<(f64, u8)> = list
+            .documents()
+            .iter()
+            .filter_map(|document| Some((document.score, document.grade?)))
+            .collect();
+        let mut counts = Self::default();
+        for &(better_score, better) in &judged {
+            for &(worse_score, _) in judged.iter().filter(|&&(_, worse)| better > worse) {
+                if better_score > worse_score {
+                    counts.concordant += 1;
+                } else if better_score < worse_score {
+                    counts.discordant += 1;
+                } else {
+                    counts.tied += 1;
+                }
+            }
+        }
+        counts
+    }
+
+    /// Positive-negative ratio, concordant / discordant: infinite without a discordant pair, and `None` where the
+    /// scores order no pair at all, as those of a constant scorer.
+    pub fn pnr(self) -> Option<f64> {
+        let ordered = self.concordant > 0 || self.discordant > 0;
+        ordered.then(|| self.concordant as f64 / self.discordant as f64)
+    }
+}
+
+impl Add for PairCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            concordant: self.concordant + other.concordant,
+            discordant: self.discordant + other.discordant,
+            tied: self.tied + other.tied,
+        }
+    }
+}
+
+impl Sum for PairCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), Self::add)
+    }
+}
+
+/// The mean of the positive-negative ratios of single queries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeanPnr {
+    /// The mean over the queries with a finite ratio; `None` over no such query.
+    pub value: Option<f64>,
+    /// Queries in the mean.
+    pub queries: usize,
+    /// Queries left out for an infinite ratio.
+    pub infinite: usize,
+    /// Queries left out for an undefined ratio.
+    pub undefined: usize,
+}
+
+/// The per-query alternative to the pooled ratio.
+pub fn mean_pnr(queries: &[PairCounts]) -> MeanPnr {
+    let defined: Vec<f64> = queries.iter().filter_map(|counts| counts.pnr()).collect();
+    let finite: Vec<f64> = defined
+        .iter()
+        .copied()
+        .filter(|ratio| ratio.is_finite())
+        .collect();
+    MeanPnr {
+        value: (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64),
+        queries: finite.len(),
+        infinite: defined.len() - finite.len(),
+        undefined: queries.len() - defined.len(),
+    }
+}

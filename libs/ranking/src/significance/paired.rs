@@ -1,0 +1,82 @@
+use std::num::NonZeroUsize;
+
+use rand::RngExt;
+
+use super::beta::regularised_incomplete_beta;
+use super::{SignificanceError, check};
+use crate::rng;
+
+/// Two-sided paired randomisation test: the p-value of a mean difference at least as far from 0 as the one found.
+///
+/// `differences` holds, per query, the metric of one system less that of the other. Under the null hypothesis the two
+/// are exchangeable, so each draw flips every sign by a fair coin; `p = (1 + draws as extreme) / (1 + draws)`, which
+/// counts the sample itself and is never 0.
+///
+/// Fisher, "The Design of Experiments", 1935; the add-one estimate of Davison and Hinkley, 1997.
+///
+/// # Errors
+/// [`SignificanceError`] without a query or on differences that are not finite.
+pub fn randomisation_test(
+    differences: &[f64],
+    draws: NonZeroUsize,
+    seed: u64,
+) -> Result<f64, SignificanceError> {
+    check(differences, 1)?;
+    let mut rng = rng::stream(seed, "randomisation test", 0);
+    // Sums of the same numbers under other signs differ by rounding where they are equal in exact arithmetic.
+    let rounding = 1e-12
+        * differences
+            .iter()
+            .map(|difference| difference.abs())
+            .sum::<f64>();
+    let found = differences.iter().sum::<f64>().abs() - rounding;
+    let mut as_extreme = 0_usize;
+    for _ in 0..draws.get() {
+        let flipped: f64 = differences
+            .iter()
+            .map(|&d| if rng.random::<bool>() { d } else { -d })
+            .sum();
+        as_extreme += usize::from(flipped.abs() >= found);
+    }
+    Ok((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
+}
+
+/// The result of [`paired_t_test`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TTest {
+    /// The mean difference in standard errors.
+    pub t: f64,
+    /// The two-sided p-value.
+    pub p_value: f64,
+}
+
+/// Two-sided paired t test of a mean difference of 0, with `n - 1` degrees of freedom.
+///
+/// Differences that are all 0 have `t = 0, p = 1`; differences that are all the same other number have an infinite `t`
+/// and `p = 0`.
+///
+/// Student, "The Probable Error of a Mean", 1908.
+///
+/// # Errors
+/// [`SignificanceError`] on fewer than two queries or on differences that are not finite.
+pub fn paired_t_test(differences: &[f64]) -> Result<TTest, SignificanceError> {
+    check(differences, 2)?;
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences
+        .iter()
+        .map(|difference| (difference - mean).powi(2))
+        .sum::<f64>()
+        / (n - 1.0);
+    if differences.iter().all(|&difference| difference == 0.0) {
+        return Ok(TTest {
+            t: 0.0,
+            p_value: 1.0,
+        });
+    }
+    let t = mean / (variance / n).sqrt();
+    let freedom = n - 1.0;
+    // t^2 / (freedom + t^2) is Beta distributed; written so that an infinite t gives 0.
+    let p_value = regularised_incomplete_beta(freedom / 2.0, 0.5, 1.0 / (1.0 + t * t / freedom));
+    Ok(TTest { t, p_value })
+}

@@ -1,0 +1,155 @@
+use std::num::NonZeroUsize;
+
+use proptest::prelude::*;
+use rand::RngExt;
+
+use super::*;
+use crate::metrics::PairCounts;
+use crate::rng;
+
+fn times(n: usize) -> NonZeroUsize {
+    NonZeroUsize::new(n).unwrap()
+}
+
+#[test]
+fn the_bootstrap_interval_of_a_mean_is_near_the_normal_one() {
+    let mut rng = rng::stream(1, "test", 0);
+    let values: Vec<f64> = (0..2000).map(|_| rng.random::<f64>()).collect();
+    let mean = values.iter().sum::<f64>() / 2000.0;
+    let half_width = 1.96 * (1.0 / 12.0_f64 / 2000.0).sqrt();
+    let Interval { low, high } = bootstrap_mean(&values, times(4000), 7).unwrap();
+    assert!(
+        (low - (mean - half_width)).abs() < 0.1 * half_width,
+        "{low}"
+    );
+    assert!(
+        (high - (mean + half_width)).abs() < 0.1 * half_width,
+        "{high}"
+    );
+}
+
+#[test]
+fn the_bootstrap_depends_on_its_seed_alone() {
+    let values = [0.1, 0.5, 0.9, 0.3];
+    let interval = |seed| bootstrap_mean(&values, times(99), seed).unwrap();
+    assert_eq!(interval(1), interval(1));
+    let ends: Vec<f64> = (0..20).map(|seed| interval(seed).low).collect();
+    assert!(ends.iter().any(|&low| low != ends[0]));
+}
+
+#[test]
+fn the_interval_of_pooled_pnr_is_a_ratio_of_sums() {
+    let even = PairCounts {
+        concordant: 6,
+        discordant: 2,
+        tied: 1,
+    };
+    let large = PairCounts {
+        concordant: 600,
+        discordant: 200,
+        tied: 0,
+    };
+    assert_eq!(
+        bootstrap_pnr(&[even, large, even], times(50), 0),
+        Some(Interval {
+            low: 3.0,
+            high: 3.0
+        })
+    );
+    let perfect = PairCounts {
+        concordant: 1,
+        discordant: 0,
+        tied: 0,
+    };
+    let Interval { low, high } = bootstrap_pnr(&[perfect, even], times(200), 0).unwrap();
+    assert_eq!((low, high), (3.0, f64::INFINITY));
+    let constant = PairCounts {
+        concordant: 0,
+        discordant: 0,
+        tied: 5,
+    };
+    assert_eq!(bootstrap_pnr(&[constant; 3], times(50), 0), None);
+}
+
+#[test]
+fn randomisation_counts_the_sample_itself() {
+    assert_eq!(randomisation_test(&[0.0; 5], times(99), 0).unwrap(), 1.0);
+    assert_eq!(randomisation_test(&[1.0; 40], times(99), 0).unwrap(), 0.01);
+}
+
+#[test]
+fn equal_differences_have_a_defined_t_test() {
+    assert_eq!(
+        paired_t_test(&[0.0; 3]).unwrap(),
+        TTest {
+            t: 0.0,
+            p_value: 1.0
+        }
+    );
+    assert_eq!(
+        paired_t_test(&[0.5; 4]).unwrap(),
+        TTest {
+            t: f64::INFINITY,
+            p_value: 0.0
+        }
+    );
+}
+
+#[test]
+fn holm_by_hand() {
+    let found = holm(&[0.04, 0.01, 0.03, 0.9]).unwrap();
+    let expected = [0.09, 0.04, 0.09, 0.9];
+    assert!(
+        found
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-12),
+        "{found:?}"
+    );
+    assert_eq!(holm(&[0.7, 0.6]).unwrap(), [1.0, 1.0]);
+    assert_eq!(holm(&[]).unwrap(), [0.0; 0]);
+}
+
+#[test]
+fn bad_input_is_refused() {
+    let message = |error: SignificanceError| error.to_string();
+    assert_eq!(
+        message(paired_t_test(&[1.0]).unwrap_err()),
+        "expected at least 2 queries, found 1"
+    );
+    assert_eq!(
+        message(bootstrap_mean(&[], times(9), 0).unwrap_err()),
+        "expected at least 1 queries, found 0"
+    );
+    assert_eq!(
+        message(randomisation_test(&[0.0, f64::NAN], times(9), 0).unwrap_err()),
+        "expected a finite value for each query, found NaN at index 1"
+    );
+    assert_eq!(
+        message(holm(&[1.5]).unwrap_err()),
+        "expected p-values from 0 to 1, found 1.5 at index 0"
+    );
+}
+
+proptest! {
+    #[test]
+    fn holm_is_monotone_and_never_below_the_raw_value(p_values in prop::collection::vec(0.0..=1.0, 0..10)) {
+        let adjusted = holm(&p_values).unwrap();
+        for i in 0..p_values.len() {
+            prop_assert!(p_values[i] <= adjusted[i] && adjusted[i] <= 1.0);
+            for j in 0..p_values.len() {
+                prop_assert!(p_values[i] > p_values[j] || adjusted[i] <= adjusted[j]);
+            }
+        }
+    }
+
+    #[test]
+    fn tests_do_not_care_which_system_comes_first(differences in prop::collection::vec(-1.0..1.0, 2..12)) {
+        let swapped: Vec<f64> = differences.iter().map(|difference: &f64| -difference).collect();
+        let (a, b) = (paired_t_test(&differences).unwrap(), paired_t_test(&swapped).unwrap());
+        prop_assert!((0.0..=1.0).contains(&a.p_value));
+        prop_assert_eq!((a.t, a.p_value), (-b.t, b.p_value));
+        let p = |values: &[f64]| randomisation_test(values, times(50), 3).unwrap();
+        prop_assert_eq!(p(&differences), p(&swapped));
+    }
+}
