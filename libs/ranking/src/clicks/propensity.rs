@@ -27,8 +27,8 @@ impl Propensity {
     ///
     /// An unclicked impression was looked at with probability `theta (1 - gamma) / (1 - theta gamma)`, and its item is
     /// attractive with `(1 - theta) gamma / (1 - theta gamma)`; the next `theta` of a position and `gamma` of an item
-    /// are the means of these over its impressions, a click counting 1 in both. Position 1 starts, and by the first
-    /// formula stays, at 1. Only items shown at several positions tell examination and attractiveness apart.
+    /// are the means of these over its impressions, a click counting 1 in both. Position 1 is held at 1, a fixed point
+    /// of the first formula. Only items shown at several positions tell examination and attractiveness apart.
     /// A position without impressions takes the examination of the one above, an item without impressions has
     /// attractiveness 0.
     ///
@@ -76,20 +76,33 @@ impl Propensity {
             examined[cell.position - 1] += clicks + share(theta * (1.0 - gamma));
             attracted[cell.item] += clicks + share((1.0 - theta) * gamma);
         }
-        let mut above = 1.0;
-        let mut ratio = |(part, &total): (f64, &f64)| {
-            above = if total > 0.0 { part / total } else { above };
-            above
-        };
-        let examination = examined.into_iter().zip(shown_at).map(&mut ratio).collect();
+        let mut examination = vec![1.0; shown_at.len()];
+        for index in 1..shown_at.len() {
+            let shown = shown_at[index] > 0.0;
+            examination[index] = if shown {
+                mean(examined[index], shown_at[index])
+            } else {
+                examination[index - 1]
+            };
+        }
         let attractiveness = attracted
             .into_iter()
             .zip(shown_of)
-            .map(|(part, &total)| if total > 0.0 { part / total } else { 0.0 });
+            .map(|(part, &total)| mean(part, total))
+            .collect();
         Self {
             examination,
-            attractiveness: attractiveness.collect(),
+            attractiveness,
         }
+    }
+}
+
+/// `part / total` as a probability, which rounding could take past 1; 0 over nothing.
+fn mean(part: f64, total: f64) -> f64 {
+    if total > 0.0 {
+        (part / total).min(1.0)
+    } else {
+        0.0
     }
 }
 
