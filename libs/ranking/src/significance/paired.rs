@@ -4,6 +4,7 @@ use rand::RngExt;
 
 use super::beta::regularised_incomplete_beta;
 use super::{SignificanceError, check};
+use crate::metrics::PairCounts;
 use crate::rng;
 
 /// Two-sided paired randomisation test: the p-value of a mean difference at least as far from 0 as the one found.
@@ -39,6 +40,41 @@ pub fn randomisation_test(
         as_extreme += usize::from(flipped.abs() >= found);
     }
     Ok((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
+}
+
+/// Two-sided paired randomisation test of two systems' pooled positive-negative ratios.
+///
+/// `queries` holds the counts of both systems by query; each draw swaps the two by a fair coin. The statistic is the
+/// difference of the shares `concordant / (concordant + discordant)`, which rise with the ratios but stay finite without
+/// a discordant pair. A draw that leaves a system without an ordered pair counts as extreme. `None` where either ratio
+/// is undefined.
+pub fn randomisation_test_pnr(
+    queries: &[(PairCounts, PairCounts)],
+    draws: NonZeroUsize,
+    seed: u64,
+) -> Option<f64> {
+    let found = concordance_gap(queries.iter().copied())?;
+    let mut rng = rng::stream(seed, "randomisation test", 0);
+    let mut as_extreme = 0_usize;
+    for _ in 0..draws.get() {
+        let swapped = queries
+            .iter()
+            .map(|&(a, b)| if rng.random::<bool>() { (a, b) } else { (b, a) });
+        as_extreme += usize::from(concordance_gap(swapped).is_none_or(|gap| gap >= found));
+    }
+    Some((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
+}
+
+/// The distance between the shares of concordant pairs of two systems.
+fn concordance_gap(queries: impl Iterator<Item = (PairCounts, PairCounts)>) -> Option<f64> {
+    let (a, b) = queries.fold(Default::default(), |(a, b), (of_a, of_b)| {
+        (a + of_a, b + of_b)
+    });
+    let share = |counts: PairCounts| {
+        let ordered = counts.concordant + counts.discordant;
+        (ordered > 0).then(|| counts.concordant as f64 / ordered as f64)
+    };
+    Some((share(a)? - share(b)?).abs())
 }
 
 /// The result of [`paired_t_test`].

@@ -78,6 +78,22 @@ fn randomisation_counts_the_sample_itself() {
 }
 
 #[test]
+fn randomisation_of_pnr_tells_a_better_system_from_an_equal_one() {
+    let counts = |concordant, discordant| PairCounts {
+        concordant,
+        discordant,
+        tied: 1,
+    };
+    let p = |queries: &[(PairCounts, PairCounts)]| randomisation_test_pnr(queries, times(999), 2);
+    assert_eq!(p(&[(counts(3, 1), counts(3, 1)); 9]), Some(1.0));
+    assert_eq!(p(&[(counts(4, 0), counts(0, 4)); 40]), Some(0.001));
+    // Swapping one of two queries evens the systems out; half of the draws do.
+    let half = p(&[(counts(4, 0), counts(0, 4)); 2]).unwrap();
+    assert!((half - 0.5).abs() < 0.06, "{half}");
+    assert_eq!(p(&[(counts(1, 0), counts(0, 0))]), None);
+}
+
+#[test]
 fn equal_differences_have_a_defined_t_test() {
     assert_eq!(
         paired_t_test(&[0.0; 3]).unwrap(),
