@@ -1,0 +1,274 @@
+//! BERT: an encoder with learnt positions, layer norm after each residual, and GELU (arXiv 1810.04805).
+//!
+//! The weights have the names of Hugging Face `BertForSequenceClassification` with one label.
+
+use std::path::Path;
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::config::BertConfig;
+use crate::model::Mode;
+use crate::ops::{Attention, Dropout, attention, dropout, embedding, gelu, layer_norm, linear};
+use crate::packed::Packed;
+use crate::params::{Init, ParamSpec, Params, View};
+
+/// A BERT cross-encoder.
+#[derive(Debug, Clone)]
+pub struct Bert {
+    config: BertConfig,
+    params: Params,
+}
+
+impl Bert {
+    /// A fresh model: its weights are a function of (config, seed).
+    pub fn new(config: BertConfig, seed: u64) -> Result<Self> {
+        config.check()?;
+        let params = Params::init(&specs(&config), seed)?;
+        Ok(Self { config, params })
+    }
+
+    /// Loads exactly the weights of this architecture.
+    pub fn load<P: AsRef<Path>>(config: BertConfig, files: &[P]) -> Result<Self> {
+        config.check()?;
+        let params = Params::load(files, &specs(&config))?;
+        Ok(Self { config, params })
+    }
+
+    /// Loads the encoder of a model whatever its head; pooler and classifier start from the seed where the files lack
+    /// them.
+    pub fn load_base<P: AsRef<Path>>(config: BertConfig, files: &[P], seed: u64) -> Result<Self> {
+        config.check()?;
+        let heads = [
+            "bert.pooler.",
+            "classifier.",
+            "cls.",
+            "bert.embeddings.position_ids",
+        ];
+        let is_head = |name: &str| heads.iter().any(|head| name.starts_with(head));
+        let params = Params::load_body(files, &specs(&config), seed, is_head)?;
+        Ok(Self { config, params })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
+    /// The weights.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The last block's output.
+    ///
+    /// # Shapes
+    /// `packed` of `t` tokens -> `[t, d]`.
+    pub fn hidden(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+        let config = &self.config;
+        packed.check(
+            config.vocab_size,
+            Some(config.type_vocab_size),
+            config.max_position_embeddings,
+        )?;
+        let mut drops = Drops::new(mode);
+        let bert = self.params.view(mode).child("bert");
+        let mut x = self.embed(&bert.child("embeddings"), packed, &mut drops)?; // [t, d]
+        for layer in 0..config.num_hidden_layers {
+            x = self.block(
+                &bert.child("encoder.layer").child(layer),
+                &x,
+                packed,
+                &mut drops,
+            )?;
+        }
+        Ok(x)
+    }
+
+    /// # Shapes
+    /// `packed` of `t` tokens -> `[t, d]`.
+    fn embed(&self, weights: &View<'_>, packed: &Packed, drops: &mut Drops) -> Result<Tensor> {
+        let words = embedding(&weights.get("word_embeddings.weight")?, packed.ids())?;
+        let types = embedding(
+            &weights.get("token_type_embeddings.weight")?,
+            packed.type_ids(),
+        )?;
+        let positions = embedding(
+            &weights.get("position_embeddings.weight")?,
+            &packed.positions(),
+        )?;
+        let x = self.norm(weights, &((words + types)? + positions)?)?;
+        drops.drop(&x, self.config.hidden_dropout_prob)
+    }
+
+    /// # Shapes
+    /// `x` `[t, d]` -> `[t, d]`.
+    fn block(
+        &self,
+        weights: &View<'_>,
+        x: &Tensor,
+        packed: &Packed,
+        drops: &mut Drops,
+    ) -> Result<Tensor> {
+        let config = &self.config;
+        let spec = Attention {
+            heads: config.num_attention_heads,
+            kv_heads: config.num_attention_heads,
+            head_dim: config.hidden_size / config.num_attention_heads,
+            causal: false,
+            rotary: None,
+            offsets: packed.offsets().clone(),
+            dropout: drops.next(config.attention_probs_dropout_prob),
+        };
+        let own = weights.child("attention.self");
+        let mixed = attention(
+            &affine(&own.child("query"), x)?,
+            &affine(&own.child("key"), x)?,
+            &affine(&own.child("value"), x)?,
+            spec,
+        )?;
+        let x = self.residual(&weights.child("attention.output"), &mixed, x, drops)?;
+        let inner = gelu(&affine(&weights.child("intermediate.dense"), &x)?)?; // [t, intermediate]
+        self.residual(&weights.child("output"), &inner, &x, drops)
+    }
+
+    /// `norm(x + dropout(dense(inner)))`.
+    fn residual(
+        &self,
+        weights: &View<'_>,
+        inner: &Tensor,
+        x: &Tensor,
+        drops: &mut Drops,
+    ) -> Result<Tensor> {
+        let update = affine(&weights.child("dense"), inner)?;
+        let update = drops.drop(&update, self.config.hidden_dropout_prob)?;
+        self.norm(weights, &(update + x)?)
+    }
+
+    fn norm(&self, weights: &View<'_>, x: &Tensor) -> Result<Tensor> {
+        let norm = weights.child("LayerNorm");
+        Ok(layer_norm(
+            x,
+            &norm.get("weight")?,
+            &norm.get("bias")?,
+            self.config.layer_norm_eps,
+        )?)
+    }
+
+    /// The raw logit of each sequence, read at its first token.
+    ///
+    /// # Shapes
+    /// `packed` of `n` sequences -> `[n]`.
+    pub fn score(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+        let first = embedding(&self.hidden(packed, mode)?, &packed.first_tokens())?; // [n, d]
+        let weights = self.params.view(mode);
+        let pooled = affine(&weights.child("bert.pooler.dense"), &first)?.tanh()?;
+        // A mask of its own, after those of the encoder.
+        let mut drops = Drops::after_encoder(mode);
+        let pooled = drops.drop(&pooled, self.config.pooled_dropout())?;
+        Ok(affine(&weights.child("classifier"), &pooled)?.flatten_all()?)
+    }
+}
+
+fn affine(weights: &View<'_>, x: &Tensor) -> Result<Tensor> {
+    Ok(linear(
+        x,
+        &weights.get("weight")?,
+        Some(&weights.get("bias")?),
+    )?)
+}
+
+/// Hands every place of the forward pass a dropout mask of its own.
+struct Drops {
+    seed: Option<u64>,
+    place: u64,
+}
+
+impl Drops {
+    fn new(mode: Mode) -> Self {
+        let seed = match mode {
+            Mode::Eval => None,
+            Mode::Train { dropout_seed } => Some(dropout_seed),
+        };
+        Self { seed, place: 0 }
+    }
+
+    fn after_encoder(mode: Mode) -> Self {
+        Self {
+            place: u64::MAX / 2,
+            ..Self::new(mode)
+        }
+    }
+
+    /// The next place's mask, if this pass drops anything.
+    fn next(&mut self, p: f64) -> Option<Dropout> {
+        self.place += 1;
+        let dropout = Dropout::new(p, self.seed?).part(self.place);
+        (!dropout.is_none()).then_some(dropout)
+    }
+
+    fn drop(&mut self, x: &Tensor, p: f64) -> Result<Tensor> {
+        match self.next(p) {
+            Some(mask) => Ok(dropout(x, mask)?),
+            None => Ok(x.clone()),
+        }
+    }
+}
+
+/// Every weight of the model.
+fn specs(config: &BertConfig) -> Vec<ParamSpec> {
+    let (d, inner) = (config.hidden_size, config.intermediate_size);
+    let normal = Init::Normal(config.initializer_range as f32);
+    let table = |name: &str, rows| {
+        ParamSpec::new(
+            format!("bert.embeddings.{name}_embeddings.weight"),
+            &[rows, d],
+            normal,
+        )
+    };
+    let mut specs = vec![
+        table("word", config.vocab_size),
+        table("position", config.max_position_embeddings),
+        table("token_type", config.type_vocab_size),
+    ];
+    let mut dense = |name: String, shape: [usize; 2]| {
+        specs.push(ParamSpec::new(format!("{name}.weight"), &shape, normal));
+        specs.push(ParamSpec::new(
+            format!("{name}.bias"),
+            &shape[..1],
+            Init::Zeros,
+        ));
+    };
+    for layer in 0..config.num_hidden_layers {
+        let layer = format!("bert.encoder.layer.{layer}");
+        for part in ["query", "key", "value"] {
+            dense(format!("{layer}.attention.self.{part}"), [d, d]);
+        }
+        dense(format!("{layer}.attention.output.dense"), [d, d]);
+        dense(format!("{layer}.intermediate.dense"), [inner, d]);
+        dense(format!("{layer}.output.dense"), [d, inner]);
+    }
+    dense("bert.pooler.dense".into(), [d, d]);
+    dense("classifier".into(), [1, d]);
+
+    let layers = (0..config.num_hidden_layers).map(|layer| format!("bert.encoder.layer.{layer}"));
+    let norms = layers.flat_map(|layer| {
+        [
+            format!("{layer}.attention.output"),
+            format!("{layer}.output"),
+        ]
+    });
+    for norm in norms.chain(["bert.embeddings".into()]) {
+        specs.push(ParamSpec::new(
+            format!("{norm}.LayerNorm.weight"),
+            &[d],
+            Init::Ones,
+        ));
+        specs.push(ParamSpec::new(
+            format!("{norm}.LayerNorm.bias"),
+            &[d],
+            Init::Zeros,
+        ));
+    }
+    specs
+}

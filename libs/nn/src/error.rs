@@ -1,0 +1,149 @@
+//! What can go wrong in this crate.
+
+use std::path::PathBuf;
+
+use crate::config::Head;
+
+/// The result of every fallible function of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error of this crate; each message names what was found and what was expected.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+    /// A loss on scores refused its input.
+    #[error("loss: {0}")]
+    Loss(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: std::io::Error,
+    },
+    /// A file is not valid safetensors.
+    #[error("{}: not a safetensors file: {source}", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// The parser's answer.
+        source: safetensors::SafeTensorError,
+    },
+    /// A model file lacks a weight the architecture has.
+    #[error(
+        "weight `{name}` {shape:?} is missing; the file has {found} other weights: is its config.json of this model?"
+    )]
+    MissingWeight {
+        /// The weight's name.
+        name: String,
+        /// The shape expected.
+        shape: Vec<usize>,
+        /// How many weights the file has.
+        found: usize,
+    },
+    /// A model file has a weight the architecture does not have.
+    #[error("{}: weight `{name}` is not part of this architecture", path.display())]
+    ExtraWeight {
+        /// The file.
+        path: PathBuf,
+        /// The weight's name.
+        name: String,
+    },
+    /// A weight has another shape than the configuration says.
+    #[error("{}: weight `{name}` has shape {found:?}, expected {expected:?} from config.json", path.display())]
+    WeightShape {
+        /// The file.
+        path: PathBuf,
+        /// The weight's name.
+        name: String,
+        /// The shape expected.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// A weight has a type that cannot be widened to `f32`.
+    #[error("{}: weight `{name}` has type {found}, expected F32, F16 or BF16", path.display())]
+    WeightType {
+        /// The file.
+        path: PathBuf,
+        /// The weight's name.
+        name: String,
+        /// The type found.
+        found: String,
+    },
+    /// A weight was asked for that the model does not have.
+    #[error("the model has no weight `{0}`")]
+    UnknownWeight(String),
+    /// A configuration is impossible.
+    #[error("{field} = {found}: expected {expected}")]
+    Config {
+        /// The field of config.json.
+        field: &'static str,
+        /// The value found.
+        found: String,
+        /// What the value must be.
+        expected: String,
+    },
+    /// A configuration is not the JSON this crate reads.
+    #[error("config.json: {0}")]
+    ConfigJson(#[from] serde_json::Error),
+    /// A batch is malformed.
+    #[error("batch: {0}")]
+    Batch(String),
+    /// The model has no head for what was asked.
+    #[error("the model has a {found:?} head, but a {expected:?} head is needed")]
+    Head {
+        /// The head the model has.
+        found: Head,
+        /// The head the call needs.
+        expected: Head,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold, or be.
+        expected: String,
+        /// What it holds.
+        found: String,
+    },
+    /// The tokenizer could not be trained, read or applied.
+    #[error("tokenizer: {0}")]
+    Tokenizer(String),
+    /// A weight got no gradient from the loss.
+    #[error("weight `{0}` got no gradient: the loss does not depend on it")]
+    MissingGradient(String),
+    /// A weight got a gradient that is infinite or not a number.
+    #[error("weight `{0}` got a gradient that is not finite: lower the learning rate")]
+    NonFiniteGradient(String),
+    /// A loss, a validation value or a score is infinite or not a number.
+    #[error(
+        "{what} is {value}: lower the learning rate, or look for bad values in the training data"
+    )]
+    NonFinite {
+        /// What the value is, and of which step or row.
+        what: String,
+        /// The value.
+        value: f64,
+    },
+    /// The optimizer's state belongs to other weights.
+    #[error("weight `{name}` has {found} values, the optimizer holds moments for {expected}")]
+    Moments {
+        /// The weight.
+        name: String,
+        /// Values the moments are for.
+        expected: usize,
+        /// Values the weight has.
+        found: usize,
+    },
+    /// A training configuration is impossible.
+    #[error("training: {0}")]
+    Training(String),
+    /// An error of the calling code, passed through: a task that cannot read its data, an observer that ends the run.
+    #[error(transparent)]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
+}

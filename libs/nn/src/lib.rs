@@ -1,0 +1,15 @@
+//! Differentiable layers, BERT and Llama rankers, and what training them needs, on packed batches of `f32` on the CPU.
+//!
+//! A batch is [`packed::Packed`]: its sequences lie one after the other without padding. The heavy operations are
+//! fused, carry their own backward pass and work in parallel ([`ops`]); candle only keeps the graph.
+
+pub mod bert;
+pub mod config;
+pub mod error;
+pub mod llama;
+pub mod model;
+pub mod ops;
+pub mod packed;
+pub mod params;
+
+pub use error::{Error, Result};

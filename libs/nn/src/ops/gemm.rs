@@ -1,0 +1,159 @@
+//! The matrix product on borrowed slices.
+
+use ::gemm::Parallelism;
+
+/// A matrix view: `rows x cols` numbers of a slice, any strides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matrix<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// The slice as rows of `cols` numbers.
+    pub(super) fn new(data: &'a [f32], cols: usize) -> Self {
+        Self::strided(data, data.len() / cols.max(1), cols, cols)
+    }
+
+    /// `rows` rows of `cols` numbers, `row_stride` apart, from the start of the slice.
+    pub(super) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        Self {
+            data,
+            rows,
+            cols,
+            row_stride,
+            col_stride: 1,
+        }
+    }
+
+    /// The transpose.
+    pub(super) fn t(self) -> Self {
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    fn fits(&self) -> bool {
+        let last = self.rows.saturating_sub(1) * self.row_stride
+            + self.cols.saturating_sub(1) * self.col_stride;
+        self.rows == 0 || self.cols == 0 || last < self.data.len()
+    }
+}
+
+/// All threads of the current pool.
+pub(super) fn all_threads() -> Parallelism {
+    match rayon::current_num_threads() {
+        1 => Parallelism::None,
+        threads => Parallelism::Rayon(threads),
+    }
+}
+
+/// `out = scale * lhs rhs`, or `out += scale * lhs rhs` where `accumulate`.
+///
+/// # Shapes
+/// `lhs` `[m, k]`, `rhs` `[k, n]`, `out` `[m, n]` contiguous.
+pub(super) fn gemm(
+    out: &mut [f32],
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+    accumulate: bool,
+    threads: Parallelism,
+) {
+    let (m, k, n) = (lhs.rows, lhs.cols, rhs.cols);
+    assert!(
+        rhs.rows == k && out.len() == m * n && lhs.fits() && rhs.fits(),
+        "a matrix product of other shapes"
+    );
+    let keep = if accumulate { 1.0 } else { 0.0 };
+    // SAFETY: the shapes agree and both views and the output lie inside their slices, as asserted above; `out` is
+    // borrowed mutably, so it overlaps neither view.
+    #[allow(unsafe_code)]
+    unsafe {
+        ::gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            n as isize,
+            accumulate,
+            lhs.data.as_ptr(),
+            lhs.col_stride as isize,
+            lhs.row_stride as isize,
+            rhs.data.as_ptr(),
+            rhs.col_stride as isize,
+            rhs.row_stride as isize,
+            keep,
+            scale,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_and_transposes() {
+        let (a, b) = (
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            [1.0, 0.0, 2.0, 1.0, 0.0, 3.0],
+        );
+        let mut out = [0.0; 4];
+        gemm(
+            &mut out,
+            Matrix::new(&a, 3),
+            Matrix::new(&b, 2),
+            1.0,
+            false,
+            Parallelism::None,
+        );
+        assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
+        gemm(
+            &mut out,
+            Matrix::new(&a, 3),
+            Matrix::new(&b, 3).t(),
+            2.0,
+            true,
+            Parallelism::None,
+        );
+        assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 46.0]);
+        // The second column of `a` alone.
+        let mut out = [0.0; 2];
+        gemm(
+            &mut out,
+            Matrix::strided(&a[1..], 2, 1, 3),
+            Matrix::new(&[2.0], 1),
+            1.0,
+            false,
+            Parallelism::None,
+        );
+        assert_eq!(out, [4.0, 10.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "other shapes")]
+    fn a_view_outside_its_slice_is_refused() {
+        let mut out = [0.0; 4];
+        gemm(
+            &mut out,
+            Matrix::strided(&[1.0; 3], 2, 2, 2),
+            Matrix::new(&[1.0; 4], 2),
+            1.0,
+            false,
+            Parallelism::None,
+        );
+    }
+}

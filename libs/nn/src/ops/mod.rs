@@ -1,0 +1,76 @@
+//! Fused operations on contiguous `f32` tensors, each with its own backward pass.
+//!
+//! Candle's own fused operations leave no gradient, and its element-wise ones use one thread. These work in parallel
+//! over rows or heads, keep nothing for the backward pass that is cheap to compute again, return no gradient for an
+//! input nothing asks a gradient of (a frozen weight costs nothing), and add up in a fixed order.
+
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor};
+
+mod activation;
+mod attention;
+mod cross_entropy;
+mod dropout;
+mod embedding;
+mod gemm;
+mod lanes;
+mod linear;
+mod norm;
+mod score_loss;
+
+pub use activation::{gelu, swiglu};
+pub use attention::{Attention, Rotary, attention};
+pub use cross_entropy::cross_entropy;
+pub use dropout::{Dropout, dropout};
+pub use embedding::embedding;
+pub use linear::linear;
+pub use norm::{layer_norm, rms_norm};
+pub use score_loss::score_loss;
+
+/// Numbers a parallel task should at least work on, so that sharing the work costs less than it gains.
+const TASK: usize = 8192;
+
+/// Rows of width `d` that make up a parallel task. It depends on `d` alone, so sums over tasks do not depend on the
+/// number of threads.
+fn task_rows(d: usize) -> usize {
+    (TASK / d.max(1)).max(1)
+}
+
+/// The values of an operation's input.
+fn input<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
+        None => candle_core::bail!(
+            "a fused operation needs contiguous tensors, found strides {:?}",
+            layout.stride()
+        ),
+    }
+}
+
+/// An operation's output.
+fn output(values: Vec<f32>, shape: impl Into<Shape>) -> Result<(CpuStorage, Shape)> {
+    Ok((CpuStorage::F32(values), shape.into()))
+}
+
+/// A gradient for an input of this shape.
+fn gradient(values: Vec<f32>, like: &Tensor) -> Result<Option<Tensor>> {
+    Tensor::from_vec(values, like.shape(), &Device::Cpu).map(Some)
+}
+
+/// Lends the values of contiguous tensors.
+fn lend<const N: usize, T>(
+    tensors: [&Tensor; N],
+    work: impl FnOnce([&[f32]; N]) -> Result<T>,
+) -> Result<T> {
+    let tensors = tensors.map(|tensor| tensor.storage_and_layout());
+    let mut values = [&[] as &[f32]; N];
+    for (values, (storage, layout)) in values.iter_mut().zip(&tensors) {
+        *values = match &**storage {
+            Storage::Cpu(storage) => input(storage, layout)?,
+            _ => candle_core::bail!("a fused operation needs tensors in main memory"),
+        };
+    }
+    work(values)
+}
+
+#[cfg(test)]
+mod check;

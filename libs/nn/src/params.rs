@@ -1,0 +1,433 @@
+//! A model's weights by name: seeded initialisation, strict loading, deterministic saving.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor, Var};
+use rand::Rng;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::model::Mode;
+use crate::{Error, Result};
+
+/// How a weight starts when it is not loaded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f32),
+    /// All 0.
+    Zeros,
+    /// All 1.
+    Ones,
+}
+
+/// A weight an architecture has.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamSpec {
+    /// The Hugging Face name.
+    pub name: String,
+    /// The shape.
+    pub shape: Vec<usize>,
+    /// How it starts.
+    pub init: Init,
+}
+
+impl ParamSpec {
+    /// A weight of this name, shape and start.
+    pub fn new(name: impl Into<String>, shape: &[usize], init: Init) -> Self {
+        Self {
+            name: name.into(),
+            shape: shape.to_vec(),
+            init,
+        }
+    }
+
+    /// A weight's starting value: a function of (seed, name) alone, whatever other weights exist.
+    fn start(&self, seed: u64) -> Result<Var> {
+        let count = self.shape.iter().product();
+        let values = match self.init {
+            Init::Normal(std) => normal(seed, &self.name, count, std),
+            Init::Zeros => vec![0.0; count],
+            Init::Ones => vec![1.0; count],
+        };
+        Ok(Var::from_vec(values, self.shape.as_slice(), &Device::Cpu)?)
+    }
+}
+
+/// `count` normal values by the Box-Muller transform.
+fn normal(seed: u64, name: &str, count: usize, std: f32) -> Vec<f32> {
+    let mut rng = ranking::rng::stream(seed, name, 0);
+    let mut values = Vec::with_capacity(count + 1);
+    while values.len() < count {
+        // In (0, 1], so that the logarithm is finite.
+        let u = (f64::from(rng.next_u32()) + 1.0) / 4_294_967_296.0;
+        let angle = std::f64::consts::TAU * f64::from(rng.next_u32()) / 4_294_967_296.0;
+        let radius = (-2.0 * u.ln()).sqrt();
+        values.push((radius * angle.cos()) as f32 * std);
+        values.push((radius * angle.sin()) as f32 * std);
+    }
+    values.truncate(count);
+    values
+}
+
+/// The weights of a model, sorted by name.
+#[derive(Debug, Clone)]
+pub struct Params(BTreeMap<String, Var>);
+
+impl Params {
+    /// Starts every weight from the seed.
+    pub fn init(specs: &[ParamSpec], seed: u64) -> Result<Self> {
+        let vars = specs
+            .iter()
+            .map(|spec| Ok((spec.name.clone(), spec.start(seed)?)));
+        Ok(Self(vars.collect::<Result<_>>()?))
+    }
+
+    /// Loads exactly the weights of `specs` from one or more safetensors files; `F16` and `BF16` are widened to `f32`.
+    ///
+    /// A missing, extra, misshapen or otherwise typed weight is an error that names it.
+    pub fn load<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Self> {
+        let (vars, extra) = read_known(files, specs)?;
+        match extra.into_iter().next() {
+            Some((path, name)) => Err(Error::ExtraWeight { path, name }),
+            None => Self::complete(vars, specs, |_| None),
+        }
+    }
+
+    /// Loads the weights of `specs` from another model of the same body: the weights for which `is_head(name)` holds
+    /// start from the seed where the files lack them, and are skipped where `specs` lacks them.
+    pub fn load_body<P: AsRef<Path>>(
+        files: &[P],
+        specs: &[ParamSpec],
+        seed: u64,
+        is_head: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let (vars, extra) = read_known(files, specs)?;
+        match extra.into_iter().find(|(_, name)| !is_head(name)) {
+            Some((path, name)) => Err(Error::ExtraWeight { path, name }),
+            None => Self::complete(vars, specs, |name| is_head(name).then_some(seed)),
+        }
+    }
+
+    /// Starts the weights that `vars` lacks and `seed_of` gives a seed for.
+    fn complete(
+        mut vars: BTreeMap<String, Var>,
+        specs: &[ParamSpec],
+        seed_of: impl Fn(&str) -> Option<u64>,
+    ) -> Result<Self> {
+        let found = vars.len();
+        for spec in specs.iter() {
+            if vars.contains_key(&spec.name) {
+                continue;
+            }
+            let Some(seed) = seed_of(&spec.name) else {
+                return Err(Error::MissingWeight {
+                    name: spec.name.clone(),
+                    shape: spec.shape.clone(),
+                    found,
+                });
+            };
+            vars.insert(spec.name.clone(), spec.start(seed)?);
+        }
+        Ok(Self(vars))
+    }
+
+    /// The weight of this name.
+    pub fn get(&self, name: &str) -> Result<&Var> {
+        self.0
+            .get(name)
+            .ok_or_else(|| Error::UnknownWeight(name.to_owned()))
+    }
+
+    /// The weights in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.0.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The number of weights (tensors, not numbers).
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no weight.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The number of trainable numbers.
+    pub fn count(&self) -> usize {
+        self.0.values().map(|var| var.elem_count()).sum()
+    }
+
+    /// The weights as the forward pass of this mode sees them.
+    pub(crate) fn view(&self, mode: Mode) -> View<'_> {
+        View {
+            params: self,
+            tracked: matches!(mode, Mode::Train { .. }),
+            prefix: String::new(),
+        }
+    }
+
+    /// The weights as one safetensors file: the same weights give the same bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut data = Vec::with_capacity(self.0.len());
+        for (name, var) in &self.0 {
+            let values = var.flatten_all()?.to_vec1::<f32>()?;
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            data.push((name.as_str(), var.dims().to_vec(), bytes));
+        }
+        let views = data.iter().map(|(name, shape, bytes)| {
+            Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
+        });
+        // Hugging Face loaders refuse a file that does not say which framework's layout it has.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        views
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))
+    }
+
+    /// Writes [`Self::to_bytes`] to `path` through a temporary file beside it, so that the file is old or new, never torn.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.to_bytes()?;
+        let temporary = path.with_extension("safetensors.tmp");
+        let write = || {
+            let mut file = File::create(&temporary)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            std::fs::rename(&temporary, path)?;
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        };
+        write().map_err(|source| io_error(path, source))
+    }
+}
+
+/// Reads the weights that `specs` names; the others come back as (file, name).
+fn read_known<P: AsRef<Path>>(
+    files: &[P],
+    specs: &[ParamSpec],
+) -> Result<(BTreeMap<String, Var>, Vec<(PathBuf, String)>)> {
+    let known: BTreeMap<&str, &ParamSpec> = specs
+        .iter()
+        .map(|spec| (spec.name.as_str(), spec))
+        .collect();
+    let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
+    for path in files {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| io_error(path, source))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|source| Error::Safetensors {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut tensors = file.tensors();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, view) in tensors {
+            match known.get(name.as_str()) {
+                Some(spec) => drop(vars.insert(name, read_var(path, spec, &view)?)),
+                None => extra.push((path.to_owned(), name)),
+            }
+        }
+    }
+    Ok((vars, extra))
+}
+
+fn io_error(path: &Path, source: std::io::Error) -> Error {
+    Error::Io {
+        path: PathBuf::from(path),
+        source,
+    }
+}
+
+fn read_var(path: &Path, spec: &ParamSpec, view: &TensorView<'_>) -> Result<Var> {
+    if view.shape() != spec.shape {
+        return Err(Error::WeightShape {
+            path: path.to_owned(),
+            name: spec.name.clone(),
+            expected: spec.shape.clone(),
+            found: view.shape().to_vec(),
+        });
+    }
+    let dtype = match view.dtype() {
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        other => {
+            let (path, name) = (path.to_owned(), spec.name.clone());
+            return Err(Error::WeightType {
+                path,
+                name,
+                found: format!("{other:?}"),
+            });
+        }
+    };
+    let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
+    Ok(Var::from_tensor(&tensor.to_dtype(DType::F32)?)?)
+}
+
+/// The weights under a prefix, tracked for the backward pass or not.
+#[derive(Debug, Clone)]
+pub(crate) struct View<'a> {
+    params: &'a Params,
+    tracked: bool,
+    prefix: String,
+}
+
+impl View<'_> {
+    /// The weights under `name` below this prefix.
+    pub(crate) fn child(&self, name: impl std::fmt::Display) -> Self {
+        Self {
+            prefix: format!("{}{name}.", self.prefix),
+            ..self.clone()
+        }
+    }
+
+    /// The weight `name` below this prefix.
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
+        let var = self.params.get(&format!("{}{name}", self.prefix))?;
+        Ok(if self.tracked {
+            var.as_tensor().clone()
+        } else {
+            var.as_detached_tensor()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn specs() -> Vec<ParamSpec> {
+        vec![
+            ParamSpec::new("b.weight", &[40, 30], Init::Normal(0.5)),
+            ParamSpec::new("a.weight", &[30], Init::Ones),
+            ParamSpec::new("a.bias", &[30], Init::Zeros),
+        ]
+    }
+
+    fn numbers(var: &Var) -> Vec<f32> {
+        var.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// Writes tensors of these names, shapes and types.
+    fn file(folder: &Path, tensors: &[(&str, &[usize], Dtype)]) -> PathBuf {
+        let bytes = vec![0u8; 1 << 16];
+        let views = tensors.iter().map(|&(name, shape, dtype)| {
+            let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (
+                name,
+                TensorView::new(dtype, shape.to_vec(), &bytes[..length]).unwrap(),
+            )
+        });
+        let path = folder.join("model.safetensors");
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_start_depends_on_seed_and_name_alone() {
+        let params = Params::init(&specs(), 1).unwrap();
+        let alone = Params::init(&specs()[..1], 1).unwrap();
+        let weight = numbers(params.get("b.weight").unwrap());
+        assert_eq!(weight, numbers(alone.get("b.weight").unwrap()));
+        assert_ne!(
+            weight,
+            numbers(Params::init(&specs(), 2).unwrap().get("b.weight").unwrap())
+        );
+        let mean = weight.iter().sum::<f32>() / 1200.0;
+        let variance = weight.iter().map(|w| (w - mean) * (w - mean)).sum::<f32>() / 1200.0;
+        assert!(
+            mean.abs() < 0.05 && (variance.sqrt() - 0.5).abs() < 0.04,
+            "mean {mean}, variance {variance}"
+        );
+        assert_eq!(numbers(params.get("a.weight").unwrap()), [1.0; 30]);
+        assert_eq!(numbers(params.get("a.bias").unwrap()), [0.0; 30]);
+        assert_eq!(
+            params.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+            ["a.bias", "a.weight", "b.weight"]
+        );
+        assert_eq!((params.len(), params.count()), (3, 1260));
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let params = Params::init(&specs(), 1).unwrap();
+        params.save(&path).unwrap();
+        let loaded = Params::load(&[&path], &specs()).unwrap();
+        assert_eq!(loaded.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+        assert_eq!(
+            numbers(loaded.get("b.weight").unwrap()),
+            numbers(params.get("b.weight").unwrap())
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
+    }
+
+    #[test]
+    fn half_precision_is_widened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), &[("w", &[2], Dtype::BF16)]);
+        let params = Params::load(&[path], &[ParamSpec::new("w", &[2], Init::Ones)]).unwrap();
+        assert_eq!(numbers(params.get("w").unwrap()), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = |tensors: &[(&str, &[usize], Dtype)]| {
+            let specs = [
+                ParamSpec::new("w", &[2], Init::Ones),
+                ParamSpec::new("head", &[1], Init::Ones),
+            ];
+            let error = Params::load(&[file(folder.path(), tensors)], &specs)
+                .unwrap_err()
+                .to_string();
+            error.replace(&folder.path().display().to_string(), "")
+        };
+        let (w, head) = (
+            ("w", &[2] as &[usize], Dtype::F32),
+            ("head", &[1] as &[usize], Dtype::F32),
+        );
+        assert_eq!(
+            refusal(&[w]),
+            "weight `head` [1] is missing; the file has 1 other weights: is its config.json of this model?"
+        );
+        assert_eq!(
+            refusal(&[w, head, ("x", &[1], Dtype::F32)]),
+            "/model.safetensors: weight `x` is not part of this architecture"
+        );
+        assert_eq!(
+            refusal(&[("w", &[3], Dtype::F32), head]),
+            "/model.safetensors: weight `w` has shape [3], expected [2] from config.json"
+        );
+        assert_eq!(
+            refusal(&[("w", &[2], Dtype::I64), head]),
+            "/model.safetensors: weight `w` has type I64, expected F32, F16 or BF16"
+        );
+    }
+
+    #[test]
+    fn a_torn_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let bytes = Params::init(&specs(), 1).unwrap().to_bytes().unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let error = Params::load(&[&path], &specs()).unwrap_err().to_string();
+        assert!(
+            error.contains("model.safetensors: not a safetensors file"),
+            "{error}"
+        );
+    }
+}

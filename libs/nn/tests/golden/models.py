@@ -1,0 +1,166 @@
+"""Writes the golden files of the models: PyTorch's logits, losses and every gradient for tiny random checkpoints.
+
+    python models.py
+
+needs torch, transformers and safetensors, and leaves llama_score.safetensors, llama_lm.safetensors,
+llama_lm_tied.safetensors and bert.safetensors beside itself. A file holds the checkpoint under its own names, gradients under `<loss>.grad.<name>`,
+and the values under `<loss>.loss` and `logits`; its metadata hold config.json.
+"""
+
+import json
+import pathlib
+
+import torch
+import transformers
+from safetensors.torch import save_file
+
+FOLDER = pathlib.Path(__file__).parent
+SEQUENCES = [
+    [5, 96, 13, 0, 44, 2],
+    [7, 7, 1],
+    [90, 31, 8, 60, 2, 17, 55, 41, 3, 3, 29],
+    [64],
+    [12, 80, 33, 21],
+]
+# The tokens of each sequence from this index on have a language model loss.
+LOSS_START = [2, 1, 4, 0, 3]
+# Lists of sequences: the first three, the last two.
+LISTS = [range(0, 3), range(3, 5)]
+GRADES = [2.0, 0.0, 1.0, 0.0, 1.0]
+TEACHER = [0.7, -1.1, 0.2, 0.4, 2.0]
+MARGIN = 0.5
+ALPHA = 0.3
+
+
+def spread(model):
+    """Moves every weight off its initial value, so that no gradient is small by symmetry."""
+    generator = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for name, weight in sorted(model.named_parameters()):
+            weight.add_(0.15 * torch.randn(weight.shape, generator=generator))
+    return model.eval()
+
+
+def pairs(better):
+    return [(i, j) for part in LISTS for i in part for j in part if better(i, j)]
+
+
+def hinge(scores):
+    chosen = pairs(lambda i, j: GRADES[i] > GRADES[j])
+    return torch.stack([torch.relu(MARGIN - scores[i] + scores[j]) for i, j in chosen]).mean()
+
+
+def logistic(scores):
+    chosen = pairs(lambda i, j: GRADES[i] > GRADES[j])
+    return torch.stack([torch.nn.functional.softplus(scores[j] - scores[i]) for i, j in chosen]).mean()
+
+
+def hybrid(scores):
+    teacher = torch.tensor(TEACHER)
+    pointwise = ((teacher - scores) ** 2).mean()
+    chosen = pairs(lambda i, j: i < j)
+    margins = [((teacher[i] - teacher[j]) - (scores[i] - scores[j])) ** 2 for i, j in chosen]
+    return ALPHA * pointwise + (1 - ALPHA) * torch.stack(margins).mean()
+
+
+def record(model, losses):
+    """Values and gradients of every loss, each from one forward pass over sequences run alone."""
+    tensors = {}
+    for name, loss in losses.items():
+        model.zero_grad()
+        value = loss()
+        value.backward()
+        tensors[f"{name}.loss"] = value.detach().reshape(1)
+        for weight_name, weight in model.named_parameters():
+            tensors[f"{name}.grad.{weight_name}"] = weight.grad.clone()
+    return tensors
+
+
+def write(file, model, tensors):
+    weights = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    config = json.loads(model.config.to_json_string(use_diff=False))
+    save_file(weights | tensors, FOLDER / file, metadata={"format": "pt", "config": json.dumps(config)})
+
+
+def llama_config(layers, **extra):
+    return transformers.LlamaConfig(
+        vocab_size=97,
+        hidden_size=48,
+        intermediate_size=22,
+        num_hidden_layers=layers,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=32,
+        rope_theta=500.0,
+        rms_norm_eps=1e-5,
+        pad_token_id=4,
+        attn_implementation="eager",
+        **extra,
+    )
+
+
+def llama_score():
+    torch.manual_seed(1)
+    model = spread(transformers.LlamaForSequenceClassification(llama_config(2, num_labels=1)))
+
+    def scores():
+        return torch.cat([model(input_ids=torch.tensor([ids])).logits[0] for ids in SEQUENCES])
+
+    losses = {name: lambda loss=loss: loss(scores()) for name, loss in [("hinge", hinge), ("logistic", logistic)]}
+    tensors = record(model, losses)
+    tensors["logits"] = scores().detach()
+    write("llama_score.safetensors", model, tensors)
+
+
+def llama_lm(file, tied):
+    torch.manual_seed(2)
+    model = spread(transformers.LlamaForCausalLM(llama_config(1, tie_word_embeddings=tied)))
+
+    def loss():
+        rows, targets = [], []
+        for ids, start in zip(SEQUENCES, LOSS_START):
+            if len(ids) > 1:
+                logits = model(input_ids=torch.tensor([ids])).logits[0]
+                first = max(start, 1)
+                rows.append(logits[first - 1 : -1])
+                targets += ids[first:]
+        return torch.nn.functional.cross_entropy(torch.cat(rows), torch.tensor(targets))
+
+    write(file, model, record(model, {"cpt": loss}))
+
+
+def bert():
+    torch.manual_seed(3)
+    config = transformers.BertConfig(
+        vocab_size=97,
+        hidden_size=48,
+        intermediate_size=40,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        max_position_embeddings=32,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        num_labels=1,
+        attn_implementation="eager",
+    )
+    model = spread(transformers.BertForSequenceClassification(config))
+
+    def scores():
+        logits = []
+        for ids in SEQUENCES:
+            # The second half is the second segment.
+            types = [int(2 * index >= len(ids)) for index in range(len(ids))]
+            output = model(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([types]))
+            logits.append(output.logits[0])
+        return torch.cat(logits)
+
+    tensors = record(model, {"hybrid": lambda: hybrid(scores())})
+    tensors["logits"] = scores().detach()
+    write("bert.safetensors", model, tensors)
+
+
+if __name__ == "__main__":
+    llama_score()
+    llama_lm("llama_lm.safetensors", tied=False)
+    llama_lm("llama_lm_tied.safetensors", tied=True)
+    bert()

@@ -1,0 +1,334 @@
+//! Models against PyTorch transformers: logits, losses and every gradient (`golden/models.py`).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use candle_core::{DType, Device, Tensor};
+use nn::bert::Bert;
+use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
+use nn::llama::Llama;
+use nn::model::{Mode, Ranker};
+use nn::ops::score_loss;
+use nn::packed::Packed;
+use nn::params::Params;
+use ranking::loss::{hybrid, pairwise_hinge, pairwise_logistic};
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+const TRAIN: Mode = Mode::Train { dropout_seed: 1 };
+const LISTS: [usize; 3] = [0, 3, 5];
+const GRADES: [f32; 5] = [2.0, 0.0, 1.0, 0.0, 1.0];
+const TEACHER: [f32; 5] = [0.7, -1.1, 0.2, 0.4, 2.0];
+const LOSS_START: [usize; 5] = [2, 1, 4, 0, 3];
+
+fn sequences() -> Vec<Vec<u32>> {
+    vec![
+        vec![5, 96, 13, 0, 44, 2],
+        vec![7, 7, 1],
+        vec![90, 31, 8, 60, 2, 17, 55, 41, 3, 3, 29],
+        vec![64],
+        vec![12, 80, 33, 21],
+    ]
+}
+
+/// The second half of each sequence is the second segment.
+fn typed() -> Vec<(Vec<u32>, Vec<u32>)> {
+    let types = |ids: &Vec<u32>| {
+        (0..ids.len())
+            .map(|index| u32::from(2 * index >= ids.len()))
+            .collect()
+    };
+    sequences()
+        .into_iter()
+        .map(|ids| (ids.clone(), types(&ids)))
+        .collect()
+}
+
+/// A golden file: its checkpoint written to a folder of its own, and everything in it.
+struct Golden {
+    file: HashMap<String, Tensor>,
+    config: Value,
+    checkpoint: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Golden {
+    fn open(name: &str) -> Self {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(name);
+        let bytes = std::fs::read(&path).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let config =
+            serde_json::from_str(&metadata.metadata().as_ref().unwrap()["config"]).unwrap();
+        let file = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+        let is_weight =
+            |name: &str| !name.contains("loss") && !name.contains(".grad.") && name != "logits";
+        let weights = file
+            .iter()
+            .filter(|(name, _)| is_weight(name))
+            .map(|(n, t)| (n.clone(), t.clone()));
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("model.safetensors");
+        candle_core::safetensors::save(&weights.collect(), &checkpoint).unwrap();
+        Self {
+            file,
+            config,
+            checkpoint,
+            _folder: folder,
+        }
+    }
+
+    fn values(&self, name: &str) -> Vec<f32> {
+        self.file[name].flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// The loss, and the gradient of every weight.
+    fn compare(&self, name: &str, params: &Params, loss: &Tensor) {
+        close(
+            &format!("{name} loss"),
+            &[loss.to_scalar().unwrap()],
+            &self.values(&format!("{name}.loss")),
+        );
+        let grads = loss.backward().unwrap();
+        let expected = self
+            .file
+            .keys()
+            .filter(|key| key.starts_with(&format!("{name}.grad.")))
+            .count();
+        assert_eq!(params.len(), expected, "weights with a golden gradient");
+        for (weight, var) in params.iter() {
+            let grad = grads
+                .get(var)
+                .unwrap_or_else(|| panic!("no gradient of {weight}"));
+            assert_eq!(grad.dtype(), DType::F32);
+            let grad: Vec<f32> = grad.flatten_all().unwrap().to_vec1().unwrap();
+            assert!(
+                grad.iter().all(|g| g.is_finite()) && grad.iter().any(|&g| g != 0.0),
+                "gradient of {weight}"
+            );
+            close(
+                weight,
+                &grad,
+                &self.values(&format!("{name}.grad.{weight}")),
+            );
+        }
+    }
+}
+
+fn close(what: &str, found: &[f32], expected: &[f32]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let error = (found - expected).abs();
+        assert!(
+            error <= 1e-4 * expected.abs().max(1.0),
+            "{what}[{index}]: {found}, PyTorch {expected}"
+        );
+    }
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    tensor.to_vec1().unwrap()
+}
+
+#[test]
+fn llama_scores_and_rank_losses() {
+    let golden = Golden::open("llama_score.safetensors");
+    let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+    assert_eq!(model.architecture(), Architecture::Llama);
+    let packed = Packed::from_sequences(&sequences()).unwrap();
+    close(
+        "logits",
+        &numbers(&model.score(&packed, Mode::Eval).unwrap()),
+        &golden.values("logits"),
+    );
+
+    let scores = model.score(&packed, TRAIN).unwrap();
+    let hinge = score_loss(&scores, |scores| {
+        pairwise_hinge(scores, &GRADES, &LISTS, 0.5)
+    })
+    .unwrap();
+    golden.compare("hinge", model.params(), &hinge);
+    let scores = model.score(&packed, TRAIN).unwrap();
+    let logistic =
+        score_loss(&scores, |scores| pairwise_logistic(scores, &GRADES, &LISTS)).unwrap();
+    golden.compare("logistic", model.params(), &logistic);
+}
+
+#[test]
+fn llama_continued_pre_training() {
+    for file in ["llama_lm.safetensors", "llama_lm_tied.safetensors"] {
+        let golden = Golden::open(file);
+        let config = LlamaConfig::from_json(&golden.config).unwrap();
+        let model = Llama::load(config, Head::LanguageModel, &[&golden.checkpoint]).unwrap();
+        let packed = Packed::from_sequences(&sequences()).unwrap();
+        golden.compare(
+            "cpt",
+            model.params(),
+            &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap(),
+        );
+    }
+}
+
+#[test]
+fn bert_scores_and_distillation() {
+    let golden = Golden::open("bert.safetensors");
+    let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+    let packed = Packed::from_typed(&typed()).unwrap();
+    close(
+        "logits",
+        &numbers(&model.score(&packed, Mode::Eval).unwrap()),
+        &golden.values("logits"),
+    );
+
+    let scores = model.score(&packed, TRAIN).unwrap();
+    let loss = score_loss(&scores, |scores| {
+        hybrid(scores, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)
+    })
+    .unwrap();
+    golden.compare("hybrid", model.params(), &loss);
+}
+
+#[test]
+fn bert_matches_the_stock_encoder() {
+    let golden = Golden::open("bert.safetensors");
+    let config = BertConfig::from_json(&golden.config).unwrap();
+    let model = Bert::load(config, &[&golden.checkpoint]).unwrap();
+    let stock_config = serde_json::from_value(golden.config.clone()).unwrap();
+    let weights =
+        candle_nn::VarBuilder::from_tensors(golden.file.clone(), DType::F32, &Device::Cpu);
+    let stock =
+        candle_transformers::models::bert::BertModel::load(weights.pp("bert"), &stock_config)
+            .unwrap();
+    for (ids, types) in typed() {
+        let packed = Packed::from_typed(&[(&ids, &types)]).unwrap();
+        let row = |values: &[u32]| {
+            Tensor::new(values, &Device::Cpu)
+                .unwrap()
+                .unsqueeze(0)
+                .unwrap()
+        };
+        let expected = stock
+            .forward(&row(&ids), &row(&types), None)
+            .unwrap()
+            .flatten_all()
+            .unwrap();
+        let found = model
+            .hidden(&packed, Mode::Eval)
+            .unwrap()
+            .flatten_all()
+            .unwrap();
+        close("hidden", &numbers(&found), &numbers(&expected));
+    }
+}
+
+#[test]
+fn a_packed_sequence_scores_as_it_does_alone() {
+    for file in ["llama_score.safetensors", "bert.safetensors"] {
+        let golden = Golden::open(file);
+        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let together = numbers(
+            &model
+                .score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval)
+                .unwrap(),
+        );
+        for (sequence, score) in typed().into_iter().zip(together) {
+            let alone = numbers(
+                &model
+                    .score(&Packed::from_typed(&[sequence]).unwrap(), Mode::Eval)
+                    .unwrap(),
+            );
+            assert!((alone[0] - score).abs() < 1e-5, "{alone:?} {score}");
+        }
+    }
+}
+
+#[test]
+fn two_runs_give_the_same_bytes() {
+    let config = BertConfig {
+        hidden_size: 48,
+        num_attention_heads: 3,
+        num_hidden_layers: 2,
+        ..small_bert()
+    };
+    let run = || {
+        let model = Bert::new(config.clone(), 7).unwrap();
+        let scores = model
+            .score(&Packed::from_typed(&typed()).unwrap(), TRAIN)
+            .unwrap();
+        let grads = scores.sum_all().unwrap().backward().unwrap();
+        let flat = |tensor: &Tensor| numbers(&tensor.flatten_all().unwrap());
+        let grads: Vec<Vec<f32>> = model
+            .params()
+            .iter()
+            .map(|(_, var)| flat(grads.get(var).unwrap()))
+            .collect();
+        (model.params().to_bytes().unwrap(), numbers(&scores), grads)
+    };
+    assert!(run() == run());
+}
+
+fn small_bert() -> BertConfig {
+    BertConfig {
+        vocab_size: 97,
+        intermediate_size: 40,
+        max_position_embeddings: 32,
+        ..BertConfig::default()
+    }
+}
+
+#[test]
+fn dropout_is_for_training_alone() {
+    let config = BertConfig {
+        hidden_size: 48,
+        num_attention_heads: 3,
+        num_hidden_layers: 1,
+        ..small_bert()
+    };
+    let model = Bert::new(config, 7).unwrap();
+    let packed = Packed::from_typed(&typed()).unwrap();
+    let score = |mode| numbers(&model.score(&packed, mode).unwrap());
+    let train = |dropout_seed| score(Mode::Train { dropout_seed });
+    assert_eq!(score(Mode::Eval), score(Mode::Eval));
+    assert_eq!(train(1), train(1));
+    assert_ne!(train(1), train(2));
+    assert_ne!(train(1), score(Mode::Eval));
+    let untracked = model.score(&packed, Mode::Eval).unwrap();
+    assert!(!untracked.track_op(), "scoring keeps no graph");
+}
+
+#[test]
+fn a_language_model_becomes_a_ranker() {
+    let golden = Golden::open("llama_lm.safetensors");
+    let config = LlamaConfig::from_json(&golden.config).unwrap();
+    let language = Llama::load(config.clone(), Head::LanguageModel, &[&golden.checkpoint]).unwrap();
+    let packed = Packed::from_sequences(&sequences()).unwrap();
+    assert_eq!(
+        language.score(&packed, Mode::Eval).unwrap_err().to_string(),
+        "the model has a LanguageModel head, but a Score head is needed"
+    );
+
+    let ranker = Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap();
+    for (name, var) in language
+        .params()
+        .iter()
+        .filter(|(name, _)| *name != "lm_head.weight")
+    {
+        let kept = ranker.params().get(name).unwrap();
+        assert_eq!(
+            numbers(&kept.flatten_all().unwrap()),
+            numbers(&var.flatten_all().unwrap()),
+            "{name}"
+        );
+    }
+    assert!(ranker.params().get("lm_head.weight").is_err());
+    assert_eq!(ranker.score(&packed, Mode::Eval).unwrap().dims(), [5]);
+
+    let error = Ranker::load(&golden.config, &[&golden.checkpoint])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.ends_with("weight `lm_head.weight` is not part of this architecture"),
+        "{error}"
+    );
+}
