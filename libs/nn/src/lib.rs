@@ -4,12 +4,19 @@
 //! fused, carry their own backward pass and work in parallel ([`ops`]); candle only keeps the graph.
 
 pub mod bert;
+pub mod checkpoint;
 pub mod config;
 pub mod error;
+mod files;
 pub mod llama;
+mod merges;
 pub mod model;
 pub mod ops;
+pub mod optimizer;
 pub mod packed;
 pub mod params;
+pub mod schedule;
+pub mod tokenizer;
+pub mod trainer;
 
 pub use error::{Error, Result};

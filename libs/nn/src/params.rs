@@ -397,8 +397,8 @@ mod tests {
             error.replace(&folder.path().display().to_string(), "")
         };
         let (w, head) = (
-            ("w", &[2] as &[usize], Dtype::F32),
-            ("head", &[1] as &[usize], Dtype::F32),
+            ("w", [2usize].as_slice(), Dtype::F32),
+            ("head", [1usize].as_slice(), Dtype::F32),
         );
         assert_eq!(
             refusal(&[w]),

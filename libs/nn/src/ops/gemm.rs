@@ -129,7 +129,7 @@ mod tests {
             true,
             Parallelism::None,
         );
-        assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 46.0]);
+        assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 44.0]);
         // The second column of `a` alone.
         let mut out = [0.0; 2];
         gemm(
