@@ -1,0 +1,260 @@
+//! Reading and validating a configuration file.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use super::Pipeline;
+
+/// A configuration that cannot be used: exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{}: cannot be read: {cause}; name a pipeline file with --config", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+    /// The text is not TOML.
+    #[error("{}: {reason}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What the parser said, with the line.
+        reason: String,
+    },
+    /// A key that does not exist, a value of the wrong type, or a key that is missing.
+    #[error("{}: {key}: {reason}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        key: String,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A value out of its range, or an impossible combination.
+    #[error("{}: {key}: expected {expected}, found {found}", path.display())]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// What is allowed.
+        expected: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A `--set` that is not `table.key=value`.
+    #[error("--set {given}: expected table.key=value, such as --set distill.learning_rate=0.001")]
+    BadSet {
+        /// The argument.
+        given: String,
+    },
+    /// A stage cannot run under this configuration.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Collects the first broken rule of a validation.
+pub(super) struct Checks {
+    path: PathBuf,
+    broken: Option<ConfigError>,
+}
+
+impl Checks {
+    /// Notes `key` as broken unless `holds`.
+    pub(super) fn require(&mut self, holds: bool, key: &str, expected: &str, found: &dyn Display) {
+        if !holds && self.broken.is_none() {
+            self.broken = Some(ConfigError::Value {
+                path: self.path.clone(),
+                key: key.into(),
+                expected: expected.into(),
+                found: found.to_string(),
+            });
+        }
+    }
+
+    /// Requires `value` in `0.0..=1.0`.
+    pub(super) fn fraction(&mut self, key: &str, value: f64) {
+        self.require(
+            (0.0..=1.0).contains(&value),
+            key,
+            "a number from 0 to 1",
+            &value,
+        );
+    }
+
+    /// Requires a finite `value` above zero.
+    pub(super) fn positive(&mut self, key: &str, value: f64) {
+        self.require(
+            value.is_finite() && value > 0.0,
+            key,
+            "a number above 0",
+            &value,
+        );
+    }
+
+    /// Requires a count of at least `least`.
+    pub(super) fn at_least(&mut self, key: &str, value: usize, least: usize) {
+        self.require(value >= least, key, &format!("at least {least}"), &value);
+    }
+}
+
+/// Declares the function serde calls for a default value.
+macro_rules! default_fn {
+    ($name:ident: $kind:ty = $value:expr) => {
+        fn $name() -> $kind {
+            $value
+        }
+    };
+}
+pub(super) use default_fn;
+
+/// Reads `path`, applies `--set` overrides in order, and validates.
+///
+/// # Errors
+/// [`ConfigError`], naming the key.
+pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable {
+        path: path.to_path_buf(),
+        cause,
+    })?;
+    let mut tree: toml::Table = toml::from_str(&text).map_err(|e| ConfigError::Syntax {
+        path: path.to_path_buf(),
+        reason: one_line(&e.to_string()),
+    })?;
+    for given in overrides {
+        set(&mut tree, given)?;
+    }
+    let mut pipeline: Pipeline = serde_path_to_error::deserialize(toml::Value::Table(tree))
+        .map_err(|e| {
+            let key = e.path().to_string();
+            ConfigError::Key {
+                path: path.to_path_buf(),
+                key,
+                reason: one_line(&e.into_inner().to_string()),
+            }
+        })?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    pipeline.base = folder.unwrap_or(Path::new(".")).to_path_buf();
+    let mut checks = Checks {
+        path: path.to_path_buf(),
+        broken: None,
+    };
+    pipeline.check(&mut checks);
+    checks.broken.map_or(Ok(pipeline), Err)
+}
+
+impl Pipeline {
+    fn check(&self, checks: &mut Checks) {
+        self.run.check(checks);
+        if let Some(simulate) = &self.simulate {
+            simulate.check(checks);
+        }
+        self.ingest.check(checks);
+        self.cpt.check(checks);
+        self.teacher.check(checks);
+        self.score.check(checks);
+        self.distill.check(checks);
+        self.evaluate.check(checks);
+    }
+}
+
+fn set(tree: &mut toml::Table, given: &str) -> Result<(), ConfigError> {
+    let bad = || ConfigError::BadSet {
+        given: given.to_string(),
+    };
+    let (key, value) = given.split_once('=').ok_or_else(bad)?;
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_string()));
+    let (tables, last) = key.trim().rsplit_once('.').ok_or_else(bad)?;
+    let mut table = tree;
+    for name in tables.split('.') {
+        let entry = table
+            .entry(name)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        table = entry.as_table_mut().ok_or_else(bad)?;
+    }
+    table.insert(last.to_string(), value);
+    Ok(())
+}
+
+/// The parser's message without its picture of the source line, on one line.
+fn one_line(message: &str) -> String {
+    let words = message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with('|') && !line.contains(" | "));
+    words
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn default_text() -> String {
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml"))
+            .unwrap()
+    }
+
+    fn load_text(text: &str, overrides: &[&str]) -> Result<Pipeline, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p.toml");
+        std::fs::write(&path, text).unwrap();
+        let overrides: Vec<String> = overrides.iter().map(|s| s.to_string()).collect();
+        let prefix = format!("{}/", dir.path().display());
+        load(&path, &overrides).map_err(|e| e.to_string().replace(&prefix, ""))
+    }
+
+    #[test]
+    fn the_default_pipeline_is_valid_and_overridable() {
+        let pipeline = load_text(
+            &default_text(),
+            &["distill.learning_rate=0.5", "run.name=other"],
+        )
+        .unwrap();
+        assert_eq!(pipeline.distill.learning_rate, 0.5);
+        assert!(pipeline.run_dir().ends_with("data/runs/other"));
+    }
+
+    #[test]
+    fn slips_are_named() {
+        let text = default_text();
+        let cases = [
+            (
+                "distill.learning_rat=1",
+                "distill.learning_rat: unknown field `learning_rat`",
+            ),
+            (
+                "distill.learning_rate=\"fast\"",
+                "distill.learning_rate: invalid type: string \"fast\", expected f64",
+            ),
+            (
+                "distill.learning_rate=-1",
+                "distill.learning_rate: expected a number above 0, found -1",
+            ),
+            ("distil.steps=1", "distil: unknown field `distil`"),
+            (
+                "distill.alpha=2",
+                "distill.alpha: expected a number from 0 to 1, found 2",
+            ),
+            ("run.device=gpu", "run.device: unknown variant `gpu`"),
+            ("run=1", "--set run=1: expected table.key=value"),
+        ];
+        for (given, expected) in cases {
+            let error = load_text(&text, &[given]).unwrap_err();
+            assert!(error.contains(expected), "{given}: {error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        assert!(load_text("[run\n", &[]).unwrap_err().contains("line 1"));
+    }
+}

@@ -1,0 +1,72 @@
+//! `pipeline.toml`: one table per stage, parsed and validated before any work.
+
+mod data;
+mod evaluate;
+mod load;
+mod model;
+mod run;
+mod simulate;
+
+pub use data::{
+    CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat, JudgmentsConfig,
+    LogColumns, LogConfig, RawFormat, SplitConfig,
+};
+pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
+pub use load::{ConfigError, load};
+pub use model::{
+    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig,
+    RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig,
+    TrainingConfig,
+};
+pub use run::{Device, RunConfig};
+pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The whole of `pipeline.toml`. Every stage validates all of it, so that a slip in the last table is found before
+/// the first stage spends an hour.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pipeline {
+    /// What concerns every stage.
+    pub run: RunConfig,
+    /// The simulated world; absent where the logs are real.
+    pub simulate: Option<SimulateConfig>,
+    /// Raw files to tables.
+    pub ingest: IngestConfig,
+    /// Continued pre-training examples.
+    #[serde(default)]
+    pub cpt: CptConfig,
+    /// The teacher's two training phases.
+    pub teacher: TeacherConfig,
+    /// List-wise scoring by the teacher.
+    #[serde(default)]
+    pub score: ScoreConfig,
+    /// Distillation into the student.
+    pub distill: DistillConfig,
+    /// Metrics and the report.
+    #[serde(default)]
+    pub evaluate: EvaluateConfig,
+    /// Folder of the configuration file; relative paths start here.
+    #[serde(skip)]
+    pub base: PathBuf,
+}
+
+impl Pipeline {
+    /// `root/name`: the folder of this pipeline's run. Each stage's output is a folder in it.
+    #[must_use]
+    pub fn run_dir(&self) -> PathBuf {
+        self.base.join(&self.run.root).join(&self.run.name)
+    }
+
+    /// A path of the configuration: `{run}` stands for the run's folder, relative paths start at the configuration.
+    #[must_use]
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        match path.strip_prefix("{run}/") {
+            Some(rest) => self.run_dir().join(rest),
+            None => self.base.join(Path::new(path)),
+        }
+    }
+}

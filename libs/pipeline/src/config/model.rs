@@ -1,0 +1,442 @@
+//! The tables of the stages that train or score: `[cpt]`, `[teacher]`, `[score]`, `[distill]`.
+
+use serde::{Deserialize, Serialize};
+
+use super::load::{Checks, default_fn};
+
+/// Tokenizers and continued pre-training examples (section 3.1 of the paper).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CptConfig {
+    /// The teacher's tokenizer: byte-level BPE.
+    pub teacher_tokenizer: TokenizerConfig,
+    /// The student's tokenizer: `WordPiece`.
+    pub student_tokenizer: TokenizerConfig,
+    /// Tokens kept of a query in the teacher's input.
+    pub max_query_tokens: usize,
+    /// Tokens kept of a document (title and summary) in the teacher's input.
+    pub max_document_tokens: usize,
+    /// Satisfied clicks a pair needs to become an example.
+    pub min_satisfied_clicks: usize,
+    /// Most examples; the pairs with most satisfied clicks come first. 0 takes all.
+    pub max_examples: usize,
+    /// Tokens a pack of examples holds at most.
+    pub pack_tokens: usize,
+}
+
+/// A tokenizer to load or to train.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenizerConfig {
+    /// A `tokenizer.json` to use as it is.
+    pub path: Option<String>,
+    /// Vocabulary of a tokenizer trained from queries and documents, where no path is given.
+    pub vocab_size: usize,
+}
+
+/// The teacher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TeacherConfig {
+    /// A decoder from random weights.
+    pub model: DecoderConfig,
+    /// Phase 1: continued pre-training.
+    pub cpt: CptPhaseConfig,
+    /// Phase 2: fine-tuning with a rank loss.
+    pub rank: RankConfig,
+}
+
+/// Size of a Llama decoder, in the names of its `config.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecoderConfig {
+    /// Width.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Heads of keys and values; as many as attention heads where absent.
+    pub num_key_value_heads: Option<usize>,
+}
+
+/// Size of a BERT encoder, in the names of its `config.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderConfig {
+    /// Width.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Layers.
+    pub num_hidden_layers: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Dropout of hidden states and attention while training.
+    #[serde(default)]
+    pub dropout: f64,
+}
+
+/// What every training shares.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrainingConfig {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Share of the steps over which the rate rises from 0.
+    pub warmup_fraction: f64,
+    /// How the rate falls afterwards.
+    pub schedule: ScheduleKind,
+    /// Decoupled weight decay; never on biases and norms.
+    pub weight_decay: f64,
+    /// Gradients are scaled down to this global norm.
+    pub max_gradient_norm: f64,
+    /// Steps between checkpoints; 0 writes none.
+    pub checkpoint_every: usize,
+    /// Steps between validations; 0 makes none, and the last weights are kept.
+    pub validate_every: usize,
+    /// Validations without a better one before training stops; 0 never stops early.
+    pub patience: usize,
+}
+
+/// How the learning rate moves after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// Stays.
+    Constant,
+    /// Falls to 0 in a line.
+    Linear,
+    /// Falls to 0 along half a cosine.
+    Cosine,
+}
+
+/// Declares a configuration of one training: its own keys and the shared ones side by side in one TOML table.
+macro_rules! training_table {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $kind,)*
+            /// As [`TrainingConfig::steps`].
+            pub steps: usize,
+            /// As [`TrainingConfig::learning_rate`].
+            pub learning_rate: f64,
+            /// As [`TrainingConfig::warmup_fraction`].
+            #[serde(default = "warmup_fraction")]
+            pub warmup_fraction: f64,
+            /// As [`TrainingConfig::schedule`].
+            #[serde(default = "schedule")]
+            pub schedule: ScheduleKind,
+            /// As [`TrainingConfig::weight_decay`].
+            #[serde(default = "weight_decay")]
+            pub weight_decay: f64,
+            /// As [`TrainingConfig::max_gradient_norm`].
+            #[serde(default = "max_gradient_norm")]
+            pub max_gradient_norm: f64,
+            /// As [`TrainingConfig::checkpoint_every`].
+            #[serde(default = "checkpoint_every")]
+            pub checkpoint_every: usize,
+            /// As [`TrainingConfig::validate_every`].
+            #[serde(default)]
+            pub validate_every: usize,
+            /// As [`TrainingConfig::patience`].
+            #[serde(default)]
+            pub patience: usize,
+        }
+
+        impl $name {
+            /// The keys every training shares.
+            #[must_use]
+            pub fn training(&self) -> TrainingConfig {
+                TrainingConfig {
+                    steps: self.steps,
+                    learning_rate: self.learning_rate,
+                    warmup_fraction: self.warmup_fraction,
+                    schedule: self.schedule,
+                    weight_decay: self.weight_decay,
+                    max_gradient_norm: self.max_gradient_norm,
+                    checkpoint_every: self.checkpoint_every,
+                    validate_every: self.validate_every,
+                    patience: self.patience,
+                }
+            }
+        }
+    };
+}
+
+default_fn!(warmup_fraction: f64 = 0.1);
+default_fn!(schedule: ScheduleKind = ScheduleKind::Linear);
+default_fn!(weight_decay: f64 = 0.01);
+default_fn!(max_gradient_norm: f64 = 1.0);
+default_fn!(checkpoint_every: usize = 200);
+default_fn!(margin: f64 = 1.0);
+default_fn!(distill_max_query_tokens: usize = 16);
+default_fn!(distill_max_document_tokens: usize = 112);
+default_fn!(standardise: bool = true);
+
+training_table! {
+    /// Continued pre-training: next-token loss on clicked titles and summaries.
+    CptPhaseConfig {
+        /// Packs of examples per step.
+        packs_per_step: usize,
+    }
+}
+
+training_table! {
+    /// Fine-tuning with a rank loss on graded lists (section 3.2 of the paper).
+    RankConfig {
+        /// The loss.
+        loss: RankLoss,
+        /// Margin of the hinge loss, in logits.
+        #[serde(default = "margin")]
+        margin: f64,
+        /// Queries per step.
+        lists_per_step: usize,
+        /// Documents of a query per step.
+        list_size: usize,
+    }
+}
+
+training_table! {
+    /// Distillation with the hybrid loss (section 3.3 of the paper).
+    DistillConfig {
+        /// The student.
+        model: EncoderConfig,
+        /// The same student trained on the judged labels alone, for comparison.
+        labels_only: LabelsOnlyConfig,
+        /// Weight of the point-wise loss; the rest is the margin loss.
+        alpha: f64,
+        /// Whether teacher scores are brought to mean 0 and deviation 1 over the training table.
+        #[serde(default = "standardise")]
+        standardise: bool,
+        /// Queries per step.
+        lists_per_step: usize,
+        /// Documents of a query per step.
+        list_size: usize,
+        /// Tokens kept of a query.
+        #[serde(default = "distill_max_query_tokens")]
+        max_query_tokens: usize,
+        /// Tokens kept of a document.
+        #[serde(default = "distill_max_document_tokens")]
+        max_document_tokens: usize,
+    }
+}
+
+/// The label-only student is fine-tuned exactly as a teacher is.
+pub type LabelsOnlyConfig = RankConfig;
+
+/// A loss on graded lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RankLoss {
+    /// max(0, margin - s_i + s_j) over pairs of different grade: the paper's.
+    Hinge,
+    /// ln(1 + exp(s_j - s_i)) over the same pairs.
+    Logistic,
+    /// Cross-entropy between softmaxes over the list.
+    Softmax,
+    /// Pairs weighted by what swapping them changes in NDCG.
+    Lambda,
+}
+
+/// List-wise scoring by the teacher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScoreConfig {
+    /// Documents of a query's list at most: shown ones first, by impressions.
+    pub list_size: usize,
+    /// Documents added to every list from BM25's first ones that were not shown.
+    pub unseen_documents: usize,
+    /// Random documents added to every list, so that the student sees clear misses.
+    pub random_documents: usize,
+    /// Queries scored at most, most searched first; 0 takes all.
+    pub max_queries: usize,
+    /// Tokens of one forward pass.
+    pub batch_tokens: usize,
+}
+
+impl Default for CptConfig {
+    fn default() -> Self {
+        CptConfig {
+            teacher_tokenizer: TokenizerConfig::default(),
+            student_tokenizer: TokenizerConfig::default(),
+            max_query_tokens: 16,
+            max_document_tokens: 112,
+            min_satisfied_clicks: 1,
+            max_examples: 0,
+            pack_tokens: 1024,
+        }
+    }
+}
+
+impl Default for TokenizerConfig {
+    fn default() -> Self {
+        TokenizerConfig {
+            path: None,
+            vocab_size: 4096,
+        }
+    }
+}
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        ScoreConfig {
+            list_size: 20,
+            unseen_documents: 0,
+            random_documents: 0,
+            max_queries: 0,
+            batch_tokens: 4096,
+        }
+    }
+}
+
+impl CptConfig {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        for (key, tokenizer) in [
+            ("teacher", &self.teacher_tokenizer),
+            ("student", &self.student_tokenizer),
+        ] {
+            checks.at_least(
+                &format!("cpt.{key}_tokenizer.vocab_size"),
+                tokenizer.vocab_size,
+                300,
+            );
+        }
+        checks.at_least("cpt.max_query_tokens", self.max_query_tokens, 1);
+        checks.at_least("cpt.max_document_tokens", self.max_document_tokens, 1);
+        checks.at_least("cpt.min_satisfied_clicks", self.min_satisfied_clicks, 1);
+        // The template's own words and the end token add less than 16 tokens.
+        let longest = self.max_query_tokens + self.max_document_tokens + 16;
+        checks.at_least("cpt.pack_tokens", self.pack_tokens, longest);
+    }
+}
+
+impl TrainingConfig {
+    fn check(&self, table: &str, checks: &mut Checks) {
+        checks.at_least(&format!("{table}.steps"), self.steps, 1);
+        checks.positive(&format!("{table}.learning_rate"), self.learning_rate);
+        checks.fraction(&format!("{table}.warmup_fraction"), self.warmup_fraction);
+        let decay = self.weight_decay;
+        let good = decay.is_finite() && decay >= 0.0;
+        checks.require(
+            good,
+            &format!("{table}.weight_decay"),
+            "a number from 0",
+            &decay,
+        );
+        checks.positive(
+            &format!("{table}.max_gradient_norm"),
+            self.max_gradient_norm,
+        );
+        let stops = self.patience > 0 && self.validate_every == 0;
+        checks.require(
+            !stops,
+            &format!("{table}.patience"),
+            "0 without validate_every",
+            &self.patience,
+        );
+    }
+}
+
+impl RankConfig {
+    fn check(&self, table: &str, checks: &mut Checks) {
+        self.training().check(table, checks);
+        checks.positive(&format!("{table}.margin"), self.margin);
+        checks.at_least(&format!("{table}.lists_per_step"), self.lists_per_step, 1);
+        checks.at_least(&format!("{table}.list_size"), self.list_size, 2);
+    }
+}
+
+fn check_heads(
+    table: &str,
+    hidden: usize,
+    intermediate: usize,
+    layers: usize,
+    heads: usize,
+    checks: &mut Checks,
+) {
+    checks.at_least(&format!("{table}.hidden_size"), hidden, 1);
+    checks.at_least(&format!("{table}.intermediate_size"), intermediate, 1);
+    checks.at_least(&format!("{table}.num_hidden_layers"), layers, 1);
+    let divides = heads > 0 && hidden % heads == 0;
+    checks.require(
+        divides,
+        &format!("{table}.num_attention_heads"),
+        "a divisor of hidden_size",
+        &heads,
+    );
+}
+
+impl TeacherConfig {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        let m = &self.model;
+        let (layers, heads) = (m.num_hidden_layers, m.num_attention_heads);
+        check_heads(
+            "teacher.model",
+            m.hidden_size,
+            m.intermediate_size,
+            layers,
+            heads,
+            checks,
+        );
+        let even = heads > 0 && (m.hidden_size / heads).is_multiple_of(2);
+        checks.require(
+            even,
+            "teacher.model.hidden_size",
+            "an even width per head",
+            &m.hidden_size,
+        );
+        let kv = m.num_key_value_heads.unwrap_or(heads);
+        let divides = kv > 0 && heads % kv == 0;
+        checks.require(
+            divides,
+            "teacher.model.num_key_value_heads",
+            "a divisor of num_attention_heads",
+            &kv,
+        );
+        self.cpt.training().check("teacher.cpt", checks);
+        checks.at_least("teacher.cpt.packs_per_step", self.cpt.packs_per_step, 1);
+        self.rank.check("teacher.rank", checks);
+    }
+}
+
+impl ScoreConfig {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.at_least("score.list_size", self.list_size, 2);
+        checks.at_least("score.batch_tokens", self.batch_tokens, 1);
+    }
+}
+
+impl DistillConfig {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        let m = &self.model;
+        let (layers, heads) = (m.num_hidden_layers, m.num_attention_heads);
+        check_heads(
+            "distill.model",
+            m.hidden_size,
+            m.intermediate_size,
+            layers,
+            heads,
+            checks,
+        );
+        let dropout = (0.0..1.0).contains(&m.dropout);
+        checks.require(
+            dropout,
+            "distill.model.dropout",
+            "a number from 0 to below 1",
+            &m.dropout,
+        );
+        self.training().check("distill", checks);
+        checks.fraction("distill.alpha", self.alpha);
+        checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
+        checks.at_least("distill.list_size", self.list_size, 2);
+        checks.at_least("distill.max_query_tokens", self.max_query_tokens, 1);
+        checks.at_least("distill.max_document_tokens", self.max_document_tokens, 1);
+        self.labels_only.check("distill.labels_only", checks);
+    }
+}

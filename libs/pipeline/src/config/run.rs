@@ -1,0 +1,57 @@
+//! The `[run]` table.
+
+use serde::{Deserialize, Serialize};
+
+use super::load::{Checks, default_fn};
+
+/// What concerns every stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// The run's name: its folder below `root`. Letters, digits, `-`, `_` and `.`.
+    pub name: String,
+    /// Folder of all runs, relative to the configuration file.
+    #[serde(default = "root")]
+    pub root: String,
+    /// Seed of everything random.
+    #[serde(default = "seed")]
+    pub seed: u64,
+    /// Worker threads; 0 takes one for each core.
+    #[serde(default)]
+    pub threads: usize,
+    /// Where models are computed.
+    #[serde(default)]
+    pub device: Device,
+}
+
+/// Where models are computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+}
+
+default_fn!(root: String = "data/runs".into());
+default_fn!(seed: u64 = 42);
+
+impl RunConfig {
+    pub(super) fn check(&self, checks: &mut Checks) {
+        let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let good =
+            !self.name.is_empty() && !self.name.starts_with('.') && self.name.chars().all(named);
+        checks.require(
+            good,
+            "run.name",
+            "letters, digits, `-`, `_` and `.`, not starting with a dot",
+            &self.name,
+        );
+        checks.require(
+            self.threads <= 1024,
+            "run.threads",
+            "at most 1024",
+            &self.threads,
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! From errors to one line and an exit code.
+
+use std::any::Any;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use crate::ConfigError;
+
+/// Input data that cannot be used: exit code 3. The text names the file, the expected, the found and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+/// Exit code of a failure that is nobody's input.
+const FAILED: u8 = 1;
+/// Exit code of bad usage or configuration.
+const BAD_CONFIG: u8 = 2;
+/// Exit code of bad input data, or of a disk with no room for the output.
+const BAD_DATA: u8 = 3;
+
+/// Runs `work`, prints an error (or a panic, as an internal error) as one line on stderr, and returns the exit code.
+pub fn guarded(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    std::panic::set_hook(Box::new(|_| {}));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    let (line, code) = match outcome {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => (format!("{error:#}"), code_of(&error)),
+        Err(panic) => (
+            format!(
+                "internal error: {}; please report it",
+                panic_text(panic.as_ref())
+            ),
+            FAILED,
+        ),
+    };
+    // Nothing is left to tell the user with if stderr itself is closed.
+    let _ = writeln!(std::io::stderr(), "error: {}", line.replace('\n', " "));
+    ExitCode::from(code)
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<ConfigError>() {
+            return BAD_CONFIG;
+        }
+        if cause.is::<BadInput>() {
+            return BAD_DATA;
+        }
+        if let Some(error) = cause.downcast_ref::<tables::Error>() {
+            let full = matches!(error, tables::Error::Io { cause, .. } if cause.kind() == ErrorKind::StorageFull);
+            return if full || error.is_bad_input() {
+                BAD_DATA
+            } else {
+                FAILED
+            };
+        }
+        if cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|e| e.kind() == ErrorKind::StorageFull)
+        {
+            return BAD_DATA;
+        }
+    }
+    FAILED
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic without a message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn codes_follow_the_cause() {
+        let full = std::io::Error::from(ErrorKind::StorageFull);
+        let denied = std::io::Error::from(ErrorKind::PermissionDenied);
+        let cases = [
+            (
+                anyhow::Error::new(ConfigError::Unusable("x".into())).context("y"),
+                BAD_CONFIG,
+            ),
+            (anyhow::Error::new(BadInput("x".into())), BAD_DATA),
+            (anyhow::Error::new(full), BAD_DATA),
+            (anyhow::Error::new(denied), FAILED),
+            (anyhow::anyhow!("x"), FAILED),
+        ];
+        for (error, code) in cases {
+            assert_eq!(code_of(&error), code, "{error:#}");
+        }
+        let missing = tables::StageDir::open(std::path::Path::new("/nowhere"), "ingest")
+            .map(|_| ())
+            .context("z");
+        assert_eq!(code_of(&missing.unwrap_err()), BAD_DATA);
+    }
+}

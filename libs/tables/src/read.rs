@@ -1,0 +1,203 @@
+//! Reading a committed stage's tables and files, each checked against the manifest.
+
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::ChunkReader;
+
+use crate::columns::Columns;
+use crate::{Error, FileEntry, Manifest, Result, Schema, TableEntry, sha256_bytes};
+
+/// A stage's committed output folder with its manifest.
+#[derive(Debug, Clone)]
+pub struct StageDir {
+    path: PathBuf,
+    stage: String,
+    manifest: Manifest,
+}
+
+impl StageDir {
+    /// Opens `root/<stage>`.
+    ///
+    /// # Errors
+    /// [`Error::MissingStage`] where the stage has not been run to its end, [`Error::BadManifest`].
+    pub fn open(root: &Path, stage: &str) -> Result<StageDir> {
+        let path = root.join(stage);
+        let manifest = Manifest::read(&path, stage)?;
+        Ok(StageDir {
+            path,
+            stage: stage.to_string(),
+            manifest,
+        })
+    }
+
+    /// The stage's folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Reads a whole table, checksums verified, columns in the schema's order.
+    ///
+    /// # Errors
+    /// [`Error::NotListed`], [`Error::Checksum`], [`Error::SchemaMismatch`], [`Error::Parquet`].
+    pub fn table(&self, name: &str) -> Result<Columns> {
+        let mut batches = Vec::new();
+        self.for_each_batch(name, |batch| {
+            batches.push(batch);
+            Ok(())
+        })?;
+        let schema = Schema::named(name)?;
+        let batch = concat_batches(&schema.arrow(), &batches)
+            .map_err(Error::arrow(&self.path.join(name)))?;
+        Ok(Columns::new(batch, self.path.join(name), schema))
+    }
+
+    /// Reads a table batch by batch, for tables larger than memory: one file at a time is held.
+    ///
+    /// # Errors
+    /// As [`StageDir::table`], and whatever `visit` returns.
+    pub fn for_each_batch(
+        &self,
+        name: &str,
+        mut visit: impl FnMut(RecordBatch) -> Result<()>,
+    ) -> Result<()> {
+        let schema = Schema::named(name)?;
+        let entry = self.entry(name)?;
+        if entry.schema_version != schema.version {
+            return Err(Error::SchemaMismatch {
+                path: self.path.join(name),
+                table: &schema.name,
+                version: schema.version,
+                expected: format!("schema version {}", schema.version),
+                found: format!(
+                    "schema version {}; re-run stage `{}`",
+                    entry.schema_version, self.stage
+                ),
+            });
+        }
+        for file in &entry.files {
+            let path = self.path.join(&file.path);
+            let bytes = bytes::Bytes::from(self.verified(file)?);
+            for batch in open_parquet(&path, bytes, schema)? {
+                visit(batch?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A key of the table files' metadata, such as the tokenizer's identity.
+    ///
+    /// # Errors
+    /// As [`StageDir::table`].
+    pub fn table_metadata(&self, name: &str, key: &str) -> Result<Option<String>> {
+        let Some(file) = self.entry(name)?.files.first() else {
+            return Ok(None);
+        };
+        let path = self.path.join(&file.path);
+        let bytes = bytes::Bytes::from(self.verified(file)?);
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(Error::parquet(&path))?;
+        let metadata = reader.metadata().file_metadata().key_value_metadata();
+        Ok(metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == key)?.value.clone()))
+    }
+
+    /// Checks every file below `folder` (a model, say) against the manifest and returns the folder's path.
+    ///
+    /// # Errors
+    /// [`Error::NotListed`], [`Error::Checksum`], [`Error::Io`].
+    pub fn folder(&self, folder: &str) -> Result<PathBuf> {
+        let prefix = format!("{folder}/");
+        let mut found = false;
+        for file in self
+            .manifest
+            .files
+            .iter()
+            .filter(|file| file.path.starts_with(&prefix))
+        {
+            self.verified(file)?;
+            found = true;
+        }
+        if found {
+            Ok(self.path.join(folder))
+        } else {
+            Err(self.not_listed(format!("folder `{folder}`")))
+        }
+    }
+
+    fn entry(&self, name: &str) -> Result<&TableEntry> {
+        self.manifest
+            .tables
+            .get(name)
+            .ok_or_else(|| self.not_listed(format!("table `{name}`")))
+    }
+
+    fn not_listed(&self, wanted: String) -> Error {
+        Error::NotListed {
+            path: self.path.join(crate::MANIFEST_FILE),
+            stage: self.stage.clone(),
+            wanted,
+        }
+    }
+
+    fn verified(&self, file: &FileEntry) -> Result<Vec<u8>> {
+        let path = self.path.join(&file.path);
+        let bytes = std::fs::read(&path).map_err(Error::io(&path, "reading"))?;
+        let found = sha256_bytes(&bytes);
+        if found != file.sha256 {
+            let stage = self.stage.clone();
+            return Err(Error::Checksum {
+                path,
+                stage,
+                expected: file.sha256.clone(),
+                found,
+            });
+        }
+        Ok(bytes)
+    }
+}
+
+/// Opens a Parquet file as batches in the schema's types.
+pub(crate) fn open_parquet<'a, R: ChunkReader + 'static>(
+    path: &'a Path,
+    file: R,
+    schema: &'static Schema,
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<'a, R>> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
+    let (expected, found) = (schema.arrow(), reader.schema().clone());
+    if expected.fields() != found.fields() {
+        return Err(Error::SchemaMismatch {
+            path: path.to_path_buf(),
+            table: &schema.name,
+            version: schema.version,
+            expected: describe(&expected),
+            found: describe(&found),
+        });
+    }
+    let batches = reader.build().map_err(Error::parquet(path))?;
+    Ok(batches.map(move |batch| batch.map_err(Error::arrow(path))))
+}
+
+fn describe(schema: &arrow::datatypes::Schema) -> String {
+    let fields: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|f| {
+            format!(
+                "{} {}{}",
+                f.name(),
+                f.data_type(),
+                if f.is_nullable() { "?" } else { "" }
+            )
+        })
+        .collect();
+    fields.join(", ")
+}

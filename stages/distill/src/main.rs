@@ -1,0 +1,3 @@
+//! distill.
+
+fn main() {}

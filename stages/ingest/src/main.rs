@@ -1,0 +1,3 @@
+//! ingest.
+
+fn main() {}

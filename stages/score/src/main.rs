@@ -1,0 +1,3 @@
+//! score.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! simulate.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! teacher.
+
+fn main() {}
