@@ -89,7 +89,7 @@ impl Params {
     ///
     /// A missing, extra, misshapen or otherwise typed weight is an error that names it.
     pub fn load<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Self> {
-        let (vars, extra) = read_known(files, specs)?;
+        let Found { vars, extra } = read_known(files, specs)?;
         match extra.into_iter().next() {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(vars, specs, |_| None),
@@ -104,7 +104,7 @@ impl Params {
         seed: u64,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let (vars, extra) = read_known(files, specs)?;
+        let Found { vars, extra } = read_known(files, specs)?;
         match extra.into_iter().find(|(_, name)| !is_head(name)) {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(vars, specs, |name| is_head(name).then_some(seed)),
@@ -210,11 +210,16 @@ impl Params {
     }
 }
 
-/// Reads the weights that `specs` names; the others come back as (file, name).
-fn read_known<P: AsRef<Path>>(
-    files: &[P],
-    specs: &[ParamSpec],
-) -> Result<(BTreeMap<String, Var>, Vec<(PathBuf, String)>)> {
+/// What safetensors files hold.
+struct Found {
+    /// The weights asked for.
+    vars: BTreeMap<String, Var>,
+    /// The file and name of every other weight.
+    extra: Vec<(PathBuf, String)>,
+}
+
+/// Reads the weights that `specs` names.
+fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Found> {
     let known: BTreeMap<&str, &ParamSpec> = specs
         .iter()
         .map(|spec| (spec.name.as_str(), spec))
@@ -236,7 +241,7 @@ fn read_known<P: AsRef<Path>>(
             }
         }
     }
-    Ok((vars, extra))
+    Ok(Found { vars, extra })
 }
 
 fn io_error(path: &Path, source: std::io::Error) -> Error {

@@ -1,47 +1,39 @@
 //! Softmax cross-entropy over a vocabulary, fused with the projection onto it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::gemm::{Matrix, all_threads, gemm};
-use super::{gradient, input, lanes, lend, output};
+use super::{input, lanes, output};
 
 /// Logits held at a time: 4 MB.
 const CHUNK: usize = 1 << 20;
 
 /// The mean over rows of `-log softmax(hidden head^T)[target]`.
 ///
-/// The logits `[t, v]` are never held as a whole: forward and backward compute them in chunks of rows.
+/// The logits `[t, v]` exist for one chunk of rows at a time; where a gradient can be asked for, the forward pass
+/// computes it while they do, which saves the backward pass a matrix product.
 ///
 /// # Shapes
 /// `hidden` `[t, d]`, `head` `[v, d]`, `targets` of length `t` -> scalar.
 pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Tensor> {
-    hidden.apply_op2(
-        head,
-        CrossEntropy {
-            targets: targets.into(),
-        },
-    )
+    let op = CrossEntropy {
+        targets: targets.into(),
+        hidden_tracked: hidden.track_op(),
+        head_tracked: head.track_op(),
+        gradients: OnceLock::new(),
+    };
+    hidden.apply_op2(head, op)
 }
 
 struct CrossEntropy {
     targets: Arc<[u32]>,
-}
-
-/// The logits of one chunk of rows.
-fn logits(hidden: &[f32], head: &[f32], d: usize) -> Vec<f32> {
-    let mut logits = vec![0.0; hidden.len() / d * (head.len() / d)];
-    gemm(
-        &mut logits,
-        Matrix::new(hidden, d),
-        Matrix::new(head, d).t(),
-        1.0,
-        false,
-        all_threads(),
-    );
-    logits
+    hidden_tracked: bool,
+    head_tracked: bool,
+    /// Of the mean with respect to hidden and head, where they are tracked; filled by the forward pass.
+    gradients: OnceLock<[Option<Tensor>; 2]>,
 }
 
 /// Rows of a chunk.
@@ -49,20 +41,32 @@ fn chunk_rows(v: usize) -> usize {
     (CHUNK / v).clamp(16, 1024)
 }
 
-/// `-log softmax(row)[target]`, the row left as the exponentials.
-fn row_loss(row: &[f32], target: u32) -> f64 {
+/// Replaces a row of logits by its softmax and returns `-log softmax[target]`.
+fn row_loss(row: &mut [f32], target: u32) -> f64 {
+    let target = row[target as usize];
     let max = lanes::max(row);
-    let total = row
-        .chunks(256)
-        .map(|part| part.iter().map(|&x| lanes::exp(x - max)).sum::<f32>());
-    total.map(f64::from).sum::<f64>().ln() + f64::from(max) - f64::from(row[target as usize])
+    for x in row.iter_mut() {
+        *x = lanes::exp(*x - max);
+    }
+    let total = lanes::sum(row);
+    lanes::scale(row, 1.0 / total);
+    f64::from(total).ln() + f64::from(max) - f64::from(target)
 }
 
-/// The gradient of the mean: `(softmax - one-hot) * factor` in place.
-fn row_gradient(row: &mut [f32], target: u32, factor: f32) {
-    lanes::softmax(row);
-    row[target as usize] -= 1.0;
-    lanes::scale(row, factor);
+impl CrossEntropy {
+    fn check(&self, hidden: &Layout, head: &Layout) -> Result<(usize, usize, usize)> {
+        let ((t, d), (v, head_d)) = (hidden.shape().dims2()?, head.shape().dims2()?);
+        if t == 0 || t != self.targets.len() || d != head_d {
+            let targets = self.targets.len();
+            candle_core::bail!(
+                "cross_entropy: hidden [{t}, {d}], head [{v}, {head_d}], {targets} targets"
+            );
+        }
+        if let Some(target) = self.targets.iter().find(|&&target| target as usize >= v) {
+            candle_core::bail!("cross_entropy: target {target} in a vocabulary of {v}");
+        }
+        Ok((t, v, d))
+    }
 }
 
 impl CustomOp2 for CrossEntropy {
@@ -77,92 +81,68 @@ impl CustomOp2 for CrossEntropy {
         head: &CpuStorage,
         wl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let ((t, d), (v, head_d)) = (hl.shape().dims2()?, wl.shape().dims2()?);
-        if t == 0 || t != self.targets.len() || d != head_d {
-            let targets = self.targets.len();
-            candle_core::bail!(
-                "cross_entropy: hidden [{t}, {d}], head [{v}, {head_d}], {targets} targets"
-            );
-        }
-        if let Some(target) = self.targets.iter().find(|&&target| target as usize >= v) {
-            candle_core::bail!("cross_entropy: target {target} in a vocabulary of {v}");
-        }
+        let (t, v, d) = self.check(hl, wl)?;
         let (hidden, head) = (input(hidden, hl)?, input(head, wl)?);
-        let rows = chunk_rows(v);
+        let mut dhidden = vec![0.0; if self.hidden_tracked { t * d } else { 0 }];
+        let mut dhead = vec![0.0; if self.head_tracked { v * d } else { 0 }];
+        let (rows, mean) = (chunk_rows(v), 1.0 / t as f32);
         let mut total = 0.0;
-        for (hidden, targets) in hidden.chunks(rows * d).zip(self.targets.chunks(rows)) {
-            let logits = logits(hidden, head, d);
-            let losses: Vec<f64> = logits
-                .par_chunks(v)
-                .zip(targets)
-                .map(|(row, &target)| row_loss(row, target))
+        for (chunk, (part, targets)) in hidden
+            .chunks(rows * d)
+            .zip(self.targets.chunks(rows))
+            .enumerate()
+        {
+            let (part, head) = (Matrix::new(part, d), Matrix::new(head, d));
+            let mut logits = vec![0.0; targets.len() * v];
+            gemm(&mut logits, part, head.t(), 1.0, false, all_threads());
+            let rows_and_targets = logits.par_chunks_mut(v).zip(targets);
+            let losses: Vec<f64> = rows_and_targets
+                .map(|(row, &target)| {
+                    let loss = row_loss(row, target);
+                    row[target as usize] -= 1.0;
+                    loss
+                })
                 .collect();
             total += losses.iter().sum::<f64>();
+
+            let dlogits = Matrix::new(&logits, v);
+            if self.hidden_tracked {
+                let dpart = &mut dhidden[chunk * rows * d..][..targets.len() * d];
+                gemm(dpart, dlogits, head, mean, false, all_threads());
+            }
+            if self.head_tracked {
+                gemm(&mut dhead, dlogits.t(), part, mean, true, all_threads());
+            }
         }
+        let keep = |tracked: bool, values: Vec<f32>, rows: usize| {
+            let tensor = tracked.then(|| Tensor::from_vec(values, (rows, d), &Device::Cpu));
+            tensor.transpose()
+        };
+        let gradients = [
+            keep(self.hidden_tracked, dhidden, t)?,
+            keep(self.head_tracked, dhead, v)?,
+        ];
+        // An operation is applied once, so the cell is empty.
+        self.gradients.get_or_init(|| gradients);
         output(vec![(total / t as f64) as f32], ())
     }
 
     fn bwd(
         &self,
-        hidden: &Tensor,
-        head: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ((t, d), (v, _)) = (hidden.dims2()?, head.dims2()?);
-        let factor = grad.to_scalar::<f32>()? / t as f32;
-        let (hidden_tracked, head_tracked) = (hidden.track_op(), head.track_op());
-        lend([hidden, head], |[hidden_values, head_values]| {
-            let mut dhidden = vec![0.0; if hidden_tracked { t * d } else { 0 }];
-            let mut dhead = vec![0.0; if head_tracked { v * d } else { 0 }];
-            let rows = chunk_rows(v);
-            for (chunk, (part, targets)) in hidden_values
-                .chunks(rows * d)
-                .zip(self.targets.chunks(rows))
-                .enumerate()
-            {
-                let mut dlogits = logits(part, head_values, d);
-                dlogits
-                    .par_chunks_mut(v)
-                    .zip(targets)
-                    .for_each(|(row, &target)| row_gradient(row, target, factor));
-                let dlogits = Matrix::new(&dlogits, v);
-                if hidden_tracked {
-                    let rows = &mut dhidden[chunk * rows * d..][..part.len()];
-                    gemm(
-                        rows,
-                        dlogits,
-                        Matrix::new(head_values, d),
-                        1.0,
-                        false,
-                        all_threads(),
-                    );
-                }
-                if head_tracked {
-                    gemm(
-                        &mut dhead,
-                        dlogits.t(),
-                        Matrix::new(part, d),
-                        1.0,
-                        true,
-                        all_threads(),
-                    );
-                }
-            }
-            let dhidden = if hidden_tracked {
-                gradient(dhidden, hidden)?
-            } else {
-                None
-            };
-            Ok((
-                dhidden,
-                if head_tracked {
-                    gradient(dhead, head)?
-                } else {
-                    None
-                },
-            ))
-        })
+        let Some([dhidden, dhead]) = self.gradients.get() else {
+            candle_core::bail!("cross_entropy: the backward pass came before the forward pass");
+        };
+        let factor = f64::from(grad.to_scalar::<f32>()?);
+        let scaled = |gradient: &Option<Tensor>| match gradient {
+            Some(gradient) if factor != 1.0 => gradient.affine(factor, 0.0).map(Some),
+            other => Ok(other.clone()),
+        };
+        Ok((scaled(dhidden)?, scaled(dhead)?))
     }
 }
 
