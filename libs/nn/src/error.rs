@@ -34,9 +34,12 @@ pub enum Error {
     },
     /// A model file lacks a weight the architecture has.
     #[error(
-        "weight `{name}` {shape:?} is missing; the file has {found} other weights: is its config.json of this model?"
+        "{}: weight `{name}` {shape:?} is missing, {found} others were found: is the config.json beside it of this model?",
+        path.display()
     )]
     MissingWeight {
+        /// The file, or the first of several.
+        path: PathBuf,
         /// The weight's name.
         name: String,
         /// The shape expected.
@@ -121,9 +124,7 @@ pub enum Error {
     #[error("weight `{0}` got a gradient that is not finite: lower the learning rate")]
     NonFiniteGradient(String),
     /// A loss, a validation value or a score is infinite or not a number.
-    #[error(
-        "{what} is {value}: lower the learning rate, or look for bad values in the training data"
-    )]
+    #[error("{what} is {value}: lower the learning rate, or look for bad values in the training data")]
     NonFinite {
         /// What the value is, and of which step or row.
         what: String,

@@ -37,11 +37,7 @@ pub struct ParamSpec {
 impl ParamSpec {
     /// A weight of this name, shape and start.
     pub fn new(name: impl Into<String>, shape: &[usize], init: Init) -> Self {
-        Self {
-            name: name.into(),
-            shape: shape.to_vec(),
-            init,
-        }
+        Self { name: name.into(), shape: shape.to_vec(), init }
     }
 
     /// A weight's starting value: a function of (seed, name) alone, whatever other weights exist.
@@ -79,9 +75,7 @@ pub struct Params(BTreeMap<String, Var>);
 impl Params {
     /// Starts every weight from the seed.
     pub fn init(specs: &[ParamSpec], seed: u64) -> Result<Self> {
-        let vars = specs
-            .iter()
-            .map(|spec| Ok((spec.name.clone(), spec.start(seed)?)));
+        let vars = specs.iter().map(|spec| Ok((spec.name.clone(), spec.start(seed)?)));
         Ok(Self(vars.collect::<Result<_>>()?))
     }
 
@@ -92,7 +86,7 @@ impl Params {
         let Found { vars, extra } = read_known(files, specs)?;
         match extra.into_iter().next() {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
-            None => Self::complete(vars, specs, |_| None),
+            None => Self::complete(files, vars, specs, |_| None),
         }
     }
 
@@ -107,28 +101,28 @@ impl Params {
         let Found { vars, extra } = read_known(files, specs)?;
         match extra.into_iter().find(|(_, name)| !is_head(name)) {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
-            None => Self::complete(vars, specs, |name| is_head(name).then_some(seed)),
+            None => Self::complete(files, vars, specs, |name| is_head(name).then_some(seed)),
         }
     }
 
     /// Starts the weights that `vars` lacks and `seed_of` gives a seed for.
-    fn complete(
+    fn complete<P: AsRef<Path>>(
+        files: &[P],
         mut vars: BTreeMap<String, Var>,
         specs: &[ParamSpec],
         seed_of: impl Fn(&str) -> Option<u64>,
     ) -> Result<Self> {
         let found = vars.len();
-        for spec in specs.iter() {
+        for spec in specs {
             if vars.contains_key(&spec.name) {
                 continue;
             }
-            let Some(seed) = seed_of(&spec.name) else {
-                return Err(Error::MissingWeight {
-                    name: spec.name.clone(),
-                    shape: spec.shape.clone(),
-                    found,
-                });
-            };
+            let seed = seed_of(&spec.name).ok_or_else(|| Error::MissingWeight {
+                path: files.first().map(|file| file.as_ref().to_owned()).unwrap_or_default(),
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
+                found,
+            })?;
             vars.insert(spec.name.clone(), spec.start(seed)?);
         }
         Ok(Self(vars))
@@ -136,9 +130,7 @@ impl Params {
 
     /// The weight of this name.
     pub fn get(&self, name: &str) -> Result<&Var> {
-        self.0
-            .get(name)
-            .ok_or_else(|| Error::UnknownWeight(name.to_owned()))
+        self.0.get(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))
     }
 
     /// The weights in the order of their names.
@@ -163,11 +155,7 @@ impl Params {
 
     /// The weights as the forward pass of this mode sees them.
     pub(crate) fn view(&self, mode: Mode) -> View<'_> {
-        View {
-            params: self,
-            tracked: matches!(mode, Mode::Train { .. }),
-            prefix: String::new(),
-        }
+        View { params: self, tracked: matches!(mode, Mode::Train { .. }), prefix: String::new() }
     }
 
     /// The weights as one safetensors file: the same weights give the same bytes.
@@ -175,15 +163,11 @@ impl Params {
         let mut data = Vec::with_capacity(self.0.len());
         for (name, var) in &self.0 {
             let values = var.flatten_all()?.to_vec1::<f32>()?;
-            let bytes: Vec<u8> = values
-                .iter()
-                .flat_map(|value| value.to_le_bytes())
-                .collect();
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             data.push((name.as_str(), var.dims().to_vec(), bytes));
         }
-        let views = data.iter().map(|(name, shape, bytes)| {
-            Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?))
-        });
+        let views =
+            data.iter().map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
         // Hugging Face loaders refuse a file that does not say which framework's layout it has.
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
         views
@@ -201,9 +185,7 @@ impl Params {
             file.write_all(&bytes)?;
             file.sync_all()?;
             std::fs::rename(&temporary, path)?;
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty());
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
         };
         write().map_err(|source| io_error(path, source))
@@ -220,18 +202,13 @@ struct Found {
 
 /// Reads the weights that `specs` names.
 fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Found> {
-    let known: BTreeMap<&str, &ParamSpec> = specs
-        .iter()
-        .map(|spec| (spec.name.as_str(), spec))
-        .collect();
+    let known: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
     let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
     for path in files {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| io_error(path, source))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|source| Error::Safetensors {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file =
+            SafeTensors::deserialize(&bytes).map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
         let mut tensors = file.tensors();
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, view) in tensors {
@@ -245,10 +222,7 @@ fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Found>
 }
 
 fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io {
-        path: PathBuf::from(path),
-        source,
-    }
+    Error::Io { path: PathBuf::from(path), source }
 }
 
 fn read_var(path: &Path, spec: &ParamSpec, view: &TensorView<'_>) -> Result<Var> {
@@ -266,11 +240,7 @@ fn read_var(path: &Path, spec: &ParamSpec, view: &TensorView<'_>) -> Result<Var>
         Dtype::BF16 => DType::BF16,
         other => {
             let (path, name) = (path.to_owned(), spec.name.clone());
-            return Err(Error::WeightType {
-                path,
-                name,
-                found: format!("{other:?}"),
-            });
+            return Err(Error::WeightType { path, name, found: format!("{other:?}") });
         }
     };
     let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
@@ -288,20 +258,13 @@ pub(crate) struct View<'a> {
 impl View<'_> {
     /// The weights under `name` below this prefix.
     pub(crate) fn child(&self, name: impl std::fmt::Display) -> Self {
-        Self {
-            prefix: format!("{}{name}.", self.prefix),
-            ..self.clone()
-        }
+        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
     }
 
     /// The weight `name` below this prefix.
     pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
         let var = self.params.get(&format!("{}{name}", self.prefix))?;
-        Ok(if self.tracked {
-            var.as_tensor().clone()
-        } else {
-            var.as_detached_tensor()
-        })
+        Ok(if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() })
     }
 }
 
@@ -326,10 +289,7 @@ mod tests {
         let bytes = vec![0u8; 1 << 16];
         let views = tensors.iter().map(|&(name, shape, dtype)| {
             let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-            (
-                name,
-                TensorView::new(dtype, shape.to_vec(), &bytes[..length]).unwrap(),
-            )
+            (name, TensorView::new(dtype, shape.to_vec(), &bytes[..length]).unwrap())
         });
         let path = folder.join("model.safetensors");
         std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
@@ -342,22 +302,13 @@ mod tests {
         let alone = Params::init(&specs()[..1], 1).unwrap();
         let weight = numbers(params.get("b.weight").unwrap());
         assert_eq!(weight, numbers(alone.get("b.weight").unwrap()));
-        assert_ne!(
-            weight,
-            numbers(Params::init(&specs(), 2).unwrap().get("b.weight").unwrap())
-        );
+        assert_ne!(weight, numbers(Params::init(&specs(), 2).unwrap().get("b.weight").unwrap()));
         let mean = weight.iter().sum::<f32>() / 1200.0;
         let variance = weight.iter().map(|w| (w - mean) * (w - mean)).sum::<f32>() / 1200.0;
-        assert!(
-            mean.abs() < 0.05 && (variance.sqrt() - 0.5).abs() < 0.04,
-            "mean {mean}, variance {variance}"
-        );
+        assert!(mean.abs() < 0.05 && (variance.sqrt() - 0.5).abs() < 0.04, "mean {mean}, variance {variance}");
         assert_eq!(numbers(params.get("a.weight").unwrap()), [1.0; 30]);
         assert_eq!(numbers(params.get("a.bias").unwrap()), [0.0; 30]);
-        assert_eq!(
-            params.iter().map(|(name, _)| name).collect::<Vec<_>>(),
-            ["a.bias", "a.weight", "b.weight"]
-        );
+        assert_eq!(params.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a.bias", "a.weight", "b.weight"]);
         assert_eq!((params.len(), params.count()), (3, 1260));
     }
 
@@ -369,15 +320,8 @@ mod tests {
         params.save(&path).unwrap();
         let loaded = Params::load(&[&path], &specs()).unwrap();
         assert_eq!(loaded.to_bytes().unwrap(), std::fs::read(&path).unwrap());
-        assert_eq!(
-            numbers(loaded.get("b.weight").unwrap()),
-            numbers(params.get("b.weight").unwrap())
-        );
-        assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
-            1,
-            "no temporary file is left"
-        );
+        assert_eq!(numbers(loaded.get("b.weight").unwrap()), numbers(params.get("b.weight").unwrap()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
@@ -392,22 +336,14 @@ mod tests {
     fn every_difference_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let refusal = |tensors: &[(&str, &[usize], Dtype)]| {
-            let specs = [
-                ParamSpec::new("w", &[2], Init::Ones),
-                ParamSpec::new("head", &[1], Init::Ones),
-            ];
-            let error = Params::load(&[file(folder.path(), tensors)], &specs)
-                .unwrap_err()
-                .to_string();
+            let specs = [ParamSpec::new("w", &[2], Init::Ones), ParamSpec::new("head", &[1], Init::Ones)];
+            let error = Params::load(&[file(folder.path(), tensors)], &specs).unwrap_err().to_string();
             error.replace(&folder.path().display().to_string(), "")
         };
-        let (w, head) = (
-            ("w", [2usize].as_slice(), Dtype::F32),
-            ("head", [1usize].as_slice(), Dtype::F32),
-        );
+        let (w, head) = (("w", [2usize].as_slice(), Dtype::F32), ("head", [1usize].as_slice(), Dtype::F32));
         assert_eq!(
             refusal(&[w]),
-            "weight `head` [1] is missing; the file has 1 other weights: is its config.json of this model?"
+            "/model.safetensors: weight `head` [1] is missing, 1 others were found: is the config.json beside it of this model?"
         );
         assert_eq!(
             refusal(&[w, head, ("x", &[1], Dtype::F32)]),
@@ -430,9 +366,6 @@ mod tests {
         let bytes = Params::init(&specs(), 1).unwrap().to_bytes().unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
         let error = Params::load(&[&path], &specs()).unwrap_err().to_string();
-        assert!(
-            error.contains("model.safetensors: not a safetensors file"),
-            "{error}"
-        );
+        assert!(error.contains("model.safetensors: not a safetensors file"), "{error}");
     }
 }

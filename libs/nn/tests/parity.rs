@@ -33,15 +33,8 @@ fn sequences() -> Vec<Vec<u32>> {
 
 /// The second half of each sequence is the second segment.
 fn typed() -> Vec<(Vec<u32>, Vec<u32>)> {
-    let types = |ids: &Vec<u32>| {
-        (0..ids.len())
-            .map(|index| u32::from(2 * index >= ids.len()))
-            .collect()
-    };
-    sequences()
-        .into_iter()
-        .map(|ids| (ids.clone(), types(&ids)))
-        .collect()
+    let types = |ids: &Vec<u32>| (0..ids.len()).map(|index| u32::from(2 * index >= ids.len())).collect();
+    sequences().into_iter().map(|ids| (ids.clone(), types(&ids))).collect()
 }
 
 /// A golden file: its checkpoint written to a folder of its own, and everything in it.
@@ -54,29 +47,17 @@ struct Golden {
 
 impl Golden {
     fn open(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/golden")
-            .join(name);
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         let bytes = std::fs::read(&path).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
-        let config =
-            serde_json::from_str(&metadata.metadata().as_ref().unwrap()["config"]).unwrap();
+        let config = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["config"]).unwrap();
         let file = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
-        let is_weight =
-            |name: &str| !name.contains("loss") && !name.contains(".grad.") && name != "logits";
-        let weights = file
-            .iter()
-            .filter(|(name, _)| is_weight(name))
-            .map(|(n, t)| (n.clone(), t.clone()));
+        let is_weight = |name: &str| !name.contains("loss") && !name.contains(".grad.") && name != "logits";
+        let weights = file.iter().filter(|(name, _)| is_weight(name)).map(|(n, t)| (n.clone(), t.clone()));
         let folder = tempfile::tempdir().unwrap();
         let checkpoint = folder.path().join("model.safetensors");
         candle_core::safetensors::save(&weights.collect(), &checkpoint).unwrap();
-        Self {
-            file,
-            config,
-            checkpoint,
-            _folder: folder,
-        }
+        Self { file, config, checkpoint, _folder: folder }
     }
 
     fn values(&self, name: &str) -> Vec<f32> {
@@ -85,33 +66,16 @@ impl Golden {
 
     /// The loss, and the gradient of every weight.
     fn compare(&self, name: &str, params: &Params, loss: &Tensor) {
-        close(
-            &format!("{name} loss"),
-            &[loss.to_scalar().unwrap()],
-            &self.values(&format!("{name}.loss")),
-        );
+        close(&format!("{name} loss"), &[loss.to_scalar().unwrap()], &self.values(&format!("{name}.loss")));
         let grads = loss.backward().unwrap();
-        let expected = self
-            .file
-            .keys()
-            .filter(|key| key.starts_with(&format!("{name}.grad.")))
-            .count();
+        let expected = self.file.keys().filter(|key| key.starts_with(&format!("{name}.grad."))).count();
         assert_eq!(params.len(), expected, "weights with a golden gradient");
         for (weight, var) in params.iter() {
-            let grad = grads
-                .get(var)
-                .unwrap_or_else(|| panic!("no gradient of {weight}"));
+            let grad = grads.get(var).unwrap_or_else(|| panic!("no gradient of {weight}"));
             assert_eq!(grad.dtype(), DType::F32);
             let grad: Vec<f32> = grad.flatten_all().unwrap().to_vec1().unwrap();
-            assert!(
-                grad.iter().all(|g| g.is_finite()) && grad.iter().any(|&g| g != 0.0),
-                "gradient of {weight}"
-            );
-            close(
-                weight,
-                &grad,
-                &self.values(&format!("{name}.grad.{weight}")),
-            );
+            assert!(grad.iter().all(|g| g.is_finite()) && grad.iter().any(|&g| g != 0.0), "gradient of {weight}");
+            close(weight, &grad, &self.values(&format!("{name}.grad.{weight}")));
         }
     }
 }
@@ -120,10 +84,7 @@ fn close(what: &str, found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (found - expected).abs();
-        assert!(
-            error <= 1e-4 * expected.abs().max(1.0),
-            "{what}[{index}]: {found}, PyTorch {expected}"
-        );
+        assert!(error <= 1e-4 * expected.abs().max(1.0), "{what}[{index}]: {found}, PyTorch {expected}");
     }
 }
 
@@ -137,21 +98,13 @@ fn llama_scores_and_rank_losses() {
     let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
     assert_eq!(model.architecture(), Architecture::Llama);
     let packed = Packed::from_sequences(&sequences()).unwrap();
-    close(
-        "logits",
-        &numbers(&model.score(&packed, Mode::Eval).unwrap()),
-        &golden.values("logits"),
-    );
+    close("logits", &numbers(&model.score(&packed, Mode::Eval).unwrap()), &golden.values("logits"));
 
     let scores = model.score(&packed, TRAIN).unwrap();
-    let hinge = score_loss(&scores, |scores| {
-        pairwise_hinge(scores, &GRADES, &LISTS, 0.5)
-    })
-    .unwrap();
+    let hinge = score_loss(&scores, |scores| pairwise_hinge(scores, &GRADES, &LISTS, 0.5)).unwrap();
     golden.compare("hinge", model.params(), &hinge);
     let scores = model.score(&packed, TRAIN).unwrap();
-    let logistic =
-        score_loss(&scores, |scores| pairwise_logistic(scores, &GRADES, &LISTS)).unwrap();
+    let logistic = score_loss(&scores, |scores| pairwise_logistic(scores, &GRADES, &LISTS)).unwrap();
     golden.compare("logistic", model.params(), &logistic);
 }
 
@@ -162,11 +115,7 @@ fn llama_continued_pre_training() {
         let config = LlamaConfig::from_json(&golden.config).unwrap();
         let model = Llama::load(config, Head::LanguageModel, &[&golden.checkpoint]).unwrap();
         let packed = Packed::from_sequences(&sequences()).unwrap();
-        golden.compare(
-            "cpt",
-            model.params(),
-            &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap(),
-        );
+        golden.compare("cpt", model.params(), &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap());
     }
 }
 
@@ -175,17 +124,10 @@ fn bert_scores_and_distillation() {
     let golden = Golden::open("bert.safetensors");
     let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
     let packed = Packed::from_typed(&typed()).unwrap();
-    close(
-        "logits",
-        &numbers(&model.score(&packed, Mode::Eval).unwrap()),
-        &golden.values("logits"),
-    );
+    close("logits", &numbers(&model.score(&packed, Mode::Eval).unwrap()), &golden.values("logits"));
 
     let scores = model.score(&packed, TRAIN).unwrap();
-    let loss = score_loss(&scores, |scores| {
-        hybrid(scores, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)
-    })
-    .unwrap();
+    let loss = score_loss(&scores, |scores| hybrid(scores, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)).unwrap();
     golden.compare("hybrid", model.params(), &loss);
 }
 
@@ -195,29 +137,13 @@ fn bert_matches_the_stock_encoder() {
     let config = BertConfig::from_json(&golden.config).unwrap();
     let model = Bert::load(config, &[&golden.checkpoint]).unwrap();
     let stock_config = serde_json::from_value(golden.config.clone()).unwrap();
-    let weights =
-        candle_nn::VarBuilder::from_tensors(golden.file.clone(), DType::F32, &Device::Cpu);
-    let stock =
-        candle_transformers::models::bert::BertModel::load(weights.pp("bert"), &stock_config)
-            .unwrap();
+    let weights = candle_nn::VarBuilder::from_tensors(golden.file.clone(), DType::F32, &Device::Cpu);
+    let stock = candle_transformers::models::bert::BertModel::load(weights.pp("bert"), &stock_config).unwrap();
     for (ids, types) in typed() {
         let packed = Packed::from_typed(&[(&ids, &types)]).unwrap();
-        let row = |values: &[u32]| {
-            Tensor::new(values, &Device::Cpu)
-                .unwrap()
-                .unsqueeze(0)
-                .unwrap()
-        };
-        let expected = stock
-            .forward(&row(&ids), &row(&types), None)
-            .unwrap()
-            .flatten_all()
-            .unwrap();
-        let found = model
-            .hidden(&packed, Mode::Eval)
-            .unwrap()
-            .flatten_all()
-            .unwrap();
+        let row = |values: &[u32]| Tensor::new(values, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let expected = stock.forward(&row(&ids), &row(&types), None).unwrap().flatten_all().unwrap();
+        let found = model.hidden(&packed, Mode::Eval).unwrap().flatten_all().unwrap();
         close("hidden", &numbers(&found), &numbers(&expected));
     }
 }
@@ -227,17 +153,9 @@ fn a_packed_sequence_scores_as_it_does_alone() {
     for file in ["llama_score.safetensors", "bert.safetensors"] {
         let golden = Golden::open(file);
         let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
-        let together = numbers(
-            &model
-                .score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval)
-                .unwrap(),
-        );
+        let together = numbers(&model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval).unwrap());
         for (sequence, score) in typed().into_iter().zip(together) {
-            let alone = numbers(
-                &model
-                    .score(&Packed::from_typed(&[sequence]).unwrap(), Mode::Eval)
-                    .unwrap(),
-            );
+            let alone = numbers(&model.score(&Packed::from_typed(&[sequence]).unwrap(), Mode::Eval).unwrap());
             assert!((alone[0] - score).abs() < 1e-5, "{alone:?} {score}");
         }
     }
@@ -245,46 +163,25 @@ fn a_packed_sequence_scores_as_it_does_alone() {
 
 #[test]
 fn two_runs_give_the_same_bytes() {
-    let config = BertConfig {
-        hidden_size: 48,
-        num_attention_heads: 3,
-        num_hidden_layers: 2,
-        ..small_bert()
-    };
+    let config = BertConfig { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 2, ..small_bert() };
     let run = || {
         let model = Bert::new(config.clone(), 7).unwrap();
-        let scores = model
-            .score(&Packed::from_typed(&typed()).unwrap(), TRAIN)
-            .unwrap();
+        let scores = model.score(&Packed::from_typed(&typed()).unwrap(), TRAIN).unwrap();
         let grads = scores.sum_all().unwrap().backward().unwrap();
         let flat = |tensor: &Tensor| numbers(&tensor.flatten_all().unwrap());
-        let grads: Vec<Vec<f32>> = model
-            .params()
-            .iter()
-            .map(|(_, var)| flat(grads.get(var).unwrap()))
-            .collect();
+        let grads: Vec<Vec<f32>> = model.params().iter().map(|(_, var)| flat(grads.get(var).unwrap())).collect();
         (model.params().to_bytes().unwrap(), numbers(&scores), grads)
     };
     assert!(run() == run());
 }
 
 fn small_bert() -> BertConfig {
-    BertConfig {
-        vocab_size: 97,
-        intermediate_size: 40,
-        max_position_embeddings: 32,
-        ..BertConfig::default()
-    }
+    BertConfig { vocab_size: 97, intermediate_size: 40, max_position_embeddings: 32, ..BertConfig::default() }
 }
 
 #[test]
 fn dropout_is_for_training_alone() {
-    let config = BertConfig {
-        hidden_size: 48,
-        num_attention_heads: 3,
-        num_hidden_layers: 1,
-        ..small_bert()
-    };
+    let config = BertConfig { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 1, ..small_bert() };
     let model = Bert::new(config, 7).unwrap();
     let packed = Packed::from_typed(&typed()).unwrap();
     let score = |mode| numbers(&model.score(&packed, mode).unwrap());
@@ -309,26 +206,39 @@ fn a_language_model_becomes_a_ranker() {
     );
 
     let ranker = Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap();
-    for (name, var) in language
-        .params()
-        .iter()
-        .filter(|(name, _)| *name != "lm_head.weight")
-    {
+    for (name, var) in language.params().iter().filter(|(name, _)| *name != "lm_head.weight") {
         let kept = ranker.params().get(name).unwrap();
-        assert_eq!(
-            numbers(&kept.flatten_all().unwrap()),
-            numbers(&var.flatten_all().unwrap()),
-            "{name}"
-        );
+        assert_eq!(numbers(&kept.flatten_all().unwrap()), numbers(&var.flatten_all().unwrap()), "{name}");
     }
     assert!(ranker.params().get("lm_head.weight").is_err());
     assert_eq!(ranker.score(&packed, Mode::Eval).unwrap().dims(), [5]);
 
-    let error = Ranker::load(&golden.config, &[&golden.checkpoint])
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.ends_with("weight `lm_head.weight` is not part of this architecture"),
-        "{error}"
-    );
+    let error = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap_err().to_string();
+    assert!(error.ends_with("weight `lm_head.weight` is not part of this architecture"), "{error}");
+}
+
+#[test]
+fn an_encoder_with_another_head_becomes_a_ranker() {
+    let golden = Golden::open("bert.safetensors");
+    let mut weights = candle_core::safetensors::load(&golden.checkpoint, &Device::Cpu).unwrap();
+    weights.retain(|name, _| !name.starts_with("classifier.") && !name.starts_with("bert.pooler."));
+    weights.insert("cls.predictions.bias".into(), Tensor::zeros(97, DType::F32, &Device::Cpu).unwrap());
+    candle_core::safetensors::save(&weights, &golden.checkpoint).unwrap();
+
+    let ranker = Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap();
+    assert_eq!(ranker.params().get("classifier.weight").unwrap().dims(), [1, 48]);
+    assert!(ranker.params().get("cls.predictions.bias").is_err());
+    let error = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap_err().to_string();
+    assert!(error.contains("weight `cls.predictions.bias`"), "{error}");
+}
+
+#[test]
+fn sequences_a_model_cannot_take_are_refused() {
+    let model = Bert::new(BertConfig { hidden_size: 48, num_attention_heads: 3, ..small_bert() }, 7).unwrap();
+    let message = |ids: Vec<u32>| {
+        let packed = Packed::from_sequences(&[ids]).unwrap();
+        model.score(&packed, Mode::Eval).unwrap_err().to_string()
+    };
+    assert_eq!(message(vec![1; 33]), "batch: a sequence has 33 tokens, the model takes 32");
+    assert_eq!(message(vec![97]), "batch: token id 97 is outside the vocabulary of 97");
 }

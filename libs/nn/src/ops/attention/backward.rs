@@ -1,0 +1,89 @@
+//! The backward pass of one key head of one sequence.
+
+use std::ops::Range;
+
+use ::gemm::Parallelism;
+
+use super::super::gemm::{Matrix, gemm};
+use super::super::lanes;
+use super::{Attention, Unit, blocks};
+
+/// Gradients of one unit: of its queries `[group, n, head_dim]`, its keys and its values `[n, head_dim]`.
+pub(super) struct UnitGradients {
+    pub(super) q: Vec<f32>,
+    pub(super) k: Vec<f32>,
+    pub(super) v: Vec<f32>,
+}
+
+/// The rows `[n, head_dim]` of one query head, its key head and the gradient of its output.
+struct HeadRows<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    grad: &'a [f32],
+}
+
+impl Attention {
+    /// The gradients of one unit from the queries, keys, values and output gradient of the batch.
+    pub(super) fn backward_unit(&self, [q, k, v, grad]: [&[f32]; 4], unit: &Unit) -> UnitGradients {
+        let (n, d) = (unit.sequence.len(), self.head_dim);
+        let k = self.head(k, unit, unit.kv_head, self.kv_heads);
+        let v = self.head_rows(v, unit, unit.kv_head, self.kv_heads);
+        let mut sums = UnitGradients { q: vec![0.0; self.group() * n * d], k: vec![0.0; n * d], v: vec![0.0; n * d] };
+        for group in 0..self.group() {
+            let head = unit.kv_head * self.group() + group;
+            let q = self.head(q, unit, head, self.heads);
+            let grad = self.head_rows(grad, unit, head, self.heads);
+            let rows = HeadRows { q: &q, k: &k, v: &v, grad: &grad };
+            for block in blocks(n) {
+                self.backward_block(&rows, unit, group, block, &mut sums);
+            }
+        }
+        if let Some(rotary) = &self.rotary {
+            sums.q.chunks_exact_mut(n * d).for_each(|dq| rotary.turn(dq, -1.0));
+            rotary.turn(&mut sums.k, -1.0);
+        }
+        sums
+    }
+
+    /// With weights `p` (`p'` after dropout) and output gradient `g`: `dv = p'^T g`, `dp' = g v^T`,
+    /// `ds = p (dp - sum(p dp))`, `dq = ds k`, `dk = ds^T q`, the last two times the scale.
+    fn backward_block(
+        &self,
+        rows: &HeadRows<'_>,
+        unit: &Unit,
+        group: usize,
+        block: Range<usize>,
+        sums: &mut UnitGradients,
+    ) {
+        let (n, d) = (unit.sequence.len(), self.head_dim);
+        let (keys, span) = (self.keys(&block, n), block.start * d..block.end * d);
+        let row_major = |rows| Matrix::new(rows, d);
+        let (q, grad) = (row_major(&rows.q[span.clone()]), row_major(&rows.grad[span.clone()]));
+        let (k, v) = (row_major(&rows.k[..keys * d]), row_major(&rows.v[..keys * d]));
+        let weights = self.weights(rows.q, rows.k, &block);
+
+        let mut dweights = vec![0.0; weights.len()];
+        gemm(&mut dweights, grad, v.t(), 1.0, false, Parallelism::None);
+        self.drop_weights(unit, group, block.start, &mut dweights);
+        let dv = &mut sums.v[..keys * d];
+        if self.dropout.is_some() {
+            let mut dropped = weights.clone();
+            self.drop_weights(unit, group, block.start, &mut dropped);
+            gemm(dv, Matrix::new(&dropped, keys).t(), grad, 1.0, true, Parallelism::None);
+        } else {
+            gemm(dv, Matrix::new(&weights, keys).t(), grad, 1.0, true, Parallelism::None);
+        }
+
+        for (dweights, weights) in dweights.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)) {
+            let along = lanes::dot(dweights, weights);
+            for (dweight, &weight) in dweights.iter_mut().zip(weights) {
+                *dweight = weight * (*dweight - along);
+            }
+        }
+        let dscores = Matrix::new(&dweights, keys);
+        let dq = &mut sums.q[group * n * d..][span];
+        gemm(dq, dscores, k, self.scale(), false, Parallelism::None);
+        gemm(&mut sums.k[..keys * d], dscores.t(), q, self.scale(), true, Parallelism::None);
+    }
+}
