@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod error;
 mod files;
+pub mod folder;
 pub mod llama;
 mod merges;
 pub mod model;
@@ -16,6 +17,8 @@ pub mod optimizer;
 pub mod packed;
 pub mod params;
 pub mod schedule;
+pub mod scoring;
+pub mod text;
 pub mod tokenizer;
 pub mod trainer;
 

@@ -1,0 +1,245 @@
+//! Models as Hugging Face folders: config.json, model.safetensors, tokenizer.json, a card, and for rankers how they score.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::{Architecture, Head, LlamaConfig};
+use crate::error::{Error, Result};
+use crate::files;
+use crate::llama::Llama;
+use crate::model::Ranker;
+use crate::params::Params;
+use crate::text::{self, Encoder, Scoring};
+use crate::tokenizer::Tokenizer;
+
+const CONFIG_FILE: &str = "config.json";
+const WEIGHTS_FILE: &str = "model.safetensors";
+const INDEX_FILE: &str = "model.safetensors.index.json";
+const CARD_FILE: &str = "README.md";
+const SETTINGS_FILE: &str = "disranker.json";
+/// The layout of `disranker.json` written by this version; another one is refused.
+const FORMAT: u32 = 1;
+/// How the class of a model that gives one score ends, in `architectures` of config.json.
+const RANKER_CLASS: &str = "ForSequenceClassification";
+
+/// Constants that a teacher's scores were standardised with: `(score - mean) / std` is what a student learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standardisation {
+    /// Mean of the teacher's raw logits over the training table.
+    pub mean: f64,
+    /// Standard deviation of the same.
+    pub std: f64,
+}
+
+/// What this project knows about a ranker beyond config.json.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How the model scores.
+    pub scoring: Scoring,
+    /// What a student's targets were standardised with.
+    pub standardisation: Option<Standardisation>,
+}
+
+/// `disranker.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    format: u32,
+    /// Identity of the tokenizer the model was trained with.
+    tokenizer: String,
+    scoring: Scoring,
+    standardisation: Option<Standardisation>,
+}
+
+/// A ranker with all it takes to score texts.
+#[derive(Debug)]
+pub struct SavedRanker {
+    /// The model.
+    pub ranker: Ranker,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How it scores.
+    pub settings: Settings,
+}
+
+/// Writes a ranker into a folder, which is made where missing. Equal models give equal bytes.
+///
+/// # Errors
+/// A scoring or tokenizer that does not fit the model; a folder that cannot be written.
+pub fn save_ranker(
+    folder: &Path,
+    ranker: &Ranker,
+    tokenizer: &Tokenizer,
+    settings: &Settings,
+    card: &str,
+) -> Result<()> {
+    let path = folder.join(SETTINGS_FILE);
+    check_ranker(&path, ranker, tokenizer, settings)?;
+    save_parts(folder, &ranker.config_json()?, ranker.params(), tokenizer, card)?;
+    let settings = SettingsFile {
+        format: FORMAT,
+        tokenizer: tokenizer.identity(),
+        scoring: settings.scoring.clone(),
+        standardisation: settings.standardisation,
+    };
+    write_json(&path, &serde_json::to_value(settings)?)
+}
+
+/// Reads a ranker that [`save_ranker`] wrote.
+///
+/// # Errors
+/// A missing or broken file; a model of another kind; a tokenizer or scoring that is not the model's own.
+pub fn load_ranker(folder: &Path) -> Result<SavedRanker> {
+    let Base { config, weights, tokenizer } = Base::open(folder)?;
+    check_class(&folder.join(CONFIG_FILE), &config)?;
+    let path = folder.join(SETTINGS_FILE);
+    let file: SettingsFile = serde_json::from_value(read_json(&path)?)
+        .map_err(|error| format_error(&path, "how a ranker of this project scores", error.to_string()))?;
+    if file.format != FORMAT {
+        return Err(format_error(&path, &format!("format {FORMAT}"), format!("format {}", file.format)));
+    }
+    if file.tokenizer != tokenizer.identity() {
+        let expected = format!("the tokenizer.json it was trained with, sha256 {}", file.tokenizer);
+        return Err(format_error(folder, &expected, format!("sha256 {}", tokenizer.identity())));
+    }
+    let ranker = Ranker::load(&config, &weights)?;
+    let settings = Settings { scoring: file.scoring, standardisation: file.standardisation };
+    check_ranker(&path, &ranker, &tokenizer, &settings)?;
+    Ok(SavedRanker { ranker, tokenizer, settings })
+}
+
+/// Writes a language model into a folder, which is made where missing.
+///
+/// # Errors
+/// A folder that cannot be written.
+pub fn save_language_model(folder: &Path, model: &Llama, tokenizer: &Tokenizer, card: &str) -> Result<()> {
+    save_parts(folder, &model.config_json()?, model.params(), tokenizer, card)
+}
+
+/// The SHA-256 of all that decides a model's scores: configuration, weights, tokenizer and scoring. Two folders with the
+/// same identity give the same scores.
+///
+/// # Errors
+/// A missing file.
+pub fn identity(folder: &Path) -> Result<String> {
+    let mut paths = vec![folder.join(CONFIG_FILE)];
+    paths.extend(weight_files(folder)?);
+    paths.push(folder.join("tokenizer.json"));
+    paths.extend(Some(folder.join(SETTINGS_FILE)).filter(|path| path.exists()));
+    let digests = paths.iter().map(|path| files::sha256_file(path)).collect::<Result<Vec<String>>>()?;
+    Ok(files::sha256(&[digests.concat().as_bytes()]))
+}
+
+/// The parts of any Hugging Face folder, to start a training from.
+#[derive(Debug)]
+pub struct Base {
+    /// config.json.
+    pub config: Value,
+    /// The weights' files.
+    pub weights: Vec<PathBuf>,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+}
+
+impl Base {
+    /// Looks into a folder; reads everything but the weights.
+    ///
+    /// # Errors
+    /// A missing or broken file; a tokenizer with more ids than the embedding has rows.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG_FILE);
+        let config = read_json(&path)?;
+        let weights = weight_files(folder)?;
+        let tokenizer = Tokenizer::load(folder)?;
+        let rows = config.get("vocab_size").and_then(Value::as_u64).unwrap_or(0) as usize;
+        if tokenizer.vocabulary_size() > rows {
+            let expected = format!("vocab_size of at least {} for its tokenizer.json", tokenizer.vocabulary_size());
+            return Err(format_error(&path, &expected, format!("vocab_size {rows}")));
+        }
+        Ok(Self { config, weights, tokenizer })
+    }
+
+    /// A ranker on this body; the scoring head starts from the seed where the folder has none.
+    ///
+    /// # Errors
+    /// An unsupported architecture; weights that are not its own.
+    pub fn ranker(&self, seed: u64) -> Result<Ranker> {
+        Ranker::load_base(&self.config, &self.weights, seed)
+    }
+
+    /// A language model on this body; its head starts from the seed where the folder has none.
+    ///
+    /// # Errors
+    /// An architecture that is not a decoder; weights that are not its own.
+    pub fn language_model(&self, seed: u64) -> Result<Llama> {
+        match Architecture::of(&self.config)? {
+            Architecture::Llama => {
+                Llama::load_base(LlamaConfig::from_json(&self.config)?, Head::LanguageModel, &self.weights, seed)
+            }
+            Architecture::Bert => Err(Error::Config {
+                field: "model_type",
+                found: "bert".to_owned(),
+                expected: "llama, for only a decoder is a language model".to_owned(),
+            }),
+        }
+    }
+}
+
+fn save_parts(folder: &Path, config: &Value, params: &Params, tokenizer: &Tokenizer, card: &str) -> Result<()> {
+    files::create_folder(folder)?;
+    write_json(&folder.join(CONFIG_FILE), config)?;
+    params.save(&folder.join(WEIGHTS_FILE))?;
+    tokenizer.save(folder)?;
+    files::write_atomically(&folder.join(CARD_FILE), card.as_bytes())
+}
+
+/// Refuses a scoring, a vocabulary or a length that the model was not made for.
+fn check_ranker(path: &Path, ranker: &Ranker, tokenizer: &Tokenizer, settings: &Settings) -> Result<()> {
+    let misfit = |found: String| format_error(path, "a scoring that fits the model", found);
+    settings.scoring.check(ranker.architecture()).map_err(misfit)?;
+    let encoder = Encoder::new(tokenizer, &settings.scoring)?;
+    text::check_fit(&encoder, ranker.vocab_size(), ranker.max_tokens())
+}
+
+fn check_class(path: &Path, config: &Value) -> Result<()> {
+    let class = &config["architectures"][0];
+    if class.as_str().is_some_and(|class| class.ends_with(RANKER_CLASS)) {
+        return Ok(());
+    }
+    Err(format_error(path, &format!("architectures [\"...{RANKER_CLASS}\"]: a model that scores"), class.to_string()))
+}
+
+/// The file of the weights, or the files that the index names, in the order of their names.
+fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let single = folder.join(WEIGHTS_FILE);
+    let index = folder.join(INDEX_FILE);
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    if !index.exists() {
+        return Err(format_error(folder, &format!("{WEIGHTS_FILE} or {INDEX_FILE}"), "neither".to_owned()));
+    }
+    let content = read_json(&index)?;
+    let names: Option<BTreeSet<&str>> =
+        content["weight_map"].as_object().and_then(|map| map.values().map(Value::as_str).collect());
+    match names {
+        Some(names) if !names.is_empty() => Ok(names.into_iter().map(|name| folder.join(name)).collect()),
+        _ => Err(format_error(&index, "a weight_map from weights to files", "none".to_owned())),
+    }
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    serde_json::from_str(&files::read_text(path)?).map_err(|error| format_error(path, "JSON", error.to_string()))
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<()> {
+    files::write_atomically(path, format!("{value:#}\n").as_bytes())
+}
+
+fn format_error(path: &Path, expected: &str, found: String) -> Error {
+    Error::Format { path: path.to_path_buf(), expected: expected.to_owned(), found }
+}

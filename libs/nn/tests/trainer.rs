@@ -1,0 +1,216 @@
+//! The training loop: resuming to the same bits, keeping the best weights, stopping, and refusing to go on.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use nn::checkpoint::snapshot;
+use nn::params::{Init, ParamSpec, Params};
+use nn::schedule::Decay;
+use nn::trainer::{Checkpointing, StepLoss, Task, TrainConfig, TrainSummary, train};
+use nn::{Error, Result};
+
+/// Least squares towards targets that depend on the step alone.
+struct Quadratic {
+    params: Params,
+    /// Validation values in the order they are asked for by step.
+    validations: fn(usize) -> f64,
+    spread: Option<f64>,
+    poisoned_step: Option<usize>,
+    steps_run: usize,
+    last_step: usize,
+}
+
+impl Quadratic {
+    fn new() -> Self {
+        let specs =
+            [ParamSpec::new("a.bias", &[3], Init::Normal(1.0)), ParamSpec::new("b.weight", &[4, 3], Init::Normal(1.0))];
+        Self {
+            params: Params::init(&specs, 5).unwrap(),
+            validations: |step| -((step as f64) - 6.0).abs(),
+            spread: None,
+            poisoned_step: None,
+            steps_run: 0,
+            last_step: 0,
+        }
+    }
+}
+
+impl Task for Quadratic {
+    fn params(&self) -> &Params {
+        &self.params
+    }
+
+    fn step(&mut self, step: usize) -> Result<StepLoss> {
+        self.steps_run += 1;
+        self.last_step = step + 1;
+        let target = (step as f64 * 0.7).sin();
+        let mut loss = Tensor::zeros((), candle_core::DType::F32, &Device::Cpu)?;
+        for (_, var) in self.params.iter() {
+            loss = (loss + (var.as_tensor() - target)?.sqr()?.sum_all()?)?;
+        }
+        if self.poisoned_step == Some(step) {
+            loss = (loss * f64::NAN)?;
+        }
+        Ok(StepLoss { loss, components: vec![("squares", 1.0)], spread: self.spread, examples: 2, tokens: 10 })
+    }
+
+    fn validate(&mut self) -> Result<Option<f64>> {
+        Ok(Some((self.validations)(self.last_step)))
+    }
+}
+
+fn config() -> TrainConfig {
+    TrainConfig {
+        steps: 12,
+        learning_rate: 0.1,
+        warmup_fraction: 0.25,
+        decay: Decay::Cosine,
+        weight_decay: 0.01,
+        max_grad_norm: Some(1.0),
+        validate_every: None,
+        patience: None,
+    }
+}
+
+fn keep(path: &Path) -> Checkpointing<'_> {
+    Checkpointing { path, fingerprint: "data and config", every: 3 }
+}
+
+fn undisturbed(config: &TrainConfig) -> (TrainSummary, Quadratic) {
+    let mut task = Quadratic::new();
+    let summary = train(config, &mut task, None, &mut |_| Ok(())).unwrap();
+    (summary, task)
+}
+
+#[test]
+fn an_interrupted_run_ends_in_the_same_bits() {
+    let validated = TrainConfig { validate_every: Some(2), ..config() };
+    for config in [config(), validated] {
+        let (expected, reference) = undisturbed(&config);
+        for interrupted_at in [1, 3, 4, 8, 11, 12] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("state.safetensors");
+            let mut first = Quadratic::new();
+            let error = train(&config, &mut first, Some(&keep(&path)), &mut |report| match report.step {
+                step if step == interrupted_at => Err(Error::Caller("enough".into())),
+                _ => Ok(()),
+            });
+            assert_eq!(error.unwrap_err().to_string(), "enough");
+            let mut second = Quadratic::new();
+            let mut steps = Vec::new();
+            let mut observer = |report: &nn::trainer::StepReport| {
+                steps.push(report.step);
+                Ok(())
+            };
+            let summary = train(&config, &mut second, Some(&keep(&path)), &mut observer).unwrap();
+            let resumed_from = (interrupted_at - 1) / 3 * 3;
+            assert_eq!(summary, TrainSummary { resumed_from, ..expected.clone() });
+            assert_eq!(steps, (resumed_from + 1..=12).collect::<Vec<_>>());
+            assert_eq!(snapshot(&second.params).unwrap(), snapshot(&reference.params).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_finished_run_is_not_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let config = TrainConfig { validate_every: Some(2), ..config() };
+    let mut first = Quadratic::new();
+    train(&config, &mut first, Some(&keep(&path)), &mut |_| Ok(())).unwrap();
+    let mut second = Quadratic::new();
+    let summary = train(&config, &mut second, Some(&keep(&path)), &mut |_| Ok(())).unwrap();
+    assert_eq!((summary.resumed_from, second.steps_run), (12, 0));
+    assert_eq!(snapshot(&second.params).unwrap(), snapshot(&first.params).unwrap());
+}
+
+#[test]
+fn the_best_weights_are_kept_and_a_tie_keeps_the_earlier() {
+    let every_two = TrainConfig { validate_every: Some(2), ..config() };
+    let (summary, task) = undisturbed(&every_two);
+    let best = summary.best.unwrap();
+    assert_eq!((best.step, best.value), (6, 0.0));
+    // The weights after 6 of the 12 steps, from a run that is cut there.
+    let mut cut = Quadratic::new();
+    let mut weights = None;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let _ = train(&config(), &mut cut, Some(&keep(&path)), &mut |report| match report.step {
+        7 => Err(Error::Caller("enough".into())),
+        _ => Ok(()),
+    });
+    weights.replace(nn::checkpoint::Checkpoint::load(&path, "data and config").unwrap().weights);
+    assert_eq!(snapshot(&task.params).unwrap(), weights.unwrap());
+
+    let mut constant = Quadratic { validations: |_| 0.5, ..Quadratic::new() };
+    let summary = train(&every_two, &mut constant, None, &mut |_| Ok(())).unwrap();
+    assert_eq!(summary.best.unwrap().step, 2);
+}
+
+#[test]
+fn patience_ends_the_run() {
+    let config = TrainConfig { validate_every: Some(2), patience: Some(2), ..config() };
+    let (summary, _) = undisturbed(&config);
+    assert_eq!((summary.steps, summary.stopped_early), (10, true));
+    assert_eq!(summary.best.unwrap().step, 6);
+}
+
+#[test]
+fn a_loss_that_is_not_a_number_names_its_step() {
+    let mut task = Quadratic { poisoned_step: Some(4), ..Quadratic::new() };
+    let error = train(&config(), &mut task, None, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(error.starts_with("the loss of step 5 is NaN"), "{error}");
+}
+
+#[test]
+fn a_validation_that_is_not_a_number_is_refused() {
+    let mut task = Quadratic { validations: |_| f64::NAN, ..Quadratic::new() };
+    let config = TrainConfig { validate_every: Some(3), ..config() };
+    let error = train(&config, &mut task, None, &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(error.starts_with("the validation after step 3 is NaN"), "{error}");
+}
+
+#[test]
+fn scores_that_stay_equal_raise_the_alarm() {
+    let alarm = |spread| {
+        let mut task = Quadratic { spread: Some(spread), ..Quadratic::new() };
+        let mut reports = Vec::new();
+        let config = TrainConfig { steps: 25, ..config() };
+        let mut observer = |report: &nn::trainer::StepReport| {
+            reports.push(report.collapsed);
+            Ok(())
+        };
+        let summary = train(&config, &mut task, None, &mut observer).unwrap();
+        assert_eq!(summary.collapsed, reports[24]);
+        reports.iter().position(|collapsed| *collapsed)
+    };
+    assert_eq!(alarm(1e-6), Some(19));
+    assert_eq!(alarm(0.1), None);
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    train(&config(), &mut Quadratic::new(), Some(&keep(&path)), &mut |_| Ok(())).unwrap();
+    let other = Checkpointing { fingerprint: "other data", ..keep(&path) };
+    let error = train(&config(), &mut Quadratic::new(), Some(&other), &mut |_| Ok(())).unwrap_err().to_string();
+    assert!(error.contains("other data") && error.contains("data and config"), "{error}");
+}
+
+#[test]
+fn impossible_configurations_are_refused_by_name() {
+    let cases: [(&str, TrainConfig); 7] = [
+        ("steps", TrainConfig { steps: 0, ..config() }),
+        ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..config() }),
+        ("warmup_fraction", TrainConfig { warmup_fraction: 1.5, ..config() }),
+        ("weight_decay", TrainConfig { weight_decay: -0.1, ..config() }),
+        ("max_grad_norm", TrainConfig { max_grad_norm: Some(0.0), ..config() }),
+        ("validate_every", TrainConfig { validate_every: Some(0), ..config() }),
+        ("patience", TrainConfig { patience: Some(3), ..config() }),
+    ];
+    for (name, config) in cases {
+        let error = train(&config, &mut Quadratic::new(), None, &mut |_| Ok(())).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("training: {name} = ")), "{error}");
+    }
+}
