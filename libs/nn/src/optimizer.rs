@@ -246,7 +246,8 @@ mod tests {
     fn grads(params: &Params, slope: f64) -> GradStore {
         let (bias, weight) = (params.get("bias").unwrap(), params.get("weight").unwrap());
         let loss = (bias.sum_all().unwrap() + weight.sum_all().unwrap()).unwrap();
-        (loss * slope).unwrap().backward().unwrap()
+        // By a tensor: candle keeps no gradient of a product with the number 0.
+        (loss * Tensor::new(slope as f32, &Device::Cpu).unwrap()).unwrap().backward().unwrap()
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Model folders: what is written reads back to the same scores, and what does not fit is refused.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use nn::bert::Bert;

@@ -1,5 +1,7 @@
 //! AdamW with clipping against PyTorch: ten steps on given gradients (tests/golden/optimizer_adamw.py).
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};

@@ -1,5 +1,7 @@
 //! The training loop: resuming to the same bits, keeping the best weights, stopping, and refusing to go on.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
