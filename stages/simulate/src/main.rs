@@ -1,3 +1,7 @@
-//! simulate.
+//! The `simulate` stage's binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::execute(&simulate::Simulate)
+}

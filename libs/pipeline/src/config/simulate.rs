@@ -16,8 +16,12 @@ pub struct SimulateConfig {
     pub days: usize,
     /// Searches over all days.
     pub searches: usize,
+    /// Exponent of Zipf's law, which says how often each query is asked.
+    pub zipf_exponent: f64,
     /// Results on a page.
     pub results_per_page: usize,
+    /// Share of a page's results that come from a recall channel beside BM25, which finds documents by meaning.
+    pub semantic_share: f64,
     /// How visitors click.
     pub clicks: ClickConfig,
 }
@@ -28,7 +32,7 @@ pub struct SimulateConfig {
 pub struct WorldConfig {
     /// Documents.
     pub documents: usize,
-    /// Distinct queries; how often each is asked follows Zipf's law.
+    /// Distinct queries.
     pub queries: usize,
     /// Queries that experts have judged, drawn from all of them.
     pub judged_queries: usize,
@@ -40,8 +44,6 @@ pub struct WorldConfig {
     pub qualifiers: usize,
     /// Share of query words that are another surface word than the documents use.
     pub vocabulary_gap: f64,
-    /// Exponent of Zipf's law.
-    pub zipf_exponent: f64,
 }
 
 /// How visitors click.
@@ -81,7 +83,9 @@ impl Default for SimulateConfig {
             world: None,
             days: 7,
             searches: 30_000,
+            zipf_exponent: 0.8,
             results_per_page: 10,
+            semantic_share: 0.4,
             clicks: ClickConfig::default(),
         }
     }
@@ -97,7 +101,6 @@ impl Default for WorldConfig {
             concepts: 120,
             qualifiers: 40,
             vocabulary_gap: 0.5,
-            zipf_exponent: 0.8,
         }
     }
 }
@@ -127,7 +130,9 @@ impl SimulateConfig {
         );
         checks.at_least("simulate.days", self.days, 1);
         checks.at_least("simulate.searches", self.searches, self.days.max(1));
+        checks.positive("simulate.zipf_exponent", self.zipf_exponent);
         checks.at_least("simulate.results_per_page", self.results_per_page, 1);
+        checks.fraction("simulate.semantic_share", self.semantic_share);
         if let Some(world) = &self.world {
             world.check(checks);
         }
@@ -169,6 +174,5 @@ impl WorldConfig {
         checks.at_least("simulate.world.concepts", self.concepts, 5);
         checks.at_least("simulate.world.qualifiers", self.qualifiers, 3);
         checks.fraction("simulate.world.vocabulary_gap", self.vocabulary_gap);
-        checks.positive("simulate.world.zipf_exponent", self.zipf_exponent);
     }
 }

@@ -1,0 +1,252 @@
+//! A BEIR collection: corpus.jsonl, queries.jsonl and qrels.tsv (Thakur et al., "BEIR", NeurIPS 2021).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use pipeline::BadInput;
+use ranking::rng::{permutation, stream};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::collection::{Collection, Document, JudgedQuery, Judgment, Query, TOP_GRADE};
+
+/// The columns of qrels.tsv.
+pub const QRELS_HEADER: &str = "query-id\tcorpus-id\tscore";
+
+#[derive(Deserialize)]
+struct CorpusLine {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(default)]
+    title: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct QueryLine {
+    #[serde(rename = "_id")]
+    id: String,
+    text: String,
+}
+
+/// The files of the collection in `folder`.
+#[must_use]
+pub fn files(folder: &Path) -> [PathBuf; 3] {
+    ["corpus.jsonl", "queries.jsonl", "qrels.tsv"].map(|name| folder.join(name))
+}
+
+/// Reads the collection in `folder`; which queries are frequent is drawn at random.
+///
+/// # Errors
+/// [`BadInput`] naming the file and the line.
+pub fn read(folder: &Path, seed: u64) -> anyhow::Result<(Collection, Vec<JudgedQuery>)> {
+    let [corpus_path, queries_path, qrels_path] = files(folder);
+    let mut documents: Vec<Document> = Vec::new();
+    let mut document_numbers = HashMap::new();
+    read_json(&corpus_path, |line: CorpusLine| {
+        let number = documents.len();
+        let fresh = document_numbers.insert(line.id.clone(), number).is_none();
+        documents.push(Document { doc_id: line.id, title: line.title, summary: line.text });
+        unique(fresh)
+    })?;
+    let mut lines: Vec<QueryLine> = Vec::new();
+    let mut query_numbers = HashMap::new();
+    read_json(&queries_path, |line: QueryLine| {
+        let fresh = query_numbers.insert(line.id.clone(), lines.len()).is_none();
+        lines.push(line);
+        unique(fresh)
+    })?;
+    not_empty(&corpus_path, documents.len())?;
+    not_empty(&queries_path, lines.len())?;
+
+    let names = Names { queries: &query_numbers, documents: &document_numbers };
+    let mut grades = read_qrels(&qrels_path, &names)?;
+    let mut queries = Vec::with_capacity(lines.len());
+    let mut judged = Vec::new();
+    for old in permutation(&mut stream(seed, "simulate/frequency", 0), lines.len()) {
+        let line = &lines[old];
+        let graded = grades.remove(&old).unwrap_or_default();
+        if !graded.is_empty() {
+            let judgments = graded.iter().map(|(&document, &grade)| Judgment { document, grade });
+            judged.push(JudgedQuery { query: queries.len(), judgments: judgments.collect() });
+        }
+        queries.push(Query { id: line.id.clone(), text: line.text.clone(), relevant: by_grade(&graded) });
+    }
+    Ok((Collection { documents, queries }, judged))
+}
+
+fn by_grade(graded: &BTreeMap<usize, u8>) -> [Vec<usize>; TOP_GRADE as usize] {
+    let mut relevant: [Vec<usize>; TOP_GRADE as usize] = Default::default();
+    for (&document, &grade) in graded {
+        if let Some(index) = grade.checked_sub(1) {
+            relevant[usize::from(index)].push(document);
+        }
+    }
+    relevant
+}
+
+/// Numbers of the queries and documents by their ids.
+struct Names<'a> {
+    queries: &'a HashMap<String, usize>,
+    documents: &'a HashMap<String, usize>,
+}
+
+/// By query number: the grade of each judged document.
+fn read_qrels(path: &Path, names: &Names) -> anyhow::Result<BTreeMap<usize, BTreeMap<usize, u8>>> {
+    let mut grades: BTreeMap<usize, BTreeMap<usize, u8>> = BTreeMap::new();
+    let mut header = false;
+    read_lines(path, |line| {
+        if !header {
+            header = true;
+            return match line {
+                QRELS_HEADER => Ok(()),
+                _ => Err(format!("expected the header {QRELS_HEADER:?}, found {line:?}")),
+            };
+        }
+        let (query, document, grade) = qrel(line, names)?;
+        match grades.entry(query).or_default().insert(document, grade) {
+            None => Ok(()),
+            Some(_) => Err(format!("expected one judgment of a pair, found another in {line:?}; remove one")),
+        }
+    })?;
+    not_empty(path, grades.len())?;
+    Ok(grades)
+}
+
+fn qrel(line: &str, names: &Names) -> Result<(usize, usize, u8), String> {
+    let fields: Vec<&str> = line.split('\t').collect();
+    let &[query, document, score] = fields.as_slice() else {
+        return Err(format!("expected 3 fields between tabs, found {}", fields.len()));
+    };
+    let grade = score.parse().ok().filter(|&grade| grade <= TOP_GRADE);
+    let grade = grade.ok_or_else(|| {
+        format!("expected a grade from 0 to {TOP_GRADE} as score, found {score:?}; map the grades to that range")
+    })?;
+    let named = |numbers: &HashMap<String, usize>, id: &str, file: &str| {
+        let missing = || format!("expected an _id of {file}, found {id:?}; remove the line or add the id");
+        numbers.get(id).copied().ok_or_else(missing)
+    };
+    Ok((named(names.queries, query, "queries.jsonl")?, named(names.documents, document, "corpus.jsonl")?, grade))
+}
+
+fn unique(fresh: bool) -> Result<(), String> {
+    match fresh {
+        true => Ok(()),
+        false => Err("expected an _id of its own, found one of an earlier line; remove one of them".into()),
+    }
+}
+
+fn not_empty(path: &Path, records: usize) -> Result<(), BadInput> {
+    match records {
+        0 => Err(BadInput(format!("{}: expected at least one record, found none", path.display()))),
+        _ => Ok(()),
+    }
+}
+
+/// Gives each line of a JSON Lines file to `take`.
+fn read_json<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> Result<(), String>) -> anyhow::Result<()> {
+    read_lines(path, |line| {
+        let record = serde_json::from_str(line)
+            .map_err(|error| format!("expected a JSON object of BEIR, found {error}; repair the line"))?;
+        take(record)
+    })
+}
+
+/// Gives each line of a file to `take`; what it complains about is reported with the file and the line.
+fn read_lines(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> anyhow::Result<()> {
+    let bad = |what: String| BadInput(format!("{}{what}", path.display()));
+    let file = File::open(path).map_err(|error| {
+        bad(format!(": cannot be opened ({error}); simulate.collection names a folder with corpus.jsonl, queries.jsonl and qrels.tsv"))
+    })?;
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = match line {
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                Err(bad(format!(":{}: expected UTF-8, found other bytes; convert the file", number + 1)))?
+            }
+            line => line.with_context(|| format!("{}: reading failed", path.display()))?,
+        };
+        take(&line).map_err(|reason| bad(format!(":{}: {reason}", number + 1)))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORPUS: &str = "{\"_id\":\"a\",\"title\":\"t\",\"text\":\"x y\"}\n{\"_id\":\"b\",\"text\":\"\"}\n";
+    const QUERIES: &str = "{\"_id\":\"1\",\"text\":\"x\"}\n{\"_id\":\"2\",\"text\":\"y\",\"metadata\":{}}\n";
+    const QRELS: &str = "query-id\tcorpus-id\tscore\n1\tb\t4\n1\ta\t0\n";
+
+    fn read_texts(corpus: &str, queries: &str, qrels: &str) -> Result<(Collection, Vec<JudgedQuery>), String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files(folder.path()).into_iter().zip([corpus, queries, qrels]) {
+            std::fs::write(path, text).unwrap();
+        }
+        let prefix = format!("{}/", folder.path().display());
+        read(folder.path(), 1).map_err(|error| {
+            assert!(error.is::<BadInput>(), "{error}");
+            error.to_string().replace(&prefix, "")
+        })
+    }
+
+    #[test]
+    fn every_document_and_judgment_is_kept() {
+        let (collection, judged) = read_texts(CORPUS, QUERIES, QRELS).unwrap();
+        assert_eq!(collection.documents.len(), 2);
+        assert_eq!(collection.documents[1].summary, "");
+        assert_eq!(collection.queries.len(), 2);
+        let [only] = judged.as_slice() else { panic!("{judged:?}") };
+        let query = &collection.queries[only.query];
+        assert_eq!((query.id.as_str(), query.grade(0), query.grade(1)), ("1", 0, 4));
+        assert_eq!(only.judgments.len(), 2);
+    }
+
+    #[test]
+    fn slips_are_named_with_file_and_line() {
+        let qrels = |line: &str| format!("{QRELS}{line}\n");
+        let cases = [
+            (
+                read_texts("{\"_id\":\"a\"}", QUERIES, QRELS),
+                "corpus.jsonl:1: expected a JSON object of BEIR, found missing field `text`",
+            ),
+            (read_texts(&CORPUS.replace('b', "a"), QUERIES, QRELS), "corpus.jsonl:2: expected an _id of its own"),
+            (read_texts("", QUERIES, QRELS), "corpus.jsonl: expected at least one record, found none"),
+            (
+                read_texts(CORPUS, "{}\n", QRELS),
+                "queries.jsonl:1: expected a JSON object of BEIR, found missing field `_id`",
+            ),
+            (
+                read_texts(CORPUS, QUERIES, "1\ta\t1\n"),
+                "qrels.tsv:1: expected the header \"query-id\\tcorpus-id\\tscore\", found \"1\\ta\\t1\"",
+            ),
+            (
+                read_texts(CORPUS, QUERIES, &qrels("2\ta\t5")),
+                "qrels.tsv:4: expected a grade from 0 to 4 as score, found \"5\"",
+            ),
+            (
+                read_texts(CORPUS, QUERIES, &qrels("2\ta\t-1")),
+                "qrels.tsv:4: expected a grade from 0 to 4 as score, found \"-1\"",
+            ),
+            (read_texts(CORPUS, QUERIES, &qrels("2\ta")), "qrels.tsv:4: expected 3 fields between tabs, found 2"),
+            (
+                read_texts(CORPUS, QUERIES, &qrels("3\ta\t1")),
+                "qrels.tsv:4: expected an _id of queries.jsonl, found \"3\"",
+            ),
+            (
+                read_texts(CORPUS, QUERIES, &qrels("2\tc\t1")),
+                "qrels.tsv:4: expected an _id of corpus.jsonl, found \"c\"",
+            ),
+            (read_texts(CORPUS, QUERIES, &qrels("1\ta\t1")), "qrels.tsv:4: expected one judgment of a pair"),
+        ];
+        for (result, expected) in cases {
+            let error = result.unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let missing = read(Path::new("/nowhere"), 1).unwrap_err();
+        assert!(missing.is::<BadInput>() && missing.to_string().starts_with("/nowhere/corpus.jsonl: cannot be opened"));
+    }
+}

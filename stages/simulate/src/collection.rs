@@ -1,0 +1,81 @@
+//! What a search engine serves: documents, the queries people ask, and how well each document answers each query.
+
+use serde::Serialize;
+
+/// The highest grade; grades run from 0 (irrelevant) to 4 (perfect).
+pub const TOP_GRADE: u8 = 4;
+
+/// A document as visitors see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Document {
+    /// Its identity in every file.
+    pub doc_id: String,
+    /// Its title.
+    pub title: String,
+    /// Its summary, or its whole text.
+    pub summary: String,
+}
+
+/// A query and what is relevant to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// Its identity in the judgments.
+    pub id: String,
+    /// What a visitor types.
+    pub text: String,
+    /// Numbers of its documents of grade 1, 2, 3 and 4, each in rising order; all others have grade 0.
+    pub relevant: [Vec<usize>; TOP_GRADE as usize],
+}
+
+impl Query {
+    /// The grade of `document`.
+    #[must_use]
+    pub fn grade(&self, document: usize) -> u8 {
+        (1..=TOP_GRADE).find(|&grade| self.of_grade(grade).binary_search(&document).is_ok()).unwrap_or(0)
+    }
+
+    /// Its documents of `grade`, which is at least 1.
+    #[must_use]
+    pub fn of_grade(&self, grade: u8) -> &[usize] {
+        &self.relevant[usize::from(grade) - 1]
+    }
+}
+
+/// A judged document of one query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgment {
+    /// Number of the document.
+    pub document: usize,
+    /// Its grade.
+    pub grade: u8,
+}
+
+/// The judged documents of one query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedQuery {
+    /// Number of the query.
+    pub query: usize,
+    /// Its judged documents.
+    pub judgments: Vec<Judgment>,
+}
+
+/// Everything the engine serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    /// The documents; elsewhere they are named by their place here.
+    pub documents: Vec<Document>,
+    /// The queries, the most frequent first.
+    pub queries: Vec<Query>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_outside_of_all_grades_has_grade_0() {
+        let query = Query { id: "q".into(), text: "x".into(), relevant: [vec![1, 5], vec![], vec![2], vec![0, 9]] };
+        let grades: Vec<u8> = (0..10).map(|document| query.grade(document)).collect();
+        assert_eq!(grades, [4, 1, 3, 0, 0, 1, 0, 0, 0, 4]);
+    }
+}

@@ -1,0 +1,167 @@
+//! The search engine that fills the pages: BM25 first, mixed with a recall channel that finds by meaning.
+//!
+//! Without the second channel no page would hold a relevant document that shares no word with its query, and clicks
+//! could teach nothing that BM25 does not know.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use ranking::bm25::{Bm25Config, Bm25Error, Index, tokenize};
+
+use crate::collection::{Collection, Document, Query, TOP_GRADE};
+use crate::prose::pick;
+
+/// Draws from a channel until it is given up for a page that already holds what it finds.
+const ATTEMPTS: usize = 20;
+
+/// A search engine over a collection.
+#[derive(Debug)]
+pub struct Engine<'a> {
+    collection: &'a Collection,
+    /// By query: the best documents of BM25, best first.
+    lexical: Vec<Vec<usize>>,
+    page_size: usize,
+    semantic_share: f64,
+}
+
+impl<'a> Engine<'a> {
+    /// Indexes a collection for pages of `page_size` results, of which `semantic_share` come from the second channel.
+    /// `depth` is how many BM25 results are kept for each query.
+    ///
+    /// # Errors
+    /// [`Bm25Error`].
+    pub fn new(
+        collection: &'a Collection,
+        page_size: usize,
+        semantic_share: f64,
+        depth: usize,
+    ) -> Result<Engine<'a>, Bm25Error> {
+        let index = Index::build(Bm25Config::default(), collection.documents.iter().map(document_tokens))?;
+        let best = |query: &Query| {
+            let best = index.top_k(&tokenize(&query.text), depth);
+            best.into_iter().map(|(document, _)| document).collect()
+        };
+        Ok(Engine {
+            collection,
+            lexical: collection.queries.iter().map(best).collect(),
+            page_size: page_size.min(collection.documents.len()),
+            semantic_share,
+        })
+    }
+
+    /// What is served.
+    #[must_use]
+    pub fn collection(&self) -> &'a Collection {
+        self.collection
+    }
+
+    /// Results on a page, which a small collection may limit.
+    #[must_use]
+    pub fn page_size(&self) -> usize {
+        self.page_size
+    }
+
+    /// The best documents of BM25 for `query`, best first.
+    #[must_use]
+    pub fn lexical(&self, query: usize) -> &[usize] {
+        &self.lexical[query]
+    }
+
+    /// The documents shown for `query`, best position first.
+    pub fn page(&self, query: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+        let mut page = Vec::with_capacity(self.page_size);
+        let mut lexical = self.lexical[query].iter().copied();
+        while page.len() < self.page_size {
+            let semantic = rng.random_bool(self.semantic_share);
+            let by_words = (!semantic).then(|| lexical.find(|document| !page.contains(document))).flatten();
+            let found = by_words
+                .or_else(|| self.by_meaning(query, &page, rng))
+                .or_else(|| lexical.find(|document| !page.contains(document)));
+            page.push(found.unwrap_or_else(|| self.any(&page, rng)));
+        }
+        page
+    }
+
+    /// A relevant document of `query` that is not `taken`, or none after some tries. Documents of a higher grade are
+    /// found more often: a grade is drawn in proportion to itself, then one of its documents.
+    pub fn by_meaning(&self, query: usize, taken: &[usize], rng: &mut ChaCha8Rng) -> Option<usize> {
+        let query = &self.collection.queries[query];
+        let grades: Vec<u8> = (1..=TOP_GRADE)
+            .filter(|&grade| !query.of_grade(grade).is_empty())
+            .flat_map(|grade| std::iter::repeat_n(grade, usize::from(grade)))
+            .collect();
+        if grades.is_empty() {
+            return None;
+        }
+        (0..ATTEMPTS)
+            .map(|_| *pick(query.of_grade(*pick(&grades, rng)), rng))
+            .find(|document| !taken.contains(document))
+    }
+
+    /// Any document that is not `taken`; not all are.
+    pub fn any(&self, taken: &[usize], rng: &mut ChaCha8Rng) -> usize {
+        loop {
+            let document = rng.random_range(0..self.collection.documents.len());
+            if !taken.contains(&document) {
+                return document;
+            }
+        }
+    }
+}
+
+fn document_tokens(document: &Document) -> Vec<String> {
+    let mut tokens = tokenize(&document.title);
+    tokens.extend(tokenize(&document.summary));
+    tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use ranking::rng::stream;
+
+    use super::*;
+
+    fn collection() -> Collection {
+        let document = |number: usize| Document {
+            doc_id: format!("d{number}"),
+            title: String::new(),
+            summary: if number < 4 { "red" } else { "blue" }.into(),
+        };
+        let query = |text: &str, relevant: [Vec<usize>; 4]| Query { id: text.into(), text: text.into(), relevant };
+        Collection {
+            documents: (0..12).map(document).collect(),
+            queries: vec![query("red", [vec![10], vec![], vec![], vec![11]]), query("unknown", Default::default())],
+        }
+    }
+
+    fn pages(query: usize, semantic_share: f64, page_size: usize) -> Vec<Vec<usize>> {
+        let collection = collection();
+        let engine = Engine::new(&collection, page_size, semantic_share, 10).unwrap();
+        (0..200).map(|search| engine.page(query, &mut stream(1, "test", search))).collect()
+    }
+
+    #[test]
+    fn words_alone_give_the_same_page_each_time() {
+        assert!(pages(0, 0.0, 4).iter().all(|page| page == &[0, 1, 2, 3]));
+    }
+
+    #[test]
+    fn meaning_finds_higher_grades_more_often() {
+        let first = |document| {
+            let pages = pages(0, 1.0, 4);
+            pages.iter().filter(|page| page[0] == document).count()
+        };
+        assert_eq!(first(10) + first(11), 200);
+        assert!(first(11) > 3 * first(10), "{}", first(11));
+    }
+
+    #[test]
+    fn pages_are_full_and_hold_no_document_twice() {
+        for (query, share, size) in [(0, 0.5, 5), (1, 0.5, 5), (1, 0.0, 12), (0, 1.0, 50)] {
+            for mut page in pages(query, share, size) {
+                page.sort_unstable();
+                page.dedup();
+                assert_eq!(page.len(), size.min(12));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Titles and summaries from templates.
+//!
+//! The slots: `{c}` the main concept, `{d}` the second one, `{k}` the category, `{q}` one qualifier, `{all}` every
+//! qualifier, `{n}` a word that means nothing to any query.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::collection::Document;
+use crate::lexicon::{Lexicon, SurfaceWords};
+use crate::world::Subject;
+
+const TITLES: [&str; 5] = [
+    "{q} {c} {k} for the {n}",
+    "{c} {k} in {q} for the {n}",
+    "the {q} {c} {k}",
+    "{q} {c} from {k} makers",
+    "{k} {c} with a {q} {n}",
+];
+
+const OPENINGS: [&str; 4] = [
+    "This {c} belongs to our {k} range and was made for the {n}.",
+    "Our {k} makers built the {c} with every {n} in mind.",
+    "Meet the {c} that {k} fans keep near the {n}.",
+    "Here is a {c} for each {k} lover and any {n}.",
+];
+
+const QUALITIES: [&str; 4] = [
+    "It is {all} and lasts for years.",
+    "Buyers call it {all} and easy to keep.",
+    "You get a {all} one at a fair price.",
+    "It stays {all} for a long time.",
+];
+
+const SECOND_CONCEPTS: [&str; 4] = [
+    "It goes well with any {d}.",
+    "A {d} is part of the set.",
+    "Use it as a {d} too.",
+    "The {c} and the {d} come together.",
+];
+
+const CLOSINGS: [&str; 4] = [
+    "Each {c} ships with a small {n}.",
+    "Keep your {c} by the {n}.",
+    "Ask us about the {c} today.",
+    "No {c} needs a {n}.",
+];
+
+const FILLERS: [&str; 32] = [
+    "house", "garden", "weekend", "morning", "office", "travel", "winter", "summer", "family", "kitchen", "table",
+    "street", "market", "school", "window", "corner", "evening", "holiday", "project", "shelf", "workshop", "season",
+    "friend", "guest", "beach", "forest", "city", "village", "party", "journey", "room", "desk",
+];
+
+/// The lowercased words that texts hold besides made-up ones, some more than once.
+pub(crate) fn fixed_words() -> impl Iterator<Item = String> {
+    let templates = [&TITLES[..], &OPENINGS, &QUALITIES, &SECOND_CONCEPTS, &CLOSINGS];
+    let words = templates.into_iter().flatten().chain(&FILLERS).flat_map(|text| text.split(' '));
+    words.filter(|word| !word.starts_with('{')).map(|word| word.trim_end_matches('.').to_lowercase())
+}
+
+/// Describes `subject` in a title of 4 to 7 words and a summary of three sentences.
+pub(crate) fn describe(doc_id: String, subject: &Subject, lexicon: &Lexicon, rng: &mut ChaCha8Rng) -> Document {
+    let mut writer = Writer { subject, lexicon, rng };
+    let ending = match subject.second {
+        Some(_) => SECOND_CONCEPTS,
+        None => CLOSINGS,
+    };
+    let title = writer.fill(&TITLES);
+    let sentences = [OPENINGS, QUALITIES, ending].map(|templates| writer.fill(&templates));
+    Document { doc_id, title, summary: sentences.join(" ") }
+}
+
+struct Writer<'a> {
+    subject: &'a Subject,
+    lexicon: &'a Lexicon,
+    rng: &'a mut ChaCha8Rng,
+}
+
+impl Writer<'_> {
+    /// Fills the slots of one of the templates.
+    fn fill(&mut self, templates: &[&str]) -> String {
+        let template = pick(templates, self.rng);
+        let mut parts = template.split(['{', '}']);
+        let mut text = parts.next().unwrap_or_default().to_string();
+        while let (Some(slot), Some(after)) = (parts.next(), parts.next()) {
+            text += &self.slot(slot);
+            text += after;
+        }
+        text
+    }
+
+    fn slot(&mut self, slot: &str) -> String {
+        let (subject, lexicon) = (self.subject, self.lexicon);
+        let main = &lexicon.concepts[subject.main];
+        match slot {
+            "c" => self.word(&main.words),
+            "d" => {
+                let second = subject.second.unwrap_or(subject.main);
+                self.word(&lexicon.concepts[second].words)
+            }
+            "k" => lexicon.categories[main.category].clone(),
+            "q" => {
+                let qualifier = *pick(&subject.qualifiers, self.rng);
+                self.word(&lexicon.qualifiers[qualifier])
+            }
+            "all" => {
+                let qualifiers = subject.qualifiers.iter();
+                let words: Vec<String> =
+                    qualifiers.map(|&qualifier| self.word(&lexicon.qualifiers[qualifier])).collect();
+                words.join(" and ")
+            }
+            _ => pick(&FILLERS, self.rng).to_string(),
+        }
+    }
+
+    fn word(&mut self, words: &SurfaceWords) -> String {
+        pick(&words.document, self.rng).clone()
+    }
+}
+
+/// One of `items`, which are not none.
+pub(crate) fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> &'a T {
+    &items[rng.random_range(0..items.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline::config::WorldConfig;
+    use ranking::rng::stream;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_short_and_name_everything_the_document_is_about() {
+        let lexicon = Lexicon::generate(&WorldConfig::default(), 1);
+        for index in 0..500 {
+            let subject = Subject {
+                main: 3,
+                second: (index % 2 == 0).then_some(7),
+                qualifiers: vec![0, 1, 2][..1 + index % 3].to_vec(),
+            };
+            let mut rng = stream(1, "test", index as u64);
+            let document = describe("d".into(), &subject, &lexicon, &mut rng);
+            assert!((4..=7).contains(&document.title.split(' ').count()), "{}", document.title);
+            assert!((20..=40).contains(&document.summary.split(' ').count()), "{}", document.summary);
+
+            let text = format!("{} {}", document.title, document.summary);
+            assert!(!text.contains(['{', '}']), "{text}");
+            let tokens = ranking::bm25::tokenize(&text);
+            let names = |words: &SurfaceWords| words.document.iter().any(|word| tokens.contains(word));
+            assert!(names(&lexicon.concepts[3].words));
+            assert_eq!(names(&lexicon.concepts[7].words), subject.second.is_some());
+            for &qualifier in &subject.qualifiers {
+                assert!(names(&lexicon.qualifiers[qualifier]));
+            }
+        }
+    }
+}
