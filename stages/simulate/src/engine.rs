@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use ranking::bm25::{Bm25Config, Bm25Error, Index, tokenize};
 
-use crate::collection::{Collection, Document, Query, TOP_GRADE};
+use crate::collection::{Collection, Document, Query};
 use crate::prose::pick;
 
 /// Draws from a channel until it is given up for a page that already holds what it finds.
@@ -81,20 +81,15 @@ impl<'a> Engine<'a> {
         page
     }
 
-    /// A relevant document of `query` that is not `taken`, or none after some tries. Documents of a higher grade are
-    /// found more often: a grade is drawn in proportion to itself, then one of its documents.
-    pub fn by_meaning(&self, query: usize, taken: &[usize], rng: &mut ChaCha8Rng) -> Option<usize> {
-        let query = &self.collection.queries[query];
-        let grades: Vec<u8> = (1..=TOP_GRADE)
-            .filter(|&grade| !query.of_grade(grade).is_empty())
-            .flat_map(|grade| std::iter::repeat_n(grade, usize::from(grade)))
-            .collect();
+    /// A relevant document of `query` that is not `taken`, or none after some tries: any grade is drawn as often as any
+    /// other, then one of its documents. So the few of a high grade are found more often than the many of a low one.
+    pub(crate) fn by_meaning(&self, query: usize, taken: &[usize], rng: &mut ChaCha8Rng) -> Option<usize> {
+        let relevant = &self.collection.queries[query].relevant;
+        let grades: Vec<&[usize]> = relevant.iter().map(Vec::as_slice).filter(|grade| !grade.is_empty()).collect();
         if grades.is_empty() {
             return None;
         }
-        (0..ATTEMPTS)
-            .map(|_| *pick(query.of_grade(*pick(&grades, rng)), rng))
-            .find(|document| !taken.contains(document))
+        (0..ATTEMPTS).map(|_| *pick(*pick(&grades, rng), rng)).find(|document| !taken.contains(document))
     }
 
     /// Any document that is not `taken`; not all are.
@@ -129,7 +124,10 @@ mod tests {
         let query = |text: &str, relevant: [Vec<usize>; 4]| Query { id: text.into(), text: text.into(), relevant };
         Collection {
             documents: (0..12).map(document).collect(),
-            queries: vec![query("red", [vec![10], vec![], vec![], vec![11]]), query("unknown", Default::default())],
+            queries: vec![
+                query("red", [(4..11).collect(), vec![], vec![], vec![11]]),
+                query("unknown", Default::default()),
+            ],
         }
     }
 
@@ -145,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn meaning_finds_higher_grades_more_often() {
+    fn meaning_finds_each_grade_equally_often() {
         let first = |document| {
             let pages = pages(0, 1.0, 4);
             pages.iter().filter(|page| page[0] == document).count()
         };
-        assert_eq!(first(10) + first(11), 200);
-        assert!(first(11) > 3 * first(10), "{}", first(11));
+        assert_eq!(first(11) + (4..11).map(first).sum::<usize>(), 200);
+        assert!((60..140).contains(&first(11)), "{}", first(11));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::engine::Engine;
 
 /// Share of the judged documents that BM25 ranks highest.
 const LEXICAL_SHARE: f64 = 0.4;
-/// Share of the judged documents that are irrelevant to most queries.
-const RANDOM_SHARE: f64 = 0.2;
+/// Share of the judged documents that BM25 ranks lower or misses; the rest is irrelevant to most queries.
+const SEMANTIC_SHARE: f64 = 0.4;
 
 /// Judges queries from the whole range of frequencies, in order of number. `shown` are the (query, document) pairs of
 /// the log.
@@ -55,9 +55,9 @@ fn pool(
         .filter(|document| !pool.contains(document))
         .collect();
     others.shuffle(rng);
-    let deep = depth - share(RANDOM_SHARE);
-    pool.extend(others.into_iter().take(deep.saturating_sub(pool.len())));
-    while pool.len() < deep {
+    let relevant = (pool.len() + share(SEMANTIC_SHARE)).min(depth);
+    pool.extend(others.into_iter().take(relevant - pool.len()));
+    while pool.len() < relevant {
         match engine.by_meaning(query, &pool, rng) {
             Some(document) => pool.push(document),
             None => break,

@@ -98,7 +98,7 @@ impl Default for WorldConfig {
             queries: 3_000,
             judged_queries: 400,
             judged_documents: 20,
-            concepts: 120,
+            concepts: 100,
             qualifiers: 40,
             vocabulary_gap: 0.5,
         }
