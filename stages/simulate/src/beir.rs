@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::collection::{Collection, Document, JudgedQuery, Judgment, Query, TOP_GRADE};
 
 /// The columns of qrels.tsv.
-pub const QRELS_HEADER: &str = "query-id\tcorpus-id\tscore";
+pub(crate) const QRELS_HEADER: &str = "query-id\tcorpus-id\tscore";
 
 #[derive(Deserialize)]
 struct CorpusLine {
@@ -33,8 +33,7 @@ struct QueryLine {
 }
 
 /// The files of the collection in `folder`.
-#[must_use]
-pub fn files(folder: &Path) -> [PathBuf; 3] {
+pub(crate) fn files(folder: &Path) -> [PathBuf; 3] {
     ["corpus.jsonl", "queries.jsonl", "qrels.tsv"].map(|name| folder.join(name))
 }
 
@@ -42,7 +41,7 @@ pub fn files(folder: &Path) -> [PathBuf; 3] {
 ///
 /// # Errors
 /// [`BadInput`] naming the file and the line.
-pub fn read(folder: &Path, seed: u64) -> anyhow::Result<(Collection, Vec<JudgedQuery>)> {
+pub(crate) fn read(folder: &Path, seed: u64) -> anyhow::Result<(Collection, Vec<JudgedQuery>)> {
     let [corpus_path, queries_path, qrels_path] = files(folder);
     let mut documents: Vec<Document> = Vec::new();
     let mut document_numbers = HashMap::new();

@@ -1,13 +1,12 @@
 //! Times of the log.
 
 /// Seconds in a day.
-pub const DAY: u32 = 86_400;
+pub(crate) const DAY: u32 = 86_400;
 /// The first day of every log, 2025-01-01, in days since 1970-01-01.
 const FIRST_DAY: u64 = 20_089;
 
 /// The date of day `day` of the log, from 0, as `YYYY-MM-DD`.
-#[must_use]
-pub fn date(day: usize) -> String {
+pub(crate) fn date(day: usize) -> String {
     let mut left = FIRST_DAY + day as u64;
     let mut year = 1970;
     while left >= days_of_year(year) {
@@ -27,14 +26,13 @@ pub fn date(day: usize) -> String {
 }
 
 /// A moment of day `day` in UTC, after RFC 3339; `second` is below [`DAY`].
-#[must_use]
-pub fn timestamp(day: usize, second: u32) -> String {
+pub(crate) fn timestamp(day: usize, second: u32) -> String {
     let (hour, minute) = (second / 3600, second / 60 % 60);
     format!("{}T{hour:02}:{minute:02}:{:02}Z", date(day), second % 60)
 }
 
 fn days_of_year(year: u64) -> u64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     365 + u64::from(leap)
 }
 

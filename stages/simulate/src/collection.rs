@@ -3,69 +3,67 @@
 use serde::Serialize;
 
 /// The highest grade; grades run from 0 (irrelevant) to 4 (perfect).
-pub const TOP_GRADE: u8 = 4;
+pub(crate) const TOP_GRADE: u8 = 4;
 
 /// A document as visitors see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Document {
+pub(crate) struct Document {
     /// Its identity in every file.
-    pub doc_id: String,
+    pub(crate) doc_id: String,
     /// Its title.
-    pub title: String,
+    pub(crate) title: String,
     /// Its summary, or its whole text.
-    pub summary: String,
+    pub(crate) summary: String,
 }
 
 /// A query and what is relevant to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
+pub(crate) struct Query {
     /// Its identity in the judgments.
-    pub id: String,
+    pub(crate) id: String,
     /// What a visitor types.
-    pub text: String,
+    pub(crate) text: String,
     /// Numbers of its documents of grade 1, 2, 3 and 4, each in rising order; all others have grade 0.
-    pub relevant: [Vec<usize>; TOP_GRADE as usize],
+    pub(crate) relevant: [Vec<usize>; TOP_GRADE as usize],
 }
 
 impl Query {
     /// The grade of `document`.
-    #[must_use]
-    pub fn grade(&self, document: usize) -> u8 {
+    pub(crate) fn grade(&self, document: usize) -> u8 {
         (1..=TOP_GRADE).find(|&grade| self.of_grade(grade).binary_search(&document).is_ok()).unwrap_or(0)
     }
 
     /// Its documents of `grade`, which is at least 1.
-    #[must_use]
-    pub fn of_grade(&self, grade: u8) -> &[usize] {
+    pub(crate) fn of_grade(&self, grade: u8) -> &[usize] {
         &self.relevant[usize::from(grade) - 1]
     }
 }
 
 /// A judged document of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judgment {
+pub(crate) struct Judgment {
     /// Number of the document.
-    pub document: usize,
+    pub(crate) document: usize,
     /// Its grade.
-    pub grade: u8,
+    pub(crate) grade: u8,
 }
 
 /// The judged documents of one query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JudgedQuery {
+pub(crate) struct JudgedQuery {
     /// Number of the query.
-    pub query: usize,
+    pub(crate) query: usize,
     /// Its judged documents.
-    pub judgments: Vec<Judgment>,
+    pub(crate) judgments: Vec<Judgment>,
 }
 
 /// Everything the engine serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collection {
+pub(crate) struct Collection {
     /// The documents; elsewhere they are named by their place here.
-    pub documents: Vec<Document>,
+    pub(crate) documents: Vec<Document>,
     /// The queries, the most frequent first.
-    pub queries: Vec<Query>,
+    pub(crate) queries: Vec<Query>,
 }
 
 #[cfg(test)]

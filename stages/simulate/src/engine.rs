@@ -15,7 +15,7 @@ const ATTEMPTS: usize = 20;
 
 /// A search engine over a collection.
 #[derive(Debug)]
-pub struct Engine<'a> {
+pub(crate) struct Engine<'a> {
     collection: &'a Collection,
     /// By query: the best documents of BM25, best first.
     lexical: Vec<Vec<usize>>,
@@ -29,7 +29,7 @@ impl<'a> Engine<'a> {
     ///
     /// # Errors
     /// [`Bm25Error`].
-    pub fn new(
+    pub(crate) fn new(
         collection: &'a Collection,
         page_size: usize,
         semantic_share: f64,
@@ -49,25 +49,22 @@ impl<'a> Engine<'a> {
     }
 
     /// What is served.
-    #[must_use]
-    pub fn collection(&self) -> &'a Collection {
+    pub(crate) fn collection(&self) -> &'a Collection {
         self.collection
     }
 
     /// Results on a page, which a small collection may limit.
-    #[must_use]
-    pub fn page_size(&self) -> usize {
+    pub(crate) fn page_size(&self) -> usize {
         self.page_size
     }
 
     /// The best documents of BM25 for `query`, best first.
-    #[must_use]
-    pub fn lexical(&self, query: usize) -> &[usize] {
+    pub(crate) fn lexical(&self, query: usize) -> &[usize] {
         &self.lexical[query]
     }
 
     /// The documents shown for `query`, best position first.
-    pub fn page(&self, query: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    pub(crate) fn page(&self, query: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
         let mut page = Vec::with_capacity(self.page_size);
         let mut lexical = self.lexical[query].iter().copied();
         while page.len() < self.page_size {
@@ -89,11 +86,16 @@ impl<'a> Engine<'a> {
         if grades.is_empty() {
             return None;
         }
-        (0..ATTEMPTS).map(|_| *pick(*pick(&grades, rng), rng)).find(|document| !taken.contains(document))
+        (0..ATTEMPTS)
+            .map(|_| {
+                let documents = *pick(&grades, rng);
+                *pick(documents, rng)
+            })
+            .find(|document| !taken.contains(document))
     }
 
     /// Any document that is not `taken`; not all are.
-    pub fn any(&self, taken: &[usize], rng: &mut ChaCha8Rng) -> usize {
+    pub(crate) fn any(&self, taken: &[usize], rng: &mut ChaCha8Rng) -> usize {
         loop {
             let document = rng.random_range(0..self.collection.documents.len());
             if !taken.contains(&document) {

@@ -21,8 +21,12 @@ const SEMANTIC_SHARE: f64 = 0.4;
 ///
 /// The documents of a query are the best of BM25, then others that were shown or that the engine's recall channel
 /// finds, then random ones: candidates that a ranker of words alone cannot order.
-#[must_use]
-pub fn judge(engine: &Engine, shown: &BTreeSet<(usize, usize)>, config: &WorldConfig, seed: u64) -> Vec<JudgedQuery> {
+pub(crate) fn judge(
+    engine: &Engine,
+    shown: &BTreeSet<(usize, usize)>,
+    config: &WorldConfig,
+    seed: u64,
+) -> Vec<JudgedQuery> {
     (0..config.judged_queries)
         .map(|stratum| {
             let mut rng = stream(seed, "simulate/judges", stratum as u64);

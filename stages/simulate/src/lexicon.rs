@@ -24,41 +24,40 @@ const QUALIFIERS_PER_CONCEPT: usize = 8;
 
 /// The words for one thing. Both sides are synonyms; a search by words alone connects only the first ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SurfaceWords {
+pub(crate) struct SurfaceWords {
     /// Words that documents use, and some queries.
-    pub document: Vec<String>,
+    pub(crate) document: Vec<String>,
     /// Words that only queries use.
-    pub query: Vec<String>,
+    pub(crate) query: Vec<String>,
 }
 
 /// Something people look for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Concept {
+pub(crate) struct Concept {
     /// What it is called.
-    pub words: SurfaceWords,
+    pub(crate) words: SurfaceWords,
     /// Its category.
-    pub category: usize,
+    pub(crate) category: usize,
     /// Concepts of the same category that documents treat together with it.
-    pub partners: Vec<usize>,
+    pub(crate) partners: Vec<usize>,
     /// Qualifiers that apply to it.
-    pub qualifiers: Vec<usize>,
+    pub(crate) qualifiers: Vec<usize>,
 }
 
 /// All that documents and queries are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lexicon {
+pub(crate) struct Lexicon {
     /// Things people look for.
-    pub concepts: Vec<Concept>,
+    pub(crate) concepts: Vec<Concept>,
     /// What they want them to be like.
-    pub qualifiers: Vec<SurfaceWords>,
+    pub(crate) qualifiers: Vec<SurfaceWords>,
     /// The word for each category; only documents use it.
-    pub categories: Vec<String>,
+    pub(crate) categories: Vec<String>,
 }
 
 impl Lexicon {
     /// Makes up a lexicon of the size that `config` wants.
-    #[must_use]
-    pub fn generate(config: &WorldConfig, seed: u64) -> Lexicon {
+    pub(crate) fn generate(config: &WorldConfig, seed: u64) -> Lexicon {
         let mut words = WordSource::new(seed);
         let concept_words: Vec<SurfaceWords> =
             (0..config.concepts).map(|_| words.surface_words(1..=2, 2..=3)).collect();

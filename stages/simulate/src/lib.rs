@@ -4,6 +4,8 @@
 //! position-biased clicks, dwell times, abandoned pages, robots and duplicate events. The grades that stand behind the
 //! clicks are written too, for judged queries as judgments and for everything shown as `truth/`, which only tests read.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod beir;
 mod calendar;
 mod collection;

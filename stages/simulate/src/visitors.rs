@@ -27,33 +27,33 @@ const LAST_HOUR: u32 = 3600;
 
 /// One search and what came of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Search {
+pub(crate) struct Search {
     /// Number of the session.
-    pub session: u64,
+    pub(crate) session: u64,
     /// Number of the user.
-    pub user: usize,
+    pub(crate) user: usize,
     /// Number of the query.
-    pub query: usize,
+    pub(crate) query: usize,
     /// When, in seconds of the day.
-    pub second: u32,
+    pub(crate) second: u32,
     /// The page, best position first.
-    pub results: Vec<ShownResult>,
+    pub(crate) results: Vec<ShownResult>,
     /// Who it was.
-    pub visit: Visit,
+    pub(crate) visit: Visit,
 }
 
 /// A result on a page.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ShownResult {
+pub(crate) struct ShownResult {
     /// Number of the document.
-    pub document: usize,
+    pub(crate) document: usize,
     /// Seconds the visitor stayed, if the visitor clicked.
-    pub dwell_seconds: Option<f64>,
+    pub(crate) dwell_seconds: Option<f64>,
 }
 
 /// What kind of visit a search belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visit {
+pub(crate) enum Visit {
     /// Somebody who looked at the page.
     Human,
     /// Somebody who left without a look.
@@ -63,7 +63,7 @@ pub enum Visit {
 }
 
 /// The visitors of a search engine.
-pub struct Visitors<'a> {
+pub(crate) struct Visitors<'a> {
     engine: &'a Engine<'a>,
     clicks: &'a ClickConfig,
     model: Box<dyn ClickModel>,
@@ -79,7 +79,11 @@ impl<'a> Visitors<'a> {
     ///
     /// # Errors
     /// [`ClickError`] on a chance that is none.
-    pub fn new(engine: &'a Engine<'a>, config: &'a SimulateConfig, seed: u64) -> Result<Visitors<'a>, ClickError> {
+    pub(crate) fn new(
+        engine: &'a Engine<'a>,
+        config: &'a SimulateConfig,
+        seed: u64,
+    ) -> Result<Visitors<'a>, ClickError> {
         let model: Box<dyn ClickModel> = match config.clicks.model {
             ClickModelKind::PositionBased => Box::new(PositionBased::new(examination(config, engine.page_size()))?),
             ClickModelKind::DynamicBayesian => Box::new(DynamicBayesian::new(config.clicks.continuation)?),
@@ -101,7 +105,7 @@ impl<'a> Visitors<'a> {
     }
 
     /// A day of exactly `searches` searches in order of time; `sessions` counts those of all days.
-    pub fn day(&self, searches: usize, sessions: &mut u64) -> Vec<Search> {
+    pub(crate) fn day(&self, searches: usize, sessions: &mut u64) -> Vec<Search> {
         let mut day = Vec::with_capacity(searches);
         while day.len() < searches {
             day.extend(self.session(*sessions, searches - day.len()));
@@ -173,15 +177,13 @@ impl<'a> Visitors<'a> {
 }
 
 /// Position-based: the chance that each position of a page is looked at, from position 1.
-#[must_use]
-pub fn examination(config: &SimulateConfig, page_size: usize) -> Vec<f64> {
+pub(crate) fn examination(config: &SimulateConfig, page_size: usize) -> Vec<f64> {
     let chance = |position: usize| (position as f64).powf(-config.clicks.examination_exponent);
     (1..=page_size).map(chance).collect()
 }
 
 /// How results of each grade appeal when an irrelevant one is clicked with the chance `noise`.
-#[must_use]
-pub fn appeals(noise: f64) -> [Appeal; 5] {
+pub(crate) fn appeals(noise: f64) -> [Appeal; 5] {
     std::array::from_fn(|grade| Appeal {
         attractiveness: noise + (1.0 - noise) * ATTRACTIVENESS[grade],
         satisfaction: SATISFACTION[grade],

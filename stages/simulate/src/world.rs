@@ -30,13 +30,13 @@ const ATTEMPTS: usize = 200;
 
 /// What a document is about, or what a query asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// The main concept.
-    pub main: usize,
+    pub(crate) main: usize,
     /// Another concept.
-    pub second: Option<usize>,
+    pub(crate) second: Option<usize>,
     /// Qualifiers, none twice; at least one in a document.
-    pub qualifiers: Vec<usize>,
+    pub(crate) qualifiers: Vec<usize>,
 }
 
 impl Subject {
@@ -67,11 +67,11 @@ impl Subject {
 
 /// The made-up world.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// The words of the world.
-    pub lexicon: Lexicon,
+    pub(crate) lexicon: Lexicon,
     /// What the engine serves.
-    pub collection: Collection,
+    pub(crate) collection: Collection,
 }
 
 impl World {
@@ -79,7 +79,7 @@ impl World {
     ///
     /// # Errors
     /// [`ConfigError::Unusable`] if the world is too small for that many distinct queries.
-    pub fn generate(config: &WorldConfig, seed: u64) -> Result<World, ConfigError> {
+    pub(crate) fn generate(config: &WorldConfig, seed: u64) -> Result<World, ConfigError> {
         let lexicon = Lexicon::generate(config, seed);
         let (documents, subjects) = documents(config, &lexicon, seed);
         let queries = queries(config, &lexicon, &subjects, seed)?;
@@ -135,7 +135,8 @@ fn queries(
         let documents = &by_concept[number % by_concept.len()];
         let (subject, text) = (0..ATTEMPTS)
             .map(|_| {
-                let subject = query_subject(*pick(documents, &mut rng), &mut rng);
+                let document = *pick(documents, &mut rng);
+                let subject = query_subject(document, &mut rng);
                 let text = wording.text(&subject, &mut rng);
                 (subject, text)
             })

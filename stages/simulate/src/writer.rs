@@ -38,15 +38,15 @@ struct Event<'a> {
 
 /// Where an event stands in the log.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub(crate) struct Place {
     /// Number of the search, from 0.
-    pub search: usize,
+    pub(crate) search: usize,
     /// Number of the day, from 0.
-    pub day: usize,
+    pub(crate) day: usize,
 }
 
 /// JSON objects, one a line, compressed.
-pub struct JsonLines {
+pub(crate) struct JsonLines {
     path: PathBuf,
     encoder: Encoder<'static, BufWriter<File>>,
 }
@@ -56,7 +56,7 @@ impl JsonLines {
     ///
     /// # Errors
     /// If it cannot be created.
-    pub fn create(path: PathBuf) -> anyhow::Result<JsonLines> {
+    pub(crate) fn create(path: PathBuf) -> anyhow::Result<JsonLines> {
         let encoder = File::create(&path)
             .and_then(|file| Encoder::new(BufWriter::new(file), ZSTD_LEVEL))
             .with_context(|| format!("{}: creating failed", path.display()))?;
@@ -75,7 +75,7 @@ impl JsonLines {
     ///
     /// # Errors
     /// If the rest cannot be written.
-    pub fn finish(self) -> anyhow::Result<()> {
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
         let finish = |encoder: Encoder<'static, BufWriter<File>>| -> io::Result<()> { encoder.finish()?.flush() };
         finish(self.encoder).with_context(|| format!("{}: writing failed", self.path.display()))
     }
@@ -85,7 +85,7 @@ impl JsonLines {
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_search(
+pub(crate) fn write_search(
     log: &mut JsonLines,
     collection: &Collection,
     search: &Search,
@@ -121,7 +121,7 @@ pub fn write_search(
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_documents(out: &Path, collection: &Collection) -> anyhow::Result<()> {
+pub(crate) fn write_documents(out: &Path, collection: &Collection) -> anyhow::Result<()> {
     let mut file = JsonLines::create(out.join("documents.jsonl.zst"))?;
     for document in &collection.documents {
         file.write(document, 1)?;
@@ -133,7 +133,7 @@ pub fn write_documents(out: &Path, collection: &Collection) -> anyhow::Result<()
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_judgments(out: &Path, collection: &Collection, judged: &[JudgedQuery]) -> anyhow::Result<()> {
+pub(crate) fn write_judgments(out: &Path, collection: &Collection, judged: &[JudgedQuery]) -> anyhow::Result<()> {
     let mut queries = String::new();
     let mut qrels = format!("{QRELS_HEADER}\n");
     for JudgedQuery { query, judgments } in judged {
@@ -152,7 +152,11 @@ pub fn write_judgments(out: &Path, collection: &Collection, judged: &[JudgedQuer
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_grades(truth: &Path, collection: &Collection, shown: &BTreeSet<(usize, usize)>) -> anyhow::Result<()> {
+pub(crate) fn write_grades(
+    truth: &Path,
+    collection: &Collection,
+    shown: &BTreeSet<(usize, usize)>,
+) -> anyhow::Result<()> {
     let mut file = JsonLines::create(truth.join("grades.jsonl.zst"))?;
     for &(query, document) in shown {
         let query = &collection.queries[query];
@@ -168,7 +172,7 @@ pub fn write_grades(truth: &Path, collection: &Collection, shown: &BTreeSet<(usi
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_click_model(truth: &Path, config: &SimulateConfig, page_size: usize) -> anyhow::Result<()> {
+pub(crate) fn write_click_model(truth: &Path, config: &SimulateConfig, page_size: usize) -> anyhow::Result<()> {
     let grades = visitors::appeals(config.clicks.noise).into_iter().enumerate();
     let mut lines: Vec<_> = grades
         .map(|(grade, appeal)| json!({"grade": grade, "attractiveness": appeal.attractiveness, "satisfaction": appeal.satisfaction}))
@@ -185,7 +189,7 @@ pub fn write_click_model(truth: &Path, config: &SimulateConfig, page_size: usize
 ///
 /// # Errors
 /// If writing fails.
-pub fn write_lexicon(truth: &Path, lexicon: &Lexicon) -> anyhow::Result<()> {
+pub(crate) fn write_lexicon(truth: &Path, lexicon: &Lexicon) -> anyhow::Result<()> {
     let concepts = lexicon.concepts.iter().map(|concept| ("concept", &concept.words));
     let qualifiers = lexicon.qualifiers.iter().map(|words| ("qualifier", words));
     let text: String = concepts

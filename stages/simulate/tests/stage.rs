@@ -1,5 +1,7 @@
 //! The stage as a whole: small runs, and what is in their files.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
