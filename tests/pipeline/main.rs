@@ -1,0 +1,17 @@
+//! Tests across stages: the real binaries, started as a user starts them.
+//!
+//! Build them first (`cargo build --release --workspace --bins`); the tests look for them beside their own executable.
+
+// A failed unwrap is a failed test, which is what a test wants.
+#![allow(clippy::unwrap_used)]
+
+mod config_errors;
+mod determinism;
+mod full_disk;
+mod input_errors;
+mod process;
+mod query;
+mod real_data;
+mod resume;
+mod run_all;
+mod sandbox;

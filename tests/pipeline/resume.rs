@@ -1,0 +1,133 @@
+//! `kill -9` at any moment, and run again.
+
+use std::fs;
+use std::time::Duration;
+
+use crate::process::{kill, start, wait_until, without_digests};
+use crate::sandbox::Sandbox;
+
+/// Trainings long enough to be killed on their way.
+const TEACHER: [&str; 8] = [
+    "--set",
+    "teacher.cpt.steps=300",
+    "--set",
+    "teacher.cpt.checkpoint_every=10",
+    "--set",
+    "teacher.rank.steps=300",
+    "--set",
+    "teacher.rank.checkpoint_every=10",
+];
+const DISTILL: [&str; 8] = [
+    "--set",
+    "distill.steps=300",
+    "--set",
+    "distill.checkpoint_every=10",
+    "--set",
+    "distill.labels_only.steps=300",
+    "--set",
+    "distill.labels_only.checkpoint_every=10",
+];
+
+#[test]
+fn a_killed_teacher_goes_on_to_the_same_bytes() {
+    killed_training_goes_on("teacher", &TEACHER, ["cpt", "rank"]);
+}
+
+#[test]
+fn a_killed_distillation_goes_on_to_the_same_bytes() {
+    killed_training_goes_on("distill", &DISTILL, ["student", "student_labels_only"]);
+}
+
+/// Kills a training in each of its phases, while its metrics can be read and the earlier output stands.
+fn killed_training_goes_on(stage: &str, arguments: &[&str], phases: [&str; 2]) {
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage(stage, arguments);
+
+    let sandbox = Sandbox::finished();
+    let earlier = sandbox.digests(stage);
+    let metrics = format!(".{stage}.partial/training_metrics/part-00000.parquet");
+    for phase in phases {
+        let checkpoint = format!(".{stage}.partial/{phase}.checkpoint");
+        sandbox.kill_stage_at(stage, arguments, &[&checkpoint, &metrics]);
+        assert_eq!(sandbox.digests(stage), earlier);
+        sandbox.assert_whole(stage);
+    }
+    let stderr = sandbox.stage(stage, arguments).stderr;
+    assert!(stderr.contains(&format!("{}: resumed after step", phases[1])), "{stderr}");
+    assert_eq!(sandbox.digests(stage), undisturbed.digests(stage));
+    sandbox.assert_whole(stage);
+    sandbox.assert_tidy();
+}
+
+#[test]
+fn a_checkpoint_of_another_configuration_is_refused() {
+    let sandbox = Sandbox::finished();
+    let earlier = sandbox.digests("teacher");
+    sandbox.kill_stage_at("teacher", &TEACHER, &[".teacher.partial/cpt.checkpoint"]);
+
+    let other = [&TEACHER[..], &["--set", "teacher.cpt.learning_rate=0.001"]].concat();
+    let outcome = sandbox.try_stage("teacher", &other);
+    let error = without_digests(outcome.error(3));
+    assert_eq!(
+        error,
+        "error: stage teacher: training cpt: ./runs/tiny/.teacher.partial/cpt.checkpoint: expected a checkpoint of this \
+         data and configuration, <sha256> (remove the file to train from the start), found one of <sha256>"
+    );
+    assert_eq!(sandbox.digests("teacher"), earlier);
+
+    sandbox.stage("teacher", &[&other[..], &["--force"]].concat());
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage("teacher", &other);
+    assert_eq!(sandbox.digests("teacher"), undisturbed.digests("teacher"));
+}
+
+#[test]
+fn a_stage_runs_once_at_a_time() {
+    let sandbox = Sandbox::finished();
+    let mut child = start(sandbox.command("teacher", &TEACHER));
+    let checkpoint = sandbox.run_path(".teacher.partial/cpt.checkpoint");
+    wait_until(&mut child, "a checkpoint", || checkpoint.exists());
+    let second = sandbox.try_stage("teacher", &TEACHER);
+    kill(child);
+    assert_eq!(
+        second.error(2),
+        "error: ./runs/tiny/.teacher.lock: stage teacher of this run is being run by another process; wait for it or set \
+         another run.name"
+    );
+}
+
+#[test]
+fn stages_without_checkpoints_survive_a_kill_at_any_moment() {
+    let sandbox = Sandbox::finished();
+    for stage in ["simulate", "ingest", "cpt", "score", "evaluate"] {
+        let expected = sandbox.digests(stage);
+        for milliseconds in [1, 8, 30, 80, 160, 300] {
+            let child = start(sandbox.command(stage, &["--force"]));
+            std::thread::sleep(Duration::from_millis(milliseconds));
+            kill(child);
+            // Wherever the kill fell: an output with a manifest is whole, and one without is not finished.
+            if sandbox.run_path(stage).join("manifest.json").exists() {
+                sandbox.assert_whole(stage);
+                assert_eq!(sandbox.digests(stage), expected, "{stage} after {milliseconds} ms");
+            }
+        }
+        sandbox.stage(stage, &["--force"]);
+        assert_eq!(sandbox.digests(stage), expected, "{stage}");
+        sandbox.assert_tidy();
+    }
+}
+
+#[test]
+fn an_output_without_a_manifest_is_not_finished() {
+    let sandbox = Sandbox::finished();
+    fs::remove_file(sandbox.run_path("score/manifest.json")).unwrap();
+    let outcome = sandbox.try_stage("distill", &[]);
+    assert_eq!(
+        outcome.error(3),
+        "error: ./runs/tiny/score/manifest.json: no finished output of stage `score`; run `score` first"
+    );
+    let expected = Sandbox::finished().digests("score");
+    let stderr = sandbox.stage("score", &[]).stderr;
+    assert!(stderr.contains("score: running"), "{stderr}");
+    assert_eq!(sandbox.digests("score"), expected);
+}
