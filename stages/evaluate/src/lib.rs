@@ -1,1 +1,50 @@
-//! evaluate.
+//! Stage `evaluate`: every system on the held-out queries, judged by NDCG, MRR and PNR with confidence intervals and
+//! paired tests, as tables, on stdout and as `report.html`.
+
+// A failed unwrap is a failed test, which is what a test wants.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod compare;
+mod evaluation;
+#[cfg(test)]
+mod fixture;
+mod input;
+mod measure;
+mod number;
+mod output;
+mod report;
+mod summary;
+
+use std::io::Write;
+
+use anyhow::Context;
+use pipeline::{BadInput, StageRun};
+
+pub use input::{SystemRun, TestQuery};
+
+use evaluation::Evaluation;
+
+/// Measures `runs` on `queries` and writes the tables, the report and the summary on stdout.
+///
+/// # Errors
+/// [`BadInput`] without a query, [`ranking::metrics::MetricError`] on a score that is NaN (named with its system, query
+/// and document), and where an earlier stage's output cannot be read.
+pub fn evaluate(run: &mut StageRun, queries: &[TestQuery], runs: &[SystemRun]) -> anyhow::Result<()> {
+    if queries.is_empty() {
+        let judgments = run.pipeline().run_dir().join("ingest/judgments");
+        Err(BadInput(format!(
+            "{}: expected judged queries of the split `test`, found none; judge more queries or lower \
+             ingest.split.train, then re-run stage `ingest`",
+            judgments.display()
+        )))?;
+    }
+    let evaluation = Evaluation::new(queries, runs, &run.pipeline().evaluate, run.seed())?;
+    output::write(run, &evaluation)?;
+    report::write(run, &evaluation)?;
+    let mut stdout = std::io::stdout().lock();
+    write!(stdout, "{}", summary::text(&evaluation)).context("stdout: writing failed")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

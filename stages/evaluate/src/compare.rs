@@ -1,0 +1,76 @@
+//! Paired tests between systems.
+
+use std::num::NonZeroUsize;
+
+use ranking::significance::{Interval, bootstrap_mean, holm, paired_t_test, randomisation_test};
+
+use crate::measure::{MEAN_METRICS, Measured, Slice};
+
+/// Two systems on the queries they share.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Comparison {
+    pub(crate) system_a: String,
+    pub(crate) system_b: String,
+    pub(crate) metric: String,
+    pub(crate) slice: &'static str,
+    /// Mean of a less mean of b.
+    pub(crate) difference: f64,
+    pub(crate) interval: Interval,
+    /// Paired randomisation test.
+    pub(crate) p_value: f64,
+    /// Paired t test.
+    pub(crate) p_value_t: f64,
+    /// `p_value` after Holm's correction over all comparisons.
+    pub(crate) p_adjusted: f64,
+}
+
+/// How tests are drawn.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draws {
+    /// Bootstrap resamples.
+    pub(crate) resamples: NonZeroUsize,
+    /// Sign flips of the randomisation test.
+    pub(crate) permutations: NonZeroUsize,
+    pub(crate) seed: u64,
+}
+
+/// Compares each system with each later one by every mean metric; pooled PNR has no value per query to pair.
+///
+/// Metrics with fewer than two common queries are left out: no test is defined for them.
+///
+/// # Errors
+/// [`ranking::significance::SignificanceError`], which finite metrics rule out.
+pub(crate) fn compare(systems: &[Measured], slice: &Slice, draws: Draws) -> anyhow::Result<Vec<Comparison>> {
+    let mut found = Vec::new();
+    for (index, metric) in MEAN_METRICS.iter().enumerate() {
+        for (i, a) in systems.iter().enumerate() {
+            for b in &systems[i + 1..] {
+                let differences = differences(a, b, index, slice);
+                if differences.len() >= 2 {
+                    found.push(Comparison {
+                        system_a: a.system.to_string(),
+                        system_b: b.system.to_string(),
+                        metric: metric.name(),
+                        slice: slice.name,
+                        difference: differences.iter().sum::<f64>() / differences.len() as f64,
+                        interval: bootstrap_mean(&differences, draws.resamples, draws.seed)?,
+                        p_value: randomisation_test(&differences, draws.permutations, draws.seed)?,
+                        p_value_t: paired_t_test(&differences)?.p_value,
+                        p_adjusted: 1.0,
+                    });
+                }
+            }
+        }
+    }
+    let p_values: Vec<f64> = found.iter().map(|comparison| comparison.p_value).collect();
+    for (comparison, adjusted) in found.iter_mut().zip(holm(&p_values)?) {
+        comparison.p_adjusted = adjusted;
+    }
+    Ok(found)
+}
+
+/// Differences of `MEAN_METRICS[metric]` on the queries that count for both systems.
+pub(crate) fn differences(a: &Measured, b: &Measured, metric: usize, slice: &Slice) -> Vec<f64> {
+    let (a, b) = (&a.values[metric], &b.values[metric]);
+    slice.queries.iter().filter_map(|&i| Some(a[i].value? - b[i].value?)).collect()
+}

@@ -1,0 +1,133 @@
+//! Everything measured about a run.
+
+use std::num::NonZeroUsize;
+
+use pipeline::config::EvaluateConfig;
+use ranking::metrics::PairCounts;
+
+use crate::compare::{Comparison, Draws, compare, differences};
+use crate::input::{SystemRun, TestQuery};
+use crate::measure::{Estimate, MEAN_METRICS, Measured, PRIMARY, conventions, estimates, has_pairs, measure, slices};
+
+/// Metrics of all systems on all slices, and the tests between them.
+#[derive(Debug)]
+pub(crate) struct Evaluation<'a> {
+    pub(crate) queries: &'a [TestQuery],
+    pub(crate) systems: Vec<Measured<'a>>,
+    pub(crate) estimates: Vec<Estimate>,
+    pub(crate) comparisons: Vec<Comparison>,
+}
+
+impl<'a> Evaluation<'a> {
+    /// Measures and compares `runs`.
+    ///
+    /// # Errors
+    /// Scores that are NaN or do not match the candidates.
+    pub(crate) fn new(
+        queries: &'a [TestQuery],
+        runs: &'a [SystemRun],
+        config: &EvaluateConfig,
+        seed: u64,
+    ) -> anyhow::Result<Evaluation<'a>> {
+        let conventions = conventions(config);
+        let systems = runs.iter().map(|run| measure(queries, run, &conventions)).collect::<anyhow::Result<Vec<_>>>()?;
+        let count = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
+        let draws = Draws { resamples: count(config.bootstrap), permutations: count(config.permutations), seed };
+        let slices = slices(queries);
+        let mut found = Vec::new();
+        for slice in &slices {
+            for system in &systems {
+                found.extend(estimates(system, slice, draws.resamples, seed)?);
+            }
+        }
+        Ok(Evaluation { queries, estimates: found, comparisons: compare(&systems, &slices[0], draws)?, systems })
+    }
+
+    /// A metric of a system on a slice.
+    pub(crate) fn estimate(&self, system: &str, metric: &str, slice: &str) -> Option<&Estimate> {
+        self.estimates.iter().find(|e| e.system == system && e.metric == metric && e.slice == slice)
+    }
+
+    /// How `a` compares with `b` by the primary metric, in this direction.
+    pub(crate) fn comparison(&self, a: &str, b: &str) -> Option<Comparison> {
+        let primary = PRIMARY.name();
+        let of = |a: &str, b: &str| {
+            self.comparisons.iter().find(|c| c.metric == primary && c.system_a == a && c.system_b == b)
+        };
+        let turned = || {
+            let found = of(b, a)?.clone();
+            Some(Comparison {
+                system_a: found.system_b,
+                system_b: found.system_a,
+                difference: -found.difference,
+                interval: ranking::significance::Interval { low: -found.interval.high, high: -found.interval.low },
+                ..found
+            })
+        };
+        of(a, b).cloned().or_else(turned)
+    }
+
+    /// The comparisons that say whether the method worked: teacher with BM25, student with teacher, student with the
+    /// one trained on labels alone.
+    pub(crate) fn key_comparisons(&self) -> Vec<Comparison> {
+        [("teacher", "bm25"), ("student", "teacher"), ("student", "student_labels_only")]
+            .iter()
+            .filter_map(|(a, b)| self.comparison(a, b))
+            .collect()
+    }
+
+    /// The student's share of the teacher's primary metric.
+    pub(crate) fn student_share(&self) -> Option<f64> {
+        let value = |system| self.estimate(system, &PRIMARY.name(), "all")?.value;
+        let teacher = value("teacher").filter(|&teacher| teacher > 0.0)?;
+        Some(value("student")? / teacher)
+    }
+
+    /// The primary metric of `a` less that of `b`, query by query.
+    pub(crate) fn differences(&self, a: &str, b: &str) -> Option<Vec<f64>> {
+        let system = |name| self.systems.iter().find(|s| s.system == name);
+        let primary = MEAN_METRICS.iter().position(|&m| m == PRIMARY)?;
+        let [all, ..] = slices(self.queries);
+        Some(differences(system(a)?, system(b)?, primary, &all))
+    }
+
+    /// How often each special case of the conventions arose.
+    pub(crate) fn special_cases(&self) -> SpecialCases {
+        let any = self.systems.first();
+        let queries = |keep: &dyn Fn(&Measured, usize) -> bool| {
+            any.map_or(0, |s| (0..self.queries.len()).filter(|&i| keep(s, i)).count())
+        };
+        SpecialCases {
+            queries: self.queries.len(),
+            candidates: self.queries.iter().map(|q| q.doc_ids.len()).sum(),
+            judged: self.queries.iter().map(|q| q.all_grades.len()).sum(),
+            no_relevant: queries(&|system, i| system.values[0][i].no_relevant),
+            one_grade: queries(&|system, i| !has_pairs(&system.pairs[i])),
+            tied_pairs: self
+                .systems
+                .iter()
+                .map(|system| {
+                    let pooled: PairCounts = system.pairs.iter().copied().sum();
+                    (system.system.to_string(), pooled.tied)
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Counts of what the conventions decide.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SpecialCases {
+    /// Test queries.
+    pub(crate) queries: usize,
+    /// Candidates of all queries.
+    pub(crate) candidates: usize,
+    /// Judged documents of all queries.
+    pub(crate) judged: usize,
+    /// Queries without a relevant document.
+    pub(crate) no_relevant: usize,
+    /// Queries whose candidates all have one grade, which PNR cannot use.
+    pub(crate) one_grade: usize,
+    /// Pairs of different grade with equal scores, by system; PNR counts neither side.
+    pub(crate) tied_pairs: Vec<(String, u64)>,
+}

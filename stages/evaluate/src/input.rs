@@ -1,0 +1,27 @@
+//! What is evaluated.
+
+/// A test query: the documents every system ranks, and what was judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestQuery {
+    /// The query.
+    pub query_id: String,
+    /// Its text.
+    pub query: String,
+    /// How often it was searched; the log's head is what lies above the median.
+    pub searches: i64,
+    /// The candidates: what every system ranks.
+    pub doc_ids: Vec<String>,
+    /// Grade of each candidate, 0 where nobody judged it.
+    pub grades: Vec<u8>,
+    /// Grades of every judged document of the query, candidate or not: what the ideal ranking is made of.
+    pub all_grades: Vec<u8>,
+}
+
+/// A system's answers to the test queries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SystemRun {
+    /// Who ranked.
+    pub system: String,
+    /// For each test query, the score of each of its candidates, higher is better.
+    pub scores: Vec<Vec<f64>>,
+}

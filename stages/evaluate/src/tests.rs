@@ -1,0 +1,231 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use pipeline::config::{EvaluateConfig, NoRelevant, load};
+use ranking::metrics::MetricError;
+use tables::{Manifest, OutputDir, StageDir, TableWriter, WriteOptions};
+
+use super::*;
+use crate::fixture::{queries, system, systems};
+use crate::measure::{PNR, slices};
+
+fn config() -> EvaluateConfig {
+    EvaluateConfig { bootstrap: 200, permutations: 300, ..EvaluateConfig::default() }
+}
+
+fn value(evaluation: &Evaluation, system: &str, metric: &str) -> Option<f64> {
+    evaluation.estimate(system, metric, "all").unwrap().value
+}
+
+#[test]
+fn perfect_constant_and_reversed_scores_have_their_known_metrics() {
+    let queries = queries(40);
+    let perfect = system("perfect", &queries, 0.0);
+    let map = |name: &str, f: fn(f64) -> f64| SystemRun {
+        system: name.into(),
+        scores: perfect.scores.iter().map(|s| s.iter().map(|&x| f(x)).collect()).collect(),
+    };
+    let runs = [perfect.clone(), map("constant", |_| 0.0), map("reversed", |x| -x)];
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    for metric in ["ndcg@1", "ndcg@3", "ndcg@5", "ndcg@10", "mrr@10"] {
+        assert_eq!(value(&evaluation, "perfect", metric), Some(1.0), "{metric}");
+        assert!(value(&evaluation, "constant", metric) < Some(0.7), "{metric}");
+    }
+    assert_eq!(value(&evaluation, "perfect", PNR), Some(f64::INFINITY));
+    assert_eq!(value(&evaluation, "constant", PNR), None);
+    assert_eq!(value(&evaluation, "reversed", PNR), Some(0.0));
+    assert_eq!(value(&evaluation, "reversed", "ndcg@1"), Some(0.0));
+}
+
+#[test]
+fn special_cases_are_counted_and_the_convention_applies() {
+    let queries = queries(40);
+    let runs = [system("bm25", &queries, 0.3)];
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    let cases = evaluation.special_cases();
+    assert_eq!((cases.queries, cases.no_relevant, cases.one_grade), (40, 4, 4));
+    assert_eq!((cases.candidates, cases.judged), (480, 480));
+    assert_eq!(evaluation.estimate("bm25", "ndcg@10", "all").unwrap().queries, 36);
+    let zero = EvaluateConfig { no_relevant: NoRelevant::Zero, ..config() };
+    let zero = Evaluation::new(&queries, &runs, &zero, 1).unwrap();
+    let skipped = value(&evaluation, "bm25", "ndcg@10").unwrap();
+    let as_zero = value(&zero, "bm25", "ndcg@10").unwrap();
+    assert!((as_zero - 0.9 * skipped).abs() < 1e-12, "{as_zero} {skipped}");
+}
+
+#[test]
+fn an_unjudged_candidate_counts_as_grade_zero() {
+    let mut queries = queries(3);
+    for query in &mut queries {
+        query.doc_ids.push("unjudged".into());
+        query.grades.push(0);
+    }
+    let runs = [system("bm25", &queries, 0.0)];
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    assert_eq!(value(&evaluation, "bm25", "ndcg@10"), Some(1.0));
+}
+
+#[test]
+fn head_and_tail_part_the_queries_at_the_median() {
+    let mut queries = queries(5);
+    for (query, searches) in queries.iter_mut().zip([5, 1, 3, 9, 3]) {
+        query.searches = searches;
+    }
+    let [all, head, tail] = slices(&queries);
+    assert_eq!(all.queries, [0, 1, 2, 3, 4]);
+    assert_eq!(head.queries, [0, 3]);
+    assert_eq!(tail.queries, [1, 2, 4]);
+}
+
+#[test]
+fn a_nan_score_names_system_query_and_document() {
+    let queries = queries(3);
+    let mut run = system("teacher", &queries, 0.1);
+    run.scores[1][2] = f64::NAN;
+    let error = Evaluation::new(&queries, &[run], &config(), 1).unwrap_err();
+    assert_eq!(format!("{error:#}"), "system teacher: query q001, document d02: expected a score, found NaN");
+    assert!(error.chain().any(|cause| cause.is::<MetricError>()));
+}
+
+#[test]
+fn each_pair_is_compared_once_and_corrected_over_the_table() {
+    let queries = queries(60);
+    let runs = systems(&queries);
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    assert_eq!(evaluation.comparisons.len(), 10 * 5);
+    let better = evaluation.comparison("teacher", "bm25").unwrap();
+    let worse = evaluation.comparison("bm25", "teacher").unwrap();
+    assert!(better.difference > 0.1 && better.interval.low > 0.0);
+    assert_eq!((worse.difference, worse.interval.high), (-better.difference, -better.interval.low));
+    for comparison in &evaluation.comparisons {
+        assert!(comparison.p_adjusted >= comparison.p_value);
+        assert!(comparison.interval.low <= comparison.difference);
+        assert!(comparison.interval.high >= comparison.difference);
+    }
+    let alike = [system("a", &queries, 0.2), SystemRun { system: "b".into(), ..system("a", &queries, 0.2) }];
+    let evaluation = Evaluation::new(&queries, &alike, &config(), 1).unwrap();
+    assert!(evaluation.comparisons.iter().all(|c| c.p_value == 1.0 && c.p_value_t == 1.0));
+}
+
+fn manifest(stage: &str) -> Manifest {
+    Manifest {
+        stage: stage.into(),
+        version: "0".into(),
+        seed: 1,
+        config: serde_json::Value::Null,
+        inputs: Vec::new(),
+        tables: Default::default(),
+        files: Vec::new(),
+        facts: Default::default(),
+        wall_seconds: 83.4,
+        peak_memory_bytes: Some(700 << 20),
+    }
+}
+
+/// A finished stage with falling losses and rising validation NDCG.
+fn commit_training(root: &Path, stage: &str, phases: &[&str]) {
+    let mut rows: Vec<(&str, i64, &str, f64)> = Vec::new();
+    for phase in phases {
+        for step in 1..=300 {
+            let wave = 0.2 * (step as f64 * 2.1).sin();
+            rows.push((phase, step, "loss", 0.1 + (8.0 + wave) / (1.0 + step as f64 / 8.0)));
+            if step % 30 == 0 {
+                rows.push((phase, step, "validation_ndcg@10", 0.8 - 3.0 / (step as f64 + 8.0)));
+            }
+        }
+    }
+    let strings = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
+    let columns = vec![
+        strings(rows.iter().map(|row| row.0).collect()),
+        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))) as ArrayRef,
+        strings(rows.iter().map(|row| row.2).collect()),
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.3))),
+    ];
+    let output = OutputDir::open(root, stage, false).unwrap();
+    let mut table = TableWriter::create(output.path(), "training_metrics", WriteOptions::default(), &[]).unwrap();
+    table.write(columns).unwrap();
+    let mut manifest = manifest(stage);
+    manifest.tables.insert("training_metrics".into(), table.finish().unwrap());
+    manifest.facts.insert("steps".into(), 300.into());
+    output.commit(manifest).unwrap();
+}
+
+/// Evaluates made-up systems in a run below `root` and commits the output.
+fn evaluated(root: &Path, overrides: &[&str]) -> StageDir {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml");
+    let root = format!("run.root={:?}", root.display().to_string());
+    let fast = ["evaluate.bootstrap=200", "evaluate.permutations=300"];
+    let overrides: Vec<String> = [root.as_str()].iter().chain(&fast).chain(overrides).map(|s| s.to_string()).collect();
+    let pipeline = load(Path::new(file), &overrides).unwrap();
+    let run_dir = pipeline.run_dir();
+    std::fs::create_dir_all(&run_dir).unwrap();
+    commit_training(&run_dir, "teacher", &["cpt", "rank"]);
+    commit_training(&run_dir, "distill", &["student", "student_labels_only"]);
+    let output = OutputDir::open(&run_dir, "evaluate", false).unwrap();
+    let mut run = StageRun::new(pipeline, output.path().to_path_buf());
+    let queries = queries(120);
+    let mut runs = systems(&queries);
+    runs.push(system("<b>&\"odd\"", &queries, 2.0));
+    evaluate(&mut run, &queries, &runs).unwrap();
+    for table in ["runs", "query_metrics", "metrics", "comparisons"] {
+        assert!(output.path().join(table).join("part-00000.parquet").exists(), "{table}");
+    }
+    output.commit(manifest("evaluate")).unwrap()
+}
+
+#[test]
+fn the_report_stands_alone_and_is_escaped() {
+    let root = tempfile::tempdir().unwrap();
+    let stage = evaluated(root.path(), &[]);
+    let report = std::fs::read_to_string(stage.path().join("report.html")).unwrap();
+    for outside in ["http", "<script", "@import", "url(", "<b>"] {
+        assert!(!report.contains(outside), "{outside}");
+    }
+    assert!(report.contains("&lt;b&gt;&amp;&quot;odd&quot;"));
+    for part in ["student_labels_only: loss", "rank: validation ndcg@10", "95 % interval", "log2(rank + 1)"] {
+        assert!(report.contains(part), "{part}");
+    }
+    assert!(!report.contains("derived from clicks"));
+    assert_eq!(report.matches("<svg").count(), report.matches("</svg>").count());
+    assert!(report.matches("<svg").count() >= 11);
+    assert!(!report.contains("NaN"));
+}
+
+#[test]
+fn a_report_on_grades_from_clicks_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let clicks = ["ingest.judgments={ format = \"clicks\" }"];
+    let stage = evaluated(root.path(), &clicks);
+    let report = std::fs::read_to_string(stage.path().join("report.html")).unwrap();
+    assert!(report.contains("The grades are derived from clicks."));
+}
+
+#[test]
+fn the_same_seed_writes_the_same_bytes() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (a, b) = (evaluated(a.path(), &[]), evaluated(b.path(), &[]));
+    assert_eq!(a.manifest().files, b.manifest().files);
+}
+
+#[test]
+fn the_summary_shows_intervals_and_the_share() {
+    let queries = queries(60);
+    let runs = systems(&queries);
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    let text = summary::text(&evaluation);
+    for part in ["60 queries", "student_labels_only", "ndcg@10", "% of the teacher's ndcg@10", "after Holm"] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+}
+
+#[test]
+fn no_test_query_is_bad_input() {
+    let root = tempfile::tempdir().unwrap();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml");
+    let pipeline = load(Path::new(file), &[]).unwrap();
+    let mut run = StageRun::new(pipeline, root.path().to_path_buf());
+    let error = evaluate(&mut run, &[], &[]).unwrap_err();
+    assert!(error.is::<BadInput>());
+    assert!(error.to_string().contains("expected judged queries"), "{error}");
+}
