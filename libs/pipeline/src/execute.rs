@@ -80,6 +80,8 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     let bars = arguments.log_format == LogFormat::Text;
     let mut work = StageRun {
         bars,
+        forced: arguments.force,
+        fingerprint: fingerprint(&manifest)?,
         ..StageRun::new(pipeline, output.path().to_path_buf())
     };
     tracing::info!("{}: running", S::NAME);
@@ -108,6 +110,13 @@ fn stage_config(pipeline: &Pipeline, stage: &str) -> anyhow::Result<serde_json::
         .get_mut(stage)
         .map(serde_json::Value::take)
         .unwrap_or_default())
+}
+
+/// Digest of what decides the output of a run, as its still empty manifest says it.
+fn fingerprint(manifest: &Manifest) -> anyhow::Result<String> {
+    let inputs: Vec<_> = manifest.inputs.iter().map(|input| (&input.name, &input.digest)).collect();
+    let decides = (&manifest.stage, &manifest.version, manifest.seed, &manifest.config, inputs);
+    Ok(tables::sha256_bytes(&serde_json::to_vec(&decides).context("the manifest cannot be written as JSON")?))
 }
 
 /// Keeps a second process from running the same stage of the same run.

@@ -24,7 +24,7 @@ pub fn guarded(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
     let (line, code) = match outcome {
         Ok(Ok(())) => return ExitCode::SUCCESS,
-        Ok(Err(error)) => (format!("{error:#}"), code_of(&error)),
+        Ok(Err(error)) => (one_line(&error), code_of(&error)),
         Err(panic) => (
             format!(
                 "internal error: {}; please report it",
@@ -34,8 +34,21 @@ pub fn guarded(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
         ),
     };
     // Nothing is left to tell the user with if stderr itself is closed.
-    let _ = writeln!(std::io::stderr(), "error: {}", line.replace('\n', " "));
+    let _ = writeln!(std::io::stderr(), "error: {line}");
     ExitCode::from(code)
+}
+
+/// The chain of causes on one line; a cause its effect already quotes is not said twice.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if line.is_empty() {
+            line = cause;
+        } else if !line.ends_with(&cause) {
+            line = format!("{line}: {cause}");
+        }
+    }
+    line.replace('\n', " ")
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
@@ -74,6 +87,12 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn causes_are_said_once_on_one_line() {
+        let error = anyhow::anyhow!("disk\nfull").context("x: disk\nfull").context("stage y");
+        assert_eq!(one_line(&error), "stage y: x: disk full");
+    }
 
     #[test]
     fn codes_follow_the_cause() {

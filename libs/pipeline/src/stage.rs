@@ -66,6 +66,8 @@ pub struct StageRun {
     pub(crate) tables: BTreeMap<String, TableEntry>,
     pub(crate) facts: serde_json::Map<String, serde_json::Value>,
     pub(crate) bars: bool,
+    pub(crate) fingerprint: String,
+    pub(crate) forced: bool,
 }
 
 impl StageRun {
@@ -78,6 +80,8 @@ impl StageRun {
             tables: BTreeMap::new(),
             facts: serde_json::Map::new(),
             bars: false,
+            fingerprint: String::new(),
+            forced: false,
         }
     }
 
@@ -91,6 +95,19 @@ impl StageRun {
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.pipeline.run.seed
+    }
+
+    /// Digest of all that decides the output: inputs, configuration, seed and version. A checkpoint of another one
+    /// must not be resumed.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether the user asked to make everything anew.
+    #[must_use]
+    pub fn forced(&self) -> bool {
+        self.forced
     }
 
     /// The folder to write into; it becomes the stage's output when the run succeeds.

@@ -47,6 +47,11 @@ fn splitmix64(state: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// One number of the stream, to seed something outside this crate.
+pub fn number(seed: u64, purpose: &str, index: u64) -> u64 {
+    stream(seed, purpose, index).next_u64()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

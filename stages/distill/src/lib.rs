@@ -1,1 +1,164 @@
-//! distill.
+//! Stage `distill`: a BERT student learns the teacher's scores (section 3.3 of the paper), and, for comparison, the same
+//! student learns the judged labels alone.
+//!
+//! Output: the folders `student` and `student_labels_only`, as Hugging Face saves them, and `training_metrics`.
+
+// A failed unwrap is a failed test, which is what a test wants.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod hybrid;
+
+use nn::bert::Bert;
+use nn::config::{Architecture, BertConfig};
+use nn::folder::{Settings, Standardisation, save_ranker};
+use nn::model::Ranker;
+use nn::text::{Encoder, Scoring};
+use nn::tokenizer::Tokenizer;
+use pipeline::config::EncoderConfig;
+use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
+use training::{Corpus, GradedList, Phase, RankTask, TRAIN, TrainingLog, VALIDATION, graded_lists, train_phase};
+
+use crate::hybrid::{HybridTask, TeacherTable};
+
+const STUDENT: &str = "student";
+const LABELS_ONLY: &str = "student_labels_only";
+const VALIDATION_METRIC: &str = "validation_ndcg@10";
+
+/// The stage.
+#[derive(Debug)]
+pub struct Distill;
+
+impl Stage for Distill {
+    const NAME: &'static str = "distill";
+
+    fn inputs(&self, _: &Pipeline) -> anyhow::Result<Vec<Input>> {
+        let ingest = |table| Input::Table { stage: "ingest", table };
+        Ok(vec![
+            ingest("queries"),
+            ingest("documents"),
+            ingest("judgments"),
+            Input::Table { stage: "score", table: "teacher_scores" },
+            Input::Folder { stage: "cpt", folder: "student_tokenizer" },
+        ])
+    }
+
+    fn resumable(&self) -> bool {
+        true
+    }
+
+    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
+        let mut log = TrainingLog::open(run.out())?;
+        let ingest = run.input("ingest")?;
+        let corpus = Corpus::read(&ingest)?;
+        let validation = graded_lists(&ingest, &corpus, VALIDATION)?.0;
+        let config = &run.pipeline().distill;
+        let scoring = Scoring::of(Architecture::Bert, config.max_query_tokens, config.max_document_tokens);
+        let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("student_tokenizer")?)?;
+        let parts = Parts { corpus: &corpus, validation: &validation, tokenizer: &tokenizer, scoring: &scoring };
+        distill(run, &mut log, &parts)?;
+        let train = graded_lists(&ingest, &corpus, TRAIN)?.0;
+        labels_only(run, &mut log, &parts, &train)?;
+        log.finish(run)?;
+        training::remove_checkpoints(run)
+    }
+}
+
+/// What both students share.
+struct Parts<'a> {
+    corpus: &'a Corpus,
+    validation: &'a [GradedList],
+    tokenizer: &'a Tokenizer,
+    scoring: &'a Scoring,
+}
+
+impl Parts<'_> {
+    /// A student from random weights: the same ones for both.
+    fn student(&self, run: &StageRun) -> anyhow::Result<Ranker> {
+        let EncoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, dropout } =
+            run.pipeline().distill.model.clone();
+        let config = BertConfig {
+            vocab_size: self.tokenizer.vocabulary_size(),
+            hidden_size,
+            intermediate_size,
+            num_hidden_layers,
+            num_attention_heads,
+            max_position_embeddings: Encoder::new(self.tokenizer, self.scoring)?.max_tokens(),
+            hidden_dropout_prob: dropout,
+            attention_probs_dropout_prob: dropout,
+            pad_token_id: Some(self.tokenizer.id("[PAD]")?),
+            ..BertConfig::default()
+        };
+        let student = Bert::new(config, run.seed())?;
+        tracing::info!("distill: {} parameters", student.params().count());
+        Ok(Ranker::Bert(student))
+    }
+
+    fn save(
+        &self,
+        run: &StageRun,
+        name: &str,
+        student: &Ranker,
+        standardisation: Option<Standardisation>,
+        card: &str,
+    ) -> anyhow::Result<()> {
+        let settings = Settings { scoring: self.scoring.clone(), standardisation };
+        Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, card)?)
+    }
+}
+
+/// The distilled student.
+fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>) -> anyhow::Result<()> {
+    let config = run.pipeline().distill.clone();
+    let table = TeacherTable::read(&run.input("score")?, parts.corpus, config.standardise)?;
+    let student = parts.student(run)?;
+    let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
+    let mut task = HybridTask {
+        student: &student,
+        encoder: &encoder,
+        corpus: parts.corpus,
+        lists: &table.lists,
+        validation: parts.validation,
+        config: &config,
+        seed: run.seed(),
+    };
+    let phase = Phase { name: STUDENT, config: &config.training(), validation: VALIDATION_METRIC };
+    let summary = train_phase(run, log, &phase, &mut task)?;
+    run.fact("student_steps", summary.steps);
+    run.fact("student_examples", summary.examples);
+    run.fact("student_best_validation", summary.best.map(|best| best.value));
+    run.fact("student_collapsed", summary.collapsed);
+    let card = "# Student\n\nA BERT cross-encoder distilled from list-wise teacher scores; one raw logit per pair.\n";
+    parts.save(run, STUDENT, &student, table.standardisation, card)
+}
+
+/// The same student, trained on the judged labels alone.
+fn labels_only(
+    run: &mut StageRun,
+    log: &mut TrainingLog,
+    parts: &Parts<'_>,
+    train: &[GradedList],
+) -> anyhow::Result<()> {
+    let config = run.pipeline().distill.labels_only.clone();
+    if train.is_empty() {
+        Err(BadInput("ingest/judgments: expected judged queries in the training split, found none".into()))?;
+    }
+    let student = parts.student(run)?;
+    let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
+    let mut task = RankTask {
+        ranker: &student,
+        encoder: &encoder,
+        corpus: parts.corpus,
+        train,
+        validation: parts.validation,
+        config: &config,
+        phase: LABELS_ONLY,
+        seed: run.seed(),
+    };
+    let phase = Phase { name: LABELS_ONLY, config: &config.training(), validation: VALIDATION_METRIC };
+    let summary = train_phase(run, log, &phase, &mut task)?;
+    run.fact("labels_only_steps", summary.steps);
+    run.fact("labels_only_examples", summary.examples);
+    run.fact("labels_only_best_validation", summary.best.map(|best| best.value));
+    let card = "# Label-only student\n\nThe student's architecture trained on judged labels alone, as a baseline.\n";
+    parts.save(run, LABELS_ONLY, &student, None, card)
+}

@@ -1,3 +1,7 @@
-//! distill.
+//! The stage binary; see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::execute(&distill::Distill)
+}

@@ -4,6 +4,7 @@
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod candidates;
 mod compare;
 mod evaluation;
 #[cfg(test)]
@@ -13,13 +14,16 @@ mod measure;
 mod number;
 mod output;
 mod report;
+mod stage;
 mod summary;
+mod systems;
 
 use std::io::Write;
 
 use anyhow::Context;
 use pipeline::{BadInput, StageRun};
 
+pub use stage::Evaluate;
 pub use input::{SystemRun, TestQuery};
 
 use evaluation::Evaluation;

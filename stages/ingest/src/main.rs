@@ -1,3 +1,7 @@
-//! ingest.
+//! Raw click logs, documents and judgments to tables.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::execute(&ingest::Ingest)
+}

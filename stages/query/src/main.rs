@@ -1,3 +1,10 @@
-//! query.
+//! `query`: SQL over the tables of a run.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = query::Arguments::parse();
+    pipeline::guarded(|| query::run(&arguments))
+}

@@ -1,3 +1,7 @@
-//! score.
+//! The stage binary; see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::execute(&score::Score)
+}

@@ -30,6 +30,9 @@ pub struct LogConfig {
     pub paths: Vec<String>,
     /// How records are written.
     pub format: RawFormat,
+    /// How a quote inside a quoted CSV field is written.
+    #[serde(default)]
+    pub escape: QuoteEscape,
     /// Which field is which.
     pub columns: LogColumns,
     /// Position of the first result in the log: 0 or 1.
@@ -78,6 +81,9 @@ pub struct DocumentsConfig {
     pub paths: Vec<String>,
     /// How records are written.
     pub format: RawFormat,
+    /// How a quote inside a quoted CSV field is written.
+    #[serde(default)]
+    pub escape: QuoteEscape,
     /// Which field is which.
     pub columns: DocumentColumns,
 }
@@ -106,6 +112,17 @@ pub enum RawFormat {
     Tsv,
     /// Parquet.
     Parquet,
+}
+
+/// How a quote inside a quoted CSV field is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuoteEscape {
+    /// Twice, as RFC 4180 has it.
+    #[default]
+    Double,
+    /// Twice or after a backslash; a backslash stands for the character that follows it.
+    Backslash,
 }
 
 /// Where grades come from.
@@ -150,6 +167,22 @@ pub struct CleanConfig {
     pub max_query_chars: usize,
     /// Grades from clicks: a document needs this many impressions for its query.
     pub min_grade_impressions: usize,
+    /// Share of the lines of the log, and of the documents, that may be malformed; what is left out for another reason
+    /// (a robot, a duplicate) does not count. At 0 the first malformed line is an error.
+    pub max_reject_fraction: f64,
+    /// What happens to a line with a NUL byte or text that is not UTF-8.
+    pub binary: BinaryLines,
+}
+
+/// What happens to a line with a NUL byte or text that is not UTF-8.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BinaryLines {
+    /// It is an error: the file is likely damaged, or not text.
+    #[default]
+    Error,
+    /// It is left out as malformed.
+    Reject,
 }
 
 /// Shares of the queries, by a hash of the normalised text; test takes the rest.
@@ -172,6 +205,8 @@ impl Default for CleanConfig {
             max_session_click_rate: 0.8,
             max_query_chars: 200,
             min_grade_impressions: 10,
+            max_reject_fraction: 0.01,
+            binary: BinaryLines::Error,
         }
     }
 }
@@ -196,6 +231,11 @@ impl IngestConfig {
             "0 or 1",
             &first,
         );
+        check_escape(checks, "ingest.log.escape", log.format, log.escape);
+        if let Some(documents) = &self.documents {
+            let key = "ingest.documents.escape";
+            check_escape(checks, key, documents.format, documents.escape);
+        }
         let carried = log.columns.title.is_some();
         checks.require(
             carried != self.documents.is_some(),
@@ -240,6 +280,10 @@ impl IngestConfig {
             self.clean.min_grade_impressions,
             1,
         );
+        checks.fraction(
+            "ingest.clean.max_reject_fraction",
+            self.clean.max_reject_fraction,
+        );
         checks.fraction("ingest.split.train", self.split.train);
         checks.fraction("ingest.split.validation", self.split.validation);
         let sum = self.split.train + self.split.validation;
@@ -250,4 +294,13 @@ impl IngestConfig {
             &sum,
         );
     }
+}
+
+fn check_escape(checks: &mut Checks, key: &str, format: RawFormat, escape: QuoteEscape) {
+    checks.require(
+        format == RawFormat::Csv || escape == QuoteEscape::Double,
+        key,
+        "format `csv` for `backslash`",
+        &"another format",
+    );
 }

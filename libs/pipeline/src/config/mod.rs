@@ -8,8 +8,8 @@ mod run;
 mod simulate;
 
 pub use data::{
-    CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat, JudgmentsConfig,
-    LogColumns, LogConfig, RawFormat, SplitConfig,
+    BinaryLines, CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat,
+    JudgmentsConfig, LogColumns, LogConfig, QuoteEscape, RawFormat, SplitConfig,
 };
 pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
 pub use load::{ConfigError, load};

@@ -28,7 +28,7 @@ pub struct CptConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerConfig {
-    /// A `tokenizer.json` to use as it is.
+    /// A folder whose `tokenizer.json` is used as it is.
     pub path: Option<String>,
     /// Vocabulary of a tokenizer trained from queries and documents, where no path is given.
     pub vocab_size: usize,

@@ -1,0 +1,17 @@
+//! What the stages that train or score share: the texts of a run, graded lists, and a training phase with its log,
+//! progress and checkpoint.
+
+// A failed unwrap is a failed test, which is what a test wants.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod corpus;
+mod graded;
+mod log;
+mod phase;
+mod rank;
+
+pub use corpus::{Corpus, Document, Query};
+pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists, mean_ndcg};
+pub use log::TrainingLog;
+pub use phase::{Phase, remove_checkpoints, train_phase};
+pub use rank::{RankTask, batch_of, score_lists};

@@ -1,0 +1,109 @@
+//! One training phase of a stage: the loop of `nn`, with log, progress and checkpoint.
+
+use anyhow::Context;
+use nn::schedule::Decay;
+use nn::trainer::{Checkpointing, StepReport, Task, TrainConfig, TrainSummary, train};
+use pipeline::config::{ScheduleKind, TrainingConfig};
+use pipeline::{BadInput, StageRun};
+
+use crate::TrainingLog;
+
+/// Steps between two appends to the log, without checkpoints.
+const FLUSH_EVERY: usize = 50;
+
+/// A named training of a stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Phase<'a> {
+    /// Name in the log and of the checkpoint.
+    pub name: &'a str,
+    /// How to train.
+    pub config: &'a TrainingConfig,
+    /// What a validation's value is called in the log.
+    pub validation: &'a str,
+}
+
+/// Trains `task` to its end, resuming from the phase's checkpoint if an interrupted run left one.
+///
+/// # Errors
+/// [`BadInput`] for a checkpoint of other data or another configuration; a training that diverges; a disk that is
+/// full.
+pub fn train_phase(
+    run: &mut StageRun,
+    log: &mut TrainingLog,
+    phase: &Phase<'_>,
+    task: &mut dyn Task,
+) -> anyhow::Result<TrainSummary> {
+    let Phase { name, config, validation } = *phase;
+    let path = run.out().join(format!("{name}.checkpoint"));
+    let fingerprint = run.fingerprint().to_string();
+    let checkpointing = Checkpointing { path: &path, fingerprint: &fingerprint, every: config.checkpoint_every };
+    let mut progress = run.progress(name, config.steps as u64);
+    let mut warned = false;
+    let mut observe = |report: &StepReport| {
+        let mut values = vec![
+            ("loss", report.loss),
+            ("learning_rate", report.learning_rate),
+            ("gradient_norm", report.grad_norm),
+            ("examples", report.examples as f64),
+            ("tokens", report.tokens as f64),
+        ];
+        values.extend(report.components.iter().copied());
+        values.extend(report.validation.map(|value| (validation, value)));
+        log.add(name, report.step, &values);
+        let last = report.step == config.steps;
+        let checkpoint = config.checkpoint_every > 0 && report.step.is_multiple_of(config.checkpoint_every);
+        if last || checkpoint || report.step.is_multiple_of(FLUSH_EVERY) {
+            log.flush().map_err(|error| nn::Error::Caller(Box::new(error)))?;
+        }
+        if report.collapsed && !warned {
+            warned = true;
+            tracing::warn!("{name}: step {}: all scores are nearly equal; the model may have collapsed", report.step);
+        }
+        progress.set(report.step as u64, &format!("loss {:.4}", report.loss));
+        Ok(())
+    };
+    let keep = (config.checkpoint_every > 0).then_some(&checkpointing);
+    let summary = train(&train_config(config), task, keep, &mut observe).map_err(|error| match error {
+        // The checkpoint is damaged, or of other data or another configuration.
+        nn::Error::Format { .. } => anyhow::Error::new(BadInput(error.to_string())),
+        error => error.into(),
+    });
+    let summary = summary.with_context(|| format!("training {name}"))?;
+    log.flush()?;
+    if summary.resumed_from > 0 {
+        tracing::info!("{name}: resumed after step {}", summary.resumed_from);
+    }
+    Ok(summary)
+}
+
+fn train_config(config: &TrainingConfig) -> TrainConfig {
+    TrainConfig {
+        steps: config.steps,
+        learning_rate: config.learning_rate,
+        warmup_fraction: config.warmup_fraction,
+        decay: match config.schedule {
+            ScheduleKind::Constant => Decay::Constant,
+            ScheduleKind::Linear => Decay::Linear,
+            ScheduleKind::Cosine => Decay::Cosine,
+        },
+        weight_decay: config.weight_decay,
+        max_grad_norm: Some(config.max_gradient_norm),
+        validate_every: Some(config.validate_every).filter(|&every| every > 0),
+        patience: Some(config.patience).filter(|&patience| patience > 0),
+    }
+}
+
+/// Removes the checkpoints of a stage's phases: its models are saved.
+///
+/// # Errors
+/// A file that cannot be removed.
+pub fn remove_checkpoints(run: &StageRun) -> anyhow::Result<()> {
+    let out = run.out();
+    for entry in std::fs::read_dir(out).with_context(|| format!("{}: listing failed", out.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "checkpoint") {
+            std::fs::remove_file(&path).with_context(|| format!("{}: removing failed", path.display()))?;
+        }
+    }
+    Ok(())
+}

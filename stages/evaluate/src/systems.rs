@@ -1,0 +1,85 @@
+//! What every system answers: the log's own order, BM25, the teacher and the two students.
+
+use std::collections::HashMap;
+
+use nn::folder::load_ranker;
+use nn::scoring::score_sequences;
+use nn::text::Encoder;
+use pipeline::StageRun;
+use ranking::bm25::tokenize;
+use tables::StageDir;
+
+use crate::SystemRun;
+use crate::candidates::{CandidateList, Collection};
+
+/// Models: the system's name, the stage that made it, its folder.
+const MODELS: [(&str, &str, &str); 3] = [
+    ("teacher", "teacher", "rank"),
+    ("student", "distill", "student"),
+    ("student_labels_only", "distill", "student_labels_only"),
+];
+
+/// Scores of every system for every candidate.
+pub(crate) fn runs(
+    run: &StageRun,
+    ingest: &StageDir,
+    collection: &Collection,
+    lists: &[CandidateList],
+) -> anyhow::Result<Vec<SystemRun>> {
+    let mut runs = vec![
+        SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)? },
+        SystemRun { system: "bm25".into(), scores: bm25(collection, lists) },
+    ];
+    let mut progress = run.progress("evaluate", (MODELS.len() * lists.len()) as u64);
+    let batch_tokens = run.pipeline().score.batch_tokens;
+    for (system, stage, folder) in MODELS {
+        let model = load_ranker(&run.input(stage)?.folder(folder)?)?;
+        let encoder = Encoder::new(&model.tokenizer, &model.settings.scoring)?;
+        let mut scores = Vec::with_capacity(lists.len());
+        for list in lists {
+            let texts = list.documents.iter().map(|&document| collection.corpus.texts(list.query, document));
+            let sequences = encoder.encode_batch(&texts.collect::<Vec<_>>())?;
+            let logits = score_sequences(&model.ranker, &sequences, batch_tokens)?;
+            scores.push(logits.into_iter().map(f64::from).collect());
+            progress.add(1);
+        }
+        runs.push(SystemRun { system: system.into(), scores });
+    }
+    Ok(runs)
+}
+
+fn bm25(collection: &Collection, lists: &[CandidateList]) -> Vec<Vec<f64>> {
+    let score = |list: &CandidateList| {
+        let query = tokenize(&collection.corpus.queries[list.query].text);
+        list.documents.iter().map(|&document| collection.index.score(&query, document)).collect()
+    };
+    lists.iter().map(score).collect()
+}
+
+/// Where the engine showed each document: minus its mean position; below all of these where it never did.
+fn log_order(ingest: &StageDir, collection: &Collection, lists: &[CandidateList]) -> anyhow::Result<Vec<Vec<f64>>> {
+    let wanted: HashMap<&str, usize> =
+        lists.iter().map(|list| (&collection.corpus.queries[list.query].query_id[..], list.query)).collect();
+    let table = ingest.table("impressions")?;
+    let (query_ids, doc_ids) = (table.strings("query_id")?, table.strings("doc_id")?);
+    let positions = table.int32s("position")?;
+    let mut shown: HashMap<(usize, usize), (i64, i64)> = HashMap::new();
+    let mut last = 0;
+    for row in 0..table.rows() {
+        let position = i64::from(positions.value(row));
+        last = last.max(position);
+        if let Some(&query) = wanted.get(query_ids.value(row))
+            && let Some(document) = collection.corpus.document(doc_ids.value(row))
+        {
+            let (sum, count) = shown.entry((query, document)).or_default();
+            *sum += position;
+            *count += 1;
+        }
+    }
+    let score = |query: usize, document: usize| match shown.get(&(query, document)) {
+        Some(&(sum, count)) => -(sum as f64) / count as f64,
+        None => -(last + 1) as f64,
+    };
+    let scores = |list: &CandidateList| list.documents.iter().map(|&document| score(list.query, document)).collect();
+    Ok(lists.iter().map(scores).collect())
+}

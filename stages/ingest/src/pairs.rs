@@ -1,0 +1,188 @@
+//! Counts of each query and document, and the clicks freed from the bias of positions.
+
+use anyhow::{Context, Result};
+use pipeline::BadInput;
+use polars::prelude::*;
+use ranking::clicks::{Cell, ClickError, Propensity, debiased_ctr};
+
+/// Steps of expectation-maximisation.
+const ITERATIONS: usize = 100;
+
+/// Examinations imagined at the log's mean rate for every pair, so that a single lucky click low on a page does not
+/// make the best rate of a query.
+pub(crate) const PRIOR_STRENGTH: f64 = 1.0;
+
+/// A query and a document that were shown together.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Pair {
+    pub(crate) query: u32,
+    pub(crate) document: u32,
+    pub(crate) impressions: u64,
+    pub(crate) clicks: u64,
+    pub(crate) satisfied_clicks: u64,
+    pub(crate) debiased_ctr: f64,
+    pub(crate) first_seen: Option<i64>,
+    pub(crate) last_seen: Option<i64>,
+}
+
+impl Pair {
+    pub(crate) fn ctr(&self) -> f64 {
+        self.clicks as f64 / self.impressions as f64
+    }
+}
+
+/// All pairs and how much each position is looked at.
+#[derive(Debug)]
+pub(crate) struct Pairs {
+    /// By query and document number.
+    pub(crate) pairs: Vec<Pair>,
+    /// Relative to position 1, which is entry 0.
+    pub(crate) examination: Vec<f64>,
+    /// Clicks per examination over the whole log.
+    pub(crate) prior: f64,
+}
+
+/// Counts the pairs of cleaned rows and estimates the examination of each position from all of them.
+///
+/// # Errors
+/// [`BadInput`] where nothing was shown at the top.
+pub(crate) fn count(kept: &DataFrame) -> Result<Pairs> {
+    let mut pairs = counted(kept)?;
+    let cells = cells(kept, &pairs)?;
+    let model = Propensity::estimate(&cells, ITERATIONS).map_err(|error| match error {
+        ClickError::NothingAtTop => anyhow::Error::new(BadInput(
+            "log: expected results at position 1, found none; correct ingest.log.first_position".into(),
+        )),
+        other => other.into(),
+    })?;
+    let mut examinations = vec![0.0; pairs.len()];
+    for cell in &cells {
+        examinations[cell.item] += model.examination[cell.position - 1] * cell.impressions as f64;
+    }
+    let clicks: u64 = pairs.iter().map(|pair| pair.clicks).sum();
+    let prior = clicks as f64 / examinations.iter().sum::<f64>();
+    for (pair, examinations) in pairs.iter_mut().zip(examinations) {
+        pair.debiased_ctr =
+            debiased_ctr(pair.clicks, examinations, prior, PRIOR_STRENGTH).context("a pair without any examination")?;
+    }
+    Ok(Pairs { pairs, examination: model.examination, prior })
+}
+
+/// Searches left of each query number.
+///
+/// # Errors
+/// Only on a defect of the program.
+pub(crate) fn searches(kept: &DataFrame, queries: usize) -> Result<Vec<u64>> {
+    let counts = kept
+        .clone()
+        .lazy()
+        .group_by([col("query")])
+        .agg([col("search").n_unique().cast(DataType::UInt64).alias("searches")])
+        .collect()?;
+    let mut searches = vec![0; queries];
+    for (query, count) in counts.column("query")?.u32()?.into_no_null_iter().zip(numbers(&counts, "searches")?) {
+        searches[query as usize] = count;
+    }
+    Ok(searches)
+}
+
+fn counted(kept: &DataFrame) -> Result<Vec<Pair>> {
+    let keys = ["query", "document"];
+    let counts = kept
+        .clone()
+        .lazy()
+        .group_by(keys.map(col))
+        .agg([
+            len().cast(DataType::UInt64).alias("impressions"),
+            col("clicked").sum().cast(DataType::UInt64).alias("clicks"),
+            col("satisfied").sum().cast(DataType::UInt64).alias("satisfied_clicks"),
+            col("shown_at").min().alias("first_seen"),
+            col("shown_at").max().alias("last_seen"),
+        ])
+        .sort(keys, SortMultipleOptions::default())
+        .collect()?;
+    let (queries, documents) = (counts.column("query")?.u32()?, counts.column("document")?.u32()?);
+    let (impressions, clicks, satisfied) =
+        (numbers(&counts, "impressions")?, numbers(&counts, "clicks")?, numbers(&counts, "satisfied_clicks")?);
+    let (first, last) = (counts.column("first_seen")?.i64()?, counts.column("last_seen")?.i64()?);
+    let keys = queries.into_no_null_iter().zip(documents.into_no_null_iter());
+    let pair = |(at, (query, document))| Pair {
+        query,
+        document,
+        impressions: impressions[at],
+        clicks: clicks[at],
+        satisfied_clicks: satisfied[at],
+        debiased_ctr: 0.0,
+        first_seen: first.get(at),
+        last_seen: last.get(at),
+    };
+    Ok(keys.enumerate().map(pair).collect())
+}
+
+/// Counts by pair and position; a cell's item is the pair's index.
+fn cells(kept: &DataFrame, pairs: &[Pair]) -> Result<Vec<Cell>> {
+    let keys = ["query", "document", "position"];
+    let counts = kept
+        .clone()
+        .lazy()
+        .group_by(keys.map(col))
+        .agg([
+            len().cast(DataType::UInt64).alias("impressions"),
+            col("clicked").sum().cast(DataType::UInt64).alias("clicks"),
+        ])
+        .sort(keys, SortMultipleOptions::default())
+        .collect()?;
+    let (queries, documents) = (counts.column("query")?.u32()?, counts.column("document")?.u32()?);
+    let positions = counts.column("position")?.i32()?.into_no_null_iter();
+    let (impressions, clicks) = (numbers(&counts, "impressions")?, numbers(&counts, "clicks")?);
+    let keys = queries.into_no_null_iter().zip(documents.into_no_null_iter()).zip(positions);
+    let mut item = 0;
+    let cell = |(at, ((query, document), position)): (usize, ((u32, u32), i32))| {
+        // Both lists are in the order of query and document.
+        while pairs.get(item).is_some_and(|pair| (pair.query, pair.document) < (query, document)) {
+            item += 1;
+        }
+        Cell { item, position: position as usize, impressions: impressions[at], clicks: clicks[at] }
+    };
+    Ok(keys.enumerate().map(cell).collect())
+}
+
+fn numbers(frame: &DataFrame, column: &str) -> PolarsResult<Vec<u64>> {
+    Ok(frame.column(column)?.u64()?.into_no_null_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_counted_and_freed_from_position() {
+        // Two documents of equal appeal 1/2, each shown at both places; place 2 is looked at half the time.
+        let mut rows = Vec::new();
+        for (document, position, clicked) in [(0, 1, 200), (1, 1, 200), (0, 2, 100), (1, 2, 100)] {
+            rows.extend((0..400).map(|i| (document, position, i < clicked)));
+        }
+        let count_of = rows.len() as u32;
+        let kept = df!(
+            "search" => (0..count_of).collect::<Vec<u32>>(),
+            "query" => vec![3u32; rows.len()],
+            "document" => rows.iter().map(|row| row.0).collect::<Vec<u32>>(),
+            "position" => rows.iter().map(|row| row.1).collect::<Vec<i32>>(),
+            "clicked" => rows.iter().map(|row| row.2).collect::<Vec<bool>>(),
+            "satisfied" => vec![false; rows.len()],
+            "shown_at" => (0..rows.len()).map(|i| (i != 0).then_some(i as i64)).collect::<Vec<Option<i64>>>(),
+        )
+        .unwrap();
+        let found = count(&kept).unwrap();
+        assert!((found.examination[1] - 0.5).abs() < 1e-3, "{:?}", found.examination);
+        assert_eq!(found.pairs.len(), 2);
+        let pair = &found.pairs[0];
+        assert_eq!(
+            (pair.query, pair.document, pair.impressions, pair.clicks, pair.satisfied_clicks),
+            (3, 0, 800, 300, 0)
+        );
+        assert_eq!((pair.ctr(), pair.first_seen, pair.last_seen), (0.375, Some(1), Some(1199)));
+        assert!((pair.debiased_ctr - 0.5).abs() < 1e-3, "{}", pair.debiased_ctr);
+        assert_eq!(searches(&kept, 5).unwrap(), [0, 0, 0, 1600, 0]);
+    }
+}

@@ -1,0 +1,94 @@
+//! Query ids, splits and judgments.
+
+use crate::run::{CONFIG, World, csv_log, rows};
+
+const BEIR: [&str; 3] = [
+    "ingest.judgments.format=beir",
+    "ingest.judgments.paths=[\"qrels.tsv\"]",
+    "ingest.judgments.queries=queries.jsonl",
+];
+
+/// A world whose log asks a, b and c, and whose judgments know `A` as 1 and 2, and `new` as 3.
+fn judged(qrels: &str) -> World {
+    let world = World::new(CONFIG);
+    world.file("log.csv", csv_log(&["a", "b", "c"]));
+    let query = |id: u32, text: &str| format!("{{\"_id\": \"{id}\", \"text\": \"{text}\", \"metadata\": {{}}}}\n");
+    world.file("queries.jsonl", [query(1, "A"), query(2, " a "), query(3, "New"), query(4, "unjudged")].concat());
+    world.file("qrels.tsv", format!("query-id\tcorpus-id\tscore\n{qrels}"));
+    world
+}
+
+#[test]
+fn judgments_join_the_log_by_text() {
+    let stage = judged("1\td1\t1\n2\td1\t3\n2\td2\t0\n3\td3\t2.0\n3\tnowhere\t1\n").output(&BEIR);
+    // printf a | sha256sum, printf new | sha256sum
+    let (a, new) = ("ca978112ca1bbdca", "11507a0e2f5e69d5");
+    let expected = [format!("{new} d3 2"), format!("{a} d1 3"), format!("{a} d2 0")];
+    assert_eq!(rows(&stage, "judgments", &["query_id", "doc_id", "grade"]), expected);
+    let queries = rows(&stage, "queries", &["query", "searches"]);
+    assert_eq!(queries.len(), 4);
+    assert!(queries.contains(&"new 0".to_string()) && queries.contains(&"a 1".to_string()), "{queries:?}");
+    let expected = [
+        "qrels.tsv 2 judged as high or higher under another id of the same query text",
+        "qrels.tsv 6 document not in the document table",
+    ];
+    assert_eq!(rows(&stage, "rejects", &["file", "line", "reason"]), expected);
+    let facts = &stage.manifest().facts;
+    assert_eq!((&facts["judgments"]["lines_in"], &facts["judgments"]["rows_out"]), (&5.into(), &3.into()));
+    assert_eq!(facts["judgments_source"], "judgments");
+}
+
+#[test]
+fn trec_judgments_name_the_logs_queries() {
+    let world = World::new(CONFIG);
+    let log = csv_log(&["a", "b", "c"]).replace("s-", "");
+    world.file("log.csv", log);
+    world.file("qrels.txt", "a 0 d1 4\nb Q0  d2\t1\nz 0 d1 1\n");
+    let columns = "{ session_id = \"session\", query_id = \"session\", query = \"query\", doc_id = \"doc\", position = \"rank\", clicked = \"click\" }";
+    let stage = world.output(&[
+        "ingest.judgments.format=trec",
+        "ingest.judgments.paths=[\"qrels.txt\"]",
+        &format!("ingest.log.columns={columns}"),
+    ]);
+    assert_eq!(rows(&stage, "judgments", &["query_id", "doc_id", "grade"]), ["a d1 4", "b d2 1"]);
+    assert_eq!(rows(&stage, "rejects", &["line", "reason"]), ["3 query not in the log"]);
+}
+
+#[test]
+fn bad_judgments_are_errors_at_their_line() {
+    for (qrels, expected) in [
+        ("1\td1\t5\n", "qrels.tsv:2: expected a grade from 0 to 4, found 5"),
+        ("1\td1\t-1\n", "qrels.tsv:2: expected a grade from 0 to 4, found -1"),
+        ("1\td1\t1\n1\td1\t1\n", "qrels.tsv:3: query and document judged twice"),
+        ("1\td1\n", "qrels.tsv:2: wrong number of fields"),
+        ("9\td1\t1\n", "qrels.tsv:2: the query id is not in ingest.judgments.queries"),
+        ("1\tnowhere\t1\n", "expected judgments of the log's documents, found none"),
+    ] {
+        let (code, stderr) = judged(qrels).run(&BEIR);
+        assert_eq!(code, 3, "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
+fn a_query_is_in_one_split_in_every_table() {
+    let names: Vec<String> = (0..200).map(|i| format!("query {i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let world = World::new(CONFIG);
+    world.file("log.csv", csv_log(&names));
+    let stage = world.output(&[]);
+    let splits = rows(&stage, "queries", &["query_id", "split"]);
+    let count = |split: &str| splits.iter().filter(|row| row.ends_with(split)).count();
+    assert!((90..150).contains(&count(" train")) && (5..40).contains(&count(" validation")), "{splits:?}");
+    for table in ["pairs", "judgments"] {
+        let mut found = rows(&stage, table, &["query_id", "split"]);
+        found.dedup();
+        assert_eq!(found, splits, "{table}");
+    }
+    assert_eq!(stage.manifest().facts["split_rule"], "hash");
+
+    // Another seed and more queries move none.
+    world.file("log-more.csv", csv_log(&["another", "and another"]));
+    let more = rows(&world.output(&["run.seed=7"]), "queries", &["query_id", "split"]);
+    assert!(more.len() == 202 && splits.iter().all(|row| more.contains(row)));
+}

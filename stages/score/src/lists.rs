@@ -1,0 +1,78 @@
+//! Which documents are scored for which query.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use pipeline::config::ScoreConfig;
+use rand::RngExt;
+use ranking::bm25::{Bm25Config, Index, tokenize};
+use ranking::rng::stream;
+use tables::StageDir;
+use training::{Corpus, TRAIN};
+
+/// Documents of one query, to be scored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnlabelledList {
+    pub(crate) query: usize,
+    /// Each once: shown ones by impressions, then unseen ones of BM25, then random ones.
+    pub(crate) documents: Vec<usize>,
+}
+
+/// The lists of the training split, by query id, each of at least two documents.
+pub(crate) fn unlabelled_lists(
+    ingest: &StageDir,
+    corpus: &Corpus,
+    config: &ScoreConfig,
+    seed: u64,
+) -> anyhow::Result<Vec<UnlabelledList>> {
+    let mut lists = shown(ingest, corpus, config)?;
+    if config.max_queries > 0 && lists.len() > config.max_queries {
+        lists.sort_by_key(|list| (Reverse(corpus.queries[list.query].searches), list.query));
+        lists.truncate(config.max_queries);
+        lists.sort_by_key(|list| list.query);
+    }
+    if config.unseen_documents > 0 {
+        let texts = corpus.documents.iter().map(|d| tokenize(&format!("{} {}", d.title, d.summary)));
+        let index = Index::build(Bm25Config::default(), texts)?;
+        for list in &mut lists {
+            add_unseen(list, &index, &corpus.queries[list.query].text, config.unseen_documents);
+        }
+    }
+    for list in &mut lists {
+        let query_id = &corpus.queries[list.query].query_id;
+        let mut rng = stream(seed, &format!("score/{query_id}"), 0);
+        let known: HashSet<usize> = list.documents.iter().copied().collect();
+        let drawn = (0..config.random_documents).map(|_| rng.random_range(0..corpus.documents.len()));
+        let mut new = HashSet::new();
+        list.documents.extend(drawn.filter(|document| !known.contains(document) && new.insert(*document)));
+    }
+    lists.retain(|list| list.documents.len() >= 2);
+    Ok(lists)
+}
+
+/// Documents shown for each training query, most shown first, at most `list_size`.
+fn shown(ingest: &StageDir, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Result<Vec<UnlabelledList>> {
+    let table = ingest.table("pairs")?;
+    let (query_ids, doc_ids) = (table.strings("query_id")?, table.strings("doc_id")?);
+    let (impressions, splits) = (table.int64s("impressions")?, table.strings("split")?);
+    let mut by_query: BTreeMap<usize, Vec<(Reverse<i64>, usize)>> = BTreeMap::new();
+    for row in (0..table.rows()).filter(|&row| splits.value(row) == TRAIN) {
+        if let Some(document) = corpus.document(doc_ids.value(row)) {
+            let query = corpus.query(query_ids.value(row))?;
+            by_query.entry(query).or_default().push((Reverse(impressions.value(row)), document));
+        }
+    }
+    let lists = by_query.into_iter().map(|(query, mut documents)| {
+        documents.sort_unstable();
+        documents.truncate(config.list_size);
+        UnlabelledList { query, documents: documents.into_iter().map(|(_, document)| document).collect() }
+    });
+    Ok(lists.collect())
+}
+
+fn add_unseen(list: &mut UnlabelledList, index: &Index, query: &str, count: usize) {
+    let known: HashSet<usize> = list.documents.iter().copied().collect();
+    let best = index.top_k(&tokenize(query), count + known.len());
+    let unseen = best.into_iter().map(|(document, _)| document).filter(|document| !known.contains(document));
+    list.documents.extend(unseen.take(count));
+}

@@ -1,0 +1,98 @@
+//! Phase `cpt`: next-token loss on clicked titles and summaries.
+
+use candle_core::Tensor;
+use nn::llama::Llama;
+use nn::model::Mode;
+use nn::packed::Packed;
+use nn::params::Params;
+use nn::trainer::{StepLoss, Task};
+use pipeline::BadInput;
+use ranking::rng::number;
+use ranking::sample::lists_at_step;
+use tables::StageDir;
+
+/// The examples of the table `cpt_examples`, grouped by pack.
+#[derive(Debug)]
+pub(crate) struct Packs(Vec<Vec<Example>>);
+
+#[derive(Debug)]
+struct Example {
+    ids: Vec<u32>,
+    loss_start: usize,
+}
+
+impl Packs {
+    /// Reads the examples of a split; they must have been made with this tokenizer.
+    pub(crate) fn read(cpt: &StageDir, tokenizer: &str, split: &str) -> anyhow::Result<Packs> {
+        let made_with = cpt.table_metadata("cpt_examples", "disranker.tokenizer")?;
+        if made_with.as_deref() != Some(tokenizer) {
+            Err(BadInput(format!(
+                "{}: expected examples of tokenizer {tokenizer}, found {}; re-run cpt with --force",
+                cpt.path().join("cpt_examples").display(),
+                made_with.unwrap_or_default()
+            )))?;
+        }
+        let table = cpt.table("cpt_examples")?;
+        let (packs, starts) = (table.int64s("pack")?, table.int32s("loss_start")?);
+        let splits = table.strings("split")?;
+        let mut grouped: Vec<Vec<Example>> = Vec::new();
+        for row in (0..table.rows()).filter(|&row| splits.value(row) == split) {
+            let ids = table.int32_list("input_ids", row)?.into_iter().map(|id| id as u32).collect();
+            let example = Example { ids, loss_start: starts.value(row) as usize };
+            // A pack holds examples of one split, so rows of one pack stand together.
+            match grouped.last_mut().filter(|_| row > 0 && packs.value(row) == packs.value(row - 1)) {
+                Some(pack) => pack.push(example),
+                None => grouped.push(vec![example]),
+            }
+        }
+        Ok(Packs(grouped))
+    }
+}
+
+/// Trains the language model on packs.
+#[derive(Debug)]
+pub(crate) struct PretrainTask<'a> {
+    pub(crate) model: &'a Llama,
+    pub(crate) train: &'a Packs,
+    pub(crate) validation: &'a Packs,
+    pub(crate) packs_per_step: usize,
+    pub(crate) seed: u64,
+}
+
+impl PretrainTask<'_> {
+    /// The loss over `examples`, and their tokens.
+    fn loss(&self, examples: &[&Example], mode: Mode) -> nn::Result<(Tensor, usize)> {
+        let ids: Vec<&[u32]> = examples.iter().map(|example| &example.ids[..]).collect();
+        let starts: Vec<usize> = examples.iter().map(|example| example.loss_start).collect();
+        let packed = Packed::from_sequences(&ids)?;
+        Ok((self.model.lm_loss(&packed, &starts, mode)?, packed.tokens()))
+    }
+}
+
+impl Task for PretrainTask<'_> {
+    fn params(&self) -> &Params {
+        self.model.params()
+    }
+
+    fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
+        let Packs(packs) = self.train;
+        let chosen = lists_at_step(self.seed, "cpt", packs.len(), self.packs_per_step, step as u64);
+        let examples: Vec<&Example> = chosen.into_iter().flat_map(|pack| &packs[pack]).collect();
+        let mode = Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) };
+        let (loss, tokens) = self.loss(&examples, mode)?;
+        Ok(StepLoss { loss, components: Vec::new(), spread: None, examples: examples.len(), tokens })
+    }
+
+    /// The mean log-likelihood of a token of the validation split: higher is better.
+    fn validate(&mut self) -> nn::Result<Option<f64>> {
+        let (mut sum, mut predicted) = (0.0, 0);
+        for pack in &self.validation.0 {
+            let examples: Vec<&Example> = pack.iter().collect();
+            let tokens: usize = pack.iter().map(|example| example.ids.len() - example.loss_start).sum();
+            let (loss, _) = self.loss(&examples, Mode::Eval)?;
+            sum += f64::from(loss.to_scalar::<f32>()?) * tokens as f64;
+            predicted += tokens;
+        }
+        Ok((predicted > 0).then(|| -sum / predicted as f64))
+    }
+}
