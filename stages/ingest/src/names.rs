@@ -38,11 +38,6 @@ impl Names {
         self.names.len()
     }
 
-    /// The texts by number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(|name| &**name)
-    }
-
     /// By number: the place of the text in byte-wise order.
     pub(crate) fn ranks(&self) -> Vec<u32> {
         ranks(&self.names)
