@@ -10,7 +10,7 @@ use crate::answer::{Format, write_answer};
 use crate::{sources, views};
 
 /// What DuckDB may hold in memory before it spills to disk.
-const MEMORY_LIMIT: &str = "50%";
+const MEMORY_LIMIT: &str = "2GiB";
 
 /// A run under a SQL engine.
 pub struct Database {
@@ -26,13 +26,14 @@ impl Database {
     pub fn open(pipeline: &Pipeline) -> anyhow::Result<Database> {
         let run = pipeline.run_dir();
         let spill = run.join(".query.spill");
-        let mut config =
-            Config::default().enable_autoload_extension(false)?.with("temp_directory", spill.to_string_lossy())?;
+        let mut config = Config::default()
+            .enable_autoload_extension(false)?
+            .max_memory(MEMORY_LIMIT)?
+            .with("temp_directory", spill.to_string_lossy())?;
         if pipeline.run.threads > 0 {
             config = config.with("threads", pipeline.run.threads.to_string())?;
         }
         let connection = Connection::open_in_memory_with_flags(config)?;
-        connection.execute_batch(&format!("SET memory_limit = '{MEMORY_LIMIT}'"))?;
         let database = Database { connection, run };
         database.refresh()?;
         Ok(database)

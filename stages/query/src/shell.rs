@@ -15,7 +15,7 @@ use crate::views;
 const HELP: &str =
     "Statements end with `;`. .tables lists the tables, .schema NAME the columns of one, .quit (or Ctrl-D) leaves.";
 
-const TABLES: &str = "SELECT DISTINCT \"table\", stage, \"rows\" FROM tables ORDER BY ALL";
+const TABLES: &str = "SELECT DISTINCT table_name, stage, rows FROM tables ORDER BY ALL";
 
 /// Reads statements from the terminal and answers them until the person leaves; an error ends its statement only.
 ///
@@ -75,11 +75,12 @@ enum Command {
 }
 
 fn command(input: &str) -> Command {
-    match input.split_whitespace().collect::<Vec<_>>().as_slice() {
+    let words: Vec<&str> = input.split_whitespace().collect();
+    match words.as_slice() {
         [".quit" | ".exit"] => Command::Quit,
         [".tables"] => Command::Answer(TABLES.into()),
         [".schema", table] => Command::Answer(format!(
-            "SELECT stage, \"column\", type, unit, meaning FROM tables WHERE \"table\" = {}",
+            "SELECT stage, column_name, type, unit, meaning FROM tables WHERE table_name = {}",
             views::text(table)
         )),
         [first, ..] if first.starts_with('.') => Command::Help,

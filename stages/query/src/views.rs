@@ -23,7 +23,7 @@ pub(crate) fn definitions(found: &BTreeMap<String, Vec<Source>>) -> tables::Resu
     }
     sql += &format!(
         "CREATE OR REPLACE VIEW tables AS SELECT * FROM (VALUES {}) \
-         AS t(\"table\", stage, \"column\", type, unit, meaning, \"rows\");\n\
+         AS t(table_name, stage, column_name, type, unit, meaning, rows);\n\
          COMMENT ON VIEW tables IS 'One row per table, stage and column of the run.';\n",
         listing.join(", ")
     );

@@ -142,10 +142,10 @@ fn a_training_is_seen_while_it_runs() {
 fn every_table_and_column_is_listed_and_described() {
     let (_root, pipeline) = run_on_disk();
     let database = Database::open(&pipeline).unwrap();
-    let sql = "select distinct \"table\", stage, \"rows\" from tables order by all";
+    let sql = "select distinct table_name, stage, rows from tables order by all";
     assert_eq!(
         answer(&database, sql, Format::Csv),
-        "table,stage,rows\r\nimpressions,ingest,2\r\ntraining_metrics,distill,1\r\ntraining_metrics,teacher,2\r\n"
+        "table_name,stage,rows\r\nimpressions,ingest,2\r\ntraining_metrics,distill,1\r\ntraining_metrics,teacher,2\r\n"
     );
     let sql = "select comment from duckdb_columns() where table_name = 'impressions' and column_name = 'shown_at'";
     let comment = answer(&database, sql, Format::Csv);
@@ -156,8 +156,8 @@ fn every_table_and_column_is_listed_and_described() {
 fn listed_types_are_the_views_types() {
     let (_root, pipeline) = run_on_disk();
     let database = Database::open(&pipeline).unwrap();
-    let sql = "select t.\"column\", t.type, c.data_type from tables t join duckdb_columns() c \
-               on c.table_name = t.\"table\" and c.column_name = t.\"column\" where t.type <> c.data_type";
+    let sql = "select t.column_name, t.type, c.data_type from tables t join duckdb_columns() c \
+               on c.table_name = t.table_name and c.column_name = t.column_name where t.type <> c.data_type";
     assert_eq!(answer(&database, sql, Format::Json), "[]\n");
 }
 
