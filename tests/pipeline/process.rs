@@ -100,10 +100,9 @@ pub(crate) fn was_killed(status: ExitStatus) -> bool {
 /// `text` with each SHA-256 replaced by its name.
 pub(crate) fn without_digests(text: &str) -> String {
     let digest = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let words = text.split(' ').map(|word| match word.strip_suffix(':') {
-        Some(word) if digest(word) => "<sha256>:",
-        _ if digest(word) => "<sha256>",
-        _ => word,
+    let words = text.split(' ').map(|word| match word.trim_end_matches([':', ',']) {
+        bare if digest(bare) => word.replace(bare, "<sha256>"),
+        _ => word.to_string(),
     });
     words.collect::<Vec<_>>().join(" ")
 }
