@@ -23,8 +23,8 @@ use std::io::Write;
 use anyhow::Context;
 use pipeline::{BadInput, StageRun};
 
-pub use stage::Evaluate;
 pub use input::{SystemRun, TestQuery};
+pub use stage::Evaluate;
 
 use evaluation::Evaluation;
 
