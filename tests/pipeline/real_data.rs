@@ -13,9 +13,9 @@ use crate::process::{STAGES, command, finish};
 const RETROTECH_RECORDS: u64 = 1_325_000;
 
 /// Training steps do not matter where BM25 is measured, so there are next to none.
-const UNTRAINED: [&str; 20] = [
+const UNTRAINED: [&str; 22] = [
     "--set",
-    "simulate.searches=2000",
+    "simulate.searches=1000",
     "--set",
     "cpt.max_examples=20",
     "--set",
@@ -34,6 +34,8 @@ const UNTRAINED: [&str; 20] = [
     "distill.labels_only.steps=1",
     "--set",
     "evaluate.permutations=100",
+    "--set",
+    "evaluate.depth=20",
 ];
 
 /// The pipeline file `configs/<name>.toml`; nothing, said on stdout, where the data of that name is missing.

@@ -9,21 +9,21 @@ use crate::sandbox::Sandbox;
 /// Trainings long enough to be killed on their way.
 const TEACHER: [&str; 8] = [
     "--set",
-    "teacher.cpt.steps=300",
+    "teacher.cpt.steps=120",
     "--set",
     "teacher.cpt.checkpoint_every=10",
     "--set",
-    "teacher.rank.steps=300",
+    "teacher.rank.steps=120",
     "--set",
     "teacher.rank.checkpoint_every=10",
 ];
 const DISTILL: [&str; 8] = [
     "--set",
-    "distill.steps=300",
+    "distill.steps=120",
     "--set",
     "distill.checkpoint_every=10",
     "--set",
-    "distill.labels_only.steps=300",
+    "distill.labels_only.steps=120",
     "--set",
     "distill.labels_only.checkpoint_every=10",
 ];
