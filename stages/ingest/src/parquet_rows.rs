@@ -65,7 +65,14 @@ fn text_columns(file: &RawFile, fields: &[Field], batch: &RecordBatch) -> Result
     let options = CastOptions { safe: false, ..CastOptions::default() };
     let column = |field: &Field| {
         let values = batch.column_by_name(&field.name).context("column is not there")?;
-        let text = cast_with_options(values, &DataType::Utf8, &options)?;
+        // Times are stored in UTC whatever zone they are shown in.
+        let plain = match values.data_type() {
+            DataType::Timestamp(unit, Some(_)) => {
+                cast_with_options(values, &DataType::Timestamp(*unit, None), &options)?
+            }
+            _ => values.clone(),
+        };
+        let text = cast_with_options(&plain, &DataType::Utf8, &options)?;
         let text = text.as_any().downcast_ref::<StringArray>();
         text.cloned().context("values are not text")
     };
@@ -89,6 +96,7 @@ fn record<'a>(row: u64, at: usize, fields: &[Field], columns: &'a [StringArray])
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::{BooleanArray, Float64Array, StringViewArray, TimestampMillisecondArray};
     use parquet::arrow::ArrowWriter;
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -121,6 +129,25 @@ mod tests {
         assert_eq!(seen, [(1, Some("x".into())), (2, None), (3, None)]);
         let error = read_bytes(&written(), "doc").unwrap_err().to_string();
         assert!(error.contains("expected a column `doc`, found `id`"), "{error}");
+    }
+
+    #[test]
+    fn values_of_every_type_become_text() {
+        let time = TimestampMillisecondArray::from(vec![1_300_000_000_123]);
+        let columns: [(&str, Arc<dyn Array>, &str); 5] = [
+            ("utc", Arc::new(time.clone().with_timezone("UTC")), "2011-03-13T07:06:40.123"),
+            ("zone", Arc::new(time.with_timezone("Europe/Paris")), "2011-03-13T07:06:40.123"),
+            ("flag", Arc::new(BooleanArray::from(vec![true])), "true"),
+            ("float", Arc::new(Float64Array::from(vec![2.0])), "2.0"),
+            ("view", Arc::new(StringViewArray::from(vec!["x"])), "x"),
+        ];
+        for (name, values, expected) in columns {
+            let batch = RecordBatch::try_from_iter([(name, values)]).unwrap();
+            let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+            writer.write(&batch).unwrap();
+            let seen = read_bytes(&writer.into_inner().unwrap(), name).unwrap();
+            assert_eq!(seen, [(1, Some(expected.into()))], "{name}");
+        }
     }
 
     proptest! {

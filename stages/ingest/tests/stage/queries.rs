@@ -20,7 +20,8 @@ fn judged(qrels: &str) -> World {
 
 #[test]
 fn judgments_join_the_log_by_text() {
-    let stage = judged("1\td1\t1\n2\td1\t3\n2\td2\t0\n3\td3\t2.0\n3\tnowhere\t1\n").output(&BEIR);
+    let world = judged("1\td1\t1\n2\td1\t3\n2\td2\t0\n3\td3\t2.0\n3\tnowhere\t1\n");
+    let stage = world.output(&BEIR);
     // printf a | sha256sum, printf new | sha256sum
     let (a, new) = ("ca978112ca1bbdca", "11507a0e2f5e69d5");
     let expected = [format!("{new} d3 2"), format!("{a} d1 3"), format!("{a} d2 0")];

@@ -10,16 +10,16 @@ use arrow::datatypes::DataType;
 use tables::StageDir;
 
 /// A pipeline in its own folder.
-pub struct World {
+pub(crate) struct World {
     dir: tempfile::TempDir,
 }
 
 /// Documents `d0` to `d9`.
-pub const DOCUMENTS: &str = "id\ttitle\tbody\n\
+pub(crate) const DOCUMENTS: &str = "id\ttitle\tbody\n\
     d0\tnull\t\nd1\tone\tx\nd2\ttwo\tx\nd3\tthree\tx\nd4\tfour\tx\nd5\tfive\tx\nd6\tsix\tx\nd7\tseven\tx\nd8\teight\tx\nd9\tnine\tx\n";
 
 /// A CSV log of sessions, with documents in TSV and grades from clicks.
-pub const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [log]
 paths = ["log*.csv"]
 format = "csv"
@@ -35,7 +35,7 @@ min_grade_impressions = 1
 "#;
 
 /// A log in the columns of [`CONFIG`]: each query shows `d1` and `d2` in a session of its own and clicks `d2`.
-pub fn csv_log(queries: &[&str]) -> String {
+pub(crate) fn csv_log(queries: &[&str]) -> String {
     let mut text = String::from("session,query,doc,rank,click\n");
     for query in queries {
         text += &format!("s-{query},{query},d1,1,false\ns-{query},{query},d2,2,true\n");
@@ -45,7 +45,7 @@ pub fn csv_log(queries: &[&str]) -> String {
 
 impl World {
     /// A pipeline whose `[ingest]` table is `ingest`, with the documents written.
-    pub fn new(ingest: &str) -> World {
+    pub(crate) fn new(ingest: &str) -> World {
         let dir = tempfile::tempdir().unwrap();
         let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml");
         let mut config: toml::Table = std::fs::read_to_string(default).unwrap().parse().unwrap();
@@ -60,21 +60,21 @@ impl World {
     }
 
     /// Writes an input file.
-    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).unwrap();
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// Runs the stage; its exit code and stderr.
-    pub fn run(&self, overrides: &[&str]) -> (i32, String) {
+    pub(crate) fn run(&self, overrides: &[&str]) -> (i32, String) {
         run_config(&self.path("pipeline.toml"), overrides)
     }
 
     /// Runs the stage, which must succeed, and opens its output.
-    pub fn output(&self, overrides: &[&str]) -> StageDir {
+    pub(crate) fn output(&self, overrides: &[&str]) -> StageDir {
         let (code, stderr) = self.run(overrides);
         assert_eq!(code, 0, "{stderr}");
         StageDir::open(&self.path("runs/r"), "ingest").unwrap()
@@ -82,7 +82,7 @@ impl World {
 }
 
 /// Runs the stage of a pipeline file; its exit code and stderr.
-pub fn run_config(config: &Path, overrides: &[&str]) -> (i32, String) {
+pub(crate) fn run_config(config: &Path, overrides: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
     command.arg("--config").arg(config);
     for given in overrides {
@@ -93,7 +93,7 @@ pub fn run_config(config: &Path, overrides: &[&str]) -> (i32, String) {
 }
 
 /// The named columns of a table as text, row by row; a null is `-`.
-pub fn rows(stage: &StageDir, table: &str, columns: &[&str]) -> Vec<String> {
+pub(crate) fn rows(stage: &StageDir, table: &str, columns: &[&str]) -> Vec<String> {
     let mut rows = Vec::new();
     stage
         .for_each_batch(table, |batch| {
@@ -111,13 +111,18 @@ pub fn rows(stage: &StageDir, table: &str, columns: &[&str]) -> Vec<String> {
     rows
 }
 
+/// A column as text; times as microseconds since 1970.
 fn text(batch: &RecordBatch, column: &str) -> StringArray {
-    let values = cast(batch.column_by_name(column).unwrap(), &DataType::Utf8).unwrap();
+    let mut values = batch.column_by_name(column).unwrap().clone();
+    if values.data_type().is_temporal() {
+        values = cast(&values, &DataType::Int64).unwrap();
+    }
+    let values = cast(&values, &DataType::Utf8).unwrap();
     values.as_any().downcast_ref::<StringArray>().unwrap().clone()
 }
 
-/// Rows and digests of every table.
-pub fn digests(stage: &StageDir) -> BTreeMap<String, String> {
+/// The digest of every table.
+pub(crate) fn digests(stage: &StageDir) -> BTreeMap<String, String> {
     let manifest = stage.manifest();
     let digest = |table: &String| (table.clone(), manifest.table_digest(table).unwrap());
     manifest.tables.keys().map(digest).collect()
