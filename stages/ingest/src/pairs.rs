@@ -8,6 +8,10 @@ use ranking::clicks::{Cell, ClickError, Propensity, debiased_ctr};
 /// Steps of expectation-maximisation.
 const ITERATIONS: usize = 100;
 
+/// Impressions a pair needs to take part in the estimate. The model fits every pair an appeal of its own, and that of a
+/// rare pair explains its few clicks whatever the position: many rare pairs make all positions look alike.
+const MIN_IMPRESSIONS: u64 = 20;
+
 /// Examinations imagined at the log's mean rate for every pair, so that a single lucky click low on a page does not
 /// make the best rate of a query.
 pub(crate) const PRIOR_STRENGTH: f64 = 1.0;
@@ -49,15 +53,10 @@ pub(crate) struct Pairs {
 pub(crate) fn count(kept: &DataFrame) -> Result<Pairs> {
     let mut pairs = counted(kept)?;
     let cells = cells(kept, &pairs)?;
-    let model = Propensity::estimate(&cells, ITERATIONS).map_err(|error| match error {
-        ClickError::NothingAtTop => anyhow::Error::new(BadInput(
-            "log: expected results at position 1, found none; correct ingest.log.first_position".into(),
-        )),
-        other => other.into(),
-    })?;
+    let examination = examination(&cells, &pairs)?;
     let mut examinations = vec![0.0; pairs.len()];
     for cell in &cells {
-        examinations[cell.item] += model.examination[cell.position - 1] * cell.impressions as f64;
+        examinations[cell.item] += examination[cell.position - 1] * cell.impressions as f64;
     }
     let clicks: u64 = pairs.iter().map(|pair| pair.clicks).sum();
     let prior = clicks as f64 / examinations.iter().sum::<f64>();
@@ -65,7 +64,28 @@ pub(crate) fn count(kept: &DataFrame) -> Result<Pairs> {
         pair.debiased_ctr =
             debiased_ctr(pair.clicks, examinations, prior, PRIOR_STRENGTH).context("a pair without any examination")?;
     }
-    Ok(Pairs { pairs, examination: model.examination, prior })
+    Ok(Pairs { pairs, examination, prior })
+}
+
+/// How much each position of `cells` is looked at, relative to position 1: estimated from the pairs shown often enough,
+/// or from all where those never stood at the top. A position of no such pair is taken for the last one that has some.
+fn examination(cells: &[Cell], pairs: &[Pair]) -> Result<Vec<f64>> {
+    let often = |cell: &&Cell| pairs[cell.item].impressions >= MIN_IMPRESSIONS;
+    let frequent: Vec<Cell> = cells.iter().filter(often).copied().collect();
+    let model = match Propensity::estimate(&frequent, ITERATIONS) {
+        Err(ClickError::NothingAtTop) => Propensity::estimate(cells, ITERATIONS),
+        other => other,
+    };
+    let mut examination = match model {
+        Err(ClickError::NothingAtTop) => {
+            Err(BadInput("log: expected results at position 1, found none; correct ingest.log.first_position".into()))?
+        }
+        other => other?.examination,
+    };
+    let positions = cells.iter().map(|cell| cell.position).max().unwrap_or_default();
+    let last = examination.last().copied().unwrap_or(1.0);
+    examination.resize(positions, last);
+    Ok(examination)
 }
 
 /// Searches left of each query number.
@@ -155,34 +175,50 @@ fn numbers(frame: &DataFrame, column: &str) -> PolarsResult<Vec<u64>> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pairs_are_counted_and_freed_from_position() {
-        // Two documents of equal appeal 1/2, each shown at both places; place 2 is looked at half the time.
-        let mut rows = Vec::new();
-        for (document, position, clicked) in [(0, 1, 200), (1, 1, 200), (0, 2, 100), (1, 2, 100)] {
-            rows.extend((0..400).map(|i| (document, position, i < clicked)));
-        }
-        let count_of = rows.len() as u32;
-        let kept = df!(
-            "search" => (0..count_of).collect::<Vec<u32>>(),
-            "query" => vec![3u32; rows.len()],
-            "document" => rows.iter().map(|row| row.0).collect::<Vec<u32>>(),
-            "position" => rows.iter().map(|row| row.1).collect::<Vec<i32>>(),
-            "clicked" => rows.iter().map(|row| row.2).collect::<Vec<bool>>(),
+    /// Rows of (query, document, position, clicked), each a search of its own, shown at its number.
+    fn kept(rows: &[(u32, u32, i32, bool)]) -> DataFrame {
+        df!(
+            "search" => (0..rows.len() as u32).collect::<Vec<u32>>(),
+            "query" => rows.iter().map(|row| row.0).collect::<Vec<u32>>(),
+            "document" => rows.iter().map(|row| row.1).collect::<Vec<u32>>(),
+            "position" => rows.iter().map(|row| row.2).collect::<Vec<i32>>(),
+            "clicked" => rows.iter().map(|row| row.3).collect::<Vec<bool>>(),
             "satisfied" => vec![false; rows.len()],
             "shown_at" => (0..rows.len()).map(|i| (i != 0).then_some(i as i64)).collect::<Vec<Option<i64>>>(),
         )
-        .unwrap();
+        .unwrap()
+    }
+
+    /// Two documents of appeal 1/2, each shown 400 times at both places; place 2 is looked at half the time.
+    fn frequent() -> Vec<(u32, u32, i32, bool)> {
+        let cells = [(0, 1, 200), (1, 1, 200), (0, 2, 100), (1, 2, 100)];
+        let rows =
+            cells.map(|(document, position, clicked)| (0..400).map(move |i| (3, document, position, i < clicked)));
+        rows.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn pairs_are_counted_and_freed_from_position() {
+        let kept = kept(&frequent());
         let found = count(&kept).unwrap();
         assert!((found.examination[1] - 0.5).abs() < 1e-3, "{:?}", found.examination);
         assert_eq!(found.pairs.len(), 2);
         let pair = &found.pairs[0];
-        assert_eq!(
-            (pair.query, pair.document, pair.impressions, pair.clicks, pair.satisfied_clicks),
-            (3, 0, 800, 300, 0)
-        );
+        let counts = (pair.query, pair.document, pair.impressions, pair.clicks, pair.satisfied_clicks);
+        assert_eq!(counts, (3, 0, 800, 300, 0));
         assert_eq!((pair.ctr(), pair.first_seen, pair.last_seen), (0.375, Some(1), Some(1199)));
         assert!((pair.debiased_ctr - 0.5).abs() < 1e-3, "{}", pair.debiased_ctr);
         assert_eq!(searches(&kept, 5).unwrap(), [0, 0, 0, 1600, 0]);
+    }
+
+    #[test]
+    fn rare_pairs_do_not_blur_the_positions() {
+        let mut rows = frequent();
+        // Shown once each, half of them clicked whatever the place, down to a place no frequent pair has.
+        rows.extend((0..3000).map(|i| (4, i, (i % 3) as i32 + 1, i % 2 == 0)));
+        let found = count(&kept(&rows)).unwrap();
+        assert_eq!(found.examination.len(), 3);
+        assert!((found.examination[1] - 0.5).abs() < 1e-3, "{:?}", found.examination);
+        assert_eq!(found.examination[2], found.examination[1]);
     }
 }

@@ -84,11 +84,10 @@ pub(crate) fn read_jsonl(file: &RawFile, fields: &[Field], visit: &mut Visit) ->
     let mut found = vec![false; fields.len()];
     let mut first_keys = None;
     while lines.next(&mut raw)? {
-        let values = as_text(&raw).and_then(|text| json_object(text)).map(|object| {
+        let object = as_text(&raw).and_then(json_object).inspect(|object| {
             first_keys.get_or_insert_with(|| names(object.keys().map(String::as_str)));
-            object
         });
-        let values = values.and_then(|object| json_values(object, fields, &mut found));
+        let values = object.and_then(|object| json_values(object, fields, &mut found));
         visit(&Record { line: lines.number, span: 1, content: Cow::Borrowed(&raw), values })?;
     }
     let missing = fields.iter().zip(&found).find(|(field, found)| field.required && !**found);

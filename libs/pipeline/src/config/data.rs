@@ -65,7 +65,7 @@ pub struct LogColumns {
     pub clicked: String,
     /// Seconds on the document.
     pub dwell_seconds: Option<String>,
-    /// RFC 3339 time, or a number of seconds or milliseconds since 1970.
+    /// RFC 3339 time (UTC where it names no zone), a number of seconds or milliseconds since 1970, or `/Date(ms)/`.
     pub shown_at: Option<String>,
     /// Title, where the log rows carry the documents.
     pub title: Option<String>,
