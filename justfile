@@ -55,9 +55,10 @@ stage name *options:
     {{ build }}
     {{ target }}/{{ name }} --config {{ quote(config) }} {{ options }}
 
-# Every test
+# Every test, of the real binaries too
 [group("development")]
 test:
+    cargo build --release --locked --workspace --bins
     cargo test --release --locked --workspace
 
 # Formatting and lints

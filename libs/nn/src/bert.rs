@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use crate::Result;
 use crate::config::BertConfig;
 use crate::model::Mode;
-use crate::ops::{Attention, Dropout, attention, dropout, embedding, gelu, layer_norm, linear};
+use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 
@@ -39,12 +39,7 @@ impl Bert {
     /// them.
     pub fn load_base<P: AsRef<Path>>(config: BertConfig, files: &[P], seed: u64) -> Result<Self> {
         config.check()?;
-        let heads = [
-            "bert.pooler.",
-            "classifier.",
-            "cls.",
-            "bert.embeddings.position_ids",
-        ];
+        let heads = ["bert.pooler.", "classifier.", "cls.", "bert.embeddings.position_ids"];
         let is_head = |name: &str| heads.iter().any(|head| name.starts_with(head));
         let params = Params::load_body(files, &specs(&config), seed, is_head)?;
         Ok(Self { config, params })
@@ -66,21 +61,12 @@ impl Bert {
     /// `packed` of `t` tokens -> `[t, d]`.
     pub fn hidden(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
         let config = &self.config;
-        packed.check(
-            config.vocab_size,
-            Some(config.type_vocab_size),
-            config.max_position_embeddings,
-        )?;
+        packed.check(config.vocab_size, Some(config.type_vocab_size), config.max_position_embeddings)?;
         let mut drops = Drops::new(mode);
         let bert = self.params.view(mode).child("bert");
         let mut x = self.embed(&bert.child("embeddings"), packed, &mut drops)?; // [t, d]
         for layer in 0..config.num_hidden_layers {
-            x = self.block(
-                &bert.child("encoder.layer").child(layer),
-                &x,
-                packed,
-                &mut drops,
-            )?;
+            x = self.block(&bert.child("encoder.layer").child(layer), &x, packed, &mut drops)?;
         }
         Ok(x)
     }
@@ -89,27 +75,15 @@ impl Bert {
     /// `packed` of `t` tokens -> `[t, d]`.
     fn embed(&self, weights: &View<'_>, packed: &Packed, drops: &mut Drops) -> Result<Tensor> {
         let words = embedding(&weights.get("word_embeddings.weight")?, packed.ids())?;
-        let types = embedding(
-            &weights.get("token_type_embeddings.weight")?,
-            packed.type_ids(),
-        )?;
-        let positions = embedding(
-            &weights.get("position_embeddings.weight")?,
-            &packed.positions(),
-        )?;
+        let types = embedding(&weights.get("token_type_embeddings.weight")?, packed.type_ids())?;
+        let positions = embedding(&weights.get("position_embeddings.weight")?, &packed.positions())?;
         let x = self.norm(weights, &((words + types)? + positions)?)?;
         drops.drop(&x, self.config.hidden_dropout_prob)
     }
 
     /// # Shapes
     /// `x` `[t, d]` -> `[t, d]`.
-    fn block(
-        &self,
-        weights: &View<'_>,
-        x: &Tensor,
-        packed: &Packed,
-        drops: &mut Drops,
-    ) -> Result<Tensor> {
+    fn block(&self, weights: &View<'_>, x: &Tensor, packed: &Packed, drops: &mut Drops) -> Result<Tensor> {
         let config = &self.config;
         let spec = Attention {
             heads: config.num_attention_heads,
@@ -133,13 +107,7 @@ impl Bert {
     }
 
     /// `norm(x + dropout(dense(inner)))`.
-    fn residual(
-        &self,
-        weights: &View<'_>,
-        inner: &Tensor,
-        x: &Tensor,
-        drops: &mut Drops,
-    ) -> Result<Tensor> {
+    fn residual(&self, weights: &View<'_>, inner: &Tensor, x: &Tensor, drops: &mut Drops) -> Result<Tensor> {
         let update = affine(&weights.child("dense"), inner)?;
         let update = drops.drop(&update, self.config.hidden_dropout_prob)?;
         self.norm(weights, &(update + x)?)
@@ -147,12 +115,20 @@ impl Bert {
 
     fn norm(&self, weights: &View<'_>, x: &Tensor) -> Result<Tensor> {
         let norm = weights.child("LayerNorm");
-        Ok(layer_norm(
-            x,
-            &norm.get("weight")?,
-            &norm.get("bias")?,
-            self.config.layer_norm_eps,
-        )?)
+        Ok(layer_norm(x, &norm.get("weight")?, &norm.get("bias")?, self.config.layer_norm_eps)?)
+    }
+
+    /// The two losses of pre-training (Devlin et al. 2019, section 3.1): the mean cross-entropy of `targets`, the true
+    /// tokens at `rows`, predicted by the word embedding itself; and the raw logit of each sequence, from one pass.
+    ///
+    /// # Shapes
+    /// `packed` of `t` tokens and `n` sequences, `rows` (each below `t`) and `targets` of one length, at least 1 ->
+    /// (scalar, `[n]`).
+    pub fn pretrain(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode) -> Result<(Tensor, Tensor)> {
+        let hidden = self.hidden(packed, mode)?; // [t, d]
+        let words = self.params.view(mode).get("bert.embeddings.word_embeddings.weight")?;
+        let masked = cross_entropy(&embedding(&hidden, rows)?, &words, targets)?;
+        Ok((masked, self.classify(&hidden, packed, mode)?))
     }
 
     /// The raw logit of each sequence, read at its first token.
@@ -160,7 +136,13 @@ impl Bert {
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
     pub fn score(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
-        let first = embedding(&self.hidden(packed, mode)?, &packed.first_tokens())?; // [n, d]
+        self.classify(&self.hidden(packed, mode)?, packed, mode)
+    }
+
+    /// # Shapes
+    /// `hidden` `[t, d]` -> `[n]`.
+    fn classify(&self, hidden: &Tensor, packed: &Packed, mode: Mode) -> Result<Tensor> {
+        let first = embedding(hidden, &packed.first_tokens())?; // [n, d]
         let weights = self.params.view(mode);
         let pooled = affine(&weights.child("bert.pooler.dense"), &first)?.tanh()?;
         // A mask of its own, after those of the encoder.
@@ -171,11 +153,7 @@ impl Bert {
 }
 
 fn affine(weights: &View<'_>, x: &Tensor) -> Result<Tensor> {
-    Ok(linear(
-        x,
-        &weights.get("weight")?,
-        Some(&weights.get("bias")?),
-    )?)
+    Ok(linear(x, &weights.get("weight")?, Some(&weights.get("bias")?))?)
 }
 
 /// Hands every place of the forward pass a dropout mask of its own.
@@ -194,10 +172,7 @@ impl Drops {
     }
 
     fn after_encoder(mode: Mode) -> Self {
-        Self {
-            place: u64::MAX / 2,
-            ..Self::new(mode)
-        }
+        Self { place: u64::MAX / 2, ..Self::new(mode) }
     }
 
     /// The next place's mask, if this pass drops anything.
@@ -219,13 +194,8 @@ impl Drops {
 fn specs(config: &BertConfig) -> Vec<ParamSpec> {
     let (d, inner) = (config.hidden_size, config.intermediate_size);
     let normal = Init::Normal(config.initializer_range as f32);
-    let table = |name: &str, rows| {
-        ParamSpec::new(
-            format!("bert.embeddings.{name}_embeddings.weight"),
-            &[rows, d],
-            normal,
-        )
-    };
+    let table =
+        |name: &str, rows| ParamSpec::new(format!("bert.embeddings.{name}_embeddings.weight"), &[rows, d], normal);
     let mut specs = vec![
         table("word", config.vocab_size),
         table("position", config.max_position_embeddings),
@@ -233,11 +203,7 @@ fn specs(config: &BertConfig) -> Vec<ParamSpec> {
     ];
     let mut dense = |name: String, shape: [usize; 2]| {
         specs.push(ParamSpec::new(format!("{name}.weight"), &shape, normal));
-        specs.push(ParamSpec::new(
-            format!("{name}.bias"),
-            &shape[..1],
-            Init::Zeros,
-        ));
+        specs.push(ParamSpec::new(format!("{name}.bias"), &shape[..1], Init::Zeros));
     };
     for layer in 0..config.num_hidden_layers {
         let layer = format!("bert.encoder.layer.{layer}");
@@ -252,23 +218,10 @@ fn specs(config: &BertConfig) -> Vec<ParamSpec> {
     dense("classifier".into(), [1, d]);
 
     let layers = (0..config.num_hidden_layers).map(|layer| format!("bert.encoder.layer.{layer}"));
-    let norms = layers.flat_map(|layer| {
-        [
-            format!("{layer}.attention.output"),
-            format!("{layer}.output"),
-        ]
-    });
+    let norms = layers.flat_map(|layer| [format!("{layer}.attention.output"), format!("{layer}.output")]);
     for norm in norms.chain(["bert.embeddings".into()]) {
-        specs.push(ParamSpec::new(
-            format!("{norm}.LayerNorm.weight"),
-            &[d],
-            Init::Ones,
-        ));
-        specs.push(ParamSpec::new(
-            format!("{norm}.LayerNorm.bias"),
-            &[d],
-            Init::Zeros,
-        ));
+        specs.push(ParamSpec::new(format!("{norm}.LayerNorm.weight"), &[d], Init::Ones));
+        specs.push(ParamSpec::new(format!("{norm}.LayerNorm.bias"), &[d], Init::Zeros));
     }
     specs
 }

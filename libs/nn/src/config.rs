@@ -19,8 +19,7 @@ impl Architecture {
     /// The architecture a config.json names as its `model_type`.
     pub fn of(config: &Value) -> Result<Self> {
         let model_type = config.get("model_type").unwrap_or(&Value::Null);
-        Self::deserialize(model_type)
-            .map_err(|_| invalid("model_type", model_type, "\"llama\" or \"bert\""))
+        Self::deserialize(model_type).map_err(|_| invalid("model_type", model_type, "\"llama\" or \"bert\""))
     }
 }
 
@@ -132,8 +131,7 @@ impl LlamaConfig {
 
     /// Width of a head.
     pub fn head_width(&self) -> usize {
-        self.head_dim
-            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
     /// Refuses sizes that do not fit together.
@@ -145,25 +143,11 @@ impl LlamaConfig {
         positive("max_position_embeddings", self.max_position_embeddings)?;
         positive("num_key_value_heads", self.kv_heads())?;
         if self.head_dim.is_none() {
-            divides(
-                "num_attention_heads",
-                self.num_attention_heads,
-                "hidden_size",
-                self.hidden_size,
-            )?;
+            divides("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)?;
         }
-        divides(
-            "num_key_value_heads",
-            self.kv_heads(),
-            "num_attention_heads",
-            self.num_attention_heads,
-        )?;
+        divides("num_key_value_heads", self.kv_heads(), "num_attention_heads", self.num_attention_heads)?;
         if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
-            return Err(invalid(
-                "head_dim",
-                self.head_width(),
-                "an even width, as rotary positions turn pairs",
-            ));
+            return Err(invalid("head_dim", self.head_width(), "an even width, as rotary positions turn pairs"));
         }
         above_zero("rms_norm_eps", self.rms_norm_eps)?;
         above_zero("rope_theta", self.rope_theta)?;
@@ -257,31 +241,18 @@ impl BertConfig {
         positive("num_hidden_layers", self.num_hidden_layers)?;
         positive("max_position_embeddings", self.max_position_embeddings)?;
         positive("type_vocab_size", self.type_vocab_size)?;
-        divides(
-            "num_attention_heads",
-            self.num_attention_heads,
-            "hidden_size",
-            self.hidden_size,
-        )?;
+        divides("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)?;
         above_zero("layer_norm_eps", self.layer_norm_eps)?;
         above_zero("initializer_range", self.initializer_range)?;
         share("hidden_dropout_prob", self.hidden_dropout_prob)?;
-        share(
-            "attention_probs_dropout_prob",
-            self.attention_probs_dropout_prob,
-        )?;
+        share("attention_probs_dropout_prob", self.attention_probs_dropout_prob)?;
         share("classifier_dropout", self.pooled_dropout())?;
         one_of("hidden_act", &self.hidden_act, "gelu")
     }
 }
 
 /// The fields of `config` that are set, with those every reader of a Hugging Face folder asks for.
-fn to_json(
-    config: &impl Serialize,
-    model_type: &str,
-    class: &str,
-    one_label: bool,
-) -> Result<Value> {
+fn to_json(config: &impl Serialize, model_type: &str, class: &str, one_label: bool) -> Result<Value> {
     let mut fields = Map::new();
     fields.insert("architectures".into(), json!([class]));
     fields.insert("model_type".into(), json!(model_type));
@@ -297,16 +268,8 @@ fn to_json(
     Ok(Value::Object(fields))
 }
 
-fn invalid(
-    field: &'static str,
-    found: impl std::fmt::Display,
-    expected: impl Into<String>,
-) -> Error {
-    Error::Config {
-        field,
-        found: found.to_string(),
-        expected: expected.into(),
-    }
+fn invalid(field: &'static str, found: impl std::fmt::Display, expected: impl Into<String>) -> Error {
+    Error::Config { field, found: found.to_string(), expected: expected.into() }
 }
 
 /// Refuses a field that is present with another value than the one supported.
@@ -314,36 +277,20 @@ fn refuse_other(config: &Value, field: &'static str, supported: &Value) -> Resul
     match config.get(field) {
         None | Some(Value::Null) => Ok(()),
         Some(value) if value == supported => Ok(()),
-        Some(value) => Err(invalid(
-            field,
-            value,
-            format!("{supported}, the only value supported"),
-        )),
+        Some(value) => Err(invalid(field, value, format!("{supported}, the only value supported"))),
     }
 }
 
 fn positive(field: &'static str, value: usize) -> Result<()> {
-    if value == 0 {
-        Err(invalid(field, value, "at least 1"))
-    } else {
-        Ok(())
-    }
+    if value == 0 { Err(invalid(field, value, "at least 1")) } else { Ok(()) }
 }
 
 fn above_zero(field: &'static str, value: f64) -> Result<()> {
-    if value > 0.0 && value.is_finite() {
-        Ok(())
-    } else {
-        Err(invalid(field, value, "a number above 0"))
-    }
+    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(invalid(field, value, "a number above 0")) }
 }
 
 fn share(field: &'static str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(invalid(field, value, "a share of at least 0 and below 1"))
-    }
+    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(invalid(field, value, "a share of at least 0 and below 1")) }
 }
 
 fn divides(field: &'static str, part: usize, of: &str, whole: usize) -> Result<()> {
@@ -355,15 +302,7 @@ fn divides(field: &'static str, part: usize, of: &str, whole: usize) -> Result<(
 }
 
 fn one_of(field: &'static str, found: &str, supported: &str) -> Result<()> {
-    if found == supported {
-        Ok(())
-    } else {
-        Err(invalid(
-            field,
-            found,
-            format!("{supported}, the only one supported"),
-        ))
-    }
+    if found == supported { Ok(()) } else { Err(invalid(field, found, format!("{supported}, the only one supported"))) }
 }
 
 #[cfg(test)]
@@ -374,31 +313,18 @@ mod tests {
     fn both_rotary_spellings_are_read() {
         let old = json!({"model_type": "llama", "rope_theta": 5e5});
         let new = json!({"model_type": "llama", "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}});
-        assert_eq!(
-            LlamaConfig::from_json(&old).unwrap(),
-            LlamaConfig::from_json(&new).unwrap()
-        );
+        assert_eq!(LlamaConfig::from_json(&old).unwrap(), LlamaConfig::from_json(&new).unwrap());
         assert_eq!(LlamaConfig::from_json(&old).unwrap().rope_theta, 5e5);
     }
 
     #[test]
     fn what_is_written_is_read_back() {
-        let llama = LlamaConfig {
-            num_key_value_heads: Some(8),
-            pad_token_id: Some(3),
-            ..LlamaConfig::default()
-        };
+        let llama = LlamaConfig { num_key_value_heads: Some(8), pad_token_id: Some(3), ..LlamaConfig::default() };
         let json = llama.to_json(Head::Score).unwrap();
         assert_eq!(Architecture::of(&json).unwrap(), Architecture::Llama);
         assert_eq!(json["architectures"][0], "LlamaForSequenceClassification");
         assert_eq!(LlamaConfig::from_json(&json).unwrap(), llama);
-        assert!(
-            llama
-                .to_json(Head::LanguageModel)
-                .unwrap()
-                .get("id2label")
-                .is_none()
-        );
+        assert!(llama.to_json(Head::LanguageModel).unwrap().get("id2label").is_none());
 
         let bert = BertConfig::default();
         let json = bert.to_json().unwrap();
@@ -426,18 +352,13 @@ mod tests {
             "rope_type = \"llama3\": expected \"default\", the only value supported"
         );
         let message = |config: Value| BertConfig::from_json(&config).unwrap_err().to_string();
-        assert_eq!(
-            message(json!({"hidden_act": "relu"})),
-            "hidden_act = relu: expected gelu, the only one supported"
-        );
+        assert_eq!(message(json!({"hidden_act": "relu"})), "hidden_act = relu: expected gelu, the only one supported");
         assert_eq!(
             message(json!({"hidden_dropout_prob": 1.0})),
             "hidden_dropout_prob = 1: expected a share of at least 0 and below 1"
         );
         assert_eq!(
-            Architecture::of(&json!({"model_type": "gpt2"}))
-                .unwrap_err()
-                .to_string(),
+            Architecture::of(&json!({"model_type": "gpt2"})).unwrap_err().to_string(),
             "model_type = \"gpt2\": expected \"llama\" or \"bert\""
         );
     }

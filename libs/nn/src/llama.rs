@@ -10,9 +10,7 @@ use serde_json::Value;
 
 use crate::config::{Head, LlamaConfig};
 use crate::model::Mode;
-use crate::ops::{
-    Attention, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu,
-};
+use crate::ops::{Attention, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -35,39 +33,22 @@ impl Llama {
     pub fn new(config: LlamaConfig, head: Head, seed: u64) -> Result<Self> {
         config.check()?;
         let params = Params::init(&specs(&config, head), seed)?;
-        Ok(Self {
-            config,
-            head,
-            params,
-        })
+        Ok(Self { config, head, params })
     }
 
     /// Loads exactly the weights of this architecture and head.
     pub fn load<P: AsRef<Path>>(config: LlamaConfig, head: Head, files: &[P]) -> Result<Self> {
         config.check()?;
         let params = Params::load(files, &specs(&config, head))?;
-        Ok(Self {
-            config,
-            head,
-            params,
-        })
+        Ok(Self { config, head, params })
     }
 
     /// Loads the body of a model whatever its head; this head starts from the seed where the files lack it.
-    pub fn load_base<P: AsRef<Path>>(
-        config: LlamaConfig,
-        head: Head,
-        files: &[P],
-        seed: u64,
-    ) -> Result<Self> {
+    pub fn load_base<P: AsRef<Path>>(config: LlamaConfig, head: Head, files: &[P], seed: u64) -> Result<Self> {
         config.check()?;
         let is_head = |name: &str| matches!(name, SCORE | LM_HEAD);
         let params = Params::load_body(files, &specs(&config, head), seed, is_head)?;
-        Ok(Self {
-            config,
-            head,
-            params,
-        })
+        Ok(Self { config, head, params })
     }
 
     /// The configuration.
@@ -102,11 +83,7 @@ impl Llama {
             kv_heads: config.kv_heads(),
             head_dim: config.head_width(),
             causal: true,
-            rotary: Some(Rotary::new(
-                config.rope_theta,
-                config.head_width(),
-                packed.longest(),
-            )),
+            rotary: Some(Rotary::new(config.rope_theta, config.head_width(), packed.longest())),
             offsets: packed.offsets().clone(),
             dropout: None,
         };
@@ -121,8 +98,7 @@ impl Llama {
     /// # Shapes
     /// `x` `[t, d]` -> `[t, d]`.
     fn block(&self, weights: &View<'_>, x: &Tensor, spec: Attention) -> Result<Tensor> {
-        let project =
-            |name: &str, x: &Tensor| Ok::<_, Error>(linear(x, &weights.get(name)?, None)?);
+        let project = |name: &str, x: &Tensor| Ok::<_, Error>(linear(x, &weights.get(name)?, None)?);
         let normed = self.norm(weights, "input_layernorm", x)?;
         let q = project("self_attn.q_proj.weight", &normed)?; // [t, heads * head_dim]
         let k = project("self_attn.k_proj.weight", &normed)?; // [t, kv_heads * head_dim]
@@ -137,11 +113,7 @@ impl Llama {
     }
 
     fn norm(&self, weights: &View<'_>, name: &str, x: &Tensor) -> Result<Tensor> {
-        Ok(rms_norm(
-            x,
-            &weights.child(name).get("weight")?,
-            self.config.rms_norm_eps,
-        )?)
+        Ok(rms_norm(x, &weights.child(name).get("weight")?, self.config.rms_norm_eps)?)
     }
 
     /// The mean cross-entropy of the tokens of each sequence `i` from index `loss_start[i]` on, each predicted from the
@@ -153,16 +125,8 @@ impl Llama {
         self.expect(Head::LanguageModel)?;
         let (rows, targets) = prediction_rows(packed, loss_start)?;
         let hidden = embedding(&self.hidden(packed, mode)?, &rows)?; // [predicted, d]
-        let name = if self.config.tie_word_embeddings {
-            "model.embed_tokens.weight"
-        } else {
-            LM_HEAD
-        };
-        Ok(cross_entropy(
-            &hidden,
-            &self.params.view(mode).get(name)?,
-            &targets,
-        )?)
+        let name = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { LM_HEAD };
+        Ok(cross_entropy(&hidden, &self.params.view(mode).get(name)?, &targets)?)
     }
 
     /// The raw logit of each sequence, read at its last token.
@@ -176,14 +140,7 @@ impl Llama {
     }
 
     fn expect(&self, expected: Head) -> Result<()> {
-        if self.head == expected {
-            Ok(())
-        } else {
-            Err(Error::Head {
-                found: self.head,
-                expected,
-            })
-        }
+        if self.head == expected { Ok(()) } else { Err(Error::Head { found: self.head, expected }) }
     }
 }
 
@@ -191,19 +148,13 @@ impl Llama {
 fn prediction_rows(packed: &Packed, loss_start: &[usize]) -> Result<(Vec<u32>, Vec<u32>)> {
     if loss_start.len() != packed.sequences() {
         let (found, expected) = (loss_start.len(), packed.sequences());
-        return Err(Error::Batch(format!(
-            "{found} loss starts for {expected} sequences"
-        )));
+        return Err(Error::Batch(format!("{found} loss starts for {expected} sequences")));
     }
     let sequences = packed.offsets().windows(2).zip(loss_start);
     let predicted = sequences.flat_map(|(w, &start)| w[0] + start.max(1)..w[1]);
-    let (rows, targets): (Vec<u32>, Vec<u32>) = predicted
-        .map(|row| (row as u32 - 1, packed.ids()[row]))
-        .unzip();
+    let (rows, targets): (Vec<u32>, Vec<u32>) = predicted.map(|row| (row as u32 - 1, packed.ids()[row])).unzip();
     if rows.is_empty() {
-        return Err(Error::Batch(
-            "no token has a loss: every sequence ends before its loss starts".into(),
-        ));
+        return Err(Error::Batch("no token has a loss: every sequence ends before its loss starts".into()));
     }
     Ok((rows, targets))
 }
@@ -211,10 +162,7 @@ fn prediction_rows(packed: &Packed, loss_start: &[usize]) -> Result<(Vec<u32>, V
 /// Every weight of the model.
 fn specs(config: &LlamaConfig, head: Head) -> Vec<ParamSpec> {
     let (d, inner) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (
-        config.num_attention_heads * config.head_width(),
-        config.kv_heads() * config.head_width(),
-    );
+    let (q, kv) = (config.num_attention_heads * config.head_width(), config.kv_heads() * config.head_width());
     let normal = Init::Normal(config.initializer_range as f32);
     let mut specs = vec![
         ParamSpec::new("model.embed_tokens.weight", &[config.vocab_size, d], normal),
@@ -222,11 +170,7 @@ fn specs(config: &LlamaConfig, head: Head) -> Vec<ParamSpec> {
     ];
     for layer in 0..config.num_hidden_layers {
         let mut add = |name: &str, shape: &[usize], init| {
-            specs.push(ParamSpec::new(
-                format!("model.layers.{layer}.{name}.weight"),
-                shape,
-                init,
-            ));
+            specs.push(ParamSpec::new(format!("model.layers.{layer}.{name}.weight"), shape, init));
         };
         add("input_layernorm", &[d], Init::Ones);
         add("self_attn.q_proj", &[q, d], normal);
@@ -252,8 +196,7 @@ mod tests {
 
     #[test]
     fn losses_start_where_they_are_told() {
-        let packed =
-            Packed::from_sequences(&[vec![10, 11, 12], vec![20, 21], vec![30, 31, 32]]).unwrap();
+        let packed = Packed::from_sequences(&[vec![10, 11, 12], vec![20, 21], vec![30, 31, 32]]).unwrap();
         let (rows, targets) = prediction_rows(&packed, &[2, 0, 3]).unwrap();
         assert_eq!(targets, [12, 21]);
         assert_eq!(rows, [1, 3]);

@@ -37,9 +37,7 @@ impl Ranker {
     /// Loads a ranker from the parsed config.json and the weights' files.
     pub fn load<P: AsRef<Path>>(config: &Value, files: &[P]) -> Result<Self> {
         match Architecture::of(config)? {
-            Architecture::Llama => {
-                Llama::load(LlamaConfig::from_json(config)?, Head::Score, files).map(Self::Llama)
-            }
+            Architecture::Llama => Llama::load(LlamaConfig::from_json(config)?, Head::Score, files).map(Self::Llama),
             Architecture::Bert => Bert::load(BertConfig::from_json(config)?, files).map(Self::Bert),
         }
     }
@@ -48,12 +46,9 @@ impl Ranker {
     pub fn load_base<P: AsRef<Path>>(config: &Value, files: &[P], seed: u64) -> Result<Self> {
         match Architecture::of(config)? {
             Architecture::Llama => {
-                Llama::load_base(LlamaConfig::from_json(config)?, Head::Score, files, seed)
-                    .map(Self::Llama)
+                Llama::load_base(LlamaConfig::from_json(config)?, Head::Score, files, seed).map(Self::Llama)
             }
-            Architecture::Bert => {
-                Bert::load_base(BertConfig::from_json(config)?, files, seed).map(Self::Bert)
-            }
+            Architecture::Bert => Bert::load_base(BertConfig::from_json(config)?, files, seed).map(Self::Bert),
         }
     }
 

@@ -36,9 +36,7 @@ impl Packed {
             let (sequence, types) = (sequence.as_ref(), types.as_ref());
             if sequence.len() != types.len() {
                 let (found, expected) = (types.len(), sequence.len());
-                return Err(Error::Batch(format!(
-                    "sequence {index} has {found} token types for {expected} tokens"
-                )));
+                return Err(Error::Batch(format!("sequence {index} has {found} token types for {expected} tokens")));
             }
             ids.extend_from_slice(sequence);
             type_ids.extend_from_slice(types);
@@ -54,11 +52,7 @@ impl Packed {
         if let Some(index) = offsets.windows(2).position(|w| w[0] == w[1]) {
             return Err(Error::Batch(format!("sequence {index} is empty")));
         }
-        Ok(Self {
-            ids,
-            type_ids,
-            offsets: offsets.into(),
-        })
+        Ok(Self { ids, type_ids, offsets: offsets.into() })
     }
 
     /// Token ids, `[t]`.
@@ -88,19 +82,12 @@ impl Packed {
 
     /// The length of the longest sequence.
     pub fn longest(&self) -> usize {
-        self.offsets
-            .windows(2)
-            .map(|w| w[1] - w[0])
-            .max()
-            .unwrap_or(0)
+        self.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0)
     }
 
     /// The position of each token in its own sequence, `[t]`.
     pub fn positions(&self) -> Vec<u32> {
-        self.offsets
-            .windows(2)
-            .flat_map(|w| 0..(w[1] - w[0]) as u32)
-            .collect()
+        self.offsets.windows(2).flat_map(|w| 0..(w[1] - w[0]) as u32).collect()
     }
 
     /// The row of each sequence's first token, `[n]`.
@@ -114,29 +101,18 @@ impl Packed {
     }
 
     /// Refuses a token id outside the vocabulary, a token type outside `types`, and a sequence longer than `positions`.
-    pub(crate) fn check(
-        &self,
-        vocabulary: usize,
-        types: Option<usize>,
-        positions: usize,
-    ) -> Result<()> {
+    pub(crate) fn check(&self, vocabulary: usize, types: Option<usize>, positions: usize) -> Result<()> {
         if let Some(&id) = self.ids.iter().find(|&&id| id as usize >= vocabulary) {
-            return Err(Error::Batch(format!(
-                "token id {id} is outside the vocabulary of {vocabulary}"
-            )));
+            return Err(Error::Batch(format!("token id {id} is outside the vocabulary of {vocabulary}")));
         }
         if let Some(types) = types
             && let Some(&kind) = self.type_ids.iter().find(|&&kind| kind as usize >= types)
         {
-            return Err(Error::Batch(format!(
-                "token type {kind} is outside the model's {types} types"
-            )));
+            return Err(Error::Batch(format!("token type {kind} is outside the model's {types} types")));
         }
         if self.longest() > positions {
             let longest = self.longest();
-            return Err(Error::Batch(format!(
-                "a sequence has {longest} tokens, the model takes {positions}"
-            )));
+            return Err(Error::Batch(format!("a sequence has {longest} tokens, the model takes {positions}")));
         }
         Ok(())
     }
@@ -154,23 +130,14 @@ mod tests {
         assert_eq!(packed.positions(), [0, 1, 2, 0, 0, 1]);
         assert_eq!(packed.first_tokens(), [0, 3, 4]);
         assert_eq!(packed.last_tokens(), [2, 3, 5]);
-        assert_eq!(
-            (packed.sequences(), packed.tokens(), packed.longest()),
-            (3, 6, 3)
-        );
+        assert_eq!((packed.sequences(), packed.tokens(), packed.longest()), (3, 6, 3));
     }
 
     #[test]
     fn malformed_batches_are_refused() {
         let message = |result: Result<Packed>| result.unwrap_err().to_string();
-        assert_eq!(
-            message(Packed::from_sequences::<Vec<u32>>(&[])),
-            "batch: it has no sequence"
-        );
-        assert_eq!(
-            message(Packed::from_sequences(&[vec![1], vec![]])),
-            "batch: sequence 1 is empty"
-        );
+        assert_eq!(message(Packed::from_sequences::<Vec<u32>>(&[])), "batch: it has no sequence");
+        assert_eq!(message(Packed::from_sequences(&[vec![1], vec![]])), "batch: sequence 1 is empty");
         assert_eq!(
             message(Packed::from_typed(&[(vec![1, 2], vec![0])])),
             "batch: sequence 0 has 1 token types for 2 tokens"

@@ -52,8 +52,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     let root = pipeline.run_dir();
-    std::fs::create_dir_all(&root)
-        .with_context(|| format!("{}: creating failed", root.display()))?;
+    std::fs::create_dir_all(&root).with_context(|| format!("{}: creating failed", root.display()))?;
     let _lock = lock(&root, S::NAME)?;
 
     let target = root.join(S::NAME);
@@ -104,12 +103,8 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The stage's own table of the configuration, resolved.
 fn stage_config(pipeline: &Pipeline, stage: &str) -> anyhow::Result<serde_json::Value> {
-    let mut all =
-        serde_json::to_value(pipeline).context("the configuration cannot be written as JSON")?;
-    Ok(all
-        .get_mut(stage)
-        .map(serde_json::Value::take)
-        .unwrap_or_default())
+    let mut all = serde_json::to_value(pipeline).context("the configuration cannot be written as JSON")?;
+    Ok(all.get_mut(stage).map(serde_json::Value::take).unwrap_or_default())
 }
 
 /// Digest of what decides the output of a run, as its still empty manifest says it.
@@ -122,8 +117,7 @@ fn fingerprint(manifest: &Manifest) -> anyhow::Result<String> {
 /// Keeps a second process from running the same stage of the same run.
 fn lock(root: &Path, stage: &str) -> anyhow::Result<File> {
     let path = root.join(format!(".{stage}.lock"));
-    let file =
-        File::create(&path).with_context(|| format!("{}: creating failed", path.display()))?;
+    let file = File::create(&path).with_context(|| format!("{}: creating failed", path.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(_) => Err(ConfigError::Unusable(format!(
@@ -134,13 +128,18 @@ fn lock(root: &Path, stage: &str) -> anyhow::Result<File> {
 }
 
 /// Sets the worker threads of every library that asks the environment.
+///
+/// candle has a pool of its own whose idle threads spin and starve ours; the few element-wise operations left to it are
+/// faster on the calling thread.
 fn limit_threads(threads: usize) {
-    if threads > 0 {
-        for variable in ["RAYON_NUM_THREADS", "POLARS_MAX_THREADS"] {
+    let threads = (threads > 0).then(|| threads.to_string());
+    let limits = ["RAYON_NUM_THREADS", "POLARS_MAX_THREADS"].map(|variable| (variable, threads.as_deref()));
+    for (variable, value) in limits.into_iter().chain([("CANDLE_NUM_THREADS", Some("1"))]) {
+        if let Some(value) = value {
             // SAFETY: called from `main` before any other thread has been started.
             #[allow(unsafe_code)]
             unsafe {
-                std::env::set_var(variable, threads.to_string());
+                std::env::set_var(variable, value);
             }
         }
     }
@@ -149,13 +148,6 @@ fn limit_threads(threads: usize) {
 /// Highest resident memory of this process in bytes, where Linux tells it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim()
-        .strip_suffix("kB")?
-        .trim()
-        .parse::<u64>()
-        .ok()
-        .map(|kib| kib * 1024)
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

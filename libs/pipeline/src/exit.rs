@@ -25,13 +25,7 @@ pub fn guarded(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     let (line, code) = match outcome {
         Ok(Ok(())) => return ExitCode::SUCCESS,
         Ok(Err(error)) => (one_line(&error), code_of(&error)),
-        Err(panic) => (
-            format!(
-                "internal error: {}; please report it",
-                panic_text(panic.as_ref())
-            ),
-            FAILED,
-        ),
+        Err(panic) => (format!("internal error: {}; please report it", panic_text(panic.as_ref())), FAILED),
     };
     // Nothing is left to tell the user with if stderr itself is closed.
     let _ = writeln!(std::io::stderr(), "error: {line}");
@@ -61,16 +55,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
         }
         if let Some(error) = cause.downcast_ref::<tables::Error>() {
             let full = matches!(error, tables::Error::Io { cause, .. } if cause.kind() == ErrorKind::StorageFull);
-            return if full || error.is_bad_input() {
-                BAD_DATA
-            } else {
-                FAILED
-            };
+            return if full || error.is_bad_input() { BAD_DATA } else { FAILED };
         }
-        if cause
-            .downcast_ref::<std::io::Error>()
-            .is_some_and(|e| e.kind() == ErrorKind::StorageFull)
-        {
+        if cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::StorageFull) {
             return BAD_DATA;
         }
     }
@@ -79,8 +66,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("panic without a message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic without a message")
 }
 
 #[cfg(test)]
@@ -99,10 +85,7 @@ mod tests {
         let full = std::io::Error::from(ErrorKind::StorageFull);
         let denied = std::io::Error::from(ErrorKind::PermissionDenied);
         let cases = [
-            (
-                anyhow::Error::new(ConfigError::Unusable("x".into())).context("y"),
-                BAD_CONFIG,
-            ),
+            (anyhow::Error::new(ConfigError::Unusable("x".into())).context("y"), BAD_CONFIG),
             (anyhow::Error::new(BadInput("x".into())), BAD_DATA),
             (anyhow::Error::new(full), BAD_DATA),
             (anyhow::Error::new(denied), FAILED),
@@ -111,9 +94,7 @@ mod tests {
         for (error, code) in cases {
             assert_eq!(code_of(&error), code, "{error:#}");
         }
-        let missing = tables::StageDir::open(std::path::Path::new("/nowhere"), "ingest")
-            .map(|_| ())
-            .context("z");
+        let missing = tables::StageDir::open(std::path::Path::new("/nowhere"), "ingest").map(|_| ()).context("z");
         assert_eq!(code_of(&missing.unwrap_err()), BAD_DATA);
     }
 }

@@ -16,17 +16,10 @@ pub(crate) fn input_entries(
     inputs: &[Input],
     before: Option<&Manifest>,
 ) -> anyhow::Result<Vec<InputEntry>> {
-    inputs
-        .iter()
-        .map(|input| entry(pipeline, input, before))
-        .collect()
+    inputs.iter().map(|input| entry(pipeline, input, before)).collect()
 }
 
-fn entry(
-    pipeline: &Pipeline,
-    input: &Input,
-    before: Option<&Manifest>,
-) -> anyhow::Result<InputEntry> {
+fn entry(pipeline: &Pipeline, input: &Input, before: Option<&Manifest>) -> anyhow::Result<InputEntry> {
     let (stage, name, is_table) = match input {
         Input::Table { stage, table } => (stage, table, true),
         Input::Folder { stage, folder } => (stage, folder, false),
@@ -34,75 +27,37 @@ fn entry(
     };
     let dir = StageDir::open(&pipeline.run_dir(), stage)?;
     let manifest = dir.manifest();
-    let digest = if is_table {
-        manifest.table_digest(name)
-    } else {
-        manifest.folder_digest(name)
-    };
+    let digest = if is_table { manifest.table_digest(name) } else { manifest.folder_digest(name) };
     let digest = digest.ok_or_else(|| tables::Error::NotListed {
         path: dir.path().join(tables::MANIFEST_FILE),
         stage: stage.to_string(),
         wanted: format!("`{name}`"),
     })?;
-    Ok(InputEntry {
-        name: format!("{stage}/{name}"),
-        digest,
-        bytes: None,
-        modified_ns: None,
-    })
+    Ok(InputEntry { name: format!("{stage}/{name}"), digest, bytes: None, modified_ns: None })
 }
 
-fn file_entry(
-    pipeline: &Pipeline,
-    path: &Path,
-    before: Option<&Manifest>,
-) -> anyhow::Result<InputEntry> {
-    let name = path
-        .strip_prefix(&pipeline.base)
-        .unwrap_or(path)
-        .to_string_lossy()
-        .into_owned();
-    let metadata =
-        std::fs::metadata(path).with_context(|| format!("{}: reading failed", path.display()))?;
-    let modified = metadata
-        .modified()
-        .ok()
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+fn file_entry(pipeline: &Pipeline, path: &Path, before: Option<&Manifest>) -> anyhow::Result<InputEntry> {
+    let name = path.strip_prefix(&pipeline.base).unwrap_or(path).to_string_lossy().into_owned();
+    let metadata = std::fs::metadata(path).with_context(|| format!("{}: reading failed", path.display()))?;
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let bytes = Some(metadata.len());
     let modified_ns = modified.and_then(|since| u64::try_from(since.as_nanos()).ok());
     let known = before.and_then(|m| m.inputs.iter().find(|i| i.name == name && i.bytes == bytes));
     let digest = match known {
-        Some(known) if modified_ns.is_some() && known.modified_ns == modified_ns => {
-            known.digest.clone()
-        }
+        Some(known) if modified_ns.is_some() && known.modified_ns == modified_ns => known.digest.clone(),
         _ => tables::sha256_file(path)?,
     };
-    Ok(InputEntry {
-        name,
-        digest,
-        bytes,
-        modified_ns,
-    })
+    Ok(InputEntry { name, digest, bytes, modified_ns })
 }
 
 /// Whether `before` was made from the same inputs, configuration, seed and version, and its files are still there.
 pub(crate) fn is_fresh(dir: &Path, before: &Manifest, now: &Manifest) -> bool {
-    let content = |m: &Manifest| {
-        m.inputs
-            .iter()
-            .map(|i| (i.name.clone(), i.digest.clone()))
-            .collect::<Vec<_>>()
-    };
-    let there = |file: &FileEntry| {
-        std::fs::metadata(dir.join(&file.path)).is_ok_and(|metadata| metadata.len() == file.bytes)
-    };
+    let content = |m: &Manifest| m.inputs.iter().map(|i| (i.name.clone(), i.digest.clone())).collect::<Vec<_>>();
+    let there =
+        |file: &FileEntry| std::fs::metadata(dir.join(&file.path)).is_ok_and(|metadata| metadata.len() == file.bytes);
     before.version == now.version
         && before.seed == now.seed
         && before.config == now.config
         && content(before) == content(now)
-        && before
-            .files
-            .iter()
-            .chain(before.tables.values().flat_map(|table| &table.files))
-            .all(there)
+        && before.files.iter().chain(before.tables.values().flat_map(|table| &table.files)).all(there)
 }

@@ -30,14 +30,7 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Progress {
-            label: label.into(),
-            total,
-            done: 0,
-            bar,
-            started: now,
-            last_line: now,
-        }
+        Progress { label: label.into(), total, done: 0, bar, started: now, last_line: now }
     }
 
     /// Sets how much is done, with a word on how it goes (a loss, say).
@@ -50,11 +43,7 @@ impl Progress {
             self.last_line = Instant::now();
             let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
             let eta = self.total.saturating_sub(done) as f64 / rate.max(1e-9);
-            tracing::info!(
-                "{}: {done}/{} {rate:.1}/s eta {eta:.0}s {message}",
-                self.label,
-                self.total
-            );
+            tracing::info!("{}: {done}/{} {rate:.1}/s eta {eta:.0}s {message}", self.label, self.total);
         }
     }
 

@@ -128,11 +128,7 @@ impl StageRun {
     ///
     /// # Errors
     /// [`tables::Error`].
-    pub fn create_table(
-        &self,
-        name: &str,
-        metadata: &[(&str, &str)],
-    ) -> tables::Result<TableWriter> {
+    pub fn create_table(&self, name: &str, metadata: &[(&str, &str)]) -> tables::Result<TableWriter> {
         TableWriter::create(&self.out, name, WriteOptions::default(), metadata)
     }
 

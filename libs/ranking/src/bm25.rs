@@ -42,10 +42,7 @@ pub enum Bm25Error {
 ///
 /// Scripts written without spaces come out as whole runs: segment such text first.
 pub fn tokenize(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric())
-        .filter(|run| !run.is_empty())
-        .map(str::to_lowercase)
-        .collect()
+    text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()).map(str::to_lowercase).collect()
 }
 
 /// What one token adds to the score of one document.
@@ -69,10 +66,7 @@ impl Index {
     ///
     /// # Errors
     /// [`Bm25Error`] on parameters out of range.
-    pub fn build<D>(
-        config: Bm25Config,
-        documents: impl IntoIterator<Item = D>,
-    ) -> Result<Self, Bm25Error>
+    pub fn build<D>(config: Bm25Config, documents: impl IntoIterator<Item = D>) -> Result<Self, Bm25Error>
     where
         D: IntoIterator,
         D::Item: AsRef<str>,
@@ -83,15 +77,8 @@ impl Index {
         if !(0.0..=1.0).contains(&config.b) {
             return Err(Bm25Error::B(config.b));
         }
-        let mut index = Self {
-            terms: HashMap::new(),
-            postings: Vec::new(),
-            documents: 0,
-        };
-        let lengths: Vec<f64> = documents
-            .into_iter()
-            .map(|tokens| index.count(tokens))
-            .collect();
+        let mut index = Self { terms: HashMap::new(), postings: Vec::new(), documents: 0 };
+        let lengths: Vec<f64> = documents.into_iter().map(|tokens| index.count(tokens)).collect();
         index.weigh(config, &lengths);
         Ok(index)
     }
@@ -110,10 +97,7 @@ impl Index {
             let term = self.term(token.as_ref());
             match self.postings[term].last_mut() {
                 Some(last) if last.document == document => last.weight += 1.0,
-                _ => self.postings[term].push(Posting {
-                    document,
-                    weight: 1.0,
-                }),
+                _ => self.postings[term].push(Posting { document, weight: 1.0 }),
             }
         }
         length
@@ -156,9 +140,7 @@ impl Index {
     }
 
     fn postings(&self, token: &str) -> &[Posting] {
-        self.terms
-            .get(token)
-            .map_or(&[], |&term| &self.postings[term])
+        self.terms.get(token).map_or(&[], |&term| &self.postings[term])
     }
 
     /// The documents that hold a token of `query`, in rising order, with their scores, all above 0.
@@ -167,17 +149,12 @@ impl Index {
         for posting in query.iter().flat_map(|token| self.postings(token.as_ref())) {
             scores[posting.document] += posting.weight;
         }
-        scores
-            .into_iter()
-            .enumerate()
-            .filter(|&(_, score)| score > 0.0)
-            .collect()
+        scores.into_iter().enumerate().filter(|&(_, score)| score > 0.0).collect()
     }
 
     /// The `k` best documents of [`Index::score_all`], highest score first, ties by rising document.
     pub fn top_k(&self, query: &[impl AsRef<str>], k: usize) -> Vec<(usize, f64)> {
-        let best_first =
-            |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let best_first = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         let mut matches = self.score_all(query);
         if k < matches.len() {
             matches.select_nth_unstable_by(k, best_first);
@@ -191,9 +168,7 @@ impl Index {
     pub fn score(&self, query: &[impl AsRef<str>], document: usize) -> f64 {
         let weight = |token: &str| {
             let postings = self.postings(token);
-            postings
-                .binary_search_by_key(&document, |posting| posting.document)
-                .map_or(0.0, |at| postings[at].weight)
+            postings.binary_search_by_key(&document, |posting| posting.document).map_or(0.0, |at| postings[at].weight)
         };
         query.iter().map(|token| weight(token.as_ref())).sum()
     }
@@ -205,19 +180,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn index(documents: &[&str]) -> Index {
-        Index::build(
-            Bm25Config::default(),
-            documents.iter().map(|text| tokenize(text)),
-        )
-        .unwrap()
+        Index::build(Bm25Config::default(), documents.iter().map(|text| tokenize(text))).unwrap()
     }
 
     #[test]
     fn tokens_are_lowercased_runs_of_letters_and_digits() {
-        assert_eq!(
-            tokenize("  Wi-Fi 6E, ÉCOLE_straße\t№7!"),
-            ["wi", "fi", "6e", "école", "straße", "7"]
-        );
+        assert_eq!(tokenize("  Wi-Fi 6E, ÉCOLE_straße\t№7!"), ["wi", "fi", "6e", "école", "straße", "7"]);
         assert_eq!(tokenize("北京 天气"), ["北京", "天气"]);
         assert!(tokenize("--\u{0}--").is_empty());
     }
@@ -236,13 +204,7 @@ mod tests {
     #[test]
     fn ties_come_in_document_order_and_k_cuts_them() {
         let index = index(&["x", "y", "x", "x"]);
-        let documents = |k| {
-            index
-                .top_k(&["x", "unseen"], k)
-                .into_iter()
-                .map(|(d, _)| d)
-                .collect::<Vec<_>>()
-        };
+        let documents = |k| index.top_k(&["x", "unseen"], k).into_iter().map(|(d, _)| d).collect::<Vec<_>>();
         assert_eq!(documents(0), [0; 0]);
         assert_eq!(documents(2), [0, 2]);
         assert_eq!(documents(9), [0, 2, 3]);
@@ -258,16 +220,8 @@ mod tests {
 
     #[test]
     fn parameters_out_of_range_are_refused() {
-        let build = |k1, b| {
-            Index::build(Bm25Config { k1, b }, [["x"]])
-                .map(|_| ())
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(
-            build(-1.0, 0.5),
-            "expected a finite k1 of at least 0, found -1"
-        );
+        let build = |k1, b| Index::build(Bm25Config { k1, b }, [["x"]]).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(build(-1.0, 0.5), "expected a finite k1 of at least 0, found -1");
         assert_eq!(build(1.0, f64::NAN), "expected b from 0 to 1, found NaN");
     }
 

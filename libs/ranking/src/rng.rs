@@ -34,9 +34,7 @@ pub fn permutation<R: Rng + ?Sized>(rng: &mut R, n: usize) -> Vec<usize> {
 
 /// FNV-1a, 64 bits (Fowler, Noll and Vo, 1991).
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// One step of SplitMix64 (Steele, Lea and Flood, 2014): a bijection of 64-bit words.
@@ -73,11 +71,7 @@ mod tests {
     fn streams_differ_in_each_part_of_their_name() {
         let base = first_draws(7, "dropout", 3);
         assert_eq!(base, first_draws(7, "dropout", 3));
-        for other in [
-            first_draws(8, "dropout", 3),
-            first_draws(7, "shuffle", 3),
-            first_draws(7, "dropout", 4),
-        ] {
+        for other in [first_draws(8, "dropout", 3), first_draws(7, "shuffle", 3), first_draws(7, "dropout", 4)] {
             assert_ne!(base, other);
         }
         assert_ne!(first_draws(1, "", 0), first_draws(0, "", 1));

@@ -13,13 +13,7 @@ pub fn epoch_order(seed: u64, purpose: &str, epoch: u64, n: usize) -> Vec<usize>
 /// The lists that training step `step`, from 0, reads: the next `lists_per_step` of a walk through one permuted epoch of
 /// `n_lists` lists after the other. A step may cross into the next epoch; `n_lists` consecutive reads of one epoch hold
 /// every list once. Without lists the step is empty.
-pub fn lists_at_step(
-    seed: u64,
-    purpose: &str,
-    n_lists: usize,
-    lists_per_step: usize,
-    step: u64,
-) -> Vec<usize> {
+pub fn lists_at_step(seed: u64, purpose: &str, n_lists: usize, lists_per_step: usize, step: u64) -> Vec<usize> {
     let mut lists = Vec::with_capacity(lists_per_step);
     if n_lists == 0 {
         return lists;
@@ -29,12 +23,7 @@ pub fn lists_at_step(
     let mut start = (first % n_lists as u128) as usize;
     while lists.len() < lists_per_step {
         let left = lists_per_step - lists.len();
-        lists.extend(
-            epoch_order(seed, purpose, epoch, n_lists)
-                .into_iter()
-                .skip(start)
-                .take(left),
-        );
+        lists.extend(epoch_order(seed, purpose, epoch, n_lists).into_iter().skip(start).take(left));
         (epoch, start) = (epoch + 1, 0);
     }
     lists
@@ -103,9 +92,7 @@ mod tests {
         let labels = [1.0, 0.0, 0.0, 2.0, 0.0];
         let mut drawn = [0; 5];
         for index in 0..200 {
-            sample_list(&mut stream(0, "t", index), &labels, 3)
-                .iter()
-                .for_each(|&document| drawn[document] += 1);
+            sample_list(&mut stream(0, "t", index), &labels, 3).iter().for_each(|&document| drawn[document] += 1);
         }
         assert!(drawn.iter().all(|&times| times > 60), "{drawn:?}");
     }

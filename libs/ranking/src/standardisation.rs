@@ -36,25 +36,15 @@ impl Standardisation {
     pub fn fit(scores: &[f32]) -> Result<Self, StandardisationError> {
         let &first = scores.first().ok_or(StandardisationError::Empty)?;
         if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
-            return Err(StandardisationError::NotFinite {
-                index,
-                found: scores[index],
-            });
+            return Err(StandardisationError::NotFinite { index, found: scores[index] });
         }
         if scores.iter().all(|&score| score == first) {
             return Err(StandardisationError::Constant(first));
         }
         let n = scores.len() as f64;
         let mean = scores.iter().map(|&score| f64::from(score)).sum::<f64>() / n;
-        let variance = scores
-            .iter()
-            .map(|&score| (f64::from(score) - mean).powi(2))
-            .sum::<f64>()
-            / n;
-        Ok(Self {
-            mean,
-            std: variance.sqrt(),
-        })
+        let variance = scores.iter().map(|&score| (f64::from(score) - mean).powi(2)).sum::<f64>() / n;
+        Ok(Self { mean, std: variance.sqrt() })
     }
 
     /// `(score - mean) / std`.
@@ -71,13 +61,7 @@ mod tests {
     #[test]
     fn known_values() {
         let found = Standardisation::fit(&[1.0, 3.0]).unwrap();
-        assert_eq!(
-            found,
-            Standardisation {
-                mean: 2.0,
-                std: 1.0
-            }
-        );
+        assert_eq!(found, Standardisation { mean: 2.0, std: 1.0 });
         assert_eq!(found.apply(5.0), 3.0);
     }
 
@@ -85,14 +69,8 @@ mod tests {
     fn scores_without_a_scale_are_refused() {
         let message = |scores: &[f32]| Standardisation::fit(scores).unwrap_err().to_string();
         assert_eq!(message(&[]), "expected scores to standardise, found none");
-        assert_eq!(
-            message(&[0.5, 0.5]),
-            "expected scores that differ, found 0.5 everywhere"
-        );
-        assert_eq!(
-            message(&[0.5, f32::NAN]),
-            "expected a finite score, found NaN at index 1"
-        );
+        assert_eq!(message(&[0.5, 0.5]), "expected scores that differ, found 0.5 everywhere");
+        assert_eq!(message(&[0.5, f32::NAN]), "expected a finite score, found NaN at index 1");
     }
 
     proptest! {

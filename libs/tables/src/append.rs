@@ -28,11 +28,7 @@ impl AppendTable {
     pub fn open(dir: &Path, name: &str) -> Result<AppendTable> {
         let dir = dir.join(name);
         fs::create_dir_all(&dir).map_err(Error::io(&dir, "creating"))?;
-        let mut table = AppendTable {
-            dir,
-            schema: Schema::named(name)?,
-            parts: 0,
-        };
+        let mut table = AppendTable { dir, schema: Schema::named(name)?, parts: 0 };
         table.parts = table.files()?.len();
         Ok(table)
     }
@@ -58,8 +54,7 @@ impl AppendTable {
             let file = fs::File::open(&path).map_err(Error::io(&path, "opening"))?;
             batches.extend(open_parquet(&path, file, self.schema)?.collect::<Result<Vec<_>>>()?);
         }
-        let batch =
-            concat_batches(&self.schema.arrow(), &batches).map_err(Error::arrow(&self.dir))?;
+        let batch = concat_batches(&self.schema.arrow(), &batches).map_err(Error::arrow(&self.dir))?;
         Ok(Columns::new(batch, self.dir.clone(), self.schema))
     }
 
@@ -78,10 +73,7 @@ impl AppendTable {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir).map_err(Error::io(&self.dir, "listing"))? {
             let path = entry.map_err(Error::io(&self.dir, "listing"))?.path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "parquet")
-            {
+            if path.extension().is_some_and(|extension| extension == "parquet") {
                 files.push(path);
             }
         }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray,
-    RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
@@ -41,11 +41,7 @@ macro_rules! typed {
 
 impl Columns {
     pub(crate) fn new(batch: RecordBatch, path: PathBuf, schema: &'static Schema) -> Columns {
-        Columns {
-            batch,
-            path,
-            schema,
-        }
+        Columns { batch, path, schema }
     }
 
     /// Number of rows.
@@ -80,9 +76,7 @@ impl Columns {
     pub fn int32_list(&self, column: &str, row: usize) -> Result<Vec<i32>> {
         let values = self.lists(column)?.value(row);
         let values = values.as_any().downcast_ref::<Int32Array>();
-        Ok(values
-            .map(|values| values.values().to_vec())
-            .unwrap_or_default())
+        Ok(values.map(|values| values.values().to_vec()).unwrap_or_default())
     }
 }
 

@@ -29,11 +29,7 @@ impl OutputDir {
             remove_dir(&partial)?;
         }
         fs::create_dir_all(&partial).map_err(Error::io(&partial, "creating"))?;
-        Ok(OutputDir {
-            root: root.to_path_buf(),
-            stage: stage.to_string(),
-            partial,
-        })
+        Ok(OutputDir { root: root.to_path_buf(), stage: stage.to_string(), partial })
     }
 
     /// The folder to write into.
@@ -58,11 +54,7 @@ impl OutputDir {
     pub fn commit(self, mut manifest: Manifest) -> Result<StageDir> {
         let mut files = Vec::new();
         list_files(&self.partial, &self.partial, &mut files)?;
-        let tables: Vec<String> = manifest
-            .tables
-            .keys()
-            .map(|table| format!("{table}/"))
-            .collect();
+        let tables: Vec<String> = manifest.tables.keys().map(|table| format!("{table}/")).collect();
         manifest.files = files
             .into_iter()
             .filter(|path| !tables.iter().any(|table| path.starts_with(table)))
@@ -92,14 +84,8 @@ impl OutputDir {
 /// Entry of a file of `root`, relative path and checksum.
 pub(crate) fn file_entry(root: &Path, path: String) -> Result<FileEntry> {
     let full = root.join(&path);
-    let bytes = fs::metadata(&full)
-        .map_err(Error::io(&full, "reading"))?
-        .len();
-    Ok(FileEntry {
-        bytes,
-        sha256: sha256_file(&full)?,
-        path,
-    })
+    let bytes = fs::metadata(&full).map_err(Error::io(&full, "reading"))?.len();
+    Ok(FileEntry { bytes, sha256: sha256_file(&full)?, path })
 }
 
 /// Writes a file so that it is either whole or not there: temporary file beside it, fsync, rename, fsync of the folder.
@@ -127,9 +113,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Io`].
 pub fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir)
-        .and_then(|file| file.sync_all())
-        .map_err(Error::io(dir, "syncing"))
+    File::open(dir).and_then(|file| file.sync_all()).map_err(Error::io(dir, "syncing"))
 }
 
 fn sync_tree(dir: &Path) -> Result<()> {
@@ -138,9 +122,7 @@ fn sync_tree(dir: &Path) -> Result<()> {
         if path.is_dir() {
             sync_tree(&path)?;
         } else {
-            File::open(&path)
-                .and_then(|file| file.sync_all())
-                .map_err(Error::io(&path, "syncing"))?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path, "syncing"))?;
         }
     }
     sync_dir(dir)

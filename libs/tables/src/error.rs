@@ -117,22 +117,12 @@ impl Error {
     /// Whether the cause is bad input data rather than the machine.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        !matches!(
-            self,
-            Error::Io { .. }
-                | Error::BadSchema { .. }
-                | Error::UnknownSchema(_)
-                | Error::Unsorted { .. }
-        )
+        !matches!(self, Error::Io { .. } | Error::BadSchema { .. } | Error::UnknownSchema(_) | Error::Unsorted { .. })
     }
 
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_path_buf();
-        move |cause| Error::Io {
-            path,
-            action,
-            cause,
-        }
+        move |cause| Error::Io { path, action, cause }
     }
 
     pub(crate) fn arrow(path: &Path) -> impl FnOnce(arrow::error::ArrowError) -> Error {
@@ -146,15 +136,8 @@ impl Error {
         let path = path.to_path_buf();
         move |cause| match cause {
             ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
-                Ok(cause) => Error::Io {
-                    path,
-                    action: "writing",
-                    cause: *cause,
-                },
-                Err(inner) => Error::Parquet {
-                    path,
-                    cause: ParquetError::External(inner),
-                },
+                Ok(cause) => Error::Io { path, action: "writing", cause: *cause },
+                Err(inner) => Error::Parquet { path, cause: ParquetError::External(inner) },
             },
             cause => Error::Parquet { path, cause },
         }

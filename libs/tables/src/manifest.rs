@@ -83,10 +83,7 @@ impl Manifest {
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(Error::MissingStage {
-                    path,
-                    stage: stage.to_string(),
-                });
+                return Err(Error::MissingStage { path, stage: stage.to_string() });
             }
             Err(e) => return Err(Error::io(&path, "reading")(e)),
         };
@@ -108,20 +105,12 @@ impl Manifest {
     #[must_use]
     pub fn folder_digest(&self, folder: &str) -> Option<String> {
         let prefix = format!("{folder}/");
-        let files: Vec<FileEntry> = self
-            .files
-            .iter()
-            .filter(|f| f.path.starts_with(&prefix))
-            .cloned()
-            .collect();
+        let files: Vec<FileEntry> = self.files.iter().filter(|f| f.path.starts_with(&prefix)).cloned().collect();
         (!files.is_empty()).then(|| digest_of(0, &files))
     }
 }
 
 fn digest_of(version: u32, files: &[FileEntry]) -> String {
-    let lines: Vec<String> = files
-        .iter()
-        .map(|f| format!("{} {}", f.sha256, f.path))
-        .collect();
+    let lines: Vec<String> = files.iter().map(|f| format!("{} {}", f.sha256, f.path)).collect();
     sha256_bytes(format!("{version}\n{}", lines.join("\n")).as_bytes())
 }

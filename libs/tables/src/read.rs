@@ -26,11 +26,7 @@ impl StageDir {
     pub fn open(root: &Path, stage: &str) -> Result<StageDir> {
         let path = root.join(stage);
         let manifest = Manifest::read(&path, stage)?;
-        Ok(StageDir {
-            path,
-            stage: stage.to_string(),
-            manifest,
-        })
+        Ok(StageDir { path, stage: stage.to_string(), manifest })
     }
 
     /// The stage's folder.
@@ -56,8 +52,7 @@ impl StageDir {
             Ok(())
         })?;
         let schema = Schema::named(name)?;
-        let batch = concat_batches(&schema.arrow(), &batches)
-            .map_err(Error::arrow(&self.path.join(name)))?;
+        let batch = concat_batches(&schema.arrow(), &batches).map_err(Error::arrow(&self.path.join(name)))?;
         Ok(Columns::new(batch, self.path.join(name), schema))
     }
 
@@ -65,11 +60,7 @@ impl StageDir {
     ///
     /// # Errors
     /// As [`StageDir::table`], and whatever `visit` returns.
-    pub fn for_each_batch(
-        &self,
-        name: &str,
-        mut visit: impl FnMut(RecordBatch) -> Result<()>,
-    ) -> Result<()> {
+    pub fn for_each_batch(&self, name: &str, mut visit: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
         let schema = Schema::named(name)?;
         let entry = self.entry(name)?;
         if entry.schema_version != schema.version {
@@ -78,10 +69,7 @@ impl StageDir {
                 table: &schema.name,
                 version: schema.version,
                 expected: format!("schema version {}", schema.version),
-                found: format!(
-                    "schema version {}; re-run stage `{}`",
-                    entry.schema_version, self.stage
-                ),
+                found: format!("schema version {}; re-run stage `{}`", entry.schema_version, self.stage),
             });
         }
         for file in &entry.files {
@@ -104,8 +92,7 @@ impl StageDir {
         };
         let path = self.path.join(&file.path);
         let bytes = bytes::Bytes::from(self.verified(file)?);
-        let reader =
-            ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(Error::parquet(&path))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(Error::parquet(&path))?;
         let metadata = reader.metadata().file_metadata().key_value_metadata();
         Ok(metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == key)?.value.clone()))
     }
@@ -117,35 +104,19 @@ impl StageDir {
     pub fn folder(&self, folder: &str) -> Result<PathBuf> {
         let prefix = format!("{folder}/");
         let mut found = false;
-        for file in self
-            .manifest
-            .files
-            .iter()
-            .filter(|file| file.path.starts_with(&prefix))
-        {
+        for file in self.manifest.files.iter().filter(|file| file.path.starts_with(&prefix)) {
             self.verified(file)?;
             found = true;
         }
-        if found {
-            Ok(self.path.join(folder))
-        } else {
-            Err(self.not_listed(format!("folder `{folder}`")))
-        }
+        if found { Ok(self.path.join(folder)) } else { Err(self.not_listed(format!("folder `{folder}`"))) }
     }
 
     fn entry(&self, name: &str) -> Result<&TableEntry> {
-        self.manifest
-            .tables
-            .get(name)
-            .ok_or_else(|| self.not_listed(format!("table `{name}`")))
+        self.manifest.tables.get(name).ok_or_else(|| self.not_listed(format!("table `{name}`")))
     }
 
     fn not_listed(&self, wanted: String) -> Error {
-        Error::NotListed {
-            path: self.path.join(crate::MANIFEST_FILE),
-            stage: self.stage.clone(),
-            wanted,
-        }
+        Error::NotListed { path: self.path.join(crate::MANIFEST_FILE), stage: self.stage.clone(), wanted }
     }
 
     fn verified(&self, file: &FileEntry) -> Result<Vec<u8>> {
@@ -154,12 +125,7 @@ impl StageDir {
         let found = sha256_bytes(&bytes);
         if found != file.sha256 {
             let stage = self.stage.clone();
-            return Err(Error::Checksum {
-                path,
-                stage,
-                expected: file.sha256.clone(),
-                found,
-            });
+            return Err(Error::Checksum { path, stage, expected: file.sha256.clone(), found });
         }
         Ok(bytes)
     }
@@ -190,14 +156,7 @@ fn describe(schema: &arrow::datatypes::Schema) -> String {
     let fields: Vec<String> = schema
         .fields()
         .iter()
-        .map(|f| {
-            format!(
-                "{} {}{}",
-                f.name(),
-                f.data_type(),
-                if f.is_nullable() { "?" } else { "" }
-            )
-        })
+        .map(|f| format!("{} {}{}", f.name(), f.data_type(), if f.is_nullable() { "?" } else { "" }))
         .collect();
     fields.join(", ")
 }

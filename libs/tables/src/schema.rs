@@ -74,45 +74,25 @@ impl ColumnType {
             ColumnType::Float32 => DataType::Float32,
             ColumnType::Float64 => DataType::Float64,
             ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-            ColumnType::ListInt32 => {
-                DataType::List(Arc::new(Field::new("item", DataType::Int32, false)))
-            }
+            ColumnType::ListInt32 => DataType::List(Arc::new(Field::new("item", DataType::Int32, false))),
         }
     }
 }
 
 const SOURCES: [(&str, &str); 13] = [
-    (
-        "comparisons",
-        include_str!("../../../schemas/comparisons.toml"),
-    ),
-    (
-        "cpt_examples",
-        include_str!("../../../schemas/cpt_examples.toml"),
-    ),
+    ("comparisons", include_str!("../../../schemas/comparisons.toml")),
+    ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
     ("documents", include_str!("../../../schemas/documents.toml")),
-    (
-        "impressions",
-        include_str!("../../../schemas/impressions.toml"),
-    ),
+    ("impressions", include_str!("../../../schemas/impressions.toml")),
     ("judgments", include_str!("../../../schemas/judgments.toml")),
     ("metrics", include_str!("../../../schemas/metrics.toml")),
     ("pairs", include_str!("../../../schemas/pairs.toml")),
     ("queries", include_str!("../../../schemas/queries.toml")),
-    (
-        "query_metrics",
-        include_str!("../../../schemas/query_metrics.toml"),
-    ),
+    ("query_metrics", include_str!("../../../schemas/query_metrics.toml")),
     ("rejects", include_str!("../../../schemas/rejects.toml")),
     ("runs", include_str!("../../../schemas/runs.toml")),
-    (
-        "teacher_scores",
-        include_str!("../../../schemas/teacher_scores.toml"),
-    ),
-    (
-        "training_metrics",
-        include_str!("../../../schemas/training_metrics.toml"),
-    ),
+    ("teacher_scores", include_str!("../../../schemas/teacher_scores.toml")),
+    ("training_metrics", include_str!("../../../schemas/training_metrics.toml")),
 ];
 
 impl Schema {
@@ -125,17 +105,12 @@ impl Schema {
         let all = ALL.get_or_init(|| {
             SOURCES
                 .iter()
-                .map(|(name, text)| {
-                    toml::from_str(text).map_err(|e| (name.to_string(), e.to_string()))
-                })
+                .map(|(name, text)| toml::from_str(text).map_err(|e| (name.to_string(), e.to_string())))
                 .collect()
         });
         match all {
             Ok(all) => Ok(all),
-            Err((name, reason)) => Err(Error::BadSchema {
-                name: name.clone(),
-                reason: reason.clone(),
-            }),
+            Err((name, reason)) => Err(Error::BadSchema { name: name.clone(), reason: reason.clone() }),
         }
     }
 
@@ -151,11 +126,7 @@ impl Schema {
     /// The Arrow schema: the same columns, in order.
     #[must_use]
     pub fn arrow(&self) -> SchemaRef {
-        let fields: Vec<Field> = self
-            .columns
-            .iter()
-            .map(|c| Field::new(&c.name, c.kind.arrow(), c.nullable))
-            .collect();
+        let fields: Vec<Field> = self.columns.iter().map(|c| Field::new(&c.name, c.kind.arrow(), c.nullable)).collect();
         Arc::new(arrow::datatypes::Schema::new(fields))
     }
 }
@@ -169,22 +140,12 @@ mod tests {
         for (schema, (name, _)) in Schema::all().unwrap().iter().zip(SOURCES) {
             assert_eq!(schema.name, name);
             for sort in &schema.sort {
-                assert!(
-                    schema
-                        .columns
-                        .iter()
-                        .any(|c| &c.name == sort && !c.nullable),
-                    "{name}: {sort}"
-                );
+                assert!(schema.columns.iter().any(|c| &c.name == sort && !c.nullable), "{name}: {sort}");
             }
             let mut names: Vec<_> = schema.columns.iter().map(|c| &c.name).collect();
             names.sort();
             names.dedup();
-            assert_eq!(
-                names.len(),
-                schema.columns.len(),
-                "{name}: a column stands twice"
-            );
+            assert_eq!(names.len(), schema.columns.len(), "{name}: a column stands twice");
         }
     }
 

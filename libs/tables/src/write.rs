@@ -26,11 +26,7 @@ pub struct WriteOptions {
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        WriteOptions {
-            rows_per_file: 2_000_000,
-            rows_per_group: 131_072,
-            zstd_level: 3,
-        }
+        WriteOptions { rows_per_file: 2_000_000, rows_per_group: 131_072, zstd_level: 3 }
     }
 }
 
@@ -55,18 +51,11 @@ impl TableWriter {
     ///
     /// # Errors
     /// [`Error::UnknownSchema`], [`Error::Io`].
-    pub fn create(
-        dir: &Path,
-        name: &str,
-        options: WriteOptions,
-        metadata: &[(&str, &str)],
-    ) -> Result<TableWriter> {
+    pub fn create(dir: &Path, name: &str, options: WriteOptions, metadata: &[(&str, &str)]) -> Result<TableWriter> {
         let schema = Schema::named(name)?;
         let dir = dir.join(name);
         fs::create_dir_all(&dir).map_err(Error::io(&dir, "creating"))?;
-        let fields = sort_columns(schema)
-            .map(|i| SortField::new(schema.columns[i].kind.arrow()))
-            .collect();
+        let fields = sort_columns(schema).map(|i| SortField::new(schema.columns[i].kind.arrow())).collect();
         let order = RowConverter::new(fields).map_err(Error::arrow(&dir))?;
         let metadata = table_metadata(schema, metadata);
         let mut writer = TableWriter {
@@ -98,11 +87,9 @@ impl TableWriter {
             if self.rows_in_file == self.options.rows_per_file {
                 self.next_file()?;
             }
-            let length =
-                (batch.num_rows() - start).min(self.options.rows_per_file - self.rows_in_file);
+            let length = (batch.num_rows() - start).min(self.options.rows_per_file - self.rows_in_file);
             if let Some(file) = &mut self.file {
-                file.write(&batch.slice(start, length))
-                    .map_err(Error::parquet(&self.dir))?;
+                file.write(&batch.slice(start, length)).map_err(Error::parquet(&self.dir))?;
             }
             self.rows_in_file += length;
             start += length;
@@ -131,9 +118,7 @@ impl TableWriter {
 
     fn next_file(&mut self) -> Result<()> {
         self.close_file()?;
-        let path = self
-            .dir
-            .join(format!("part-{:05}.parquet", self.parts.len()));
+        let path = self.dir.join(format!("part-{:05}.parquet", self.parts.len()));
         let properties = properties(&path, self.options, self.metadata.clone())?;
         let file = File::create(&path).map_err(Error::io(&path, "creating"))?;
         let writer = ArrowWriter::try_new(file, self.schema.arrow(), Some(properties));
@@ -154,19 +139,10 @@ impl TableWriter {
         if self.schema.sort.is_empty() || batch.num_rows() == 0 {
             return Ok(());
         }
-        let keys: Vec<ArrayRef> = sort_columns(self.schema)
-            .map(|i| batch.column(i).clone())
-            .collect();
-        let keys = self
-            .order
-            .convert_columns(&keys)
-            .map_err(Error::arrow(&self.dir))?;
+        let keys: Vec<ArrayRef> = sort_columns(self.schema).map(|i| batch.column(i).clone()).collect();
+        let keys = self.order.convert_columns(&keys).map_err(Error::arrow(&self.dir))?;
         for (i, key) in keys.iter().enumerate() {
-            let before = if i == 0 {
-                self.last.as_ref().map(OwnedRow::row)
-            } else {
-                Some(keys.row(i - 1))
-            };
+            let before = if i == 0 { self.last.as_ref().map(OwnedRow::row) } else { Some(keys.row(i - 1)) };
             if before.is_some_and(|before| before > key) {
                 return Err(Error::Unsorted {
                     path: self.dir.clone(),
@@ -182,24 +158,16 @@ impl TableWriter {
 }
 
 /// One whole Parquet file of rows in the schema's columns.
-pub(crate) fn encode_part(
-    path: &Path,
-    schema: &'static Schema,
-    columns: Vec<ArrayRef>,
-) -> Result<Vec<u8>> {
+pub(crate) fn encode_part(path: &Path, schema: &'static Schema, columns: Vec<ArrayRef>) -> Result<Vec<u8>> {
     let batch = checked_batch(path, schema, columns)?;
     let properties = properties(path, WriteOptions::default(), table_metadata(schema, &[]))?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties))
-        .map_err(Error::parquet(path))?;
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties)).map_err(Error::parquet(path))?;
     writer.write(&batch).map_err(Error::parquet(path))?;
     writer.into_inner().map_err(Error::parquet(path))
 }
 
-fn checked_batch(
-    path: &Path,
-    schema: &'static Schema,
-    columns: Vec<ArrayRef>,
-) -> Result<RecordBatch> {
+fn checked_batch(path: &Path, schema: &'static Schema, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     RecordBatch::try_new(schema.arrow(), columns).map_err(|e| Error::SchemaMismatch {
         path: path.to_path_buf(),
         table: &schema.name,
@@ -211,21 +179,11 @@ fn checked_batch(
 
 fn table_metadata(schema: &Schema, extra: &[(&str, &str)]) -> Vec<KeyValue> {
     let version = schema.version.to_string();
-    let own = [
-        ("disranker.table", schema.name.as_str()),
-        ("disranker.schema_version", &version),
-    ];
-    own.iter()
-        .chain(extra)
-        .map(|(key, value)| KeyValue::new(key.to_string(), value.to_string()))
-        .collect()
+    let own = [("disranker.table", schema.name.as_str()), ("disranker.schema_version", &version)];
+    own.iter().chain(extra).map(|(key, value)| KeyValue::new(key.to_string(), value.to_string())).collect()
 }
 
-fn properties(
-    path: &Path,
-    options: WriteOptions,
-    metadata: Vec<KeyValue>,
-) -> Result<WriterProperties> {
+fn properties(path: &Path, options: WriteOptions, metadata: Vec<KeyValue>) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(options.zstd_level).map_err(Error::parquet(path))?;
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -236,10 +194,5 @@ fn properties(
 
 /// Indices of the sort columns; the crate's tests hold that each exists.
 fn sort_columns(schema: &'static Schema) -> impl Iterator<Item = usize> {
-    schema.sort.iter().filter_map(|name| {
-        schema
-            .columns
-            .iter()
-            .position(|column| &column.name == name)
-    })
+    schema.sort.iter().filter_map(|name| schema.columns.iter().position(|column| &column.name == name))
 }

@@ -78,7 +78,9 @@ impl Corpus {
     /// [`BadInput`] where the table `queries` lacks it.
     pub fn query(&self, query_id: &str) -> Result<usize, BadInput> {
         let found = self.query_index.get(query_id).copied();
-        found.ok_or_else(|| BadInput(format!("query `{query_id}` is not in ingest's table `queries`; re-run ingest with --force")))
+        found.ok_or_else(|| {
+            BadInput(format!("query `{query_id}` is not in ingest's table `queries`; re-run ingest with --force"))
+        })
     }
 
     /// Index of a document; `None` where the table `documents` lacks it, as judgments may name unknown ones.

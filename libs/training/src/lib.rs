@@ -4,6 +4,12 @@
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+use mimalloc::MiMalloc;
+
+/// Every binary that trains or scores allocates through it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 mod corpus;
 mod graded;
 mod log;

@@ -68,7 +68,8 @@ impl Task for RankTask<'_> {
             offsets.push(texts.len());
         }
         let packed = batch_of(&self.encoder.encode_batch(&texts)?)?;
-        let scores = self.ranker.score(&packed, Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) })?;
+        let scores =
+            self.ranker.score(&packed, Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) })?;
         let loss = score_loss(&scores, |scores| self.loss(scores, &grades, &offsets))?;
         Ok(StepLoss {
             loss,

@@ -40,7 +40,10 @@ impl TeacherTable {
         let scores = table.float32s("score")?;
         let fitted = if standardise {
             let fitted = ranking::standardisation::Standardisation::fit(scores.values()).map_err(|error| {
-                BadInput(format!("{}: {error}; re-run teacher and score", score.path().join("teacher_scores").display()))
+                BadInput(format!(
+                    "{}: {error}; re-run teacher and score",
+                    score.path().join("teacher_scores").display()
+                ))
             })?;
             Some(fitted)
         } else {
@@ -50,7 +53,10 @@ impl TeacherTable {
         for row in 0..table.rows() {
             let query = corpus.query(query_ids.value(row))?;
             let document = corpus.document(doc_ids.value(row)).ok_or_else(|| {
-                BadInput(format!("document `{}` was scored but is not in ingest's table; re-run score", doc_ids.value(row)))
+                BadInput(format!(
+                    "document `{}` was scored but is not in ingest's table; re-run score",
+                    doc_ids.value(row)
+                ))
             })?;
             let target = fitted.map_or(scores.value(row), |fitted| fitted.apply(scores.value(row)));
             match lists.last_mut().filter(|list| list.query == query) {

@@ -1,5 +1,6 @@
 //! Stage `distill`: a BERT student learns the teacher's scores (section 3.3 of the paper), and, for comparison, the same
-//! student learns the judged labels alone.
+//! student learns the judged labels alone: no teacher, no clicks. A student from random weights can be pre-trained on the
+//! log first, which stands in for a pre-trained BERT.
 //!
 //! Output: the folders `student` and `student_labels_only`, as Hugging Face saves them, and `training_metrics`.
 
@@ -7,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod hybrid;
+mod pretrain;
 
 use nn::bert::Bert;
 use nn::config::{Architecture, BertConfig};
@@ -19,6 +21,7 @@ use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::{Corpus, GradedList, Phase, RankTask, TRAIN, TrainingLog, VALIDATION, graded_lists, train_phase};
 
 use crate::hybrid::{HybridTask, TeacherTable};
+use crate::pretrain::{PretrainTask, clicked_pairs};
 
 const STUDENT: &str = "student";
 const LABELS_ONLY: &str = "student_labels_only";
@@ -37,6 +40,7 @@ impl Stage for Distill {
             ingest("queries"),
             ingest("documents"),
             ingest("judgments"),
+            Input::Table { stage: "cpt", table: "cpt_examples" },
             Input::Table { stage: "score", table: "teacher_scores" },
             Input::Folder { stage: "cpt", folder: "student_tokenizer" },
         ])
@@ -55,9 +59,11 @@ impl Stage for Distill {
         let scoring = Scoring::of(Architecture::Bert, config.max_query_tokens, config.max_document_tokens);
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("student_tokenizer")?)?;
         let parts = Parts { corpus: &corpus, validation: &validation, tokenizer: &tokenizer, scoring: &scoring };
-        distill(run, &mut log, &parts)?;
+        let student = parts.student(run)?;
+        pretrain(run, &mut log, &parts, &student)?;
+        distill(run, &mut log, &parts, &Ranker::Bert(student))?;
         let train = graded_lists(&ingest, &corpus, TRAIN)?.0;
-        labels_only(run, &mut log, &parts, &train)?;
+        labels_only(run, &mut log, &parts, &Ranker::Bert(parts.student(run)?), &train)?;
         log.finish(run)?;
         training::remove_checkpoints(run)
     }
@@ -72,8 +78,8 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// A student from random weights: the same ones for both.
-    fn student(&self, run: &StageRun) -> anyhow::Result<Ranker> {
+    /// A student from random weights, the same ones every time.
+    fn student(&self, run: &StageRun) -> anyhow::Result<Bert> {
         let EncoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, dropout } =
             run.pipeline().distill.model.clone();
         let config = BertConfig {
@@ -90,7 +96,7 @@ impl Parts<'_> {
         };
         let student = Bert::new(config, run.seed())?;
         tracing::info!("distill: {} parameters", student.params().count());
-        Ok(Ranker::Bert(student))
+        Ok(student)
     }
 
     fn save(
@@ -106,14 +112,36 @@ impl Parts<'_> {
     }
 }
 
+/// Pre-training on the log, where the pipeline asks for it.
+fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Bert) -> anyhow::Result<()> {
+    let Some(config) = run.pipeline().distill.pretrain.clone() else { return Ok(()) };
+    let cpt = run.input("cpt")?;
+    let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
+    let train = clicked_pairs(&cpt, parts.corpus, &encoder, TRAIN)?;
+    let validation = clicked_pairs(&cpt, parts.corpus, &encoder, VALIDATION)?;
+    let mut task = PretrainTask {
+        student,
+        words: parts.tokenizer.vocabulary_size(),
+        mask: parts.tokenizer.id("[MASK]")?,
+        train: &train,
+        validation: &validation,
+        config: &config,
+        seed: run.seed(),
+    };
+    let phase = Phase { name: "pretrain", config: &config.training(), validation: "validation_minus_loss" };
+    let summary = train_phase(run, log, &phase, &mut task)?;
+    run.fact("pretrain_steps", summary.steps);
+    run.fact("pretrain_examples", summary.examples);
+    Ok(())
+}
+
 /// The distilled student.
-fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>) -> anyhow::Result<()> {
+fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Ranker) -> anyhow::Result<()> {
     let config = run.pipeline().distill.clone();
     let table = TeacherTable::read(&run.input("score")?, parts.corpus, config.standardise)?;
-    let student = parts.student(run)?;
     let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
     let mut task = HybridTask {
-        student: &student,
+        student,
         encoder: &encoder,
         corpus: parts.corpus,
         lists: &table.lists,
@@ -128,7 +156,7 @@ fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>) -> anyh
     run.fact("student_best_validation", summary.best.map(|best| best.value));
     run.fact("student_collapsed", summary.collapsed);
     let card = "# Student\n\nA BERT cross-encoder distilled from list-wise teacher scores; one raw logit per pair.\n";
-    parts.save(run, STUDENT, &student, table.standardisation, card)
+    parts.save(run, STUDENT, student, table.standardisation, card)
 }
 
 /// The same student, trained on the judged labels alone.
@@ -136,16 +164,16 @@ fn labels_only(
     run: &mut StageRun,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
+    student: &Ranker,
     train: &[GradedList],
 ) -> anyhow::Result<()> {
     let config = run.pipeline().distill.labels_only.clone();
     if train.is_empty() {
         Err(BadInput("ingest/judgments: expected judged queries in the training split, found none".into()))?;
     }
-    let student = parts.student(run)?;
     let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
     let mut task = RankTask {
-        ranker: &student,
+        ranker: student,
         encoder: &encoder,
         corpus: parts.corpus,
         train,
@@ -160,5 +188,5 @@ fn labels_only(
     run.fact("labels_only_examples", summary.examples);
     run.fact("labels_only_best_validation", summary.best.map(|best| best.value));
     let card = "# Label-only student\n\nThe student's architecture trained on judged labels alone, as a baseline.\n";
-    parts.save(run, LABELS_ONLY, &student, None, card)
+    parts.save(run, LABELS_ONLY, student, None, card)
 }

@@ -113,7 +113,8 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, tokenizer: &Tokenizer) ->
     let phase = Phase { name: "cpt", config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
     note(run, "cpt", &summary);
-    let card = "# Teacher after continued pre-training\n\nA causal language model of query -> clicked title and summary.\n";
+    let card =
+        "# Teacher after continued pre-training\n\nA causal language model of query -> clicked title and summary.\n";
     Ok(save_language_model(&run.out().join("cpt"), &model, tokenizer, card)?)
 }
 

@@ -29,14 +29,11 @@ fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
 /// `f(a[i], b[i])` for every pair of numbers.
 fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     let mut out = vec![0.0; a.len()];
-    out.par_chunks_mut(TASK)
-        .zip(a.par_chunks(TASK))
-        .zip(b.par_chunks(TASK))
-        .for_each(|((out, a), b)| {
-            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                *out = f(a, b);
-            }
-        });
+    out.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
+        for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+            *out = f(a, b);
+        }
+    });
     out
 }
 
@@ -48,10 +45,7 @@ impl CustomOp1 for Gelu {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        output(
-            map(input(x, layout)?, |x| x * lanes::normal(x).0),
-            layout.shape(),
-        )
+        output(map(input(x, layout)?, |x| x * lanes::normal(x).0), layout.shape())
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -72,48 +66,23 @@ impl CustomOp2 for Swiglu {
         "swiglu"
     }
 
-    fn cpu_fwd(
-        &self,
-        gate: &CpuStorage,
-        gl: &Layout,
-        up: &CpuStorage,
-        ul: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, gate: &CpuStorage, gl: &Layout, up: &CpuStorage, ul: &Layout) -> Result<(CpuStorage, Shape)> {
         if gl.shape() != ul.shape() {
             candle_core::bail!("swiglu: gate {:?}, up {:?}", gl.shape(), ul.shape());
         }
-        output(
-            map2(input(gate, gl)?, input(up, ul)?, |gate, up| {
-                gate * lanes::sigmoid(gate) * up
-            }),
-            gl.shape(),
-        )
+        output(map2(input(gate, gl)?, input(up, ul)?, |gate, up| gate * lanes::sigmoid(gate) * up), gl.shape())
     }
 
-    fn bwd(
-        &self,
-        gate: &Tensor,
-        up: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         lend([gate, up, &grad.contiguous()?], |[gates, ups, grads]| {
-            let silu = map2(gates, grads, |gate, grad| {
-                grad * gate * lanes::sigmoid(gate)
-            });
+            let silu = map2(gates, grads, |gate, grad| grad * gate * lanes::sigmoid(gate));
             let mut dgate = map2(gates, ups, |gate, up| {
                 let sigmoid = lanes::sigmoid(gate);
                 up * sigmoid * gate.mul_add(1.0 - sigmoid, 1.0)
             });
-            dgate
-                .par_chunks_mut(TASK)
-                .zip(grads.par_chunks(TASK))
-                .for_each(|(dgate, grads)| {
-                    dgate
-                        .iter_mut()
-                        .zip(grads)
-                        .for_each(|(dgate, grad)| *dgate *= grad);
-                });
+            dgate.par_chunks_mut(TASK).zip(grads.par_chunks(TASK)).for_each(|(dgate, grads)| {
+                dgate.iter_mut().zip(grads).for_each(|(dgate, grad)| *dgate *= grad);
+            });
             Ok((gradient(dgate, gate)?, gradient(silu, up)?))
         })
     }
@@ -128,26 +97,14 @@ mod tests {
     fn gradients_match_finite_differences() {
         let wide = (random(1, &[6, 5]) * 4.0).unwrap();
         gradients(&[wide.clone()], |x| gelu(&x[0]).unwrap());
-        gradients(&[wide, random(2, &[6, 5])], |x| {
-            swiglu(&x[0], &x[1]).unwrap()
-        });
+        gradients(&[wide, random(2, &[6, 5])], |x| swiglu(&x[0], &x[1]).unwrap());
     }
 
     #[test]
     fn extreme_inputs_stay_finite() {
-        let x = Tensor::new(
-            &[-1e30f32, -100.0, 0.0, 100.0, 1e30],
-            &candle_core::Device::Cpu,
-        )
-        .unwrap();
-        assert_eq!(
-            gelu(&x).unwrap().to_vec1::<f32>().unwrap(),
-            [0.0, 0.0, 0.0, 100.0, 1e30]
-        );
-        let gated = swiglu(&x, &x.ones_like().unwrap())
-            .unwrap()
-            .to_vec1::<f32>()
-            .unwrap();
+        let x = Tensor::new(&[-1e30f32, -100.0, 0.0, 100.0, 1e30], &candle_core::Device::Cpu).unwrap();
+        assert_eq!(gelu(&x).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 0.0, 100.0, 1e30]);
+        let gated = swiglu(&x, &x.ones_like().unwrap()).unwrap().to_vec1::<f32>().unwrap();
         assert!(gated.iter().all(|y| y.is_finite()), "{gated:?}");
     }
 }

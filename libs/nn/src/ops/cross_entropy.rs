@@ -58,9 +58,7 @@ impl CrossEntropy {
         let ((t, d), (v, head_d)) = (hidden.shape().dims2()?, head.shape().dims2()?);
         if t == 0 || t != self.targets.len() || d != head_d {
             let targets = self.targets.len();
-            candle_core::bail!(
-                "cross_entropy: hidden [{t}, {d}], head [{v}, {head_d}], {targets} targets"
-            );
+            candle_core::bail!("cross_entropy: hidden [{t}, {d}], head [{v}, {head_d}], {targets} targets");
         }
         if let Some(target) = self.targets.iter().find(|&&target| target as usize >= v) {
             candle_core::bail!("cross_entropy: target {target} in a vocabulary of {v}");
@@ -74,24 +72,14 @@ impl CustomOp2 for CrossEntropy {
         "cross_entropy"
     }
 
-    fn cpu_fwd(
-        &self,
-        hidden: &CpuStorage,
-        hl: &Layout,
-        head: &CpuStorage,
-        wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, hidden: &CpuStorage, hl: &Layout, head: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (t, v, d) = self.check(hl, wl)?;
         let (hidden, head) = (input(hidden, hl)?, input(head, wl)?);
         let mut dhidden = vec![0.0; if self.hidden_tracked { t * d } else { 0 }];
         let mut dhead = vec![0.0; if self.head_tracked { v * d } else { 0 }];
         let (rows, mean) = (chunk_rows(v), 1.0 / t as f32);
         let mut total = 0.0;
-        for (chunk, (part, targets)) in hidden
-            .chunks(rows * d)
-            .zip(self.targets.chunks(rows))
-            .enumerate()
-        {
+        for (chunk, (part, targets)) in hidden.chunks(rows * d).zip(self.targets.chunks(rows)).enumerate() {
             let (part, head) = (Matrix::new(part, d), Matrix::new(head, d));
             let mut logits = vec![0.0; targets.len() * v];
             gemm(&mut logits, part, head.t(), 1.0, false, all_threads());
@@ -118,22 +106,13 @@ impl CustomOp2 for CrossEntropy {
             let tensor = tracked.then(|| Tensor::from_vec(values, (rows, d), &Device::Cpu));
             tensor.transpose()
         };
-        let gradients = [
-            keep(self.hidden_tracked, dhidden, t)?,
-            keep(self.head_tracked, dhead, v)?,
-        ];
+        let gradients = [keep(self.hidden_tracked, dhidden, t)?, keep(self.head_tracked, dhead, v)?];
         // An operation is applied once, so the cell is empty.
         self.gradients.get_or_init(|| gradients);
         output(vec![(total / t as f64) as f32], ())
     }
 
-    fn bwd(
-        &self,
-        _: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let Some([dhidden, dhead]) = self.gradients.get() else {
             candle_core::bail!("cross_entropy: the backward pass came before the forward pass");
         };
@@ -154,9 +133,7 @@ mod tests {
     #[test]
     fn gradients_match_finite_differences() {
         let inputs = [random(1, &[5, 4]), random(2, &[7, 4])];
-        gradients(&inputs, |x| {
-            cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1]).unwrap()
-        });
+        gradients(&inputs, |x| cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1]).unwrap());
     }
 
     #[test]
@@ -164,16 +141,10 @@ mod tests {
         // 40 rows of a vocabulary so large that a chunk has 16 of them.
         let (hidden, head) = (random(1, &[40, 2]), random(2, &[CHUNK / 16, 2]));
         let targets: Vec<u32> = (0..40).map(|i| i * 7).collect();
-        let whole = cross_entropy(&hidden, &head, &targets)
-            .unwrap()
-            .to_scalar::<f32>()
-            .unwrap();
+        let whole = cross_entropy(&hidden, &head, &targets).unwrap().to_scalar::<f32>().unwrap();
         let single = |row: usize| {
             let hidden = hidden.narrow(0, row, 1).unwrap().contiguous().unwrap();
-            cross_entropy(&hidden, &head, &targets[row..=row])
-                .unwrap()
-                .to_scalar::<f32>()
-                .unwrap()
+            cross_entropy(&hidden, &head, &targets[row..=row]).unwrap().to_scalar::<f32>().unwrap()
         };
         let mean = (0..40).map(single).sum::<f32>() / 40.0;
         assert!((whole - mean).abs() < 1e-5, "{whole} {mean}");
@@ -183,12 +154,7 @@ mod tests {
     fn large_logits_stay_exact() {
         let hidden = Tensor::new(&[[100.0f32, -100.0]], &candle_core::Device::Cpu).unwrap();
         let head = Tensor::new(&[[1.0f32, 0.0], [0.0, 1.0]], &candle_core::Device::Cpu).unwrap();
-        let loss = |target| {
-            cross_entropy(&hidden, &head, &[target])
-                .unwrap()
-                .to_scalar::<f32>()
-                .unwrap()
-        };
+        let loss = |target| cross_entropy(&hidden, &head, &[target]).unwrap().to_scalar::<f32>().unwrap();
         assert_eq!((loss(0), loss(1)), (0.0, 200.0));
     }
 

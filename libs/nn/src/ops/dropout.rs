@@ -18,11 +18,7 @@ impl Dropout {
     /// Dropout of a share `p` in [0, 1) of the values.
     pub fn new(p: f64, seed: u64) -> Self {
         // 2^32 p, saturating: a share is a threshold on a uniform 32-bit number.
-        Self {
-            seed,
-            threshold: (p * 4_294_967_296.0) as u32,
-            keep: (1.0 / (1.0 - p)) as f32,
-        }
+        Self { seed, threshold: (p * 4_294_967_296.0) as u32, keep: (1.0 / (1.0 - p)) as f32 }
     }
 
     /// Whether nothing is dropped.
@@ -32,10 +28,7 @@ impl Dropout {
 
     /// The same share with other values dropped: an independent mask for part `index`.
     pub fn part(self, index: u64) -> Self {
-        Self {
-            seed: mix(self.seed ^ mix(index.wrapping_add(0x9e37_79b9_7f4a_7c15))),
-            ..self
-        }
+        Self { seed: mix(self.seed ^ mix(index.wrapping_add(0x9e37_79b9_7f4a_7c15))), ..self }
     }
 
     /// Multiplies the values from index `start` on by 0 or `1 / (1 - p)`.
@@ -43,11 +36,7 @@ impl Dropout {
         let (low, high) = (self.seed as u32, (self.seed >> 32) as u32);
         for (offset, value) in values.iter_mut().enumerate() {
             let random = mix32(mix32((start + offset) as u32 ^ low) ^ high);
-            *value *= if random >= self.threshold {
-                self.keep
-            } else {
-                0.0
-            };
+            *value *= if random >= self.threshold { self.keep } else { 0.0 };
         }
     }
 }
@@ -72,18 +61,12 @@ fn mix32(mut x: u32) -> u32 {
 /// # Shapes
 /// Any -> the same.
 pub fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
-    if dropout.is_none() {
-        Ok(x.clone())
-    } else {
-        x.apply_op1(dropout)
-    }
+    if dropout.is_none() { Ok(x.clone()) } else { x.apply_op1(dropout) }
 }
 
 fn masked(values: &[f32], dropout: Dropout) -> Vec<f32> {
     let mut out = values.to_vec();
-    out.par_chunks_mut(TASK)
-        .enumerate()
-        .for_each(|(task, out)| dropout.apply(task * TASK, out));
+    out.par_chunks_mut(TASK).enumerate().for_each(|(task, out)| dropout.apply(task * TASK, out));
     out
 }
 
@@ -97,9 +80,7 @@ impl CustomOp1 for Dropout {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
-        lend([&grad.contiguous()?], |[grad]| {
-            gradient(masked(grad, *self), x)
-        })
+        lend([&grad.contiguous()?], |[grad]| gradient(masked(grad, *self), x))
     }
 }
 
@@ -110,9 +91,7 @@ mod tests {
 
     #[test]
     fn gradients_match_finite_differences() {
-        gradients(&[random(1, &[8, 5])], |x| {
-            dropout(&x[0], Dropout::new(0.4, 7)).unwrap()
-        });
+        gradients(&[random(1, &[8, 5])], |x| dropout(&x[0], Dropout::new(0.4, 7)).unwrap());
     }
 
     #[test]

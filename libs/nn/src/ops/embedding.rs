@@ -31,13 +31,11 @@ impl CustomOp1 for Embedding {
         }
         let table = input(table, layout)?;
         let mut rows = vec![0.0; self.ids.len() * d];
-        rows.par_chunks_mut(task_rows(d) * d)
-            .zip(self.ids.par_chunks(task_rows(d)))
-            .for_each(|(rows, ids)| {
-                for (row, &id) in rows.chunks_exact_mut(d).zip(ids) {
-                    row.copy_from_slice(&table[id as usize * d..][..d]);
-                }
-            });
+        rows.par_chunks_mut(task_rows(d) * d).zip(self.ids.par_chunks(task_rows(d))).for_each(|(rows, ids)| {
+            for (row, &id) in rows.chunks_exact_mut(d).zip(ids) {
+                row.copy_from_slice(&table[id as usize * d..][..d]);
+            }
+        });
         output(rows, (self.ids.len(), d))
     }
 
@@ -60,9 +58,7 @@ mod tests {
 
     #[test]
     fn gradients_match_finite_differences() {
-        gradients(&[random(1, &[5, 3])], |x| {
-            embedding(&x[0], &[4, 0, 4, 2]).unwrap()
-        });
+        gradients(&[random(1, &[5, 3])], |x| embedding(&x[0], &[4, 0, 4, 2]).unwrap());
     }
 
     #[test]

@@ -20,29 +20,16 @@ impl<'a> Matrix<'a> {
 
     /// `rows` rows of `cols` numbers, `row_stride` apart, from the start of the slice.
     pub(super) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
-        Self {
-            data,
-            rows,
-            cols,
-            row_stride,
-            col_stride: 1,
-        }
+        Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
     /// The transpose.
     pub(super) fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
     fn fits(&self) -> bool {
-        let last = self.rows.saturating_sub(1) * self.row_stride
-            + self.cols.saturating_sub(1) * self.col_stride;
+        let last = self.rows.saturating_sub(1) * self.row_stride + self.cols.saturating_sub(1) * self.col_stride;
         self.rows == 0 || self.cols == 0 || last < self.data.len()
     }
 }
@@ -68,10 +55,7 @@ pub(super) fn gemm(
     threads: Parallelism,
 ) {
     let (m, k, n) = (lhs.rows, lhs.cols, rhs.cols);
-    assert!(
-        rhs.rows == k && out.len() == m * n && lhs.fits() && rhs.fits(),
-        "a matrix product of other shapes"
-    );
+    assert!(rhs.rows == k && out.len() == m * n && lhs.fits() && rhs.fits(), "a matrix product of other shapes");
     let keep = if accumulate { 1.0 } else { 0.0 };
     // SAFETY: the shapes agree and both views and the output lie inside their slices, as asserted above; `out` is
     // borrowed mutably, so it overlaps neither view.
@@ -107,39 +91,15 @@ mod tests {
 
     #[test]
     fn products_and_transposes() {
-        let (a, b) = (
-            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-            [1.0, 0.0, 2.0, 1.0, 0.0, 3.0],
-        );
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
         let mut out = [0.0; 4];
-        gemm(
-            &mut out,
-            Matrix::new(&a, 3),
-            Matrix::new(&b, 2),
-            1.0,
-            false,
-            Parallelism::None,
-        );
+        gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 2), 1.0, false, Parallelism::None);
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
-        gemm(
-            &mut out,
-            Matrix::new(&a, 3),
-            Matrix::new(&b, 3).t(),
-            2.0,
-            true,
-            Parallelism::None,
-        );
+        gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 3).t(), 2.0, true, Parallelism::None);
         assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 44.0]);
         // The second column of `a` alone.
         let mut out = [0.0; 2];
-        gemm(
-            &mut out,
-            Matrix::strided(&a[1..], 2, 1, 3),
-            Matrix::new(&[2.0], 1),
-            1.0,
-            false,
-            Parallelism::None,
-        );
+        gemm(&mut out, Matrix::strided(&a[1..], 2, 1, 3), Matrix::new(&[2.0], 1), 1.0, false, Parallelism::None);
         assert_eq!(out, [4.0, 10.0]);
     }
 
@@ -147,13 +107,6 @@ mod tests {
     #[should_panic(expected = "other shapes")]
     fn a_view_outside_its_slice_is_refused() {
         let mut out = [0.0; 4];
-        gemm(
-            &mut out,
-            Matrix::strided(&[1.0; 3], 2, 2, 2),
-            Matrix::new(&[1.0; 4], 2),
-            1.0,
-            false,
-            Parallelism::None,
-        );
+        gemm(&mut out, Matrix::strided(&[1.0; 3], 2, 2, 2), Matrix::new(&[1.0; 4], 2), 1.0, false, Parallelism::None);
     }
 }

@@ -14,10 +14,7 @@ fn fold(a: &[f32], b: &[f32], add: impl Fn(f32, f32, f32) -> f32) -> f32 {
             lanes[i] = add(lanes[i], a[i], b[i]);
         }
     }
-    let rest = rest_a
-        .iter()
-        .zip(rest_b)
-        .fold(0.0, |sum, (&a, &b)| add(sum, a, b));
+    let rest = rest_a.iter().zip(rest_b).fold(0.0, |sum, (&a, &b)| add(sum, a, b));
     lanes.iter().sum::<f32>() + rest
 }
 
@@ -37,18 +34,10 @@ pub(super) fn squared_deviation(a: &[f32], center: f32) -> f32 {
 pub(super) fn max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = a.chunks_exact(LANES);
-    let rest = chunks
-        .remainder()
-        .iter()
-        .copied()
-        .fold(f32::NEG_INFINITY, f32::max);
+    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for chunk in chunks {
         for i in 0..LANES {
-            lanes[i] = if chunk[i] > lanes[i] {
-                chunk[i]
-            } else {
-                lanes[i]
-            };
+            lanes[i] = if chunk[i] > lanes[i] { chunk[i] } else { lanes[i] };
         }
     }
     lanes.iter().copied().fold(rest, f32::max)
@@ -126,10 +115,7 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
         .mul_add(t, -0.284_496_736)
         .mul_add(t, 0.254_829_592);
     let tail = 0.5 * poly * t * gauss;
-    (
-        if x < 0.0 { tail } else { 1.0 - tail },
-        FRAC_1_SQRT_TAU * gauss,
-    )
+    (if x < 0.0 { tail } else { 1.0 - tail }, FRAC_1_SQRT_TAU * gauss)
 }
 
 #[cfg(test)]
@@ -151,13 +137,9 @@ mod tests {
 
     #[test]
     fn normal_matches_tabulated_values() {
-        for (x, phi) in [
-            (0.0, 0.5),
-            (1.0, 0.841_344_75),
-            (-1.0, 0.158_655_25),
-            (2.5, 0.993_790_33),
-            (-3.0, 0.001_349_898),
-        ] {
+        for (x, phi) in
+            [(0.0, 0.5), (1.0, 0.841_344_75), (-1.0, 0.158_655_25), (2.5, 0.993_790_33), (-3.0, 0.001_349_898)]
+        {
             assert!((normal(x).0 - phi).abs() < 2e-7, "{x}");
         }
         assert!((normal(1.0).1 - 0.241_970_72).abs() < 1e-7);
@@ -168,16 +150,10 @@ mod tests {
         for n in 0..70 {
             let a: Vec<f32> = (0..n).map(|i| (i % 7) as f32 - 3.0).collect();
             let b: Vec<f32> = (0..n).map(|i| (i % 5) as f32).collect();
-            assert_eq!(
-                dot(&a, &b),
-                a.iter().zip(&b).map(|(a, b)| a * b).sum::<f32>()
-            );
+            assert_eq!(dot(&a, &b), a.iter().zip(&b).map(|(a, b)| a * b).sum::<f32>());
             assert_eq!(sum(&a), a.iter().sum::<f32>());
             assert_eq!(max(&a), a.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            assert_eq!(
-                squared_deviation(&a, 1.0),
-                a.iter().map(|a| (a - 1.0) * (a - 1.0)).sum::<f32>()
-            );
+            assert_eq!(squared_deviation(&a, 1.0), a.iter().map(|a| (a - 1.0) * (a - 1.0)).sum::<f32>());
         }
     }
 }

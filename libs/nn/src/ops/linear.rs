@@ -20,68 +20,34 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tens
 struct Linear;
 
 impl Linear {
-    fn forward(
-        x: &[f32],
-        weight: &[f32],
-        bias: Option<&[f32]>,
-        shapes: [&Layout; 2],
-    ) -> Result<(CpuStorage, Shape)> {
+    fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shapes: [&Layout; 2]) -> Result<(CpuStorage, Shape)> {
         let ((t, i), (o, weight_i)) = (shapes[0].shape().dims2()?, shapes[1].shape().dims2()?);
         if i != weight_i || bias.is_some_and(|bias| bias.len() != o) {
-            candle_core::bail!(
-                "linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}",
-                bias.map(<[f32]>::len)
-            );
+            candle_core::bail!("linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}", bias.map(<[f32]>::len));
         }
         let mut y = vec![0.0; t * o];
         if let Some(bias) = bias {
             y.par_chunks_mut(task_rows(o) * o).for_each(|rows| {
-                rows.chunks_exact_mut(o)
-                    .for_each(|row| row.copy_from_slice(bias));
+                rows.chunks_exact_mut(o).for_each(|row| row.copy_from_slice(bias));
             });
         }
-        gemm(
-            &mut y,
-            Matrix::new(x, i),
-            Matrix::new(weight, i).t(),
-            1.0,
-            bias.is_some(),
-            all_threads(),
-        );
+        gemm(&mut y, Matrix::new(x, i), Matrix::new(weight, i).t(), 1.0, bias.is_some(), all_threads());
         output(y, (t, o))
     }
 
-    fn backward(
-        x: &Tensor,
-        weight: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let ((t, i), (o, _)) = (x.dims2()?, weight.dims2()?);
         lend([x, weight, grad], |[x_values, weight_values, grad]| {
             let grad = Matrix::new(grad, o);
             let mut result = (None, None);
             if x.track_op() {
                 let mut dx = vec![0.0; t * i];
-                gemm(
-                    &mut dx,
-                    grad,
-                    Matrix::new(weight_values, i),
-                    1.0,
-                    false,
-                    all_threads(),
-                );
+                gemm(&mut dx, grad, Matrix::new(weight_values, i), 1.0, false, all_threads());
                 result.0 = gradient(dx, x)?;
             }
             if weight.track_op() {
                 let mut dw = vec![0.0; o * i];
-                gemm(
-                    &mut dw,
-                    grad.t(),
-                    Matrix::new(x_values, i),
-                    1.0,
-                    false,
-                    all_threads(),
-                );
+                gemm(&mut dw, grad.t(), Matrix::new(x_values, i), 1.0, false, all_threads());
                 result.1 = gradient(dw, weight)?;
             }
             Ok(result)
@@ -94,23 +60,11 @@ impl CustomOp2 for Linear {
         "linear"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         Self::forward(input(x, xl)?, input(w, wl)?, None, [xl, wl])
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Self::backward(x, w, &grad.contiguous()?)
     }
 }
@@ -142,13 +96,8 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
         let (dx, dw) = Self::backward(x, w, &grad)?;
-        let db = if b.track_op() {
-            lend([&grad], |[grad]| {
-                gradient(column_sums(grad, b.elem_count()), b)
-            })?
-        } else {
-            None
-        };
+        let db =
+            if b.track_op() { lend([&grad], |[grad]| gradient(column_sums(grad, b.elem_count()), b))? } else { None };
         Ok((dx, dw, db))
     }
 }
@@ -156,9 +105,7 @@ impl CustomOp3 for Linear {
 /// The sum of rows of width `d`.
 fn column_sums(rows: &[f32], d: usize) -> Vec<f32> {
     sum_tasks(rows.len() / d, d, d, |range, sums| {
-        rows[range.start * d..range.end * d]
-            .chunks_exact(d)
-            .for_each(|row| lanes::add_to(sums, row));
+        rows[range.start * d..range.end * d].chunks_exact(d).for_each(|row| lanes::add_to(sums, row));
     })
 }
 
@@ -179,9 +126,7 @@ pub(super) fn sum_tasks(
         })
         .collect();
     let mut total = vec![0.0; width];
-    parts
-        .iter()
-        .for_each(|part| lanes::add_to(&mut total, part));
+    parts.iter().for_each(|part| lanes::add_to(&mut total, part));
     total
 }
 
@@ -199,16 +144,8 @@ mod tests {
 
     #[test]
     fn a_frozen_weight_gets_no_gradient() {
-        let (x, w) = (
-            candle_core::Var::from_tensor(&random(1, &[4, 3])).unwrap(),
-            random(2, &[2, 3]),
-        );
-        let grads = linear(&x, &w, None)
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .backward()
-            .unwrap();
+        let (x, w) = (candle_core::Var::from_tensor(&random(1, &[4, 3])).unwrap(), random(2, &[2, 3]));
+        let grads = linear(&x, &w, None).unwrap().sum_all().unwrap().backward().unwrap();
         assert!(grads.get(x.as_tensor()).is_some());
         assert!(grads.get(&w).is_none());
     }
@@ -216,13 +153,6 @@ mod tests {
     #[test]
     fn other_shapes_are_refused() {
         assert!(linear(&random(1, &[4, 3]), &random(2, &[2, 4]), None).is_err());
-        assert!(
-            linear(
-                &random(1, &[4, 3]),
-                &random(2, &[2, 3]),
-                Some(&random(3, &[3]))
-            )
-            .is_err()
-        );
+        assert!(linear(&random(1, &[4, 3]), &random(2, &[2, 3]), Some(&random(3, &[3]))).is_err());
     }
 }

@@ -39,10 +39,7 @@ fn task_rows(d: usize) -> usize {
 fn input<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<f32>()?[start..end]),
-        None => candle_core::bail!(
-            "a fused operation needs contiguous tensors, found strides {:?}",
-            layout.stride()
-        ),
+        None => candle_core::bail!("a fused operation needs contiguous tensors, found strides {:?}", layout.stride()),
     }
 }
 
@@ -57,10 +54,7 @@ fn gradient(values: Vec<f32>, like: &Tensor) -> Result<Option<Tensor>> {
 }
 
 /// Lends the values of contiguous tensors.
-fn lend<const N: usize, T>(
-    tensors: [&Tensor; N],
-    work: impl FnOnce([&[f32]; N]) -> Result<T>,
-) -> Result<T> {
+fn lend<const N: usize, T>(tensors: [&Tensor; N], work: impl FnOnce([&[f32]; N]) -> Result<T>) -> Result<T> {
     let tensors = tensors.map(|tensor| tensor.storage_and_layout());
     let mut values = [&[] as &[f32]; N];
     for (values, (storage, layout)) in values.iter_mut().zip(&tensors) {

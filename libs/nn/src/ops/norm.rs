@@ -26,35 +26,20 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Resul
 fn map_rows(x: &[f32], d: usize, row: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
     let mut y = vec![0.0; x.len()];
     let task = task_rows(d) * d;
-    y.par_chunks_mut(task)
-        .zip(x.par_chunks(task))
-        .for_each(|(y, x)| {
-            y.chunks_exact_mut(d)
-                .zip(x.chunks_exact(d))
-                .for_each(|(y, x)| row(x, y));
-        });
+    y.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(y, x)| {
+        y.chunks_exact_mut(d).zip(x.chunks_exact(d)).for_each(|(y, x)| row(x, y));
+    });
     y
 }
 
 /// Fills each row of `dx` from the same rows of `x` and `grad`, in parallel.
-fn map_rows2(
-    x: &[f32],
-    grad: &[f32],
-    d: usize,
-    row: impl Fn(&[f32], &[f32], &mut [f32]) + Sync,
-) -> Vec<f32> {
+fn map_rows2(x: &[f32], grad: &[f32], d: usize, row: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Vec<f32> {
     let mut dx = vec![0.0; x.len()];
     let task = task_rows(d) * d;
-    dx.par_chunks_mut(task)
-        .zip(x.par_chunks(task))
-        .zip(grad.par_chunks(task))
-        .for_each(|((dx, x), grad)| {
-            let rows = dx
-                .chunks_exact_mut(d)
-                .zip(x.chunks_exact(d))
-                .zip(grad.chunks_exact(d));
-            rows.for_each(|((dx, x), grad)| row(x, grad, dx));
-        });
+    dx.par_chunks_mut(task).zip(x.par_chunks(task)).zip(grad.par_chunks(task)).for_each(|((dx, x), grad)| {
+        let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(grad.chunks_exact(d));
+        rows.for_each(|((dx, x), grad)| row(x, grad, dx));
+    });
     dx
 }
 
@@ -62,10 +47,7 @@ fn check(x: &Layout, vectors: &[&Layout]) -> Result<usize> {
     let (_, d) = x.shape().dims2()?;
     for vector in vectors {
         if vector.shape().dims1()? != d {
-            candle_core::bail!(
-                "norm: rows of {d} with a weight or bias of {:?}",
-                vector.shape()
-            );
+            candle_core::bail!("norm: rows of {d} with a weight or bias of {:?}", vector.shape());
         }
     }
     Ok(d)
@@ -99,13 +81,7 @@ impl CustomOp2 for RmsNorm {
         "rms_norm"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let d = check(xl, &[wl])?;
         let (x, weight) = (input(x, xl)?, input(w, wl)?);
         let y = map_rows(x, d, |x, y| {
@@ -117,18 +93,10 @@ impl CustomOp2 for RmsNorm {
         output(y, xl.shape())
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (t, d) = x.dims2()?;
         lend([x, w, &grad.contiguous()?], |[xs, weight, grads]| {
-            let dx = map_rows2(xs, grads, d, |x, grad, dx| {
-                self.backward_row(x, weight, grad, dx)
-            });
+            let dx = map_rows2(xs, grads, d, |x, grad, dx| self.backward_row(x, weight, grad, dx));
             let dx = gradient(dx, x)?;
             if !w.track_op() {
                 return Ok((dx, None));
@@ -156,10 +124,7 @@ impl LayerNorm {
     fn moments(&self, x: &[f32]) -> (f32, f32) {
         let n = x.len() as f32;
         let mean = lanes::sum(x) / n;
-        (
-            mean,
-            1.0 / (lanes::squared_deviation(x, mean) / n + self.eps).sqrt(),
-        )
+        (mean, 1.0 / (lanes::squared_deviation(x, mean) / n + self.eps).sqrt())
     }
 
     /// With `n = (x - mean) * inverse` and `g = grad * weight`: `dx = inverse (g - mean(g) - n mean(g n))`.
@@ -213,9 +178,7 @@ impl CustomOp3 for LayerNorm {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (t, d) = x.dims2()?;
         lend([x, w, &grad.contiguous()?], |[xs, weight, grads]| {
-            let dx = map_rows2(xs, grads, d, |x, grad, dx| {
-                self.backward_row(x, weight, grad, dx)
-            });
+            let dx = map_rows2(xs, grads, d, |x, grad, dx| self.backward_row(x, weight, grad, dx));
             let dx = gradient(dx, x)?;
             if !w.track_op() && !b.track_op() {
                 return Ok((dx, None, None));

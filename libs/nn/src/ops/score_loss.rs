@@ -10,10 +10,7 @@ use crate::{Error, Result};
 ///
 /// # Shapes
 /// `scores` `[n]` -> scalar.
-pub fn score_loss<E>(
-    scores: &Tensor,
-    loss: impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>,
-) -> Result<Tensor>
+pub fn score_loss<E>(scores: &Tensor, loss: impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>) -> Result<Tensor>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -36,15 +33,8 @@ impl CustomOp1 for ScoreLoss {
         output(vec![self.0.value as f32], ())
     }
 
-    fn bwd(
-        &self,
-        scores: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> candle_core::Result<Option<Tensor>> {
-        lend([grad], |[grad]| {
-            gradient(self.0.grad.iter().map(|g| g * grad[0]).collect(), scores)
-        })
+    fn bwd(&self, scores: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        lend([grad], |[grad]| gradient(self.0.grad.iter().map(|g| g * grad[0]).collect(), scores))
     }
 }
 
@@ -55,10 +45,7 @@ mod tests {
 
     fn cube(scores: &[f32]) -> std::result::Result<LossValue, std::io::Error> {
         let value = scores.iter().map(|&s| f64::from(s).powi(3)).sum();
-        Ok(LossValue {
-            value,
-            grad: scores.iter().map(|s| 3.0 * s * s).collect(),
-        })
+        Ok(LossValue { value, grad: scores.iter().map(|s| 3.0 * s * s).collect() })
     }
 
     #[test]
@@ -68,10 +55,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_passed_on() {
-        let error = score_loss(&random(1, &[2]), |_| {
-            Err(std::io::Error::other("NaN score"))
-        })
-        .unwrap_err();
+        let error = score_loss(&random(1, &[2]), |_| Err(std::io::Error::other("NaN score"))).unwrap_err();
         assert_eq!(error.to_string(), "loss: NaN score");
     }
 }

@@ -213,10 +213,7 @@ impl Default for CleanConfig {
 
 impl Default for SplitConfig {
     fn default() -> Self {
-        SplitConfig {
-            train: 0.6,
-            validation: 0.1,
-        }
+        SplitConfig { train: 0.6, validation: 0.1 }
     }
 }
 
@@ -225,12 +222,7 @@ impl IngestConfig {
         let log = &self.log;
         checks.at_least("ingest.log.paths", log.paths.len(), 1);
         let first = log.first_position;
-        checks.require(
-            (0..=1).contains(&first),
-            "ingest.log.first_position",
-            "0 or 1",
-            &first,
-        );
+        checks.require((0..=1).contains(&first), "ingest.log.first_position", "0 or 1", &first);
         check_escape(checks, "ingest.log.escape", log.format, log.escape);
         if let Some(documents) = &self.documents {
             let key = "ingest.documents.escape";
@@ -244,12 +236,7 @@ impl IngestConfig {
             &if carried { "both" } else { "neither" },
         );
         let session = log.columns.search_id.is_some() || log.columns.session_id.is_some();
-        checks.require(
-            session,
-            "ingest.log.columns",
-            "search_id or session_id",
-            &"neither",
-        );
+        checks.require(session, "ingest.log.columns", "search_id or session_id", &"neither");
         let derived = self.judgments.format == JudgmentFormat::Clicks;
         checks.require(
             derived == self.judgments.paths.is_empty(),
@@ -257,42 +244,16 @@ impl IngestConfig {
             "files, or none for format `clicks`",
             &self.judgments.paths.len(),
         );
-        checks.positive(
-            "ingest.clean.satisfied_dwell_seconds",
-            self.clean.satisfied_dwell_seconds,
-        );
-        checks.at_least(
-            "ingest.clean.max_searches_per_session",
-            self.clean.max_searches_per_session,
-            1,
-        );
-        checks.fraction(
-            "ingest.clean.max_session_click_rate",
-            self.clean.max_session_click_rate,
-        );
-        checks.at_least(
-            "ingest.clean.max_query_chars",
-            self.clean.max_query_chars,
-            1,
-        );
-        checks.at_least(
-            "ingest.clean.min_grade_impressions",
-            self.clean.min_grade_impressions,
-            1,
-        );
-        checks.fraction(
-            "ingest.clean.max_reject_fraction",
-            self.clean.max_reject_fraction,
-        );
+        checks.positive("ingest.clean.satisfied_dwell_seconds", self.clean.satisfied_dwell_seconds);
+        checks.at_least("ingest.clean.max_searches_per_session", self.clean.max_searches_per_session, 1);
+        checks.fraction("ingest.clean.max_session_click_rate", self.clean.max_session_click_rate);
+        checks.at_least("ingest.clean.max_query_chars", self.clean.max_query_chars, 1);
+        checks.at_least("ingest.clean.min_grade_impressions", self.clean.min_grade_impressions, 1);
+        checks.fraction("ingest.clean.max_reject_fraction", self.clean.max_reject_fraction);
         checks.fraction("ingest.split.train", self.split.train);
         checks.fraction("ingest.split.validation", self.split.validation);
         let sum = self.split.train + self.split.validation;
-        checks.require(
-            sum < 1.0,
-            "ingest.split",
-            "train + validation below 1, the rest is test",
-            &sum,
-        );
+        checks.require(sum < 1.0, "ingest.split", "train + validation below 1, the rest is test", &sum);
     }
 }
 

@@ -78,22 +78,12 @@ impl Checks {
 
     /// Requires `value` in `0.0..=1.0`.
     pub(super) fn fraction(&mut self, key: &str, value: f64) {
-        self.require(
-            (0.0..=1.0).contains(&value),
-            key,
-            "a number from 0 to 1",
-            &value,
-        );
+        self.require((0.0..=1.0).contains(&value), key, "a number from 0 to 1", &value);
     }
 
     /// Requires a finite `value` above zero.
     pub(super) fn positive(&mut self, key: &str, value: f64) {
-        self.require(
-            value.is_finite() && value > 0.0,
-            key,
-            "a number above 0",
-            &value,
-        );
+        self.require(value.is_finite() && value > 0.0, key, "a number above 0", &value);
     }
 
     /// Requires a count of at least `least`.
@@ -117,34 +107,20 @@ pub(super) use default_fn;
 /// # Errors
 /// [`ConfigError`], naming the key.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable {
-        path: path.to_path_buf(),
-        cause,
-    })?;
-    let mut tree: toml::Table = toml::from_str(&text).map_err(|e| ConfigError::Syntax {
-        path: path.to_path_buf(),
-        reason: one_line(&e.to_string()),
-    })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_path_buf(), cause })?;
+    let mut tree: toml::Table = toml::from_str(&text)
+        .map_err(|e| ConfigError::Syntax { path: path.to_path_buf(), reason: one_line(&e.to_string()) })?;
     for given in overrides {
         set(&mut tree, given)?;
     }
-    let mut pipeline: Pipeline = serde_path_to_error::deserialize(toml::Value::Table(tree))
-        .map_err(|e| {
-            let key = e.path().to_string();
-            ConfigError::Key {
-                path: path.to_path_buf(),
-                key,
-                reason: one_line(&e.into_inner().to_string()),
-            }
-        })?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut pipeline: Pipeline = serde_path_to_error::deserialize(toml::Value::Table(tree)).map_err(|e| {
+        let key = e.path().to_string();
+        ConfigError::Key { path: path.to_path_buf(), key, reason: one_line(&e.into_inner().to_string()) }
+    })?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     pipeline.base = folder.unwrap_or(Path::new(".")).to_path_buf();
-    let mut checks = Checks {
-        path: path.to_path_buf(),
-        broken: None,
-    };
+    let mut checks = Checks { path: path.to_path_buf(), broken: None };
     pipeline.check(&mut checks);
     checks.broken.map_or(Ok(pipeline), Err)
 }
@@ -165,9 +141,7 @@ impl Pipeline {
 }
 
 fn set(tree: &mut toml::Table, given: &str) -> Result<(), ConfigError> {
-    let bad = || ConfigError::BadSet {
-        given: given.to_string(),
-    };
+    let bad = || ConfigError::BadSet { given: given.to_string() };
     let (key, value) = given.split_once('=').ok_or_else(bad)?;
     let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
         .ok()
@@ -176,9 +150,7 @@ fn set(tree: &mut toml::Table, given: &str) -> Result<(), ConfigError> {
     let (tables, last) = key.trim().rsplit_once('.').ok_or_else(bad)?;
     let mut table = tree;
     for name in tables.split('.') {
-        let entry = table
-            .entry(name)
-            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let entry = table.entry(name).or_insert_with(|| toml::Value::Table(toml::Table::new()));
         table = entry.as_table_mut().ok_or_else(bad)?;
     }
     table.insert(last.to_string(), value);
@@ -187,14 +159,8 @@ fn set(tree: &mut toml::Table, given: &str) -> Result<(), ConfigError> {
 
 /// The parser's message without its picture of the source line, on one line.
 fn one_line(message: &str) -> String {
-    let words = message
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with('|') && !line.contains(" | "));
-    words
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(": ")
+    let words = message.lines().map(str::trim).filter(|line| !line.starts_with('|') && !line.contains(" | "));
+    words.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]
@@ -202,8 +168,7 @@ mod tests {
     use super::*;
 
     fn default_text() -> String {
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml"))
-            .unwrap()
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml")).unwrap()
     }
 
     fn load_text(text: &str, overrides: &[&str]) -> Result<Pipeline, String> {
@@ -217,11 +182,7 @@ mod tests {
 
     #[test]
     fn the_default_pipeline_is_valid_and_overridable() {
-        let pipeline = load_text(
-            &default_text(),
-            &["distill.learning_rate=0.5", "run.name=other"],
-        )
-        .unwrap();
+        let pipeline = load_text(&default_text(), &["distill.learning_rate=0.5", "run.name=other"]).unwrap();
         assert_eq!(pipeline.distill.learning_rate, 0.5);
         assert!(pipeline.run_dir().ends_with("data/runs/other"));
     }
@@ -230,23 +191,11 @@ mod tests {
     fn slips_are_named() {
         let text = default_text();
         let cases = [
-            (
-                "distill.learning_rat=1",
-                "distill.learning_rat: unknown field `learning_rat`",
-            ),
-            (
-                "distill.learning_rate=\"fast\"",
-                "distill.learning_rate: invalid type: string \"fast\", expected f64",
-            ),
-            (
-                "distill.learning_rate=-1",
-                "distill.learning_rate: expected a number above 0, found -1",
-            ),
+            ("distill.learning_rat=1", "distill.learning_rat: unknown field `learning_rat`"),
+            ("distill.learning_rate=\"fast\"", "distill.learning_rate: invalid type: string \"fast\", expected f64"),
+            ("distill.learning_rate=-1", "distill.learning_rate: expected a number above 0, found -1"),
             ("distil.steps=1", "distil: unknown field `distil`"),
-            (
-                "distill.alpha=2",
-                "distill.alpha: expected a number from 0 to 1, found 2",
-            ),
+            ("distill.alpha=2", "distill.alpha: expected a number from 0 to 1, found 2"),
             ("run.device=gpu", "run.device: unknown variant `gpu`"),
             ("run=1", "--set run=1: expected table.key=value"),
         ];

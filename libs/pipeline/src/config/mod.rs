@@ -8,15 +8,14 @@ mod run;
 mod simulate;
 
 pub use data::{
-    BinaryLines, CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat,
-    JudgmentsConfig, LogColumns, LogConfig, QuoteEscape, RawFormat, SplitConfig,
+    BinaryLines, CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat, JudgmentsConfig,
+    LogColumns, LogConfig, QuoteEscape, RawFormat, SplitConfig,
 };
 pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
 pub use load::{ConfigError, load};
 pub use model::{
-    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig,
-    RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig,
-    TrainingConfig,
+    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, PretrainConfig,
+    RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig, TrainingConfig,
 };
 pub use run::{Device, RunConfig};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};

@@ -178,6 +178,7 @@ default_fn!(margin: f64 = 1.0);
 default_fn!(distill_max_query_tokens: usize = 16);
 default_fn!(distill_max_document_tokens: usize = 112);
 default_fn!(standardise: bool = true);
+default_fn!(mask_fraction: f64 = 0.3);
 
 training_table! {
     /// Continued pre-training: next-token loss on clicked titles and summaries.
@@ -203,10 +204,23 @@ training_table! {
 }
 
 training_table! {
+    /// Pre-training of a student from random weights: hidden words, and which of two documents was clicked.
+    PretrainConfig {
+        /// Clicked pairs per step; each comes with a random document for the same query.
+        examples_per_step: usize,
+        /// Share of the tokens that are hidden and predicted.
+        #[serde(default = "mask_fraction")]
+        mask_fraction: f64,
+    }
+}
+
+training_table! {
     /// Distillation with the hybrid loss (section 3.3 of the paper).
     DistillConfig {
         /// The student.
         model: EncoderConfig,
+        /// What the distilled student learns first, where the pipeline has this table.
+        pretrain: Option<PretrainConfig>,
         /// The same student trained on the judged labels alone, for comparison.
         labels_only: LabelsOnlyConfig,
         /// Weight of the point-wise loss; the rest is the margin loss.
@@ -276,36 +290,20 @@ impl Default for CptConfig {
 
 impl Default for TokenizerConfig {
     fn default() -> Self {
-        TokenizerConfig {
-            path: None,
-            vocab_size: 4096,
-        }
+        TokenizerConfig { path: None, vocab_size: 4096 }
     }
 }
 
 impl Default for ScoreConfig {
     fn default() -> Self {
-        ScoreConfig {
-            list_size: 20,
-            unseen_documents: 0,
-            random_documents: 0,
-            max_queries: 0,
-            batch_tokens: 4096,
-        }
+        ScoreConfig { list_size: 20, unseen_documents: 0, random_documents: 0, max_queries: 0, batch_tokens: 4096 }
     }
 }
 
 impl CptConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        for (key, tokenizer) in [
-            ("teacher", &self.teacher_tokenizer),
-            ("student", &self.student_tokenizer),
-        ] {
-            checks.at_least(
-                &format!("cpt.{key}_tokenizer.vocab_size"),
-                tokenizer.vocab_size,
-                300,
-            );
+        for (key, tokenizer) in [("teacher", &self.teacher_tokenizer), ("student", &self.student_tokenizer)] {
+            checks.at_least(&format!("cpt.{key}_tokenizer.vocab_size"), tokenizer.vocab_size, 300);
         }
         checks.at_least("cpt.max_query_tokens", self.max_query_tokens, 1);
         checks.at_least("cpt.max_document_tokens", self.max_document_tokens, 1);
@@ -323,23 +321,10 @@ impl TrainingConfig {
         checks.fraction(&format!("{table}.warmup_fraction"), self.warmup_fraction);
         let decay = self.weight_decay;
         let good = decay.is_finite() && decay >= 0.0;
-        checks.require(
-            good,
-            &format!("{table}.weight_decay"),
-            "a number from 0",
-            &decay,
-        );
-        checks.positive(
-            &format!("{table}.max_gradient_norm"),
-            self.max_gradient_norm,
-        );
+        checks.require(good, &format!("{table}.weight_decay"), "a number from 0", &decay);
+        checks.positive(&format!("{table}.max_gradient_norm"), self.max_gradient_norm);
         let stops = self.patience > 0 && self.validate_every == 0;
-        checks.require(
-            !stops,
-            &format!("{table}.patience"),
-            "0 without validate_every",
-            &self.patience,
-        );
+        checks.require(!stops, &format!("{table}.patience"), "0 without validate_every", &self.patience);
     }
 }
 
@@ -352,53 +337,24 @@ impl RankConfig {
     }
 }
 
-fn check_heads(
-    table: &str,
-    hidden: usize,
-    intermediate: usize,
-    layers: usize,
-    heads: usize,
-    checks: &mut Checks,
-) {
+fn check_heads(table: &str, hidden: usize, intermediate: usize, layers: usize, heads: usize, checks: &mut Checks) {
     checks.at_least(&format!("{table}.hidden_size"), hidden, 1);
     checks.at_least(&format!("{table}.intermediate_size"), intermediate, 1);
     checks.at_least(&format!("{table}.num_hidden_layers"), layers, 1);
     let divides = heads > 0 && hidden % heads == 0;
-    checks.require(
-        divides,
-        &format!("{table}.num_attention_heads"),
-        "a divisor of hidden_size",
-        &heads,
-    );
+    checks.require(divides, &format!("{table}.num_attention_heads"), "a divisor of hidden_size", &heads);
 }
 
 impl TeacherConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         let m = &self.model;
         let (layers, heads) = (m.num_hidden_layers, m.num_attention_heads);
-        check_heads(
-            "teacher.model",
-            m.hidden_size,
-            m.intermediate_size,
-            layers,
-            heads,
-            checks,
-        );
+        check_heads("teacher.model", m.hidden_size, m.intermediate_size, layers, heads, checks);
         let even = heads > 0 && (m.hidden_size / heads).is_multiple_of(2);
-        checks.require(
-            even,
-            "teacher.model.hidden_size",
-            "an even width per head",
-            &m.hidden_size,
-        );
+        checks.require(even, "teacher.model.hidden_size", "an even width per head", &m.hidden_size);
         let kv = m.num_key_value_heads.unwrap_or(heads);
         let divides = kv > 0 && heads % kv == 0;
-        checks.require(
-            divides,
-            "teacher.model.num_key_value_heads",
-            "a divisor of num_attention_heads",
-            &kv,
-        );
+        checks.require(divides, "teacher.model.num_key_value_heads", "a divisor of num_attention_heads", &kv);
         self.cpt.training().check("teacher.cpt", checks);
         checks.at_least("teacher.cpt.packs_per_step", self.cpt.packs_per_step, 1);
         self.rank.check("teacher.rank", checks);
@@ -416,27 +372,21 @@ impl DistillConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         let m = &self.model;
         let (layers, heads) = (m.num_hidden_layers, m.num_attention_heads);
-        check_heads(
-            "distill.model",
-            m.hidden_size,
-            m.intermediate_size,
-            layers,
-            heads,
-            checks,
-        );
+        check_heads("distill.model", m.hidden_size, m.intermediate_size, layers, heads, checks);
         let dropout = (0.0..1.0).contains(&m.dropout);
-        checks.require(
-            dropout,
-            "distill.model.dropout",
-            "a number from 0 to below 1",
-            &m.dropout,
-        );
+        checks.require(dropout, "distill.model.dropout", "a number from 0 to below 1", &m.dropout);
         self.training().check("distill", checks);
         checks.fraction("distill.alpha", self.alpha);
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
         checks.at_least("distill.max_query_tokens", self.max_query_tokens, 1);
         checks.at_least("distill.max_document_tokens", self.max_document_tokens, 1);
+        if let Some(pretrain) = &self.pretrain {
+            pretrain.training().check("distill.pretrain", checks);
+            checks.at_least("distill.pretrain.examples_per_step", pretrain.examples_per_step, 1);
+            checks.positive("distill.pretrain.mask_fraction", pretrain.mask_fraction);
+            checks.fraction("distill.pretrain.mask_fraction", pretrain.mask_fraction);
+        }
         self.labels_only.check("distill.labels_only", checks);
     }
 }

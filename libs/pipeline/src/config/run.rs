@@ -39,19 +39,8 @@ default_fn!(seed: u64 = 42);
 impl RunConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let good =
-            !self.name.is_empty() && !self.name.starts_with('.') && self.name.chars().all(named);
-        checks.require(
-            good,
-            "run.name",
-            "letters, digits, `-`, `_` and `.`, not starting with a dot",
-            &self.name,
-        );
-        checks.require(
-            self.threads <= 1024,
-            "run.threads",
-            "at most 1024",
-            &self.threads,
-        );
+        let good = !self.name.is_empty() && !self.name.starts_with('.') && self.name.chars().all(named);
+        checks.require(good, "run.name", "letters, digits, `-`, `_` and `.`, not starting with a dot", &self.name);
+        checks.require(self.threads <= 1024, "run.threads", "at most 1024", &self.threads);
     }
 }

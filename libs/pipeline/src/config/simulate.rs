@@ -122,12 +122,7 @@ impl Default for ClickConfig {
 impl SimulateConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         let both = self.collection.is_some() && self.world.is_some();
-        checks.require(
-            !both,
-            "simulate.world",
-            "no such table beside simulate.collection",
-            &"both",
-        );
+        checks.require(!both, "simulate.world", "no such table beside simulate.collection", &"both");
         checks.at_least("simulate.days", self.days, 1);
         checks.at_least("simulate.searches", self.searches, self.days.max(1));
         checks.positive("simulate.zipf_exponent", self.zipf_exponent);
@@ -137,10 +132,7 @@ impl SimulateConfig {
             world.check(checks);
         }
         let clicks = &self.clicks;
-        checks.positive(
-            "simulate.clicks.examination_exponent",
-            clicks.examination_exponent,
-        );
+        checks.positive("simulate.clicks.examination_exponent", clicks.examination_exponent);
         for (key, value) in [
             ("continuation", clicks.continuation),
             ("noise", clicks.noise),
@@ -158,12 +150,7 @@ impl WorldConfig {
         checks.at_least("simulate.world.documents", self.documents, 20);
         checks.at_least("simulate.world.queries", self.queries, 10);
         let judged = (1..=self.queries).contains(&self.judged_queries);
-        checks.require(
-            judged,
-            "simulate.world.judged_queries",
-            "1 to simulate.world.queries",
-            &self.judged_queries,
-        );
+        checks.require(judged, "simulate.world.judged_queries", "1 to simulate.world.queries", &self.judged_queries);
         let depth = (2..=self.documents).contains(&self.judged_documents);
         checks.require(
             depth,

@@ -32,11 +32,7 @@ pub trait ClickModel {
 /// The click of a user who looks at a document.
 fn examine(appeal: &Appeal, rng: &mut ChaCha8Rng) -> Click {
     let clicked = chance(appeal.attractiveness, rng);
-    Click {
-        examined: true,
-        clicked,
-        satisfied: clicked && chance(appeal.satisfaction, rng),
-    }
+    Click { examined: true, clicked, satisfied: clicked && chance(appeal.satisfaction, rng) }
 }
 
 /// True with probability `p`.
@@ -45,11 +41,7 @@ fn chance(p: f64, rng: &mut ChaCha8Rng) -> bool {
 }
 
 fn probability(what: &'static str, found: f64) -> Result<f64, ClickError> {
-    if (0.0..=1.0).contains(&found) {
-        Ok(found)
-    } else {
-        Err(ClickError::Probability { what, found })
-    }
+    if (0.0..=1.0).contains(&found) { Ok(found) } else { Err(ClickError::Probability { what, found }) }
 }
 
 /// The position-based model: each position is looked at by a chance of its own, whatever happens above it.
@@ -66,26 +58,16 @@ impl PositionBased {
     /// # Errors
     /// [`ClickError::Probability`] on a value outside of \[0, 1\].
     pub fn new(examination: Vec<f64>) -> Result<Self, ClickError> {
-        examination
-            .iter()
-            .try_for_each(|&theta| probability("examination", theta).map(|_| ()))?;
+        examination.iter().try_for_each(|&theta| probability("examination", theta).map(|_| ()))?;
         Ok(Self { examination })
     }
 }
 
 impl ClickModel for PositionBased {
     fn clicks(&self, list: &[Appeal], rng: &mut ChaCha8Rng) -> Vec<Click> {
-        let examination = self
-            .examination
-            .iter()
-            .copied()
-            .chain(std::iter::repeat(0.0));
+        let examination = self.examination.iter().copied().chain(std::iter::repeat(0.0));
         let visit = |(appeal, theta)| {
-            if chance(theta, rng) {
-                examine(appeal, rng)
-            } else {
-                Click::default()
-            }
+            if chance(theta, rng) { examine(appeal, rng) } else { Click::default() }
         };
         list.iter().zip(examination).map(visit).collect()
     }
@@ -106,9 +88,7 @@ impl DynamicBayesian {
     /// # Errors
     /// [`ClickError::Probability`] on a value outside of \[0, 1\].
     pub fn new(continuation: f64) -> Result<Self, ClickError> {
-        Ok(Self {
-            continuation: probability("continuation", continuation)?,
-        })
+        Ok(Self { continuation: probability("continuation", continuation)? })
     }
 }
 

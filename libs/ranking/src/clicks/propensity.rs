@@ -44,10 +44,7 @@ impl Propensity {
         let items = cells.iter().map(|cell| cell.item + 1).max().unwrap_or(0);
         let shown_at = totals(positions, cells, |cell| cell.position - 1);
         let shown_of = totals(items, cells, |cell| cell.item);
-        let mut model = Self {
-            examination: vec![0.5; positions],
-            attractiveness: vec![0.5; items],
-        };
+        let mut model = Self { examination: vec![0.5; positions], attractiveness: vec![0.5; items] };
         model.examination[0] = 1.0;
         for _ in 0..iterations {
             model = model.next(cells, &shown_at, &shown_of);
@@ -60,18 +57,11 @@ impl Propensity {
         let mut examined = vec![0.0; shown_at.len()];
         let mut attracted = vec![0.0; shown_of.len()];
         for cell in cells {
-            let (theta, gamma) = (
-                self.examination[cell.position - 1],
-                self.attractiveness[cell.item],
-            );
+            let (theta, gamma) = (self.examination[cell.position - 1], self.attractiveness[cell.item]);
             let (clicks, unclicked) = (cell.clicks as f64, (cell.impressions - cell.clicks) as f64);
             let no_click = 1.0 - theta * gamma;
             let share = |part: f64| {
-                if no_click > 0.0 {
-                    unclicked * part / no_click
-                } else {
-                    0.0
-                }
+                if no_click > 0.0 { unclicked * part / no_click } else { 0.0 }
             };
             examined[cell.position - 1] += clicks + share(theta * (1.0 - gamma));
             attracted[cell.item] += clicks + share((1.0 - theta) * gamma);
@@ -79,69 +69,35 @@ impl Propensity {
         let mut examination = vec![1.0; shown_at.len()];
         for index in 1..shown_at.len() {
             let shown = shown_at[index] > 0.0;
-            examination[index] = if shown {
-                mean(examined[index], shown_at[index])
-            } else {
-                examination[index - 1]
-            };
+            examination[index] = if shown { mean(examined[index], shown_at[index]) } else { examination[index - 1] };
         }
-        let attractiveness = attracted
-            .into_iter()
-            .zip(shown_of)
-            .map(|(part, &total)| mean(part, total))
-            .collect();
-        Self {
-            examination,
-            attractiveness,
-        }
+        let attractiveness = attracted.into_iter().zip(shown_of).map(|(part, &total)| mean(part, total)).collect();
+        Self { examination, attractiveness }
     }
 }
 
 /// `part / total` as a probability, which rounding could take past 1; 0 over nothing.
 fn mean(part: f64, total: f64) -> f64 {
-    if total > 0.0 {
-        (part / total).min(1.0)
-    } else {
-        0.0
-    }
+    if total > 0.0 { (part / total).min(1.0) } else { 0.0 }
 }
 
 fn check(cells: &[Cell]) -> Result<(), ClickError> {
-    for &Cell {
-        item,
-        position,
-        impressions,
-        clicks,
-    } in cells
-    {
+    for &Cell { item, position, impressions, clicks } in cells {
         if position == 0 {
             return Err(ClickError::Position { item });
         }
         if clicks > impressions {
-            return Err(ClickError::Clicks {
-                item,
-                position,
-                impressions,
-                clicks,
-            });
+            return Err(ClickError::Clicks { item, position, impressions, clicks });
         }
     }
-    let top = cells
-        .iter()
-        .any(|cell| cell.position == 1 && cell.impressions > 0);
-    if top {
-        Ok(())
-    } else {
-        Err(ClickError::NothingAtTop)
-    }
+    let top = cells.iter().any(|cell| cell.position == 1 && cell.impressions > 0);
+    if top { Ok(()) } else { Err(ClickError::NothingAtTop) }
 }
 
 /// Impressions by the group that `key` puts a cell in.
 fn totals(groups: usize, cells: &[Cell], key: impl Fn(&Cell) -> usize) -> Vec<f64> {
     let mut totals = vec![0.0; groups];
-    cells
-        .iter()
-        .for_each(|cell| totals[key(cell)] += cell.impressions as f64);
+    cells.iter().for_each(|cell| totals[key(cell)] += cell.impressions as f64);
     totals
 }
 

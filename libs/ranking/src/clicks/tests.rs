@@ -7,15 +7,9 @@ use crate::rng::stream;
 fn rates(model: &dyn ClickModel, list: &[Appeal], users: u64) -> Vec<[f64; 3]> {
     let mut counts = vec![[0.0; 3]; list.len()];
     for user in 0..users {
-        for (count, click) in counts
-            .iter_mut()
-            .zip(model.clicks(list, &mut stream(5, "user", user)))
-        {
+        for (count, click) in counts.iter_mut().zip(model.clicks(list, &mut stream(5, "user", user))) {
             let happened = [click.examined, click.clicked, click.satisfied];
-            count
-                .iter_mut()
-                .zip(happened)
-                .for_each(|(count, happened)| *count += f64::from(happened) / users as f64);
+            count.iter_mut().zip(happened).for_each(|(count, happened)| *count += f64::from(happened) / users as f64);
         }
     }
     counts
@@ -29,27 +23,15 @@ fn assert_rates(found: &[[f64; 3]], expected: &[[f64; 3]]) {
 }
 
 const LIST: [Appeal; 3] = [
-    Appeal {
-        attractiveness: 0.5,
-        satisfaction: 0.8,
-    },
-    Appeal {
-        attractiveness: 0.9,
-        satisfaction: 0.0,
-    },
-    Appeal {
-        attractiveness: 0.2,
-        satisfaction: 1.0,
-    },
+    Appeal { attractiveness: 0.5, satisfaction: 0.8 },
+    Appeal { attractiveness: 0.9, satisfaction: 0.0 },
+    Appeal { attractiveness: 0.2, satisfaction: 1.0 },
 ];
 
 #[test]
 fn position_based_users_click_at_the_rate_of_the_model() {
     let model = PositionBased::new(vec![1.0, 0.6]).unwrap();
-    assert_rates(
-        &rates(&model, &LIST, 40_000),
-        &[[1.0, 0.5, 0.4], [0.6, 0.54, 0.0], [0.0, 0.0, 0.0]],
-    );
+    assert_rates(&rates(&model, &LIST, 40_000), &[[1.0, 0.5, 0.4], [0.6, 0.54, 0.0], [0.0, 0.0, 0.0]]);
 }
 
 #[test]
@@ -57,11 +39,7 @@ fn dynamic_bayesian_users_stop_once_satisfied() {
     let model = DynamicBayesian::new(0.9).unwrap();
     let second = 0.6 * 0.9;
     let third = second * 0.9;
-    let expected = [
-        [1.0, 0.5, 0.4],
-        [second, second * 0.9, 0.0],
-        [third, third * 0.2, third * 0.2],
-    ];
+    let expected = [[1.0, 0.5, 0.4], [second, second * 0.9, 0.0], [third, third * 0.2, third * 0.2]];
     assert_rates(&rates(&model, &LIST, 40_000), &expected);
 }
 
@@ -72,12 +50,7 @@ fn exact_cells(examination: &[f64], attractiveness: &[f64]) -> Vec<Cell> {
     for (item, gamma) in attractiveness.iter().enumerate() {
         for (index, theta) in examination.iter().enumerate() {
             let clicks = (SHOWN as f64 * theta * gamma).round() as u64;
-            cells.push(Cell {
-                item,
-                position: index + 1,
-                impressions: SHOWN,
-                clicks,
-            });
+            cells.push(Cell { item, position: index + 1, impressions: SHOWN, clicks });
         }
     }
     cells
@@ -97,12 +70,7 @@ fn estimation_recovers_the_model_that_made_the_counts() {
 
 #[test]
 fn gaps_in_positions_and_items_have_defined_values() {
-    let cell = |item, position| Cell {
-        item,
-        position,
-        impressions: 10,
-        clicks: 5,
-    };
+    let cell = |item, position| Cell { item, position, impressions: 10, clicks: 5 };
     let found = Propensity::estimate(&[cell(0, 1), cell(0, 3), cell(2, 1)], 50).unwrap();
     assert_eq!(found.examination[0], 1.0);
     assert_eq!(found.examination[1], 1.0);
@@ -119,36 +87,15 @@ fn debiasing_divides_by_examinations_and_smooths() {
 
 #[test]
 fn bad_input_is_refused() {
-    let cell = Cell {
-        item: 3,
-        position: 2,
-        impressions: 1,
-        clicks: 2,
-    };
+    let cell = Cell { item: 3, position: 2, impressions: 1, clicks: 2 };
     let refuse = |cell| Propensity::estimate(&[cell], 1).unwrap_err().to_string();
-    assert_eq!(
-        refuse(cell),
-        "item 3 at position 2: expected at most 1 clicks (its impressions), found 2"
-    );
-    assert_eq!(
-        refuse(Cell {
-            position: 0,
-            ..cell
-        }),
-        "item 3: expected positions from 1, found 0"
-    );
-    let nothing_at_top =
-        "expected impressions at position 1, which examination is relative to, found none";
+    assert_eq!(refuse(cell), "item 3 at position 2: expected at most 1 clicks (its impressions), found 2");
+    assert_eq!(refuse(Cell { position: 0, ..cell }), "item 3: expected positions from 1, found 0");
+    let nothing_at_top = "expected impressions at position 1, which examination is relative to, found none";
     assert_eq!(refuse(Cell { clicks: 0, ..cell }), nothing_at_top);
-    assert_eq!(
-        Propensity::estimate(&[], 1).unwrap_err().to_string(),
-        nothing_at_top
-    );
+    assert_eq!(Propensity::estimate(&[], 1).unwrap_err().to_string(), nothing_at_top);
     let probability = DynamicBayesian::new(1.5).unwrap_err().to_string();
-    assert_eq!(
-        probability,
-        "expected a probability from 0 to 1 as continuation, found 1.5"
-    );
+    assert_eq!(probability, "expected a probability from 0 to 1 as continuation, found 1.5");
     assert!(PositionBased::new(vec![1.0, f64::NAN]).is_err());
 }
 

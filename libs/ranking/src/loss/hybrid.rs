@@ -24,28 +24,15 @@ pub struct Hybrid {
 ///
 /// # Errors
 /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite or alpha outside of \[0, 1\].
-pub fn hybrid(
-    student: &[f32],
-    teacher: &[f32],
-    offsets: &[usize],
-    alpha: f64,
-) -> Result<Hybrid, LossError> {
+pub fn hybrid(student: &[f32], teacher: &[f32], offsets: &[usize], alpha: f64) -> Result<Hybrid, LossError> {
     if !(0.0..=1.0).contains(&alpha) {
         return Err(LossError::Alpha { found: alpha });
     }
     let pointwise = pointwise_mse(student, teacher)?;
     let margin = margin_mse(student, teacher, offsets)?;
     let mix = |point: f64, margin: f64| alpha * point + (1.0 - alpha) * margin;
-    let grad: Vec<f64> = pointwise
-        .grad
-        .iter()
-        .zip(&margin.grad)
-        .map(|(&p, &m)| mix(f64::from(p), f64::from(m)))
-        .collect();
+    let grad: Vec<f64> =
+        pointwise.grad.iter().zip(&margin.grad).map(|(&p, &m)| mix(f64::from(p), f64::from(m))).collect();
     let total = LossValue::new(mix(pointwise.value, margin.value), &grad);
-    Ok(Hybrid {
-        total,
-        pointwise: pointwise.value,
-        margin: margin.value,
-    })
+    Ok(Hybrid { total, pointwise: pointwise.value, margin: margin.value })
 }

@@ -22,11 +22,7 @@ use super::{LossError, LossValue, check_graded, gain, lists, sigmoid, softplus};
 ///
 /// # Errors
 /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite or bad grades.
-pub fn lambda_loss(
-    scores: &[f32],
-    grades: &[f32],
-    offsets: &[usize],
-) -> Result<LossValue, LossError> {
+pub fn lambda_loss(scores: &[f32], grades: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
     check_graded(scores, grades)?;
     let (mut sum, mut contributing) = (0.0, 0_usize);
     let mut grad = vec![0.0; scores.len()];
@@ -50,8 +46,7 @@ fn add_list(scores: &[f32], grades: &[f32], grad: &mut [f64]) -> f64 {
     let mut sum = 0.0;
     for i in 0..scores.len() {
         for j in (0..scores.len()).filter(|&j| grades[i] > grades[j]) {
-            let weight =
-                (gain(grades[i]) - gain(grades[j])) * (discounts[i] - discounts[j]).abs() / ideal;
+            let weight = (gain(grades[i]) - gain(grades[j])) * (discounts[i] - discounts[j]).abs() / ideal;
             let difference = f64::from(scores[i]) - f64::from(scores[j]);
             let slope = -weight * sigmoid(-difference);
             sum += weight * softplus(-difference);
@@ -81,11 +76,7 @@ fn discounts_by_score(scores: &[f32]) -> Vec<f64> {
 fn ideal_dcg(grades: &[f32]) -> f64 {
     let mut sorted = grades.to_vec();
     sorted.sort_by(descending);
-    sorted
-        .into_iter()
-        .enumerate()
-        .map(|(rank, grade)| gain(grade) * discount(rank))
-        .sum()
+    sorted.into_iter().enumerate().map(|(rank, grade)| gain(grade) * discount(rank)).sum()
 }
 
 /// Highest first; scores and grades are known to be finite here.

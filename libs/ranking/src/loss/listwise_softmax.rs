@@ -20,11 +20,7 @@ use super::{LossError, LossValue, check_graded, gain, lists};
 ///
 /// # Errors
 /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite or bad grades.
-pub fn listwise_softmax(
-    scores: &[f32],
-    grades: &[f32],
-    offsets: &[usize],
-) -> Result<LossValue, LossError> {
+pub fn listwise_softmax(scores: &[f32], grades: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
     check_graded(scores, grades)?;
     let (mut sum, mut contributing) = (0.0, 0_usize);
     let mut grad = vec![0.0; scores.len()];
@@ -50,9 +46,6 @@ pub fn listwise_softmax(
 /// `ln(sum_i e^{s_i})` without overflow.
 fn log_sum_exp(scores: &[f32]) -> f64 {
     let max = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let sum: f64 = scores
-        .iter()
-        .map(|&score| (f64::from(score) - max).exp())
-        .sum();
+    let sum: f64 = scores.iter().map(|&score| (f64::from(score) - max).exp()).sum();
     max + sum.ln()
 }

@@ -20,11 +20,7 @@ use super::{LossError, LossValue, check_taught, lists};
 ///
 /// # Errors
 /// [`LossError`] on lengths that differ, bad offsets or scores that are not finite.
-pub fn margin_mse(
-    student: &[f32],
-    teacher: &[f32],
-    offsets: &[usize],
-) -> Result<LossValue, LossError> {
+pub fn margin_mse(student: &[f32], teacher: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
     check_taught(student, teacher)?;
     let (mut sum, mut pairs) = (0.0, 0.0);
     let mut grad = vec![0.0; student.len()];

@@ -38,10 +38,7 @@ pub struct LossValue {
 
 impl LossValue {
     fn new(value: f64, grad: &[f64]) -> Self {
-        Self {
-            value,
-            grad: grad.iter().map(|&g| g as f32).collect(),
-        }
+        Self { value, grad: grad.iter().map(|&g| g as f32).collect() }
     }
 }
 
@@ -101,17 +98,8 @@ pub enum LossError {
 }
 
 /// The ranges of the lists, once `offsets` are known to cut `scores` scores into lists.
-fn lists(
-    offsets: &[usize],
-    scores: usize,
-) -> Result<impl Iterator<Item = Range<usize>>, LossError> {
-    let refuse = |index: usize, found: usize| {
-        Err(LossError::Offsets {
-            scores,
-            index,
-            found,
-        })
-    };
+fn lists(offsets: &[usize], scores: usize) -> Result<impl Iterator<Item = Range<usize>>, LossError> {
+    let refuse = |index: usize, found: usize| Err(LossError::Offsets { scores, index, found });
     let mut end = 0;
     for (index, &offset) in offsets.iter().enumerate() {
         if offset < end || offset > scores || (index == 0 && offset != 0) {
@@ -127,43 +115,25 @@ fn lists(
 
 fn check_finite(what: &'static str, values: &[f32]) -> Result<(), LossError> {
     match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(LossError::NotFinite {
-            what,
-            index,
-            found: values[index],
-        }),
+        Some(index) => Err(LossError::NotFinite { what, index, found: values[index] }),
         None => Ok(()),
     }
 }
 
 fn check_graded(scores: &[f32], grades: &[f32]) -> Result<(), LossError> {
     if grades.len() != scores.len() {
-        return Err(LossError::Length {
-            what: "grade",
-            expected: scores.len(),
-            found: grades.len(),
-        });
+        return Err(LossError::Length { what: "grade", expected: scores.len(), found: grades.len() });
     }
     check_finite("score", scores)?;
-    match grades
-        .iter()
-        .position(|grade| !(0.0..=MAX_GRADE).contains(grade))
-    {
-        Some(index) => Err(LossError::Grade {
-            index,
-            found: grades[index],
-        }),
+    match grades.iter().position(|grade| !(0.0..=MAX_GRADE).contains(grade)) {
+        Some(index) => Err(LossError::Grade { index, found: grades[index] }),
         None => Ok(()),
     }
 }
 
 fn check_taught(student: &[f32], teacher: &[f32]) -> Result<(), LossError> {
     if teacher.len() != student.len() {
-        return Err(LossError::Length {
-            what: "teacher score",
-            expected: student.len(),
-            found: teacher.len(),
-        });
+        return Err(LossError::Length { what: "teacher score", expected: student.len(), found: teacher.len() });
     }
     check_finite("student score", student)?;
     check_finite("teacher score", teacher)

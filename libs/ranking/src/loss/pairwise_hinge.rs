@@ -19,21 +19,12 @@ use super::{LossError, LossValue};
 ///
 /// # Errors
 /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite, bad grades or a bad margin.
-pub fn pairwise_hinge(
-    scores: &[f32],
-    grades: &[f32],
-    offsets: &[usize],
-    margin: f32,
-) -> Result<LossValue, LossError> {
+pub fn pairwise_hinge(scores: &[f32], grades: &[f32], offsets: &[usize], margin: f32) -> Result<LossValue, LossError> {
     if !(margin.is_finite() && margin >= 0.0) {
         return Err(LossError::Margin { found: margin });
     }
     mean_over_pairs(scores, grades, offsets, |difference| {
         let violation = f64::from(margin) - difference;
-        if violation > 0.0 {
-            (violation, -1.0)
-        } else {
-            (0.0, 0.0)
-        }
+        if violation > 0.0 { (violation, -1.0) } else { (0.0, 0.0) }
     })
 }

@@ -17,12 +17,6 @@ use super::{LossError, LossValue, sigmoid, softplus};
 ///
 /// # Errors
 /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite or bad grades.
-pub fn pairwise_logistic(
-    scores: &[f32],
-    grades: &[f32],
-    offsets: &[usize],
-) -> Result<LossValue, LossError> {
-    mean_over_pairs(scores, grades, offsets, |difference| {
-        (softplus(-difference), -sigmoid(-difference))
-    })
+pub fn pairwise_logistic(scores: &[f32], grades: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
+    mean_over_pairs(scores, grades, offsets, |difference| (softplus(-difference), -sigmoid(-difference)))
 }

@@ -17,11 +17,7 @@ use super::{LossError, LossValue, check_taught};
 pub fn pointwise_mse(student: &[f32], teacher: &[f32]) -> Result<LossValue, LossError> {
     check_taught(student, teacher)?;
     let scale = 1.0 / student.len().max(1) as f64;
-    let gaps: Vec<f64> = student
-        .iter()
-        .zip(teacher)
-        .map(|(&s, &t)| f64::from(t) - f64::from(s))
-        .collect();
+    let gaps: Vec<f64> = student.iter().zip(teacher).map(|(&s, &t)| f64::from(t) - f64::from(s)).collect();
     let grad: Vec<f64> = gaps.iter().map(|gap| -2.0 * gap * scale).collect();
     let sum: f64 = gaps.iter().map(|gap| gap * gap).sum();
     Ok(LossValue::new(sum * scale, &grad))

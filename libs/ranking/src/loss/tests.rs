@@ -12,25 +12,13 @@ fn pointwise(student: &[f32], teacher: &[f32], _offsets: &[usize]) -> Result<Los
     pointwise_mse(student, teacher)
 }
 
-fn half_hybrid(
-    student: &[f32],
-    teacher: &[f32],
-    offsets: &[usize],
-) -> Result<LossValue, LossError> {
+fn half_hybrid(student: &[f32], teacher: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
     Ok(hybrid(student, teacher, offsets, 0.3)?.total)
 }
 
-const GRADED: [(&str, Loss); 4] = [
-    ("hinge", hinge),
-    ("logistic", pairwise_logistic),
-    ("softmax", listwise_softmax),
-    ("lambda", lambda_loss),
-];
-const TAUGHT: [(&str, Loss); 3] = [
-    ("pointwise", pointwise),
-    ("margin", margin_mse),
-    ("hybrid", half_hybrid),
-];
+const GRADED: [(&str, Loss); 4] =
+    [("hinge", hinge), ("logistic", pairwise_logistic), ("softmax", listwise_softmax), ("lambda", lambda_loss)];
+const TAUGHT: [(&str, Loss); 3] = [("pointwise", pointwise), ("margin", margin_mse), ("hybrid", half_hybrid)];
 
 /// Lists whose scores are a multiple of `2^-6` plus `2^-10` times the position: two of one list are never tied nor
 /// exactly a margin of 1 apart, so that no kink and no change of rank lies within a finite difference.
@@ -55,10 +43,7 @@ fn slope(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize], i: usize
     let at = |step: f32| {
         let mut moved = scores.to_vec();
         moved[i] += step;
-        (
-            loss(&moved, labels, offsets).unwrap().value,
-            f64::from(moved[i]),
-        )
+        (loss(&moved, labels, offsets).unwrap().value, f64::from(moved[i]))
     };
     let step = 2.0_f32.powi(-12);
     let ((above, x_above), (below, x_below)) = (at(step), at(-step));
@@ -116,44 +101,23 @@ proptest! {
 
 #[test]
 fn hinge_is_flat_on_the_margin_and_beyond() {
-    let flat = LossValue {
-        value: 0.0,
-        grad: vec![0.0, 0.0],
-    };
-    assert_eq!(
-        pairwise_hinge(&[1.0, 0.0], &[1.0, 0.0], &[0, 2], 1.0),
-        Ok(flat.clone())
-    );
-    assert_eq!(
-        pairwise_hinge(&[2.0, 0.0], &[1.0, 0.0], &[0, 2], 1.0),
-        Ok(flat.clone())
-    );
-    assert_eq!(
-        pairwise_hinge(&[0.5, 0.5], &[1.0, 0.0], &[0, 2], 0.0),
-        Ok(flat)
-    );
+    let flat = LossValue { value: 0.0, grad: vec![0.0, 0.0] };
+    assert_eq!(pairwise_hinge(&[1.0, 0.0], &[1.0, 0.0], &[0, 2], 1.0), Ok(flat.clone()));
+    assert_eq!(pairwise_hinge(&[2.0, 0.0], &[1.0, 0.0], &[0, 2], 1.0), Ok(flat.clone()));
+    assert_eq!(pairwise_hinge(&[0.5, 0.5], &[1.0, 0.0], &[0, 2], 0.0), Ok(flat));
 }
 
 #[test]
 fn tied_scores_still_get_a_gradient() {
     let (scores, grades, offsets) = ([0.0; 3], [2.0, 1.0, 0.0], [0, 3]);
     let hinge = pairwise_hinge(&scores, &grades, &offsets, 0.5).unwrap();
-    assert_eq!(
-        hinge,
-        LossValue {
-            value: 0.5,
-            grad: vec![-2.0 / 3.0, 0.0, 2.0 / 3.0]
-        }
-    );
+    assert_eq!(hinge, LossValue { value: 0.5, grad: vec![-2.0 / 3.0, 0.0, 2.0 / 3.0] });
     let logistic = pairwise_logistic(&scores, &grades, &offsets).unwrap();
     assert!((logistic.value - 2.0_f64.ln()).abs() < 1e-12);
     assert_eq!(logistic.grad, vec![-1.0 / 3.0, 0.0, 1.0 / 3.0]);
     let softmax = listwise_softmax(&scores, &grades, &offsets).unwrap();
     assert!((softmax.value - 3.0_f64.ln()).abs() < 1e-12);
-    assert_eq!(
-        softmax.grad,
-        [1.0 / 3.0 - 0.75, 1.0 / 3.0 - 0.25, 1.0 / 3.0].map(|g: f64| g as f32)
-    );
+    assert_eq!(softmax.grad, [1.0 / 3.0 - 0.75, 1.0 / 3.0 - 0.25, 1.0 / 3.0].map(|g: f64| g as f32));
     assert!(lambda_loss(&scores, &grades, &offsets).unwrap().grad[0] < 0.0);
 }
 
@@ -168,52 +132,23 @@ fn lambda_loss_of_one_pair_in_the_wrong_order() {
 #[test]
 fn lists_without_a_pair_or_a_target_do_not_dilute_the_mean() {
     let (scores, grades) = ([0.3, -0.2, 5.0, 1.0, 1.0], [1.0, 0.0, 3.0, 0.0, 0.0]);
-    for (name, loss) in [
-        ("hinge", hinge as Loss),
-        ("logistic", pairwise_logistic),
-        ("lambda", lambda_loss),
-    ] {
+    for (name, loss) in [("hinge", hinge as Loss), ("logistic", pairwise_logistic), ("lambda", lambda_loss)] {
         let alone = loss(&scores[..2], &grades[..2], &[0, 2]).unwrap().value;
-        assert_eq!(
-            loss(&scores, &grades, &[0, 2, 3, 3, 5]).unwrap().value,
-            alone,
-            "{name}"
-        );
+        assert_eq!(loss(&scores, &grades, &[0, 2, 3, 3, 5]).unwrap().value, alone, "{name}");
     }
-    let alone = listwise_softmax(&scores[..2], &grades[..2], &[0, 2])
-        .unwrap()
-        .value;
-    let with_irrelevant =
-        listwise_softmax(&[0.3, -0.2, 1.0, 1.0], &[1.0, 0.0, 0.0, 0.0], &[0, 2, 4])
-            .unwrap()
-            .value;
+    let alone = listwise_softmax(&scores[..2], &grades[..2], &[0, 2]).unwrap().value;
+    let with_irrelevant = listwise_softmax(&[0.3, -0.2, 1.0, 1.0], &[1.0, 0.0, 0.0, 0.0], &[0, 2, 4]).unwrap().value;
     assert_eq!(with_irrelevant, alone);
 }
 
 #[test]
 fn empty_batches_and_constant_grades_have_no_loss() {
     for (name, loss) in GRADED {
-        assert_eq!(
-            loss(&[], &[], &[0]),
-            Ok(LossValue {
-                value: 0.0,
-                grad: vec![]
-            }),
-            "{name}"
-        );
-        let zero = Ok(LossValue {
-            value: 0.0,
-            grad: vec![0.0, 0.0],
-        });
+        assert_eq!(loss(&[], &[], &[0]), Ok(LossValue { value: 0.0, grad: vec![] }), "{name}");
+        let zero = Ok(LossValue { value: 0.0, grad: vec![0.0, 0.0] });
         assert_eq!(loss(&[1.0, 2.0], &[0.0, 0.0], &[0, 2]), zero, "{name}");
     }
-    assert_eq!(
-        margin_mse(&[1.0], &[9.0], &[0, 0, 1]),
-        Ok(LossValue {
-            value: 0.0,
-            grad: vec![0.0]
-        })
-    );
+    assert_eq!(margin_mse(&[1.0], &[9.0], &[0, 0, 1]), Ok(LossValue { value: 0.0, grad: vec![0.0] }));
 }
 
 #[test]
@@ -221,10 +156,7 @@ fn extreme_scores_stay_finite() {
     let (scores, grades) = ([-3.0e38, 3.0e38, 0.0], [4.0, 0.0, 1.0]);
     for (name, loss) in GRADED {
         let found = loss(&scores, &grades, &[0, 3]).unwrap();
-        assert!(
-            found.value.is_finite() && found.grad.iter().all(|g| g.is_finite()),
-            "{name}: {found:?}"
-        );
+        assert!(found.value.is_finite() && found.grad.iter().all(|g| g.is_finite()), "{name}: {found:?}");
     }
 }
 
@@ -238,55 +170,20 @@ fn a_large_constant_gap_does_not_cancel() {
 fn bad_input_is_refused_by_name() {
     let message = |result: Result<LossValue, LossError>| result.unwrap_err().to_string();
     let mse = |student: &[f32], teacher: &[f32]| message(pointwise_mse(student, teacher));
-    let rank = |scores: &[f32], grades: &[f32], offsets: &[usize]| {
-        message(lambda_loss(scores, grades, offsets))
-    };
-    assert_eq!(
-        mse(&[1.0], &[]),
-        "expected one teacher score per score (1), found 0"
-    );
-    assert_eq!(
-        mse(&[1.0], &[f32::INFINITY]),
-        "expected a finite teacher score, found inf at index 0"
-    );
-    assert_eq!(
-        rank(&[1.0, f32::NAN], &[1.0, 0.0], &[0, 2]),
-        "expected a finite score, found NaN at index 1"
-    );
-    assert_eq!(
-        rank(&[1.0], &[-1.0], &[0, 1]),
-        "expected a grade from 0 to 31, found -1 at index 0"
-    );
-    assert_eq!(
-        rank(&[1.0], &[f32::NAN], &[0, 1]),
-        "expected a grade from 0 to 31, found NaN at index 0"
-    );
+    let rank = |scores: &[f32], grades: &[f32], offsets: &[usize]| message(lambda_loss(scores, grades, offsets));
+    assert_eq!(mse(&[1.0], &[]), "expected one teacher score per score (1), found 0");
+    assert_eq!(mse(&[1.0], &[f32::INFINITY]), "expected a finite teacher score, found inf at index 0");
+    assert_eq!(rank(&[1.0, f32::NAN], &[1.0, 0.0], &[0, 2]), "expected a finite score, found NaN at index 1");
+    assert_eq!(rank(&[1.0], &[-1.0], &[0, 1]), "expected a grade from 0 to 31, found -1 at index 0");
+    assert_eq!(rank(&[1.0], &[f32::NAN], &[0, 1]), "expected a grade from 0 to 31, found NaN at index 0");
     let offsets = |found: &[usize]| rank(&[1.0, 0.0], &[1.0, 0.0], found);
-    assert_eq!(
-        offsets(&[0, 1]),
-        "expected list offsets that rise from 0 to 2, found 1 at index 1"
-    );
-    assert_eq!(
-        offsets(&[0, 3]),
-        "expected list offsets that rise from 0 to 2, found 3 at index 1"
-    );
-    assert_eq!(
-        offsets(&[0, 2, 1, 2]),
-        "expected list offsets that rise from 0 to 2, found 1 at index 2"
-    );
-    assert_eq!(
-        offsets(&[1, 2]),
-        "expected list offsets that rise from 0 to 2, found 1 at index 0"
-    );
-    assert_eq!(
-        offsets(&[]),
-        "expected list offsets that rise from 0 to 2, found 0 at index 0"
-    );
+    assert_eq!(offsets(&[0, 1]), "expected list offsets that rise from 0 to 2, found 1 at index 1");
+    assert_eq!(offsets(&[0, 3]), "expected list offsets that rise from 0 to 2, found 3 at index 1");
+    assert_eq!(offsets(&[0, 2, 1, 2]), "expected list offsets that rise from 0 to 2, found 1 at index 2");
+    assert_eq!(offsets(&[1, 2]), "expected list offsets that rise from 0 to 2, found 1 at index 0");
+    assert_eq!(offsets(&[]), "expected list offsets that rise from 0 to 2, found 0 at index 0");
     let margin = pairwise_hinge(&[], &[], &[0], f32::NAN).unwrap_err();
-    assert_eq!(
-        margin.to_string(),
-        "expected a finite margin of at least 0, found NaN"
-    );
+    assert_eq!(margin.to_string(), "expected a finite margin of at least 0, found NaN");
     let alpha = hybrid(&[], &[], &[0], 1.5).unwrap_err();
     assert_eq!(alpha.to_string(), "expected alpha from 0 to 1, found 1.5");
 }

@@ -16,8 +16,7 @@ pub struct Document<'a> {
 
 impl Document<'_> {
     pub(super) fn is_relevant(&self, conventions: &Conventions) -> bool {
-        self.grade
-            .is_some_and(|grade| grade >= conventions.relevant_grade)
+        self.grade.is_some_and(|grade| grade >= conventions.relevant_grade)
     }
 }
 
@@ -33,9 +32,7 @@ pub enum MetricError {
         doc_id: String,
     },
     /// A document is listed twice, which could push NDCG over 1.
-    #[error(
-        "query {query_id}, document {doc_id}: expected one row for each query and document, found a duplicate"
-    )]
+    #[error("query {query_id}, document {doc_id}: expected one row for each query and document, found a duplicate")]
     Duplicate {
         /// The query.
         query_id: String,
@@ -73,16 +70,10 @@ impl<'a> JudgedList<'a> {
     ///
     /// # Errors
     /// [`MetricError`] on a NaN score, a document listed twice or a listed grade that `judged_grades` lacks.
-    pub fn new(
-        query_id: &str,
-        documents: Vec<Document<'a>>,
-        judged_grades: &[u8],
-    ) -> Result<Self, MetricError> {
+    pub fn new(query_id: &str, documents: Vec<Document<'a>>, judged_grades: &[u8]) -> Result<Self, MetricError> {
         let mut seen = HashSet::with_capacity(documents.len());
         let mut unlisted = [0_i64; 256];
-        judged_grades
-            .iter()
-            .for_each(|&grade| unlisted[usize::from(grade)] += 1);
+        judged_grades.iter().for_each(|&grade| unlisted[usize::from(grade)] += 1);
         for document in &documents {
             let (query_id, doc_id) = (query_id.to_owned(), document.doc_id.to_owned());
             if document.score.is_nan() {
@@ -96,27 +87,13 @@ impl<'a> JudgedList<'a> {
             }
         }
         if let Some(grade) = (0..=u8::MAX).find(|&grade| unlisted[usize::from(grade)] < 0) {
-            let listed = documents
-                .iter()
-                .filter(|document| document.grade == Some(grade))
-                .count();
-            let judged = judged_grades
-                .iter()
-                .filter(|&&judged| judged == grade)
-                .count();
-            return Err(MetricError::MissingJudgments {
-                query_id: query_id.to_owned(),
-                grade,
-                listed,
-                judged,
-            });
+            let listed = documents.iter().filter(|document| document.grade == Some(grade)).count();
+            let judged = judged_grades.iter().filter(|&&judged| judged == grade).count();
+            return Err(MetricError::MissingJudgments { query_id: query_id.to_owned(), grade, listed, judged });
         }
         let mut ideal_grades = judged_grades.to_vec();
         ideal_grades.sort_unstable_by_key(|&grade| Reverse(grade));
-        Ok(Self {
-            documents,
-            ideal_grades,
-        })
+        Ok(Self { documents, ideal_grades })
     }
 
     /// The documents in the order they were given.
@@ -126,13 +103,10 @@ impl<'a> JudgedList<'a> {
 
     /// The documents from the highest score to the lowest.
     pub fn ranked(&self, ties: Ties) -> Vec<Document<'a>> {
-        let by_score =
-            |a: &Document, b: &Document| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
+        let by_score = |a: &Document, b: &Document| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
         let mut ranked = self.documents.clone();
         match ties {
-            Ties::DocIdDescending => {
-                ranked.sort_by(|a, b| by_score(a, b).then(b.doc_id.cmp(a.doc_id)))
-            }
+            Ties::DocIdDescending => ranked.sort_by(|a, b| by_score(a, b).then(b.doc_id.cmp(a.doc_id))),
             Ties::Stable => ranked.sort_by(by_score),
         }
         ranked
@@ -145,9 +119,6 @@ impl<'a> JudgedList<'a> {
 
     /// The number of judged documents that are relevant.
     pub(super) fn relevant(&self, conventions: &Conventions) -> usize {
-        self.ideal_grades
-            .iter()
-            .filter(|&&grade| grade >= conventions.relevant_grade)
-            .count()
+        self.ideal_grades.iter().filter(|&&grade| grade >= conventions.relevant_grade).count()
     }
 }

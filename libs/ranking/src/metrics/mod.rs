@@ -69,12 +69,7 @@ pub struct Conventions {
 
 impl Default for Conventions {
     fn default() -> Self {
-        Self {
-            gain: Gain::default(),
-            ties: Ties::default(),
-            no_relevant: NoRelevant::default(),
-            relevant_grade: 1,
-        }
+        Self { gain: Gain::default(), ties: Ties::default(), no_relevant: NoRelevant::default(), relevant_grade: 1 }
     }
 }
 
@@ -86,10 +81,7 @@ impl Conventions {
             NoRelevant::Zero => Some(0.0),
             NoRelevant::One => Some(1.0),
         };
-        QueryValue {
-            value: value.or(fallback),
-            no_relevant: value.is_none(),
-        }
+        QueryValue { value: value.or(fallback), no_relevant: value.is_none() }
     }
 }
 
@@ -110,30 +102,20 @@ pub struct QueryValue {
 /// ```
 pub fn ndcg(list: &JudgedList, k: NonZeroUsize, conventions: &Conventions) -> QueryValue {
     let dcg = |grades: &mut dyn Iterator<Item = u8>| -> f64 {
-        let discounted =
-            |(index, grade): (usize, u8)| conventions.gain.of(grade) / (index as f64 + 2.0).log2();
+        let discounted = |(index, grade): (usize, u8)| conventions.gain.of(grade) / (index as f64 + 2.0).log2();
         grades.take(k.get()).enumerate().map(discounted).sum()
     };
     let ideal = dcg(&mut list.ideal_grades().iter().copied());
-    let found = dcg(&mut list
-        .ranked(conventions.ties)
-        .into_iter()
-        .map(|document| document.grade.unwrap_or(0)));
+    let found = dcg(&mut list.ranked(conventions.ties).into_iter().map(|document| document.grade.unwrap_or(0)));
     conventions.resolve((ideal > 0.0).then(|| found / ideal))
 }
 
 /// Reciprocal rank of the first relevant document within the top `k`, 0 if there is none within.
 ///
 /// Its mean over queries is MRR@k (Voorhees, "The TREC-8 Question Answering Track Report", 1999).
-pub fn reciprocal_rank(
-    list: &JudgedList,
-    k: NonZeroUsize,
-    conventions: &Conventions,
-) -> QueryValue {
+pub fn reciprocal_rank(list: &JudgedList, k: NonZeroUsize, conventions: &Conventions) -> QueryValue {
     let top = list.ranked(conventions.ties).into_iter().take(k.get());
-    let first = top
-        .map(|document| document.is_relevant(conventions))
-        .position(|relevant| relevant);
+    let first = top.map(|document| document.is_relevant(conventions)).position(|relevant| relevant);
     let value = first.map_or(0.0, |index| 1.0 / (index as f64 + 1.0));
     conventions.resolve((list.relevant(conventions) > 0).then_some(value))
 }
@@ -141,9 +123,7 @@ pub fn reciprocal_rank(
 /// The share of all judged relevant documents of the query that are within the top `k`.
 pub fn recall(list: &JudgedList, k: NonZeroUsize, conventions: &Conventions) -> QueryValue {
     let top = list.ranked(conventions.ties).into_iter().take(k.get());
-    let found = top
-        .filter(|document| document.is_relevant(conventions))
-        .count();
+    let found = top.filter(|document| document.is_relevant(conventions)).count();
     let relevant = list.relevant(conventions);
     conventions.resolve((relevant > 0).then(|| found as f64 / relevant as f64))
 }

@@ -19,11 +19,8 @@ pub struct PairCounts {
 impl PairCounts {
     /// Counts the pairs of `list`.
     pub fn of(list: &JudgedList) -> Self {
-        let judged: Vec<(f64, u8)> = list
-            .documents()
-            .iter()
-            .filter_map(|document| Some((document.score, document.grade?)))
-            .collect();
+        let judged: Vec<(f64, u8)> =
+            list.documents().iter().filter_map(|document| Some((document.score, document.grade?))).collect();
         let mut counts = Self::default();
         for &(better_score, better) in &judged {
             for &(worse_score, _) in judged.iter().filter(|&&(_, worse)| better > worse) {
@@ -81,11 +78,7 @@ pub struct MeanPnr {
 /// The per-query alternative to the pooled ratio.
 pub fn mean_pnr(queries: &[PairCounts]) -> MeanPnr {
     let defined: Vec<f64> = queries.iter().filter_map(|counts| counts.pnr()).collect();
-    let finite: Vec<f64> = defined
-        .iter()
-        .copied()
-        .filter(|ratio| ratio.is_finite())
-        .collect();
+    let finite: Vec<f64> = defined.iter().copied().filter(|ratio| ratio.is_finite()).collect();
     MeanPnr {
         value: (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64),
         queries: finite.len(),

@@ -41,42 +41,21 @@ pub fn bootstrap(
     values.sort_unstable_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     let cut = (0.025 * values.len() as f64).floor() as usize;
-    Some(Interval {
-        low: values[cut],
-        high: values[last - cut],
-    })
+    Some(Interval { low: values[cut], high: values[last - cut] })
 }
 
 /// The 95 % interval of the mean of `values`, one per query.
 ///
 /// # Errors
 /// [`SignificanceError`] without a query or on values that are not finite.
-pub fn bootstrap_mean(
-    values: &[f64],
-    resamples: NonZeroUsize,
-    seed: u64,
-) -> Result<Interval, SignificanceError> {
+pub fn bootstrap_mean(values: &[f64], resamples: NonZeroUsize, seed: u64) -> Result<Interval, SignificanceError> {
     check(values, 1)?;
-    let mean = |draw: &[usize]| {
-        Some(draw.iter().map(|&query| values[query]).sum::<f64>() / draw.len() as f64)
-    };
-    bootstrap(values.len(), resamples, seed, mean).ok_or(SignificanceError::TooFew {
-        expected: 1,
-        found: 0,
-    })
+    let mean = |draw: &[usize]| Some(draw.iter().map(|&query| values[query]).sum::<f64>() / draw.len() as f64);
+    bootstrap(values.len(), resamples, seed, mean).ok_or(SignificanceError::TooFew { expected: 1, found: 0 })
 }
 
 /// The 95 % interval of the pooled positive-negative ratio of `queries`; `None` where no query has an ordered pair.
-pub fn bootstrap_pnr(
-    queries: &[PairCounts],
-    resamples: NonZeroUsize,
-    seed: u64,
-) -> Option<Interval> {
-    let pooled = |draw: &[usize]| {
-        draw.iter()
-            .map(|&query| queries[query])
-            .sum::<PairCounts>()
-            .pnr()
-    };
+pub fn bootstrap_pnr(queries: &[PairCounts], resamples: NonZeroUsize, seed: u64) -> Option<Interval> {
+    let pooled = |draw: &[usize]| draw.iter().map(|&query| queries[query]).sum::<PairCounts>().pnr();
     bootstrap(queries.len(), resamples, seed, pooled)
 }

@@ -41,16 +41,10 @@ pub enum SignificanceError {
 
 fn check(values: &[f64], fewest: usize) -> Result<(), SignificanceError> {
     if values.len() < fewest {
-        return Err(SignificanceError::TooFew {
-            expected: fewest,
-            found: values.len(),
-        });
+        return Err(SignificanceError::TooFew { expected: fewest, found: values.len() });
     }
     match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(SignificanceError::NotFinite {
-            index,
-            found: values[index],
-        }),
+        Some(index) => Err(SignificanceError::NotFinite { index, found: values[index] }),
         None => Ok(()),
     }
 }
@@ -65,10 +59,7 @@ fn check(values: &[f64], fewest: usize) -> Result<(), SignificanceError> {
 /// [`SignificanceError::PValue`] on a value outside of \[0, 1\].
 pub fn holm(p_values: &[f64]) -> Result<Vec<f64>, SignificanceError> {
     if let Some(index) = p_values.iter().position(|p| !(0.0..=1.0).contains(p)) {
-        return Err(SignificanceError::PValue {
-            index,
-            found: p_values[index],
-        });
+        return Err(SignificanceError::PValue { index, found: p_values[index] });
     }
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&a, &b| p_values[a].total_cmp(&p_values[b]));

@@ -17,26 +17,15 @@ use crate::rng;
 ///
 /// # Errors
 /// [`SignificanceError`] without a query or on differences that are not finite.
-pub fn randomisation_test(
-    differences: &[f64],
-    draws: NonZeroUsize,
-    seed: u64,
-) -> Result<f64, SignificanceError> {
+pub fn randomisation_test(differences: &[f64], draws: NonZeroUsize, seed: u64) -> Result<f64, SignificanceError> {
     check(differences, 1)?;
     let mut rng = rng::stream(seed, "randomisation test", 0);
     // Sums of the same numbers under other signs differ by rounding where they are equal in exact arithmetic.
-    let rounding = 1e-12
-        * differences
-            .iter()
-            .map(|difference| difference.abs())
-            .sum::<f64>();
+    let rounding = 1e-12 * differences.iter().map(|difference| difference.abs()).sum::<f64>();
     let found = differences.iter().sum::<f64>().abs() - rounding;
     let mut as_extreme = 0_usize;
     for _ in 0..draws.get() {
-        let flipped: f64 = differences
-            .iter()
-            .map(|&d| if rng.random::<bool>() { d } else { -d })
-            .sum();
+        let flipped: f64 = differences.iter().map(|&d| if rng.random::<bool>() { d } else { -d }).sum();
         as_extreme += usize::from(flipped.abs() >= found);
     }
     Ok((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
@@ -48,18 +37,12 @@ pub fn randomisation_test(
 /// difference of the shares `concordant / (concordant + discordant)`, which rise with the ratios but stay finite without
 /// a discordant pair. A draw that leaves a system without an ordered pair counts as extreme. `None` where either ratio
 /// is undefined.
-pub fn randomisation_test_pnr(
-    queries: &[(PairCounts, PairCounts)],
-    draws: NonZeroUsize,
-    seed: u64,
-) -> Option<f64> {
+pub fn randomisation_test_pnr(queries: &[(PairCounts, PairCounts)], draws: NonZeroUsize, seed: u64) -> Option<f64> {
     let found = concordance_gap(queries.iter().copied())?;
     let mut rng = rng::stream(seed, "randomisation test", 0);
     let mut as_extreme = 0_usize;
     for _ in 0..draws.get() {
-        let swapped = queries
-            .iter()
-            .map(|&(a, b)| if rng.random::<bool>() { (a, b) } else { (b, a) });
+        let swapped = queries.iter().map(|&(a, b)| if rng.random::<bool>() { (a, b) } else { (b, a) });
         as_extreme += usize::from(concordance_gap(swapped).is_none_or(|gap| gap >= found));
     }
     Some((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
@@ -67,9 +50,7 @@ pub fn randomisation_test_pnr(
 
 /// The distance between the shares of concordant pairs of two systems.
 fn concordance_gap(queries: impl Iterator<Item = (PairCounts, PairCounts)>) -> Option<f64> {
-    let (a, b) = queries.fold(Default::default(), |(a, b), (of_a, of_b)| {
-        (a + of_a, b + of_b)
-    });
+    let (a, b) = queries.fold(Default::default(), |(a, b), (of_a, of_b)| (a + of_a, b + of_b));
     let share = |counts: PairCounts| {
         let ordered = counts.concordant + counts.discordant;
         (ordered > 0).then(|| counts.concordant as f64 / ordered as f64)
@@ -99,16 +80,9 @@ pub fn paired_t_test(differences: &[f64]) -> Result<TTest, SignificanceError> {
     check(differences, 2)?;
     let n = differences.len() as f64;
     let mean = differences.iter().sum::<f64>() / n;
-    let variance = differences
-        .iter()
-        .map(|difference| (difference - mean).powi(2))
-        .sum::<f64>()
-        / (n - 1.0);
+    let variance = differences.iter().map(|difference| (difference - mean).powi(2)).sum::<f64>() / (n - 1.0);
     if differences.iter().all(|&difference| difference == 0.0) {
-        return Ok(TTest {
-            t: 0.0,
-            p_value: 1.0,
-        });
+        return Ok(TTest { t: 0.0, p_value: 1.0 });
     }
     let t = mean / (variance / n).sqrt();
     let freedom = n - 1.0;

@@ -18,14 +18,8 @@ fn the_bootstrap_interval_of_a_mean_is_near_the_normal_one() {
     let mean = values.iter().sum::<f64>() / 2000.0;
     let half_width = 1.96 * (1.0 / 12.0_f64 / 2000.0).sqrt();
     let Interval { low, high } = bootstrap_mean(&values, times(4000), 7).unwrap();
-    assert!(
-        (low - (mean - half_width)).abs() < 0.1 * half_width,
-        "{low}"
-    );
-    assert!(
-        (high - (mean + half_width)).abs() < 0.1 * half_width,
-        "{high}"
-    );
+    assert!((low - (mean - half_width)).abs() < 0.1 * half_width, "{low}");
+    assert!((high - (mean + half_width)).abs() < 0.1 * half_width, "{high}");
 }
 
 #[test]
@@ -39,35 +33,13 @@ fn the_bootstrap_depends_on_its_seed_alone() {
 
 #[test]
 fn the_interval_of_pooled_pnr_is_a_ratio_of_sums() {
-    let even = PairCounts {
-        concordant: 6,
-        discordant: 2,
-        tied: 1,
-    };
-    let large = PairCounts {
-        concordant: 600,
-        discordant: 200,
-        tied: 0,
-    };
-    assert_eq!(
-        bootstrap_pnr(&[even, large, even], times(50), 0),
-        Some(Interval {
-            low: 3.0,
-            high: 3.0
-        })
-    );
-    let perfect = PairCounts {
-        concordant: 1,
-        discordant: 0,
-        tied: 0,
-    };
+    let even = PairCounts { concordant: 6, discordant: 2, tied: 1 };
+    let large = PairCounts { concordant: 600, discordant: 200, tied: 0 };
+    assert_eq!(bootstrap_pnr(&[even, large, even], times(50), 0), Some(Interval { low: 3.0, high: 3.0 }));
+    let perfect = PairCounts { concordant: 1, discordant: 0, tied: 0 };
     let Interval { low, high } = bootstrap_pnr(&[perfect, even], times(200), 0).unwrap();
     assert_eq!((low, high), (3.0, f64::INFINITY));
-    let constant = PairCounts {
-        concordant: 0,
-        discordant: 0,
-        tied: 5,
-    };
+    let constant = PairCounts { concordant: 0, discordant: 0, tied: 5 };
     assert_eq!(bootstrap_pnr(&[constant; 3], times(50), 0), None);
 }
 
@@ -79,11 +51,7 @@ fn randomisation_counts_the_sample_itself() {
 
 #[test]
 fn randomisation_of_pnr_tells_a_better_system_from_an_equal_one() {
-    let counts = |concordant, discordant| PairCounts {
-        concordant,
-        discordant,
-        tied: 1,
-    };
+    let counts = |concordant, discordant| PairCounts { concordant, discordant, tied: 1 };
     let p = |queries: &[(PairCounts, PairCounts)]| randomisation_test_pnr(queries, times(999), 2);
     assert_eq!(p(&[(counts(3, 1), counts(3, 1)); 9]), Some(1.0));
     assert_eq!(p(&[(counts(4, 0), counts(0, 4)); 40]), Some(0.001));
@@ -95,33 +63,15 @@ fn randomisation_of_pnr_tells_a_better_system_from_an_equal_one() {
 
 #[test]
 fn equal_differences_have_a_defined_t_test() {
-    assert_eq!(
-        paired_t_test(&[0.0; 3]).unwrap(),
-        TTest {
-            t: 0.0,
-            p_value: 1.0
-        }
-    );
-    assert_eq!(
-        paired_t_test(&[0.5; 4]).unwrap(),
-        TTest {
-            t: f64::INFINITY,
-            p_value: 0.0
-        }
-    );
+    assert_eq!(paired_t_test(&[0.0; 3]).unwrap(), TTest { t: 0.0, p_value: 1.0 });
+    assert_eq!(paired_t_test(&[0.5; 4]).unwrap(), TTest { t: f64::INFINITY, p_value: 0.0 });
 }
 
 #[test]
 fn holm_by_hand() {
     let found = holm(&[0.04, 0.01, 0.03, 0.9]).unwrap();
     let expected = [0.09, 0.04, 0.09, 0.9];
-    assert!(
-        found
-            .iter()
-            .zip(expected)
-            .all(|(a, b)| (a - b).abs() < 1e-12),
-        "{found:?}"
-    );
+    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{found:?}");
     assert_eq!(holm(&[0.7, 0.6]).unwrap(), [1.0, 1.0]);
     assert_eq!(holm(&[]).unwrap(), [0.0; 0]);
 }
@@ -129,22 +79,13 @@ fn holm_by_hand() {
 #[test]
 fn bad_input_is_refused() {
     let message = |error: SignificanceError| error.to_string();
-    assert_eq!(
-        message(paired_t_test(&[1.0]).unwrap_err()),
-        "expected at least 2 queries, found 1"
-    );
-    assert_eq!(
-        message(bootstrap_mean(&[], times(9), 0).unwrap_err()),
-        "expected at least 1 queries, found 0"
-    );
+    assert_eq!(message(paired_t_test(&[1.0]).unwrap_err()), "expected at least 2 queries, found 1");
+    assert_eq!(message(bootstrap_mean(&[], times(9), 0).unwrap_err()), "expected at least 1 queries, found 0");
     assert_eq!(
         message(randomisation_test(&[0.0, f64::NAN], times(9), 0).unwrap_err()),
         "expected a finite value for each query, found NaN at index 1"
     );
-    assert_eq!(
-        message(holm(&[1.5]).unwrap_err()),
-        "expected p-values from 0 to 1, found 1.5 at index 0"
-    );
+    assert_eq!(message(holm(&[1.5]).unwrap_err()), "expected p-values from 0 to 1, found 1.5 at index 0");
 }
 
 proptest! {
