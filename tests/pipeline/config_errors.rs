@@ -12,7 +12,7 @@ fn a_slip_in_a_key_is_named() {
             "error: tiny.toml: distill.learning_rat: unknown field `learning_rat`, expected one of `model`, \
              `labels_only`, `alpha`, `standardise`, `lists_per_step`, `list_size`, `max_query_tokens`, \
              `max_document_tokens`, `steps`, `learning_rate`, `warmup_fraction`, `schedule`, `weight_decay`, \
-             `max_gradient_norm`, `checkpoint_every`, `validate_every`, `patience`: in `distill`",
+             `max_gradient_norm`, `checkpoint_every`, `validate_every`, `patience`",
         ),
         (
             "distil.steps=1",
@@ -21,7 +21,7 @@ fn a_slip_in_a_key_is_named() {
         ),
         (
             "teacher.rank.steps=\"many\"",
-            "error: tiny.toml: teacher.rank.steps: invalid type: string \"many\", expected usize: in `teacher.rank.steps`",
+            "error: tiny.toml: teacher.rank.steps: invalid type: string \"many\", expected usize",
         ),
         ("distill.alpha=2", "error: tiny.toml: distill.alpha: expected a number from 0 to 1, found 2"),
         (

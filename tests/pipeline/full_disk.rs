@@ -60,7 +60,10 @@ fn a_full_disk_leaves_the_earlier_output() {
         let error = outcome.error(3);
         let partial = format!("./runs/tiny/.{stage}.partial/");
         assert!(error.starts_with(&format!("error: stage {stage}: ")) && error.contains(&partial), "{error}");
-        assert!(error.ends_with("No space left on device (os error 28)"), "{error}");
+        assert!(
+            error.ends_with("No space left on device (os error 28); free some space there and run the stage again"),
+            "{error}"
+        );
         assert_eq!(sandbox.digests(stage), before);
         sandbox.assert_whole(stage);
         fs::remove_file(filler).unwrap();

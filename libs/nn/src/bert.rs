@@ -118,17 +118,20 @@ impl Bert {
         Ok(layer_norm(x, &norm.get("weight")?, &norm.get("bias")?, self.config.layer_norm_eps)?)
     }
 
-    /// The two losses of pre-training (Devlin et al. 2019, section 3.1): the mean cross-entropy of `targets`, the true
-    /// tokens at `rows`, predicted by the word embedding itself; and the raw logit of each sequence, from one pass.
+    /// The weights a masked language model trains: all but the pooler and the scoring head.
+    pub fn encoder_params(&self) -> Params {
+        self.params.only(|name| name.starts_with("bert.embeddings.") || name.starts_with("bert.encoder."))
+    }
+
+    /// The mean cross-entropy of `targets`, the true tokens at `rows`, predicted by the word embedding (Devlin et al. 2019,
+    /// section 3.1, with input and output embedding tied and without the extra transformation before them).
     ///
     /// # Shapes
-    /// `packed` of `t` tokens and `n` sequences, `rows` (each below `t`) and `targets` of one length, at least 1 ->
-    /// (scalar, `[n]`).
-    pub fn pretrain(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode) -> Result<(Tensor, Tensor)> {
-        let hidden = self.hidden(packed, mode)?; // [t, d]
+    /// `packed` of `t` tokens, `rows` (each below `t`) and `targets` of one length, at least 1 -> scalar.
+    pub fn masked_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode) -> Result<Tensor> {
+        let hidden = embedding(&self.hidden(packed, mode)?, rows)?; // [masked, d]
         let words = self.params.view(mode).get("bert.embeddings.word_embeddings.weight")?;
-        let masked = cross_entropy(&embedding(&hidden, rows)?, &words, targets)?;
-        Ok((masked, self.classify(&hidden, packed, mode)?))
+        Ok(cross_entropy(&hidden, &words, targets)?)
     }
 
     /// The raw logit of each sequence, read at its first token.
@@ -136,13 +139,7 @@ impl Bert {
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
     pub fn score(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
-        self.classify(&self.hidden(packed, mode)?, packed, mode)
-    }
-
-    /// # Shapes
-    /// `hidden` `[t, d]` -> `[n]`.
-    fn classify(&self, hidden: &Tensor, packed: &Packed, mode: Mode) -> Result<Tensor> {
-        let first = embedding(hidden, &packed.first_tokens())?; // [n, d]
+        let first = embedding(&self.hidden(packed, mode)?, &packed.first_tokens())?; // [n, d]
         let weights = self.params.view(mode);
         let pooled = affine(&weights.child("bert.pooler.dense"), &first)?.tanh()?;
         // A mask of its own, after those of the encoder.

@@ -133,6 +133,11 @@ impl Params {
         self.0.get(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))
     }
 
+    /// The weights whose name `keeps` accepts. They are the same weights: training them trains this model.
+    pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.iter().filter(|(name, _)| keeps(name)).map(|(name, var)| (name.clone(), var.clone())).collect())
+    }
+
     /// The weights in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.0.iter().map(|(name, var)| (name.as_str(), var))

@@ -1,5 +1,8 @@
 //! Models against PyTorch transformers: logits, losses and every gradient (`golden/models.py`).
 
+// A failed unwrap is a failed test, which is what a test wants.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 

@@ -42,10 +42,24 @@ fn one_line(error: &anyhow::Error) -> String {
             line = format!("{line}: {cause}");
         }
     }
+    if disk_is_full(error) {
+        line += "; free some space there and run the stage again";
+    }
     line.replace('\n', " ")
 }
 
+/// Whether the disk has no room left: the one failure of the machine that the user can mend at once.
+fn disk_is_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| match cause.downcast_ref::<tables::Error>() {
+        Some(tables::Error::Io { cause, .. }) => cause.kind() == ErrorKind::StorageFull,
+        _ => cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::StorageFull),
+    })
+}
+
 fn code_of(error: &anyhow::Error) -> u8 {
+    if disk_is_full(error) {
+        return BAD_DATA;
+    }
     for cause in error.chain() {
         if cause.is::<ConfigError>() {
             return BAD_CONFIG;
@@ -54,11 +68,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
             return BAD_DATA;
         }
         if let Some(error) = cause.downcast_ref::<tables::Error>() {
-            let full = matches!(error, tables::Error::Io { cause, .. } if cause.kind() == ErrorKind::StorageFull);
-            return if full || error.is_bad_input() { BAD_DATA } else { FAILED };
-        }
-        if cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::StorageFull) {
-            return BAD_DATA;
+            return if error.is_bad_input() { BAD_DATA } else { FAILED };
         }
     }
     FAILED

@@ -120,6 +120,7 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, studen
     let train = clicked_pairs(&cpt, parts.corpus, &encoder, TRAIN)?;
     let validation = clicked_pairs(&cpt, parts.corpus, &encoder, VALIDATION)?;
     let mut task = PretrainTask {
+        params: student.encoder_params(),
         student,
         words: parts.tokenizer.vocabulary_size(),
         mask: parts.tokenizer.id("[MASK]")?,
@@ -128,7 +129,7 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, studen
         config: &config,
         seed: run.seed(),
     };
-    let phase = Phase { name: "pretrain", config: &config.training(), validation: "validation_minus_loss" };
+    let phase = Phase { name: "pretrain", config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
     run.fact("pretrain_steps", summary.steps);
     run.fact("pretrain_examples", summary.examples);

@@ -116,7 +116,7 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> 
     }
     let mut pipeline: Pipeline = serde_path_to_error::deserialize(toml::Value::Table(tree)).map_err(|e| {
         let key = e.path().to_string();
-        ConfigError::Key { path: path.to_path_buf(), key, reason: one_line(&e.into_inner().to_string()) }
+        ConfigError::Key { path: path.to_path_buf(), key, reason: one_line(e.into_inner().message()) }
     })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     pipeline.base = folder.unwrap_or(Path::new(".")).to_path_buf();

@@ -204,9 +204,9 @@ training_table! {
 }
 
 training_table! {
-    /// Pre-training of a student from random weights: hidden words, and which of two documents was clicked.
+    /// Pre-training of a student from random weights: naming hidden words of queries and clicked documents.
     PretrainConfig {
-        /// Clicked pairs per step; each comes with a random document for the same query.
+        /// Clicked pairs per step.
         examples_per_step: usize,
         /// Share of the tokens that are hidden and predicted.
         #[serde(default = "mask_fraction")]
@@ -341,7 +341,7 @@ fn check_heads(table: &str, hidden: usize, intermediate: usize, layers: usize, h
     checks.at_least(&format!("{table}.hidden_size"), hidden, 1);
     checks.at_least(&format!("{table}.intermediate_size"), intermediate, 1);
     checks.at_least(&format!("{table}.num_hidden_layers"), layers, 1);
-    let divides = heads > 0 && hidden % heads == 0;
+    let divides = heads > 0 && hidden.is_multiple_of(heads);
     checks.require(divides, &format!("{table}.num_attention_heads"), "a divisor of hidden_size", &heads);
 }
 
@@ -353,7 +353,7 @@ impl TeacherConfig {
         let even = heads > 0 && (m.hidden_size / heads).is_multiple_of(2);
         checks.require(even, "teacher.model.hidden_size", "an even width per head", &m.hidden_size);
         let kv = m.num_key_value_heads.unwrap_or(heads);
-        let divides = kv > 0 && heads % kv == 0;
+        let divides = kv > 0 && heads.is_multiple_of(kv);
         checks.require(divides, "teacher.model.num_key_value_heads", "a divisor of num_attention_heads", &kv);
         self.cpt.training().check("teacher.cpt", checks);
         checks.at_least("teacher.cpt.packs_per_step", self.cpt.packs_per_step, 1);

@@ -37,12 +37,12 @@ fn gradients_with_dropout_match_finite_differences() {
 /// Per query row: the scores of every key it sees, softmax, the mixture of their values.
 fn reference(q: &[Vec<f32>], k: &[Vec<f32>], v: &[Vec<f32>], causal: bool) -> Vec<f32> {
     let mut out = Vec::new();
-    for row in 0..q.len() {
+    for (row, query) in q.iter().enumerate() {
         for head in 0..4 {
             let (own, shared) = (head * 4..head * 4 + 4, head / 2 * 4..head / 2 * 4 + 4);
             let seen = if causal { row + 1 } else { k.len() };
             let score = |key: &Vec<f32>| {
-                key[shared.clone()].iter().zip(&q[row][own.clone()]).map(|(a, b)| a * b).sum::<f32>() / 2.0
+                key[shared.clone()].iter().zip(&query[own.clone()]).map(|(a, b)| a * b).sum::<f32>() / 2.0
             };
             let exps: Vec<f32> = k[..seen].iter().map(|key| score(key).exp()).collect();
             let total: f32 = exps.iter().sum();
