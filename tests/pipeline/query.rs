@@ -23,8 +23,8 @@ fn rows_are_counted_in_every_format() {
 #[test]
 fn every_table_of_every_manifest_is_there() {
     let sandbox = Sandbox::finished();
-    let sql = "select distinct stage, \"table\", \"rows\" from tables order by 1, 2";
-    let mut expected = String::from("stage,table,rows\r\n");
+    let sql = "select distinct stage, table_name, \"rows\" from tables order by 1, 2";
+    let mut expected = String::from("stage,table_name,rows\r\n");
     let mut stages = STAGES;
     stages.sort_unstable();
     for stage in stages {
