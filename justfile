@@ -47,7 +47,7 @@ evaluate *options: (stage "evaluate" options)
 [group("pipeline")]
 [positional-arguments]
 sql *arguments:
-    @cargo build --release --locked --quiet -p query
+    @cargo build --release --locked --quiet --workspace --bins
     @{{ target }}/query --config {{ quote(config) }} "$@"
 
 [private]
