@@ -1,8 +1,6 @@
 //! A model's weights by name: seeded initialisation, strict loading, deterministic saving.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -10,7 +8,7 @@ use rand::Rng;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::model::Mode;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// How a weight starts when it is not loaded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -183,17 +181,7 @@ impl Params {
 
     /// Writes [`Self::to_bytes`] to `path` through a temporary file beside it, so that the file is old or new, never torn.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let bytes = self.to_bytes()?;
-        let temporary = path.with_extension("safetensors.tmp");
-        let write = || {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-        };
-        write().map_err(|source| io_error(path, source))
+        files::write_atomically(path, &self.to_bytes()?)
     }
 }
 
@@ -211,7 +199,7 @@ fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Found>
     let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
     for path in files {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| io_error(path, source))?;
+        let bytes = files::read(path)?;
         let file =
             SafeTensors::deserialize(&bytes).map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
         let mut tensors = file.tensors();
@@ -224,10 +212,6 @@ fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Found>
         }
     }
     Ok(Found { vars, extra })
-}
-
-fn io_error(path: &Path, source: std::io::Error) -> Error {
-    Error::Io { path: PathBuf::from(path), source }
 }
 
 fn read_var(path: &Path, spec: &ParamSpec, view: &TensorView<'_>) -> Result<Var> {

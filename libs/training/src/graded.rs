@@ -59,7 +59,7 @@ pub fn graded_lists(ingest: &StageDir, corpus: &Corpus, split: &str) -> anyhow::
 ///
 /// # Errors
 /// A score that is not a number.
-pub fn mean_ndcg(corpus: &Corpus, lists: &[GradedList], scores: &[Vec<f32>]) -> anyhow::Result<Option<f64>> {
+pub(crate) fn mean_ndcg(corpus: &Corpus, lists: &[GradedList], scores: &[Vec<f32>]) -> anyhow::Result<Option<f64>> {
     let ten = NonZeroUsize::new(10).context("ten is not zero")?;
     let values = lists.iter().zip(scores).map(|(list, scores)| {
         let documents = list.documents.iter().zip(scores).zip(&list.grades);

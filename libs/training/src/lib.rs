@@ -17,7 +17,7 @@ mod phase;
 mod rank;
 
 pub use corpus::{Corpus, Document, Query};
-pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists, mean_ndcg};
+pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;
 pub use phase::{Phase, remove_checkpoints, train_phase};
-pub use rank::{RankTask, batch_of, score_lists};
+pub use rank::{RankTask, batch_of, validation_ndcg};

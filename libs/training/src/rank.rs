@@ -12,7 +12,8 @@ use ranking::loss::{LossError, LossValue, lambda_loss, listwise_softmax, pairwis
 use ranking::rng::{number, stream};
 use ranking::sample::{lists_at_step, sample_list};
 
-use crate::{Corpus, GradedList, mean_ndcg};
+use crate::graded::mean_ndcg;
+use crate::{Corpus, GradedList};
 
 /// Tokens of one forward pass while validating.
 const VALIDATION_TOKENS: usize = 8192;
@@ -81,27 +82,26 @@ impl Task for RankTask<'_> {
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {
-        let scores = score_lists(self.ranker, self.encoder, self.corpus, self.validation, VALIDATION_TOKENS)?;
-        mean_ndcg(self.corpus, self.validation, &scores).map_err(|error| nn::Error::Caller(error.into()))
+        validation_ndcg(self.ranker, self.encoder, self.corpus, self.validation)
     }
 }
 
-/// Raw logits of every document of every list.
+/// Mean NDCG@10 of a ranker on graded lists; `None` where no list counts.
 ///
 /// # Errors
 /// [`nn::Error`], for a score that is not finite among others.
-pub fn score_lists(
+pub fn validation_ndcg(
     ranker: &Ranker,
     encoder: &Encoder<'_>,
     corpus: &Corpus,
     lists: &[GradedList],
-    batch_tokens: usize,
-) -> nn::Result<Vec<Vec<f32>>> {
+) -> nn::Result<Option<f64>> {
     let score = |list: &GradedList| {
         let texts: Vec<_> = list.documents.iter().map(|&document| corpus.texts(list.query, document)).collect();
-        score_sequences(ranker, &encoder.encode_batch(&texts)?, batch_tokens)
+        score_sequences(ranker, &encoder.encode_batch(&texts)?, VALIDATION_TOKENS)
     };
-    lists.iter().map(score).collect()
+    let scores = lists.iter().map(score).collect::<nn::Result<Vec<_>>>()?;
+    mean_ndcg(corpus, lists, &scores).map_err(|error| nn::Error::Caller(error.into()))
 }
 
 /// Sequences as one batch.

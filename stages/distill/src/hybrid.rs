@@ -12,10 +12,7 @@ use ranking::loss::hybrid;
 use ranking::rng::{number, stream};
 use ranking::sample::{lists_at_step, sample_list};
 use tables::StageDir;
-use training::{Corpus, GradedList, batch_of, mean_ndcg, score_lists};
-
-/// Tokens of one forward pass while validating.
-const VALIDATION_TOKENS: usize = 8192;
+use training::{Corpus, GradedList, batch_of, validation_ndcg};
 
 /// One query's documents with the scores to learn.
 #[derive(Debug)]
@@ -114,7 +111,6 @@ impl Task for HybridTask<'_> {
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {
-        let scores = score_lists(self.student, self.encoder, self.corpus, self.validation, VALIDATION_TOKENS)?;
-        mean_ndcg(self.corpus, self.validation, &scores).map_err(|error| nn::Error::Caller(error.into()))
+        validation_ndcg(self.student, self.encoder, self.corpus, self.validation)
     }
 }
