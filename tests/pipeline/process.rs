@@ -19,7 +19,8 @@ pub(crate) fn command(dir: &Path, stage: &str, arguments: &[&str]) -> Command {
     command
 }
 
-fn binary(stage: &str) -> PathBuf {
+/// The built binary of a stage, two folders above the running test.
+pub(crate) fn binary(stage: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().and_then(Path::parent).unwrap().join(stage);
     assert!(path.exists(), "{}: not found; build first: cargo build --release --workspace --bins", path.display());

@@ -40,10 +40,9 @@ const UNTRAINED: [&str; 22] = [
 
 /// The pipeline file `configs/<name>.toml`; nothing, said on stdout, where the data of that name is missing.
 fn configuration(name: &str) -> Option<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let data = here.join("../../shared/data").join(name);
+    let data = Path::new("../../shared/data").join(name);
     if data.exists() {
-        Some(here.join("configs").join(format!("{name}.toml")))
+        Some(Path::new("configs").canonicalize().unwrap().join(format!("{name}.toml")))
     } else {
         println!("skipped: {} is missing", data.display());
         None

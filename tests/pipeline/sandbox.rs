@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use tables::{Columns, MANIFEST_FILE, Manifest, StageDir, sha256_file};
 use tempfile::TempDir;
 
-use crate::process::{self, Outcome, STAGES, command, finish};
+use crate::process::{self, Outcome, STAGES, binary, command, finish};
 
 /// The pipeline file's name in a sandbox.
 pub(crate) const CONFIG: &str = "tiny.toml";
@@ -25,7 +25,7 @@ pub(crate) struct Sandbox {
 
 /// A run of every stage that tests copy and none changes.
 static FINISHED: LazyLock<PathBuf> = LazyLock::new(|| {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("finished");
+    let path = binary("simulate").with_file_name("tests-finished");
     let _ = fs::remove_dir_all(&path);
     let sandbox = Sandbox::new();
     sandbox.run_all(&[]);
@@ -37,7 +37,7 @@ impl Sandbox {
     /// A sandbox whose pipeline has not run.
     pub(crate) fn new() -> Sandbox {
         let sandbox = Sandbox { dir: tempfile::tempdir().unwrap() };
-        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(CONFIG);
+        let config = Path::new("configs").join(CONFIG);
         fs::copy(config, sandbox.path(CONFIG)).unwrap();
         sandbox
     }

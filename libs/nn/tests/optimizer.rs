@@ -25,7 +25,7 @@ fn loss(params: &Params, golden: &HashMap<String, Tensor>, step: usize) -> Tenso
 
 #[test]
 fn ten_steps_equal_pytorch() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/optimizer_adamw.safetensors");
+    let path = "tests/golden/optimizer_adamw.safetensors";
     let golden = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
     let specs = NAMES.map(|name| ParamSpec::new(name, golden[&format!("start.{name}")].dims(), Init::Zeros));
     let params = Params::init(&specs, 0).unwrap();

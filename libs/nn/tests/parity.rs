@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use nn::bert::Bert;
@@ -50,7 +50,7 @@ struct Golden {
 
 impl Golden {
     fn open(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        let path = Path::new("tests/golden").join(name);
         let bytes = std::fs::read(&path).unwrap();
         let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
         let config = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["config"]).unwrap();

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_resumed_training_leaves_one_value_per_step() {
         let root = tempfile::tempdir().unwrap();
-        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml");
+        let config = "../../pipeline.toml";
         let pipeline = pipeline::config::load(Path::new(config), &[]).unwrap();
         let mut run = StageRun::new(pipeline, root.path().to_path_buf());
         let mut log = TrainingLog::open(root.path()).unwrap();

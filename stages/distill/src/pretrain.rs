@@ -1,5 +1,7 @@
 //! Pre-training of a student from random weights on queries and clicked documents, as BERT was pre-trained on books: name
-//! hidden words (Devlin et al. 2019, section 3.1).
+//! hidden words (Devlin et al. 2019, section 3.1). Most words of one side are hidden at a time, so that they can be told
+//! from the other side alone, as translation language modelling aligns two languages (Conneau and Lample 2019, section
+//! 3.3). Documents repeat their words: with a few hidden at random, the query is never needed, nor its words learnt.
 
 use candle_core::Tensor;
 use nn::bert::Bert;
@@ -18,8 +20,17 @@ use training::{Corpus, batch_of};
 /// Share of the chosen tokens that become `[MASK]`, and of those that become a random word; the rest stays as it is.
 const MASKED: f64 = 0.8;
 const REPLACED: f64 = 0.1;
+/// Which side is mostly hidden takes turns.
+const SIDES: [Side; 2] = [Side::Query, Side::Document];
 /// Examples of one forward pass while validating.
 const VALIDATION_EXAMPLES: usize = 64;
+
+/// A side of a pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Query,
+    Document,
+}
 
 /// The clicked pairs of a split, as continued pre-training reads them, in the student's tokens.
 pub(crate) fn clicked_pairs(
@@ -60,9 +71,9 @@ impl PretrainTask<'_> {
     /// The loss over `examples` with words hidden by `rng`, the number of hidden words, and of all tokens.
     fn loss(&self, examples: &[&Sequence], rng: &mut impl Rng, mode: Mode) -> nn::Result<(Tensor, usize, usize)> {
         let (mut sequences, mut rows, mut targets, mut start) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for example in examples {
+        for (number, example) in examples.iter().enumerate() {
             let mut sequence = (*example).clone();
-            for place in self.chosen(&sequence, rng) {
+            for place in self.chosen(&sequence, SIDES[number % SIDES.len()], rng) {
                 rows.push(start + place as u32);
                 targets.push(sequence.ids[place]);
                 self.hide(&mut sequence.ids[place], rng);
@@ -74,11 +85,16 @@ impl PretrainTask<'_> {
         Ok((loss, rows.len(), start as usize))
     }
 
-    /// Places of the words to predict: each but the frame with the configured chance, and at least one.
-    fn chosen(&self, sequence: &Sequence, rng: &mut impl Rng) -> Vec<usize> {
+    /// Places of the words to predict, at least one: most of one side, and a few of the other.
+    fn chosen(&self, sequence: &Sequence, hidden: Side, rng: &mut impl Rng) -> Vec<usize> {
         let separator = sequence.document.start - 1;
+        let few = self.config.mask_fraction;
         let words: Vec<usize> = (1..sequence.ids.len() - 1).filter(|&place| place != separator).collect();
-        let chosen: Vec<usize> = words.iter().copied().filter(|_| rng.random_bool(self.config.mask_fraction)).collect();
+        let chance = |place| {
+            let side = if place < separator { Side::Query } else { Side::Document };
+            if side == hidden { 1.0 - few } else { few }
+        };
+        let chosen: Vec<usize> = words.iter().copied().filter(|&place| rng.random_bool(chance(place))).collect();
         if chosen.is_empty() && !words.is_empty() { vec![words[rng.random_range(0..words.len())]] } else { chosen }
     }
 

@@ -15,7 +15,7 @@ use query::{Database, Format};
 use tables::{AppendTable, Manifest, OutputDir, TableWriter, WriteOptions};
 
 fn pipeline(root: &Path) -> Pipeline {
-    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml");
+    let config = "../../pipeline.toml";
     let overrides = [format!("run.root={:?}", root.display().to_string()), "run.name=r".into()];
     load(Path::new(config), &overrides).unwrap()
 }

@@ -12,39 +12,28 @@ use crate::world::Subject;
 
 const TITLES: [&str; 5] = [
     "{q} {c} {k} for the {n}",
-    "{c} {k} in {q} for the {n}",
+    "{c} {k} in {q}",
     "the {q} {c} {k}",
     "{q} {c} from {k} makers",
     "{k} {c} with a {q} {n}",
 ];
 
 const OPENINGS: [&str; 4] = [
-    "This {c} belongs to our {k} range and was made for the {n}.",
-    "Our {k} makers built the {c} with every {n} in mind.",
-    "Meet the {c} that {k} fans keep near the {n}.",
-    "Here is a {c} for each {k} lover and any {n}.",
+    "This {c} belongs to our {k} range.",
+    "Our {k} makers built the {c}.",
+    "Meet the {c} for any {n}.",
+    "Here is a {c} for {k} lovers.",
 ];
 
 const QUALITIES: [&str; 4] = [
     "It is {all} and lasts for years.",
-    "Buyers call it {all} and easy to keep.",
-    "You get a {all} one at a fair price.",
-    "It stays {all} for a long time.",
+    "Buyers call it {all}.",
+    "You get a {all} one.",
+    "It stays {all} for the {n}.",
 ];
 
-const SECOND_CONCEPTS: [&str; 4] = [
-    "It goes well with any {d}.",
-    "A {d} is part of the set.",
-    "Use it as a {d} too.",
-    "The {c} and the {d} come together.",
-];
-
-const CLOSINGS: [&str; 4] = [
-    "Each {c} ships with a small {n}.",
-    "Keep your {c} by the {n}.",
-    "Ask us about the {c} today.",
-    "No {c} needs a {n}.",
-];
+const SECOND_CONCEPTS: [&str; 4] =
+    ["It goes with any {d}.", "A {d} comes with it.", "Use it as a {d} too.", "The {c} and the {d} match."];
 
 const FILLERS: [&str; 32] = [
     "house", "garden", "weekend", "morning", "office", "travel", "winter", "summer", "family", "kitchen", "table",
@@ -54,20 +43,19 @@ const FILLERS: [&str; 32] = [
 
 /// The lowercased words that texts hold besides made-up ones, some more than once.
 pub(crate) fn fixed_words() -> impl Iterator<Item = String> {
-    let templates = [&TITLES[..], &OPENINGS, &QUALITIES, &SECOND_CONCEPTS, &CLOSINGS];
+    let templates = [&TITLES[..], &OPENINGS, &QUALITIES, &SECOND_CONCEPTS];
     let words = templates.into_iter().flatten().chain(&FILLERS).flat_map(|text| text.split(' '));
     words.filter(|word| !word.starts_with('{')).map(|word| word.trim_end_matches('.').to_lowercase())
 }
 
-/// Describes `subject` in a title of 4 to 7 words and a summary of three sentences.
+/// Describes `subject` in a title of 3 to 6 words and a summary of two sentences, or three if it has a second concept.
 pub(crate) fn describe(doc_id: String, subject: &Subject, lexicon: &Lexicon, rng: &mut ChaCha8Rng) -> Document {
     let mut writer = Writer { subject, lexicon, rng };
-    let ending = match subject.second {
-        Some(_) => SECOND_CONCEPTS,
-        None => CLOSINGS,
-    };
     let title = writer.fill(&TITLES);
-    let sentences = [OPENINGS, QUALITIES, ending].map(|templates| writer.fill(&templates));
+    let mut sentences = vec![writer.fill(&OPENINGS), writer.fill(&QUALITIES)];
+    if subject.second.is_some() {
+        sentences.push(writer.fill(&SECOND_CONCEPTS));
+    }
     Document { doc_id, title, summary: sentences.join(" ") }
 }
 
@@ -142,8 +130,8 @@ mod tests {
             };
             let mut rng = stream(1, "test", index as u64);
             let document = describe("d".into(), &subject, &lexicon, &mut rng);
-            assert!((4..=7).contains(&document.title.split(' ').count()), "{}", document.title);
-            assert!((20..=40).contains(&document.summary.split(' ').count()), "{}", document.summary);
+            assert!((3..=6).contains(&document.title.split(' ').count()), "{}", document.title);
+            assert!((8..=25).contains(&document.summary.split(' ').count()), "{}", document.summary);
 
             let text = format!("{} {}", document.title, document.summary);
             assert!(!text.contains(['{', '}']), "{text}");

@@ -26,9 +26,9 @@ const SMALL: [&str; 7] = [
 
 /// Runs the stage into `out` under the default pipeline with `overrides`.
 fn simulate(out: &Path, overrides: &[&str]) -> anyhow::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipeline.toml");
+    let path = Path::new("../../pipeline.toml");
     let overrides: Vec<String> = overrides.iter().map(|given| given.to_string()).collect();
-    let pipeline = load(&path, &overrides)?;
+    let pipeline = load(path, &overrides)?;
     fs::create_dir_all(out)?;
     Simulate.run(&mut StageRun::new(pipeline, out.to_path_buf()))
 }

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn default_text() -> String {
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../pipeline.toml")).unwrap()
+        std::fs::read_to_string("../../pipeline.toml").unwrap()
     }
 
     fn load_text(text: &str, overrides: &[&str]) -> Result<Pipeline, String> {

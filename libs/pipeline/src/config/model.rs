@@ -178,7 +178,7 @@ default_fn!(margin: f64 = 1.0);
 default_fn!(distill_max_query_tokens: usize = 16);
 default_fn!(distill_max_document_tokens: usize = 112);
 default_fn!(standardise: bool = true);
-default_fn!(mask_fraction: f64 = 0.3);
+default_fn!(mask_fraction: f64 = 0.15);
 
 training_table! {
     /// Continued pre-training: next-token loss on clicked titles and summaries.
@@ -208,7 +208,8 @@ training_table! {
     PretrainConfig {
         /// Clicked pairs per step.
         examples_per_step: usize,
-        /// Share of the tokens that are hidden and predicted.
+        /// Share of the words hidden and predicted on the side that is mostly shown, and shown on the other side; the
+        /// sides are query and document, and take turns.
         #[serde(default = "mask_fraction")]
         mask_fraction: f64,
     }
@@ -384,7 +385,6 @@ impl DistillConfig {
         if let Some(pretrain) = &self.pretrain {
             pretrain.training().check("distill.pretrain", checks);
             checks.at_least("distill.pretrain.examples_per_step", pretrain.examples_per_step, 1);
-            checks.positive("distill.pretrain.mask_fraction", pretrain.mask_fraction);
             checks.fraction("distill.pretrain.mask_fraction", pretrain.mask_fraction);
         }
         self.labels_only.check("distill.labels_only", checks);

@@ -98,8 +98,8 @@ impl Default for WorldConfig {
             queries: 3_000,
             judged_queries: 400,
             judged_documents: 20,
-            concepts: 100,
-            qualifiers: 40,
+            concepts: 60,
+            qualifiers: 30,
             vocabulary_gap: 0.5,
         }
     }
