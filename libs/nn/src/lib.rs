@@ -20,6 +20,7 @@ pub mod packed;
 pub mod params;
 pub mod schedule;
 pub mod scoring;
+pub mod shards;
 pub mod text;
 pub mod tokenizer;
 pub mod trainer;

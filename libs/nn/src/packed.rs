@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::text::Sequence;
 use crate::{Error, Result};
 
 /// Token sequences laid one after the other.
@@ -43,6 +44,12 @@ impl Packed {
             offsets.push(ids.len());
         }
         Self::new(ids, type_ids, offsets)
+    }
+
+    /// Packs encoded sequences.
+    pub fn of(sequences: &[Sequence]) -> Result<Self> {
+        let typed: Vec<(&[u32], &[u32])> = sequences.iter().map(|s| (&s.ids[..], &s.type_ids[..])).collect();
+        Self::from_typed(&typed)
     }
 
     fn new(ids: Vec<u32>, type_ids: Vec<u32>, offsets: Vec<usize>) -> Result<Self> {

@@ -3,25 +3,29 @@
 use crate::error::{Error, Result};
 use crate::model::{Mode, Ranker};
 use crate::packed::Packed;
+use crate::shards::in_parallel;
 use crate::text::Sequence;
 
 /// The raw logit of each sequence, in their order, without dropout.
 ///
-/// Batches take sequences as they come up to `token_budget` tokens, at least one each. Nothing is padded, so that sorting
-/// by length would save nothing.
+/// Batches take sequences as they come up to `token_budget` tokens, at least one each, and are scored in parallel. Nothing
+/// is padded, so that sorting by length would save nothing.
 ///
 /// # Errors
 /// A sequence the model refuses; a score that is not finite.
 pub fn score_sequences(ranker: &Ranker, sequences: &[Sequence], token_budget: usize) -> Result<Vec<f32>> {
-    let mut scores = Vec::with_capacity(sequences.len());
+    let mut batches = Vec::new();
     let mut rest = sequences;
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(batch_size(rest, token_budget));
+        batches.push(batch);
         rest = later;
-        let typed: Vec<(&[u32], &[u32])> = batch.iter().map(|s| (&s.ids[..], &s.type_ids[..])).collect();
-        let logits = ranker.score(&Packed::from_typed(&typed)?, Mode::Eval)?;
-        scores.extend(logits.to_vec1::<f32>()?);
     }
+    let score = |batch: usize| {
+        let logits = ranker.score(&Packed::of(batches[batch])?, Mode::Eval)?;
+        Ok(logits.to_vec1::<f32>()?)
+    };
+    let scores = in_parallel(batches.len(), score)?.concat();
     match scores.iter().position(|score| !score.is_finite()) {
         None => Ok(scores),
         Some(row) => {

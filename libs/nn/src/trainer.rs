@@ -3,13 +3,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use candle_core::Tensor;
-
 use crate::checkpoint::{self, Best, Checkpoint, Progress, Snapshot};
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, AdamWConfig};
 use crate::params::Params;
 use crate::schedule::{Decay, Schedule};
+use crate::shards::Gradients;
 
 /// Scores whose standard deviation is below this do not order anything.
 const COLLAPSE_SPREAD: f64 = 1e-4;
@@ -91,8 +90,8 @@ pub struct Checkpointing<'a> {
 /// What one step computed.
 #[derive(Debug)]
 pub struct StepLoss {
-    /// The loss to differentiate, a scalar.
-    pub loss: Tensor,
+    /// The loss and its gradient.
+    pub gradients: Gradients,
     /// Parts of the loss by name, for the record.
     pub components: Vec<(&'static str, f64)>,
     /// Standard deviation of the scores, see [`spread`]; `None` where nothing is scored.
@@ -263,13 +262,13 @@ impl Run {
     fn step(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<StepReport> {
         let started = Instant::now();
         let index = self.progress.step;
-        let StepLoss { loss, components, spread, examples, tokens } = task.step(index)?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
+        let StepLoss { gradients, components, spread, examples, tokens } = task.step(index)?;
+        let value = gradients.loss;
         if !value.is_finite() {
             return Err(Error::NonFinite { what: format!("the loss of step {}", index + 1), value });
         }
         let learning_rate = self.schedule.at(index);
-        let stats = self.optimizer.step(task.params(), &loss.backward()?, learning_rate)?;
+        let stats = self.optimizer.step(task.params(), &gradients.grads, learning_rate)?;
         let progress = &mut self.progress;
         progress.step += 1;
         progress.loss = value;

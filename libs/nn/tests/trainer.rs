@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use nn::checkpoint::snapshot;
 use nn::params::{Init, ParamSpec, Params};
 use nn::schedule::Decay;
+use nn::shards::Gradients;
 use nn::trainer::{Checkpointing, StepLoss, Task, TrainConfig, TrainSummary, train};
 use nn::{Error, Result};
 
@@ -53,7 +54,8 @@ impl Task for Quadratic {
         if self.poisoned_step == Some(step) {
             loss = (loss * f64::NAN)?;
         }
-        Ok(StepLoss { loss, components: vec![("squares", 1.0)], spread: self.spread, examples: 2, tokens: 10 })
+        let gradients = Gradients { loss: f64::from(loss.to_scalar::<f32>()?), grads: loss.backward()? };
+        Ok(StepLoss { gradients, components: vec![("squares", 1.0)], spread: self.spread, examples: 2, tokens: 10 })
     }
 
     fn validate(&mut self) -> Result<Option<f64>> {

@@ -20,4 +20,4 @@ pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;
 pub use phase::{Phase, remove_checkpoints, train_phase};
-pub use rank::{RankTask, batch_of, validation_ndcg};
+pub use rank::{RankTask, tokens_of, validation_ndcg};

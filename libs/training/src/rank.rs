@@ -1,10 +1,9 @@
 //! Fine-tuning a ranker on graded lists: the teacher's second phase and the label-only student.
 
-use nn::model::{Mode, Ranker};
-use nn::ops::score_loss;
-use nn::packed::Packed;
+use nn::model::Ranker;
 use nn::params::Params;
 use nn::scoring::score_sequences;
+use nn::shards::score_gradients;
 use nn::text::{Encoder, Sequence};
 use nn::trainer::{StepLoss, Task, spread};
 use pipeline::config::{RankConfig, RankLoss};
@@ -16,7 +15,7 @@ use crate::graded::mean_ndcg;
 use crate::{Corpus, GradedList};
 
 /// Tokens of one forward pass while validating.
-const VALIDATION_TOKENS: usize = 8192;
+const VALIDATION_TOKENS: usize = 2048;
 
 /// Trains a ranker with a rank loss on graded lists (section 3.2 of the paper).
 #[derive(Debug)]
@@ -68,16 +67,16 @@ impl Task for RankTask<'_> {
             }
             offsets.push(texts.len());
         }
-        let packed = batch_of(&self.encoder.encode_batch(&texts)?)?;
-        let scores =
-            self.ranker.score(&packed, Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) })?;
-        let loss = score_loss(&scores, |scores| self.loss(scores, &grades, &offsets))?;
+        let sequences = self.encoder.encode_batch(&texts)?;
+        let dropout_seed = number(self.seed, "dropout", step as u64);
+        let loss = |scores: &[f32]| self.loss(scores, &grades, &offsets);
+        let (scores, gradients) = score_gradients(self.ranker, &sequences, dropout_seed, loss)?;
         Ok(StepLoss {
-            loss,
+            gradients,
             components: Vec::new(),
-            spread: Some(spread(&scores.to_vec1::<f32>()?)),
+            spread: Some(spread(&scores)),
             examples: grades.len(),
-            tokens: packed.tokens(),
+            tokens: tokens_of(&sequences),
         })
     }
 
@@ -96,19 +95,20 @@ pub fn validation_ndcg(
     corpus: &Corpus,
     lists: &[GradedList],
 ) -> nn::Result<Option<f64>> {
-    let score = |list: &GradedList| {
-        let texts: Vec<_> = list.documents.iter().map(|&document| corpus.texts(list.query, document)).collect();
-        score_sequences(ranker, &encoder.encode_batch(&texts)?, VALIDATION_TOKENS)
-    };
-    let scores = lists.iter().map(score).collect::<nn::Result<Vec<_>>>()?;
+    let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
+    let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
+    let flat = score_sequences(ranker, &encoder.encode_batch(&texts)?, VALIDATION_TOKENS)?;
+    let mut rest = &flat[..];
+    let scores = lists.iter().map(|list| {
+        let (own, later) = rest.split_at(list.documents.len());
+        rest = later;
+        own.to_vec()
+    });
+    let scores: Vec<Vec<f32>> = scores.collect();
     mean_ndcg(corpus, lists, &scores).map_err(|error| nn::Error::Caller(error.into()))
 }
 
-/// Sequences as one batch.
-///
-/// # Errors
-/// [`nn::Error::Batch`] for a sequence without tokens.
-pub fn batch_of(sequences: &[Sequence]) -> nn::Result<Packed> {
-    let typed: Vec<(&[u32], &[u32])> = sequences.iter().map(|s| (&s.ids[..], &s.type_ids[..])).collect();
-    Packed::from_typed(&typed)
+/// The tokens of all sequences.
+pub fn tokens_of(sequences: &[Sequence]) -> usize {
+    sequences.iter().map(|sequence| sequence.ids.len()).sum()
 }

@@ -1,9 +1,9 @@
 //! The hybrid point-wise and margin loss against the teacher's scores (section 3.3 of the paper).
 
 use nn::folder::Standardisation;
-use nn::model::{Mode, Ranker};
-use nn::ops::score_loss;
+use nn::model::Ranker;
 use nn::params::Params;
+use nn::shards::score_gradients;
 use nn::text::Encoder;
 use nn::trainer::{StepLoss, Task, spread};
 use pipeline::BadInput;
@@ -12,7 +12,7 @@ use ranking::loss::hybrid;
 use ranking::rng::{number, stream};
 use ranking::sample::{lists_at_step, sample_list};
 use tables::StageDir;
-use training::{Corpus, GradedList, batch_of, validation_ndcg};
+use training::{Corpus, GradedList, tokens_of, validation_ndcg};
 
 /// One query's documents with the scores to learn.
 #[derive(Debug)]
@@ -97,17 +97,16 @@ impl Task for HybridTask<'_> {
             }
             offsets.push(texts.len());
         }
-        let packed = batch_of(&self.encoder.encode_batch(&texts)?)?;
-        let mode = Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) };
-        let scores = self.student.score(&packed, mode)?;
+        let sequences = self.encoder.encode_batch(&texts)?;
+        let dropout_seed = number(self.seed, "dropout", step as u64);
         let mut components = Vec::new();
-        let loss = score_loss(&scores, |scores| {
+        let (scores, gradients) = score_gradients(self.student, &sequences, dropout_seed, |scores| {
             let hybrid = hybrid(scores, &targets, &offsets, self.config.alpha)?;
             components = vec![("pointwise_mse", hybrid.pointwise), ("margin_mse", hybrid.margin)];
             Ok::<_, ranking::loss::LossError>(hybrid.total)
         })?;
-        let spread = Some(spread(&scores.to_vec1::<f32>()?));
-        Ok(StepLoss { loss, components, spread, examples: targets.len(), tokens: packed.tokens() })
+        let spread = Some(spread(&scores));
+        Ok(StepLoss { gradients, components, spread, examples: targets.len(), tokens: tokens_of(&sequences) })
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {

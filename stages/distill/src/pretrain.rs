@@ -3,10 +3,14 @@
 //! from the other side alone, as translation language modelling aligns two languages (Conneau and Lample 2019, section
 //! 3.3). Documents repeat their words: with a few hidden at random, the query is never needed, nor its words learnt.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use nn::bert::Bert;
 use nn::model::Mode;
+use nn::packed::Packed;
 use nn::params::Params;
+use nn::shards::prediction_gradients;
 use nn::text::{Encoder, Sequence, Texts};
 use nn::trainer::{StepLoss, Task};
 use pipeline::BadInput;
@@ -15,7 +19,7 @@ use rand::{Rng, RngExt};
 use ranking::rng::{number, stream};
 use ranking::sample::lists_at_step;
 use tables::StageDir;
-use training::{Corpus, batch_of};
+use training::Corpus;
 
 /// Share of the chosen tokens that become `[MASK]`, and of those that become a random word; the rest stays as it is.
 const MASKED: f64 = 0.8;
@@ -67,22 +71,45 @@ pub(crate) struct PretrainTask<'a> {
     pub(crate) seed: u64,
 }
 
+/// Sequences with words hidden in them.
+struct Hidden {
+    sequences: Vec<Sequence>,
+    /// Places and true words, by sequence.
+    words: Vec<Vec<(usize, u32)>>,
+}
+
+impl Hidden {
+    fn counts(&self) -> Vec<usize> {
+        self.words.iter().map(Vec::len).collect()
+    }
+}
+
 impl PretrainTask<'_> {
-    /// The loss over `examples` with words hidden by `rng`, the number of hidden words, and of all tokens.
-    fn loss(&self, examples: &[&Sequence], rng: &mut impl Rng, mode: Mode) -> nn::Result<(Tensor, usize, usize)> {
-        let (mut sequences, mut rows, mut targets, mut start) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    /// `examples` with words hidden by `rng`.
+    fn hidden(&self, examples: &[&Sequence], rng: &mut impl Rng) -> Hidden {
+        let mut hidden = Hidden { sequences: Vec::new(), words: Vec::new() };
         for (number, example) in examples.iter().enumerate() {
             let mut sequence = (*example).clone();
-            for place in self.chosen(&sequence, SIDES[number % SIDES.len()], rng) {
-                rows.push(start + place as u32);
-                targets.push(sequence.ids[place]);
+            let places = self.chosen(&sequence, SIDES[number % SIDES.len()], rng);
+            hidden.words.push(places.iter().map(|&place| (place, sequence.ids[place])).collect());
+            for place in places {
                 self.hide(&mut sequence.ids[place], rng);
             }
-            start += sequence.ids.len() as u32;
-            sequences.push(sequence);
+            hidden.sequences.push(sequence);
         }
-        let loss = self.student.masked_loss(&batch_of(&sequences)?, &rows, &targets, mode)?;
-        Ok((loss, rows.len(), start as usize))
+        hidden
+    }
+
+    /// The mean loss over the hidden words of a range of sequences.
+    fn loss(&self, hidden: &Hidden, range: Range<usize>, mode: Mode) -> nn::Result<Tensor> {
+        let sequences = &hidden.sequences[range.clone()];
+        let (mut rows, mut targets, mut start) = (Vec::new(), Vec::new(), 0);
+        for (sequence, words) in sequences.iter().zip(&hidden.words[range]) {
+            rows.extend(words.iter().map(|(place, _)| (start + place) as u32));
+            targets.extend(words.iter().map(|(_, word)| *word));
+            start += sequence.ids.len();
+        }
+        self.student.masked_loss(&Packed::of(sequences)?, &rows, &targets, mode)
     }
 
     /// Places of the words to predict, at least one: most of one side, and a few of the other.
@@ -117,9 +144,13 @@ impl Task for PretrainTask<'_> {
         let count = self.config.examples_per_step;
         let chosen = lists_at_step(self.seed, "pretrain", self.train.len(), count, step as u64);
         let examples: Vec<&Sequence> = chosen.into_iter().map(|example| &self.train[example]).collect();
-        let mode = Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) };
-        let (loss, _, tokens) = self.loss(&examples, &mut stream(self.seed, "pretrain/hidden", step as u64), mode)?;
-        Ok(StepLoss { loss, components: Vec::new(), spread: None, examples: examples.len(), tokens })
+        let hidden = self.hidden(&examples, &mut stream(self.seed, "pretrain/hidden", step as u64));
+        let lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
+        let dropout_seed = number(self.seed, "dropout", step as u64);
+        let loss = |range, mode| self.loss(&hidden, range, mode);
+        let gradients = prediction_gradients(&self.params, &lengths, &hidden.counts(), dropout_seed, loss)?;
+        let (examples, tokens) = (examples.len(), lengths.iter().sum());
+        Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples, tokens })
     }
 
     /// The mean log-likelihood of a hidden word of the validation split, the same words every time: higher is better.
@@ -128,9 +159,11 @@ impl Task for PretrainTask<'_> {
         let (mut sum, mut predicted) = (0.0, 0);
         for examples in self.validation.chunks(VALIDATION_EXAMPLES) {
             let examples: Vec<&Sequence> = examples.iter().collect();
-            let (loss, hidden, _) = self.loss(&examples, &mut rng, Mode::Eval)?;
-            sum += f64::from(loss.to_scalar::<f32>()?) * hidden as f64;
-            predicted += hidden;
+            let hidden = self.hidden(&examples, &mut rng);
+            let words: usize = hidden.counts().iter().sum();
+            let loss = self.loss(&hidden, 0..examples.len(), Mode::Eval)?;
+            sum += f64::from(loss.to_scalar::<f32>()?) * words as f64;
+            predicted += words;
         }
         Ok((predicted > 0).then(|| -sum / predicted as f64))
     }

@@ -1,10 +1,13 @@
 //! Phase `cpt`: next-token loss on clicked titles and summaries.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use nn::llama::Llama;
 use nn::model::Mode;
 use nn::packed::Packed;
 use nn::params::Params;
+use nn::shards::prediction_gradients;
 use nn::trainer::{StepLoss, Task};
 use pipeline::BadInput;
 use ranking::rng::number;
@@ -60,13 +63,17 @@ pub(crate) struct PretrainTask<'a> {
 }
 
 impl PretrainTask<'_> {
-    /// The loss over `examples`, and their tokens.
-    fn loss(&self, examples: &[&Example], mode: Mode) -> nn::Result<(Tensor, usize)> {
+    /// The mean loss over the predicted tokens of `examples`.
+    fn loss(&self, examples: &[&Example], mode: Mode) -> nn::Result<Tensor> {
         let ids: Vec<&[u32]> = examples.iter().map(|example| &example.ids[..]).collect();
         let starts: Vec<usize> = examples.iter().map(|example| example.loss_start).collect();
-        let packed = Packed::from_sequences(&ids)?;
-        Ok((self.model.lm_loss(&packed, &starts, mode)?, packed.tokens()))
+        self.model.lm_loss(&Packed::from_sequences(&ids)?, &starts, mode)
     }
+}
+
+/// Tokens that each example predicts: its first has none before it.
+fn predictions(examples: &[&Example]) -> Vec<usize> {
+    examples.iter().map(|example| example.ids.len().saturating_sub(example.loss_start.max(1))).collect()
 }
 
 impl Task for PretrainTask<'_> {
@@ -78,9 +85,12 @@ impl Task for PretrainTask<'_> {
         let Packs(packs) = self.train;
         let chosen = lists_at_step(self.seed, "cpt", packs.len(), self.packs_per_step, step as u64);
         let examples: Vec<&Example> = chosen.into_iter().flat_map(|pack| &packs[pack]).collect();
-        let mode = Mode::Train { dropout_seed: number(self.seed, "dropout", step as u64) };
-        let (loss, tokens) = self.loss(&examples, mode)?;
-        Ok(StepLoss { loss, components: Vec::new(), spread: None, examples: examples.len(), tokens })
+        let lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
+        let dropout_seed = number(self.seed, "dropout", step as u64);
+        let loss = |range: Range<usize>, mode| self.loss(&examples[range], mode);
+        let gradients = prediction_gradients(self.params(), &lengths, &predictions(&examples), dropout_seed, loss)?;
+        let (examples, tokens) = (examples.len(), lengths.iter().sum());
+        Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples, tokens })
     }
 
     /// The mean log-likelihood of a token of the validation split: higher is better.
@@ -88,8 +98,8 @@ impl Task for PretrainTask<'_> {
         let (mut sum, mut predicted) = (0.0, 0);
         for pack in &self.validation.0 {
             let examples: Vec<&Example> = pack.iter().collect();
-            let tokens: usize = pack.iter().map(|example| example.ids.len() - example.loss_start).sum();
-            let (loss, _) = self.loss(&examples, Mode::Eval)?;
+            let tokens: usize = predictions(&examples).iter().sum();
+            let loss = self.loss(&examples, Mode::Eval)?;
             sum += f64::from(loss.to_scalar::<f32>()?) * tokens as f64;
             predicted += tokens;
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, all_threads, gemm};
+use super::gemm::{Matrix, all_threads, gemm, product};
 use super::{input, lanes, output};
 
 /// Logits held at a time: 4 MB.
@@ -81,8 +81,7 @@ impl CustomOp2 for CrossEntropy {
         let mut total = 0.0;
         for (chunk, (part, targets)) in hidden.chunks(rows * d).zip(self.targets.chunks(rows)).enumerate() {
             let (part, head) = (Matrix::new(part, d), Matrix::new(head, d));
-            let mut logits = vec![0.0; targets.len() * v];
-            gemm(&mut logits, part, head.t(), 1.0, false, all_threads());
+            let mut logits = product(part, head.t(), 1.0, all_threads());
             let rows_and_targets = logits.par_chunks_mut(v).zip(targets);
             let losses: Vec<f64> = rows_and_targets
                 .map(|(row, &target)| {

@@ -42,6 +42,27 @@ pub(super) fn all_threads() -> Parallelism {
     }
 }
 
+/// `scale * lhs rhs`, in memory that nothing has written before.
+///
+/// # Shapes
+/// `lhs` `[m, k]`, `rhs` `[k, n]` -> `[m, n]` contiguous.
+pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, threads: Parallelism) -> Vec<f32> {
+    let len = lhs.rows * rhs.cols;
+    if lhs.cols == 0 {
+        return vec![0.0; len];
+    }
+    check(lhs, rhs, len);
+    let mut out = Vec::with_capacity(len);
+    // SAFETY: `check` passed, `out` has room for `len` numbers, and without accumulation every one of them is written
+    // and none read.
+    #[allow(unsafe_code)]
+    unsafe {
+        write(out.as_mut_ptr(), lhs, rhs, scale, false, threads);
+        out.set_len(len);
+    }
+    out
+}
+
 /// `out = scale * lhs rhs`, or `out += scale * lhs rhs` where `accumulate`.
 ///
 /// # Shapes
@@ -54,18 +75,33 @@ pub(super) fn gemm(
     accumulate: bool,
     threads: Parallelism,
 ) {
-    let (m, k, n) = (lhs.rows, lhs.cols, rhs.cols);
-    assert!(rhs.rows == k && out.len() == m * n && lhs.fits() && rhs.fits(), "a matrix product of other shapes");
-    let keep = if accumulate { 1.0 } else { 0.0 };
-    // SAFETY: the shapes agree and both views and the output lie inside their slices, as asserted above; `out` is
-    // borrowed mutably, so it overlaps neither view.
+    check(lhs, rhs, out.len());
+    // SAFETY: `check` passed, and `out` is borrowed mutably, so it overlaps neither view.
     #[allow(unsafe_code)]
+    unsafe {
+        write(out.as_mut_ptr(), lhs, rhs, scale, accumulate, threads);
+    }
+}
+
+fn check(lhs: Matrix<'_>, rhs: Matrix<'_>, out: usize) {
+    let agree = lhs.cols == rhs.rows && out == lhs.rows * rhs.cols;
+    assert!(agree && lhs.fits() && rhs.fits(), "a matrix product of other shapes");
+}
+
+/// # Safety
+/// The shapes agree, both views lie inside their slices, and `out` is room for `m n` numbers outside of them, initialised
+/// where `accumulate`.
+#[allow(unsafe_code)]
+unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, threads: Parallelism) {
+    let (m, k, n) = (lhs.rows, lhs.cols, rhs.cols);
+    let keep = if accumulate { 1.0 } else { 0.0 };
+    // SAFETY: the caller's.
     unsafe {
         ::gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             n as isize,
             accumulate,
@@ -97,6 +133,11 @@ mod tests {
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
         gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 3).t(), 2.0, true, Parallelism::None);
         assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 44.0]);
+        assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 2), 1.0, Parallelism::None), [5.0, 11.0, 14.0, 23.0]);
+        assert_eq!(
+            product(Matrix::strided(&[], 2, 0, 0), Matrix::strided(&[], 0, 3, 3), 1.0, Parallelism::None),
+            [0.0; 6]
+        );
         // The second column of `a` alone.
         let mut out = [0.0; 2];
         gemm(&mut out, Matrix::strided(&a[1..], 2, 1, 3), Matrix::new(&[2.0], 1), 1.0, false, Parallelism::None);

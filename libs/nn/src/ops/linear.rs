@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, all_threads, gemm};
+use super::gemm::{Matrix, all_threads, gemm, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
 
 /// `y = x w^T + b`.
@@ -25,29 +25,29 @@ impl Linear {
         if i != weight_i || bias.is_some_and(|bias| bias.len() != o) {
             candle_core::bail!("linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}", bias.map(<[f32]>::len));
         }
-        let mut y = vec![0.0; t * o];
-        if let Some(bias) = bias {
-            y.par_chunks_mut(task_rows(o) * o).for_each(|rows| {
-                rows.chunks_exact_mut(o).for_each(|row| row.copy_from_slice(bias));
-            });
-        }
-        gemm(&mut y, Matrix::new(x, i), Matrix::new(weight, i).t(), 1.0, bias.is_some(), all_threads());
+        let (x, weight) = (Matrix::new(x, i), Matrix::new(weight, i).t());
+        let y = match bias {
+            Some(bias) => {
+                let mut y = bias.repeat(t);
+                gemm(&mut y, x, weight, 1.0, true, all_threads());
+                y
+            }
+            None => product(x, weight, 1.0, all_threads()),
+        };
         output(y, (t, o))
     }
 
     fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ((t, i), (o, _)) = (x.dims2()?, weight.dims2()?);
+        let (o, i) = weight.dims2()?;
         lend([x, weight, grad], |[x_values, weight_values, grad]| {
             let grad = Matrix::new(grad, o);
             let mut result = (None, None);
             if x.track_op() {
-                let mut dx = vec![0.0; t * i];
-                gemm(&mut dx, grad, Matrix::new(weight_values, i), 1.0, false, all_threads());
+                let dx = product(grad, Matrix::new(weight_values, i), 1.0, all_threads());
                 result.0 = gradient(dx, x)?;
             }
             if weight.track_op() {
-                let mut dw = vec![0.0; o * i];
-                gemm(&mut dw, grad.t(), Matrix::new(x_values, i), 1.0, false, all_threads());
+                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, all_threads());
                 result.1 = gradient(dw, weight)?;
             }
             Ok(result)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use ::gemm::Parallelism;
 
-use super::super::gemm::{Matrix, gemm};
+use super::super::gemm::{Matrix, gemm, product};
 use super::super::lanes;
 use super::{Attention, Unit, blocks};
 
@@ -63,8 +63,7 @@ impl Attention {
         let (k, v) = (row_major(&rows.k[..keys * d]), row_major(&rows.v[..keys * d]));
         let weights = self.weights(rows.q, rows.k, &block);
 
-        let mut dweights = vec![0.0; weights.len()];
-        gemm(&mut dweights, grad, v.t(), 1.0, false, Parallelism::None);
+        let mut dweights = product(grad, v.t(), 1.0, Parallelism::None);
         self.drop_weights(unit, group, block.start, &mut dweights);
         let dv = &mut sums.v[..keys * d];
         if self.dropout.is_some() {

@@ -11,7 +11,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::dropout::Dropout;
-use super::gemm::{Matrix, gemm};
+use super::gemm::{Matrix, gemm, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
 use backward::UnitGradients;
 pub use rotary::Rotary;
@@ -118,9 +118,8 @@ impl Attention {
     fn weights(&self, q: &[f32], k: &[f32], block: &Range<usize>) -> Vec<f32> {
         let d = self.head_dim;
         let keys = self.keys(block, k.len() / d);
-        let mut weights = vec![0.0; block.len() * keys];
         let (q, k) = (Matrix::new(&q[block.start * d..block.end * d], d), Matrix::new(&k[..keys * d], d));
-        gemm(&mut weights, q, k.t(), self.scale(), false, Parallelism::None);
+        let mut weights = product(q, k.t(), self.scale(), Parallelism::None);
         for (row, weights) in block.clone().zip(weights.chunks_exact_mut(keys)) {
             let seen = if self.causal { row + 1 } else { keys };
             lanes::softmax(&mut weights[..seen]);
