@@ -135,7 +135,10 @@ fn a_nul_byte() {
 #[test]
 fn a_judgment_given_twice() {
     let outcome = ingest_damaged(|sandbox| replace(&sandbox.path("qrels.tsv"), "q2\td22\t2\n", b"q2\td21\t2\n"));
-    assert_eq!(outcome.error(3), "error: stage ingest: qrels.tsv:6: query and document judged twice: `q2\td21\t2`");
+    assert_eq!(
+        outcome.error(3),
+        "error: stage ingest: qrels.tsv:6: query and document judged twice, keep one of the lines: `q2\td21\t2`"
+    );
 }
 
 #[test]

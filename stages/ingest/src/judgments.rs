@@ -87,7 +87,7 @@ pub(crate) fn read(
         let (query, document, grade) = fields(values, trec)?;
         let grade = value::grade(grade).map_err(|reason| Reason::Malformed(reason.into()))?;
         if !seen.insert((query.to_string(), document.to_string())) {
-            return Err("query and document judged twice".into());
+            return Err("query and document judged twice, keep one of the lines".into());
         }
         let Some(&query) = ids.get(query) else {
             return Err(if complete {
