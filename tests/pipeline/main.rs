@@ -13,5 +13,6 @@ mod process;
 mod query;
 mod real_data;
 mod resume;
+mod round_trip;
 mod run_all;
 mod sandbox;

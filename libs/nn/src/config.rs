@@ -261,6 +261,8 @@ fn to_json(config: &impl Serialize, model_type: &str, class: &str, one_label: bo
     if one_label {
         fields.insert("id2label".into(), json!({"0": "LABEL_0"}));
         fields.insert("label2id".into(), json!({"LABEL_0": 0}));
+        // Else sentence-transformers would squash a single logit by a sigmoid.
+        fields.insert("sentence_transformers".into(), json!({"activation_fn": "torch.nn.modules.linear.Identity"}));
     }
     if let Value::Object(own) = serde_json::to_value(config)? {
         fields.extend(own.into_iter().filter(|(_, value)| !value.is_null()));

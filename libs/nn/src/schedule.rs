@@ -12,7 +12,13 @@ pub enum Decay {
     Linear,
     /// Falls on half a cosine towards zero (Loshchilov and Hutter, SGDR, arXiv 1608.03983, without restarts).
     Cosine,
+    /// Warmup, stable, decay: stays at the peak and falls on a straight line over the last tenth of the steps (MiniCPM,
+    /// arXiv 2404.06395, section 4).
+    Wsd,
 }
+
+/// Part of all steps over which [`Decay::Wsd`] falls.
+const WSD_DECAY: f64 = 0.1;
 
 /// A linear warmup followed by a decay. Steps count from 0.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +45,10 @@ impl Schedule {
             Decay::Constant => 1.0,
             Decay::Linear => 1.0 - progress,
             Decay::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * progress).cos()),
+            Decay::Wsd => {
+                let falling = (WSD_DECAY * self.total_steps as f64).round().max(1.0);
+                (self.total_steps.saturating_sub(step) as f64 / falling).min(1.0)
+            }
         };
         self.peak * factor
     }
@@ -76,6 +86,15 @@ mod tests {
         assert_close(
             &rates(4, Decay::Cosine),
             &[2.0, 4.0, 6.0, 8.0, 8.0, 4.0 + 2.0 * root, 4.0, 4.0 - 2.0 * root, 0.0, 0.0],
+        );
+    }
+
+    #[test]
+    fn warmup_then_stable_then_decay() {
+        let schedule = Schedule { warmup_steps: 5, total_steps: 40, peak: 8.0, decay: Decay::Wsd };
+        assert_close(
+            &[4, 5, 20, 36, 37, 38, 39, 40].map(|step| schedule.at(step)),
+            &[8.0, 8.0, 8.0, 8.0, 6.0, 4.0, 2.0, 0.0],
         );
     }
 

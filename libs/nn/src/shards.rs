@@ -29,6 +29,24 @@ pub struct Gradients {
     pub grads: GradStore,
 }
 
+impl Gradients {
+    /// The sum of two losses.
+    pub(crate) fn add(self, other: Gradients, params: &Params) -> Result<Gradients> {
+        Ok(Gradients { loss: self.loss + other.loss, grads: sum(params, vec![self.grads, other.grads])? })
+    }
+
+    /// The loss times a factor.
+    pub(crate) fn scale(mut self, factor: f64, params: &Params) -> Result<Gradients> {
+        for (_, var) in params.iter() {
+            if let Some(grad) = self.grads.get(var) {
+                let scaled = (grad * factor)?;
+                self.grads.insert(var, scaled);
+            }
+        }
+        Ok(Gradients { loss: self.loss * factor, ..self })
+    }
+}
+
 /// The mean of a loss over predictions, and its gradient.
 ///
 /// `lengths` are the tokens of each sequence of the batch and `predictions` the predictions made in it; `mean_loss` is the

@@ -1,5 +1,6 @@
 //! The one training loop, for continued pre-training, the rank loss, distillation and the labels-only baseline.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ const COLLAPSE_STEPS: usize = 20;
 pub struct TrainConfig {
     /// Optimizer steps.
     pub steps: usize,
+    /// Batches whose mean gradient makes one optimizer step, at least 1.
+    pub accumulation_steps: usize,
     /// The highest learning rate.
     pub learning_rate: f64,
     /// Part of the steps over which the learning rate rises, 0 to 1.
@@ -54,6 +57,9 @@ impl TrainConfig {
         if self.steps == 0 {
             return refuse("steps", &self.steps, "at least 1");
         }
+        if self.accumulation_steps == 0 {
+            return refuse("accumulation_steps", &self.accumulation_steps, "at least 1");
+        }
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return refuse("learning_rate", &self.learning_rate, "a positive number");
         }
@@ -87,7 +93,7 @@ pub struct Checkpointing<'a> {
     pub every: usize,
 }
 
-/// What one step computed.
+/// What one batch computed.
 #[derive(Debug)]
 pub struct StepLoss {
     /// The loss and its gradient.
@@ -96,23 +102,23 @@ pub struct StepLoss {
     pub components: Vec<(&'static str, f64)>,
     /// Standard deviation of the scores, see [`spread`]; `None` where nothing is scored.
     pub spread: Option<f64>,
-    /// Examples in the step.
+    /// Examples in the batch.
     pub examples: usize,
-    /// Tokens in the step.
+    /// Tokens in the batch.
     pub tokens: usize,
 }
 
-/// A thing to train. What it does at a step may depend on its own constants and the step alone, so that a run that goes on
+/// A thing to train. What it does with a batch may depend on its own constants and the batch's number alone, so that a run that goes on
 /// from a checkpoint repeats what it would have done.
 pub trait Task {
     /// The weights to train, all of them.
     fn params(&self) -> &Params;
 
-    /// The loss of a step, counted from 0.
+    /// The loss of a batch, counted from 0.
     ///
     /// # Errors
     /// Data that cannot be read ([`Error::Caller`]), or a model that refuses it.
-    fn step(&mut self, step: usize) -> Result<StepLoss>;
+    fn step(&mut self, batch: usize) -> Result<StepLoss>;
 
     /// How good the weights are now, higher being better; `None` where there is nothing to validate on.
     ///
@@ -216,6 +222,29 @@ pub fn train(
     })
 }
 
+/// The mean loss over batches. No more than two gradients are kept at a time.
+fn mean_loss(task: &mut dyn Task, batches: Range<usize>) -> Result<StepLoss> {
+    let share = 1.0 / batches.len() as f64;
+    let mut total = task.step(batches.start)?;
+    if batches.len() == 1 {
+        return Ok(total);
+    }
+    for batch in batches.skip(1) {
+        let next = task.step(batch)?;
+        total.gradients = total.gradients.add(next.gradients, task.params())?;
+        for ((_, total), (_, next)) in total.components.iter_mut().zip(next.components) {
+            *total += next;
+        }
+        total.spread = total.spread.zip(next.spread).map(|(total, next)| total + next);
+        total.examples += next.examples;
+        total.tokens += next.tokens;
+    }
+    total.gradients = total.gradients.scale(share, task.params())?;
+    total.components.iter_mut().for_each(|(_, value)| *value *= share);
+    total.spread = total.spread.map(|spread| spread * share);
+    Ok(total)
+}
+
 struct Run {
     schedule: Schedule,
     optimizer: AdamW,
@@ -262,7 +291,8 @@ impl Run {
     fn step(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<StepReport> {
         let started = Instant::now();
         let index = self.progress.step;
-        let StepLoss { gradients, components, spread, examples, tokens } = task.step(index)?;
+        let batches = index * config.accumulation_steps..(index + 1) * config.accumulation_steps;
+        let StepLoss { gradients, components, spread, examples, tokens } = mean_loss(task, batches)?;
         let value = gradients.loss;
         if !value.is_finite() {
             return Err(Error::NonFinite { what: format!("the loss of step {}", index + 1), value });

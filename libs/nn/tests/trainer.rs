@@ -66,6 +66,7 @@ impl Task for Quadratic {
 fn config() -> TrainConfig {
     TrainConfig {
         steps: 12,
+        accumulation_steps: 1,
         learning_rate: 0.1,
         warmup_fraction: 0.25,
         decay: Decay::Cosine,
@@ -111,6 +112,44 @@ fn an_interrupted_run_ends_in_the_same_bits() {
             assert_eq!(summary, TrainSummary { resumed_from, ..expected.clone() });
             assert_eq!(steps, (resumed_from + 1..=12).collect::<Vec<_>>());
             assert_eq!(snapshot(&second.params).unwrap(), snapshot(&reference.params).unwrap());
+        }
+    }
+}
+
+#[test]
+fn accumulated_batches_are_one_batch_of_their_mean() {
+    /// Batch `i` of the wrapped task is the mean of its batches `2 i` and `2 i + 1`.
+    struct Pairs(Quadratic);
+    impl Task for Pairs {
+        fn params(&self) -> &Params {
+            &self.0.params
+        }
+
+        fn step(&mut self, batch: usize) -> Result<StepLoss> {
+            let loss = |batch: usize| {
+                let target = (batch as f64 * 0.7).sin();
+                let terms = self.0.params.iter().map(|(_, var)| (var.as_tensor() - target)?.sqr()?.sum_all());
+                terms.reduce(|a, b| a? + b?).unwrap()
+            };
+            let mean = ((loss(2 * batch)? + loss(2 * batch + 1)?)? * 0.5)?;
+            let gradients = Gradients { loss: f64::from(mean.to_scalar::<f32>()?), grads: mean.backward()? };
+            Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples: 4, tokens: 20 })
+        }
+
+        fn validate(&mut self) -> Result<Option<f64>> {
+            Ok(None)
+        }
+    }
+    let (mut pairs, mut accumulated) = (Pairs(Quadratic::new()), Quadratic::new());
+    let expected = train(&config(), &mut pairs, None, &mut |_| Ok(())).unwrap();
+    let config = TrainConfig { accumulation_steps: 2, ..config() };
+    let found = train(&config, &mut accumulated, None, &mut |_| Ok(())).unwrap();
+    assert_eq!((found.steps, found.examples, found.tokens), (expected.steps, expected.examples, expected.tokens));
+    assert!((found.loss - expected.loss).abs() < 1e-5, "{} {}", found.loss, expected.loss);
+    for name in ["a.bias", "b.weight"] {
+        let values = |params: &Params| params.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (e, f) in values(&pairs.0.params).iter().zip(values(&accumulated.params)) {
+            assert!((e - f).abs() < 1e-5, "{name}: expected {e}, found {f}");
         }
     }
 }

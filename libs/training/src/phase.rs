@@ -79,12 +79,14 @@ pub fn train_phase(
 fn train_config(config: &TrainingConfig) -> TrainConfig {
     TrainConfig {
         steps: config.steps,
+        accumulation_steps: config.accumulation_steps,
         learning_rate: config.learning_rate,
         warmup_fraction: config.warmup_fraction,
         decay: match config.schedule {
             ScheduleKind::Constant => Decay::Constant,
             ScheduleKind::Linear => Decay::Linear,
             ScheduleKind::Cosine => Decay::Cosine,
+            ScheduleKind::Wsd => Decay::Wsd,
         },
         weight_decay: config.weight_decay,
         max_grad_norm: Some(config.max_gradient_norm),

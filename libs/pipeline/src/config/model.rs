@@ -84,6 +84,8 @@ pub struct EncoderConfig {
 pub struct TrainingConfig {
     /// Optimizer steps.
     pub steps: usize,
+    /// Batches whose mean gradient makes one step.
+    pub accumulation_steps: usize,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Share of the steps over which the rate rises from 0.
@@ -112,6 +114,8 @@ pub enum ScheduleKind {
     Linear,
     /// Falls to 0 along half a cosine.
     Cosine,
+    /// Warm-up, stable, decay: stays, then falls to 0 in a line over the last tenth of the steps.
+    Wsd,
 }
 
 /// Declares a configuration of one training: its own keys and the shared ones side by side in one TOML table.
@@ -124,6 +128,9 @@ macro_rules! training_table {
             $($(#[$field_meta])* pub $field: $kind,)*
             /// As [`TrainingConfig::steps`].
             pub steps: usize,
+            /// As [`TrainingConfig::accumulation_steps`].
+            #[serde(default = "accumulation_steps")]
+            pub accumulation_steps: usize,
             /// As [`TrainingConfig::learning_rate`].
             pub learning_rate: f64,
             /// As [`TrainingConfig::warmup_fraction`].
@@ -155,6 +162,7 @@ macro_rules! training_table {
             pub fn training(&self) -> TrainingConfig {
                 TrainingConfig {
                     steps: self.steps,
+                    accumulation_steps: self.accumulation_steps,
                     learning_rate: self.learning_rate,
                     warmup_fraction: self.warmup_fraction,
                     schedule: self.schedule,
@@ -169,6 +177,7 @@ macro_rules! training_table {
     };
 }
 
+default_fn!(accumulation_steps: usize = 1);
 default_fn!(warmup_fraction: f64 = 0.1);
 default_fn!(schedule: ScheduleKind = ScheduleKind::Linear);
 default_fn!(weight_decay: f64 = 0.01);
@@ -318,6 +327,7 @@ impl CptConfig {
 impl TrainingConfig {
     fn check(&self, table: &str, checks: &mut Checks) {
         checks.at_least(&format!("{table}.steps"), self.steps, 1);
+        checks.at_least(&format!("{table}.accumulation_steps"), self.accumulation_steps, 1);
         checks.positive(&format!("{table}.learning_rate"), self.learning_rate);
         checks.fraction(&format!("{table}.warmup_fraction"), self.warmup_fraction);
         let decay = self.weight_decay;
