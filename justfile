@@ -31,9 +31,11 @@ cpt *options: (stage "cpt" options)
 [group("pipeline")]
 teacher *options: (stage "teacher" options)
 
-# Score large lists with the teacher
+# Score large lists with the teacher, or any pairs: just score --model DIR --pairs FILE --out FILE
 [group("pipeline")]
-score *options: (stage "score" options)
+score *options:
+    {{ build }}
+    {{ target }}/score {{ if options =~ '(^| )--model\b' { "" } else { "--config " + quote(config) } }} {{ options }}
 
 # Distil the student
 [group("pipeline")]

@@ -5,9 +5,11 @@
 // A failed unwrap is a failed test, which is what a test wants.
 #![allow(clippy::unwrap_used)]
 
+mod base_models;
 mod config_errors;
 mod determinism;
 mod full_disk;
+mod hub;
 mod input_errors;
 mod process;
 mod query;
@@ -16,3 +18,4 @@ mod resume;
 mod round_trip;
 mod run_all;
 mod sandbox;
+mod score_pairs;

@@ -152,7 +152,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Copies a folder with the times of its files, which freshness looks at.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
     assert!(status.success(), "cp -a {} {}", from.display(), to.display());
 }

@@ -6,12 +6,15 @@ use std::path::Path;
 
 use candle_core::Tensor;
 
-use crate::Result;
 use crate::config::BertConfig;
 use crate::model::Mode;
 use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
+use crate::{Error, Result};
+
+/// What the names of the layers' weights begin with.
+const LAYERS: &str = "bert.encoder.layer.";
 
 /// A BERT cross-encoder.
 #[derive(Debug, Clone)]
@@ -53,6 +56,29 @@ impl Bert {
     /// The weights.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// A shallower model of the layers `keep` alone, in their order, with embeddings, pooler and head as they are. It has
+    /// these very weights: training it trains this model.
+    ///
+    /// # Errors
+    /// Layers that are not there, or not in increasing order.
+    pub fn keeping(&self, keep: &[usize]) -> Result<Self> {
+        let layers = self.config.num_hidden_layers;
+        if keep.is_empty() || !keep.is_sorted_by(|a, b| a < b) || keep.iter().any(|&layer| layer >= layers) {
+            return Err(Error::Config {
+                field: "keep_layers",
+                found: format!("{keep:?}"),
+                expected: format!("layers below {layers} of the base model, in increasing order"),
+            });
+        }
+        let params = self.params.renamed(|name| {
+            let Some(rest) = name.strip_prefix(LAYERS) else { return Some(name.to_owned()) };
+            let (layer, weight) = rest.split_once('.')?;
+            let kept = keep.binary_search(&layer.parse().ok()?).ok()?;
+            Some(format!("{LAYERS}{kept}.{weight}"))
+        });
+        Ok(Self { config: BertConfig { num_hidden_layers: keep.len(), ..self.config.clone() }, params })
     }
 
     /// The last block's output.

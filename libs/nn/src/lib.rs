@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod base;
 pub mod bert;
 pub mod checkpoint;
 pub mod config;

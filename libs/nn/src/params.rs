@@ -136,6 +136,11 @@ impl Params {
         Self(self.0.iter().filter(|(name, _)| keeps(name)).map(|(name, var)| (name.clone(), var.clone())).collect())
     }
 
+    /// The weights that `rename` gives a name, under that name. They are the same weights: training them trains this model.
+    pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        Self(self.0.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone()))).collect())
+    }
+
     /// The weights in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.0.iter().map(|(name, var)| (name.as_str(), var))

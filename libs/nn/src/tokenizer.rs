@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::files;
 use crate::merges::{Learner, Pieces};
 
-const TOKENIZER_FILE: &str = "tokenizer.json";
+pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
 /// Read by the Hugging Face libraries next to `tokenizer.json`; kept as they are when present.
-const COMPANION_FILES: [&str; 2] = ["special_tokens_map.json", "tokenizer_config.json"];
+pub(crate) const COMPANION_FILES: [&str; 2] = ["special_tokens_map.json", "tokenizer_config.json"];
 
 /// Pairs of pieces seen less often than this are not merged while training.
 const MIN_FREQUENCY: u64 = 2;
@@ -162,6 +162,11 @@ impl Tokenizer {
         self.inner.token_to_id(token).ok_or_else(|| {
             Error::Tokenizer(format!("the vocabulary has no token {token:?}, which the input template needs"))
         })
+    }
+
+    /// The piece or special token of an id.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 
     /// The ids of a text without special tokens, and where each begins in the text, in bytes.

@@ -16,7 +16,8 @@ use crate::freshness::{input_entries, is_fresh};
 use crate::log::{self, LogFormat};
 use crate::stage::{Stage, StageRun};
 
-const EXIT_CODES: &str = "Exit codes: 0 done or up to date, 1 failed, 2 bad usage or configuration, 3 bad input data or no room for the output.";
+/// What `--help` of a stage ends with.
+pub const EXIT_CODES: &str = "Exit codes: 0 done or up to date, 1 failed, 2 bad usage or configuration, 3 bad input data or no room for the output.";
 
 /// The command line every stage has.
 #[derive(Debug, Parser)]
@@ -38,9 +39,20 @@ pub struct Arguments {
 
 /// Parses the command line and runs `stage`.
 pub fn execute<S: Stage>(stage: &S) -> ExitCode {
-    let arguments = Arguments::parse();
+    execute_with(stage, &Arguments::parse())
+}
+
+/// Runs `stage` as `arguments` say.
+pub fn execute_with<S: Stage>(stage: &S, arguments: &Arguments) -> ExitCode {
     log::start(arguments.log_format);
-    guarded(|| run(stage, &arguments))
+    guarded(|| run(stage, arguments))
+}
+
+/// Runs work outside a pipeline: with the logs and exit codes of a stage, on all cores.
+pub fn execute_alone(log_format: LogFormat, work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    log::start(log_format);
+    limit_threads(0);
+    guarded(work)
 }
 
 fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {

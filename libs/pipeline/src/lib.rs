@@ -16,7 +16,7 @@ mod progress;
 mod stage;
 
 pub use config::{ConfigError, Pipeline};
-pub use execute::{Arguments, execute};
+pub use execute::{Arguments, EXIT_CODES, execute, execute_alone, execute_with};
 pub use exit::{BadInput, guarded};
 pub use log::LogFormat;
 pub use progress::Progress;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, FileEntry, MANIFEST_FILE, Manifest, Result, StageDir, sha256_file};
+use crate::{AtomicFile, Error, FileEntry, MANIFEST_FILE, Manifest, Result, StageDir, sha256_file};
 
 /// A stage's output while it is being made: `.<stage>.partial` beside the target folder.
 ///
@@ -88,24 +88,14 @@ pub(crate) fn file_entry(root: &Path, path: String) -> Result<FileEntry> {
     Ok(FileEntry { bytes, sha256: sha256_file(&full)?, path })
 }
 
-/// Writes a file so that it is either whole or not there: temporary file beside it, fsync, rename, fsync of the folder.
+/// Writes a file so that it is either whole or not there: as [`AtomicFile`], in one go.
 ///
 /// # Errors
 /// [`Error::Io`]; the temporary file is removed then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = path.with_file_name(name);
-    let written = File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(e) = written.and_then(|()| fs::rename(&temporary, path)) {
-        // The first error is the one to report; a temporary file that cannot be removed is harmless.
-        let _ = fs::remove_file(&temporary);
-        return Err(Error::io(path, "writing")(e));
-    }
-    path.parent().map_or(Ok(()), sync_dir)
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(Error::io(path, "writing"))?;
+    file.commit()
 }
 
 /// Makes a folder's entries durable.

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod append;
+mod atomic;
 mod checksum;
 mod columns;
 mod commit;
@@ -18,6 +19,7 @@ mod schema;
 mod write;
 
 pub use append::AppendTable;
+pub use atomic::AtomicFile;
 pub use checksum::{sha256_bytes, sha256_file};
 pub use columns::{Columns, list_int32};
 pub use commit::{OutputDir, sync_dir, write_atomic};

@@ -10,12 +10,14 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+mod base;
 mod corpus;
 mod graded;
 mod log;
 mod phase;
 mod rank;
 
+pub use base::{Start, base_identity, base_inputs, open_base};
 pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;

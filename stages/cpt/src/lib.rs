@@ -1,7 +1,7 @@
 //! Stage `cpt`: tokenizers, and continued pre-training examples from satisfied clicks (section 3.1 of the paper).
 //!
-//! One example is `query: {query} document: {title} {summary}`, its loss on title and summary alone. Examples are
-//! grouped into packs of at most `pack_tokens` tokens, in a random order of the run's seed.
+//! One example is the teacher's input, for a decoder `query: {query} document: {title} {summary}`, its loss on title and
+//! summary alone. Examples are grouped into packs of at most `pack_tokens` tokens, in a random order of the run's seed.
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -10,10 +10,9 @@ mod examples;
 mod tokenizers;
 
 use anyhow::Context;
-use nn::config::Architecture;
-use nn::text::{Encoder, Scoring};
+use nn::text::Encoder;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Corpus, TRAIN};
+use training::{Corpus, Start, TRAIN, base_inputs};
 
 /// Folder of the teacher's tokenizer.
 pub const TEACHER_TOKENIZER: &str = "teacher_tokenizer";
@@ -30,10 +29,9 @@ impl Stage for Cpt {
     fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
         let table = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![table("queries"), table("documents"), table("pairs")];
-        let cpt = &pipeline.cpt;
-        for path in [&cpt.teacher_tokenizer.path, &cpt.student_tokenizer.path].into_iter().flatten() {
-            inputs.push(Input::File(pipeline.resolve(path).join("tokenizer.json")));
-        }
+        inputs.extend(tokenizers::files(pipeline).into_iter().map(Input::File));
+        inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref())?);
+        inputs.extend(base_inputs(pipeline, pipeline.distill.base.as_ref())?);
         Ok(inputs)
     }
 
@@ -56,7 +54,7 @@ impl Stage for Cpt {
                 config.min_satisfied_clicks
             )))?;
         }
-        let scoring = Scoring::of(Architecture::Llama, config.max_query_tokens, config.max_document_tokens);
+        let scoring = Start::of_teacher(run.pipeline(), &teacher)?.scoring;
         let encoder = Encoder::new(&teacher, &scoring)?;
         let examples = examples::encode(&encoder, &corpus, &clicked)?;
         let splits: Vec<&str> = examples.iter().map(|example| &corpus.queries[example.query].split[..]).collect();

@@ -10,15 +10,18 @@
 mod hybrid;
 mod pretrain;
 
+use anyhow::Context;
 use nn::bert::Bert;
-use nn::config::{Architecture, BertConfig};
+use nn::config::BertConfig;
 use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::model::Ranker;
-use nn::text::{Encoder, Scoring};
+use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
 use pipeline::config::EncoderConfig;
-use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Corpus, GradedList, Phase, RankTask, TRAIN, TrainingLog, VALIDATION, graded_lists, train_phase};
+use pipeline::{BadInput, ConfigError, Input, Pipeline, Stage, StageRun};
+use training::{
+    Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_inputs, graded_lists, train_phase,
+};
 
 use crate::hybrid::{HybridTask, TeacherTable};
 use crate::pretrain::{PretrainTask, clicked_pairs};
@@ -34,16 +37,18 @@ pub struct Distill;
 impl Stage for Distill {
     const NAME: &'static str = "distill";
 
-    fn inputs(&self, _: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
-        Ok(vec![
+        let mut inputs = vec![
             ingest("queries"),
             ingest("documents"),
             ingest("judgments"),
             Input::Table { stage: "cpt", table: "cpt_examples" },
             Input::Table { stage: "score", table: "teacher_scores" },
             Input::Folder { stage: "cpt", folder: "student_tokenizer" },
-        ])
+        ];
+        inputs.extend(base_inputs(pipeline, pipeline.distill.base.as_ref())?);
+        Ok(inputs)
     }
 
     fn resumable(&self) -> bool {
@@ -55,15 +60,15 @@ impl Stage for Distill {
         let ingest = run.input("ingest")?;
         let corpus = Corpus::read(&ingest)?;
         let validation = graded_lists(&ingest, &corpus, VALIDATION)?.0;
-        let config = &run.pipeline().distill;
-        let scoring = Scoring::of(Architecture::Bert, config.max_query_tokens, config.max_document_tokens);
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("student_tokenizer")?)?;
-        let parts = Parts { corpus: &corpus, validation: &validation, tokenizer: &tokenizer, scoring: &scoring };
+        let start = Start::of_student(run.pipeline(), &tokenizer)?;
+        let parts = Parts { corpus: &corpus, validation: &validation, tokenizer: &tokenizer, start: &start };
         let student = parts.student(run)?;
+        tracing::info!("distill: {} parameters", student.params().count());
         pretrain(run, &mut log, &parts, &student)?;
-        distill(run, &mut log, &parts, &Ranker::Bert(student))?;
+        distill(run, &mut log, &parts, &student)?;
         let train = graded_lists(&ingest, &corpus, TRAIN)?.0;
-        labels_only(run, &mut log, &parts, &Ranker::Bert(parts.student(run)?), &train)?;
+        labels_only(run, &mut log, &parts, &parts.student(run)?, &train)?;
         log.finish(run)?;
         training::remove_checkpoints(run)
     }
@@ -74,29 +79,43 @@ struct Parts<'a> {
     corpus: &'a Corpus,
     validation: &'a [GradedList],
     tokenizer: &'a Tokenizer,
-    scoring: &'a Scoring,
+    start: &'a Start,
 }
 
 impl Parts<'_> {
-    /// A student from random weights, the same ones every time.
-    fn student(&self, run: &StageRun) -> anyhow::Result<Bert> {
-        let EncoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, dropout } =
-            run.pipeline().distill.model.clone();
+    /// A student before its first step, the same one every time.
+    fn student(&self, run: &StageRun) -> anyhow::Result<Ranker> {
+        let config = &run.pipeline().distill;
+        let Some(base) = &self.start.base else { return Ok(Ranker::Bert(self.random_student(run)?)) };
+        match (base.ranker(run.seed()).context("distill.base")?, &config.keep_layers) {
+            (ranker, None) => Ok(ranker),
+            (Ranker::Bert(deep), Some(keep)) => {
+                let kept = deep.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;
+                Ok(Ranker::Bert(kept))
+            }
+            (decoder, Some(_)) => Err(ConfigError::Unusable(format!(
+                "distill.keep_layers: expected an encoder as distill.base, found the architecture {:?}",
+                decoder.architecture()
+            )))?,
+        }
+    }
+
+    fn random_student(&self, run: &StageRun) -> anyhow::Result<Bert> {
+        let model = run.pipeline().distill.model.clone().context("distill.model: expected a table, found none")?;
+        let EncoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, dropout } = model;
         let config = BertConfig {
             vocab_size: self.tokenizer.vocabulary_size(),
             hidden_size,
             intermediate_size,
             num_hidden_layers,
             num_attention_heads,
-            max_position_embeddings: Encoder::new(self.tokenizer, self.scoring)?.max_tokens(),
+            max_position_embeddings: Encoder::new(self.tokenizer, &self.start.scoring)?.max_tokens(),
             hidden_dropout_prob: dropout,
             attention_probs_dropout_prob: dropout,
             pad_token_id: Some(self.tokenizer.id("[PAD]")?),
             ..BertConfig::default()
         };
-        let student = Bert::new(config, run.seed())?;
-        tracing::info!("distill: {} parameters", student.params().count());
-        Ok(student)
+        Ok(Bert::new(config, run.seed())?)
     }
 
     fn save(
@@ -107,16 +126,22 @@ impl Parts<'_> {
         standardisation: Option<Standardisation>,
         card: &str,
     ) -> anyhow::Result<()> {
-        let settings = Settings { scoring: self.scoring.clone(), standardisation };
+        let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
         Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, card)?)
     }
 }
 
 /// Pre-training on the log, where the pipeline asks for it.
-fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Bert) -> anyhow::Result<()> {
+fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Ranker) -> anyhow::Result<()> {
     let Some(config) = run.pipeline().distill.pretrain.clone() else { return Ok(()) };
+    let Ranker::Bert(student) = student else {
+        let found = student.architecture();
+        return Err(ConfigError::Unusable(format!(
+            "distill.pretrain: expected an encoder as distill.base, found the architecture {found:?}; remove the table"
+        )))?;
+    };
     let cpt = run.input("cpt")?;
-    let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
+    let encoder = Encoder::new(parts.tokenizer, &parts.start.scoring)?;
     let train = clicked_pairs(&cpt, parts.corpus, &encoder, TRAIN)?;
     let validation = clicked_pairs(&cpt, parts.corpus, &encoder, VALIDATION)?;
     let mut task = PretrainTask {
@@ -140,7 +165,7 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, studen
 fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Ranker) -> anyhow::Result<()> {
     let config = run.pipeline().distill.clone();
     let table = TeacherTable::read(&run.input("score")?, parts.corpus, config.standardise)?;
-    let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
+    let encoder = Encoder::new(parts.tokenizer, &parts.start.scoring)?;
     let mut task = HybridTask {
         student,
         encoder: &encoder,
@@ -156,7 +181,7 @@ fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student
     run.fact("student_examples", summary.examples);
     run.fact("student_best_validation", summary.best.map(|best| best.value));
     run.fact("student_collapsed", summary.collapsed);
-    let card = "# Student\n\nA BERT cross-encoder distilled from list-wise teacher scores; one raw logit per pair.\n";
+    let card = "# Student\n\nA ranker distilled from list-wise teacher scores; one raw logit per pair.\n";
     parts.save(run, STUDENT, student, table.standardisation, card)
 }
 
@@ -172,7 +197,7 @@ fn labels_only(
     if train.is_empty() {
         Err(BadInput("ingest/judgments: expected judged queries in the training split, found none".into()))?;
     }
-    let encoder = Encoder::new(parts.tokenizer, parts.scoring)?;
+    let encoder = Encoder::new(parts.tokenizer, &parts.start.scoring)?;
     let mut task = RankTask {
         ranker: student,
         encoder: &encoder,

@@ -2,11 +2,15 @@
 //!
 //! A list holds documents shown for the query, BM25's first documents that were not shown, and random ones. Only queries
 //! of the training split are scored: the student never learns from the others.
+//!
+//! Outside a pipeline, the binary scores a file of pairs with any saved ranker ([`execute`]).
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod command;
 mod lists;
+mod pairs;
 
 use std::sync::Arc;
 
@@ -16,6 +20,8 @@ use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::Corpus;
+
+pub use command::execute;
 
 use crate::lists::{UnlabelledList, unlabelled_lists};
 

@@ -1,24 +1,27 @@
 //! Stage `teacher`: a decoder, continually pre-trained on clicked documents (section 3.1 of the paper), then fine-tuned
-//! with a rank loss on graded lists (section 3.2).
+//! with a rank loss on graded lists (section 3.2). An encoder is fine-tuned alone.
 //!
-//! Output: the folders `cpt` (a causal language model) and `rank` (a sequence classifier), both as Hugging Face saves
-//! them, and the table `training_metrics`.
+//! Output: the folders `cpt` (a causal language model, where there was such a phase) and `rank` (a sequence classifier),
+//! both as Hugging Face saves them, and the table `training_metrics`.
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod pretrain;
+mod start;
 
 use anyhow::Context;
-use nn::config::{Architecture, Head, LlamaConfig};
 use nn::folder::{Base, Settings, save_language_model, save_ranker};
-use nn::llama::Llama;
-use nn::text::{Encoder, Scoring};
+use nn::model::Ranker;
+use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
 use nn::trainer::TrainSummary;
-use pipeline::config::DecoderConfig;
+use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Corpus, Phase, RankTask, TRAIN, TrainingLog, VALIDATION, graded_lists, train_phase};
+use training::{
+    Corpus, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs, graded_lists,
+    train_phase,
+};
 
 use crate::pretrain::{Packs, PretrainTask};
 
@@ -32,15 +35,17 @@ pub struct Teacher;
 impl Stage for Teacher {
     const NAME: &'static str = "teacher";
 
-    fn inputs(&self, _: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
-        Ok(vec![
+        let mut inputs = vec![
             ingest("queries"),
             ingest("documents"),
             ingest("judgments"),
             Input::Table { stage: "cpt", table: "cpt_examples" },
             Input::Folder { stage: "cpt", folder: "teacher_tokenizer" },
-        ])
+        ];
+        inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref())?);
+        Ok(inputs)
     }
 
     fn resumable(&self) -> bool {
@@ -50,15 +55,31 @@ impl Stage for Teacher {
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
         let mut log = TrainingLog::open(run.out())?;
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("teacher_tokenizer")?)?;
-        let fingerprint = pretraining_fingerprint(run)?;
-        if !reuse_pretraining(run, &mut log, &fingerprint)? {
-            pretrain(run, &mut log, &tokenizer)?;
-        }
-        run.fact(PRETRAINING, fingerprint);
-        rank(run, &mut log, &tokenizer)?;
+        let start = Start::of_teacher(run.pipeline(), &tokenizer)?;
+        let ranker = body(run, &mut log, &start, &tokenizer)?;
+        rank(run, &mut log, &start, &tokenizer, &ranker)?;
         log.finish(run)?;
         training::remove_checkpoints(run)
     }
+}
+
+/// What phase `rank` trains: the result of phase `cpt`, where there is such a phase.
+fn body(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Ranker> {
+    let folder = run.out().join("cpt");
+    if let Some(reason) = start::no_pretraining(run.pipeline(), start)? {
+        tracing::info!("teacher: phase cpt is skipped: {reason}");
+        if folder.exists() {
+            // An interrupted run of another configuration left it.
+            std::fs::remove_dir_all(&folder).with_context(|| format!("{}: removing failed", folder.display()))?;
+        }
+        return start::ranker(run.pipeline(), start, tokenizer);
+    }
+    let fingerprint = pretraining_fingerprint(run)?;
+    if !reuse_pretraining(run, log, &fingerprint)? {
+        pretrain(run, log, start, tokenizer)?;
+    }
+    run.fact(PRETRAINING, fingerprint);
+    Base::open(&folder)?.ranker(run.seed()).context("the pre-trained body")
 }
 
 /// Digest of all that decides phase `cpt`.
@@ -66,7 +87,8 @@ fn pretraining_fingerprint(run: &StageRun) -> anyhow::Result<String> {
     let cpt = run.input("cpt")?;
     let teacher = &run.pipeline().teacher;
     let inputs = (cpt.manifest().table_digest("cpt_examples"), cpt.manifest().folder_digest("teacher_tokenizer"));
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), &teacher.model, &teacher.cpt, inputs);
+    let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
+    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), base, &teacher.model, &teacher.cpt, inputs);
     Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
 }
 
@@ -95,13 +117,12 @@ fn reuse_pretraining(run: &mut StageRun, log: &mut TrainingLog, fingerprint: &st
 }
 
 /// Phase 1: `cpt`.
-fn pretrain(run: &mut StageRun, log: &mut TrainingLog, tokenizer: &Tokenizer) -> anyhow::Result<()> {
-    let config = run.pipeline().teacher.cpt.clone();
+fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+    let Some(config): Option<CptPhaseConfig> = run.pipeline().teacher.cpt.clone() else { return Ok(()) };
     let cpt = run.input("cpt")?;
     let train = Packs::read(&cpt, &tokenizer.identity(), TRAIN)?;
     let validation = Packs::read(&cpt, &tokenizer.identity(), VALIDATION)?;
-    let decoder = decoder_config(run.pipeline(), tokenizer)?;
-    let model = Llama::new(decoder, Head::LanguageModel, run.seed())?;
+    let model = start::language_model(run.pipeline(), start, tokenizer)?;
     tracing::info!("teacher: {} parameters", model.params().count());
     let mut task = PretrainTask {
         model: &model,
@@ -119,7 +140,13 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, tokenizer: &Tokenizer) ->
 }
 
 /// Phase 2: `rank`.
-fn rank(run: &mut StageRun, log: &mut TrainingLog, tokenizer: &Tokenizer) -> anyhow::Result<()> {
+fn rank(
+    run: &mut StageRun,
+    log: &mut TrainingLog,
+    start: &Start,
+    tokenizer: &Tokenizer,
+    ranker: &Ranker,
+) -> anyhow::Result<()> {
     let config = run.pipeline().teacher.rank.clone();
     let ingest = run.input("ingest")?;
     let corpus = Corpus::read(&ingest)?;
@@ -131,11 +158,9 @@ fn rank(run: &mut StageRun, log: &mut TrainingLog, tokenizer: &Tokenizer) -> any
             ingest.path().join("judgments").display()
         )))?;
     }
-    let ranker = Base::open(&run.out().join("cpt"))?.ranker(run.seed()).context("the pre-trained body")?;
-    let scoring = scoring(run.pipeline());
-    let encoder = Encoder::new(tokenizer, &scoring)?;
+    let encoder = Encoder::new(tokenizer, &start.scoring)?;
     let mut task = RankTask {
-        ranker: &ranker,
+        ranker,
         encoder: &encoder,
         corpus: &corpus,
         train: &train,
@@ -149,32 +174,9 @@ fn rank(run: &mut StageRun, log: &mut TrainingLog, tokenizer: &Tokenizer) -> any
     note(run, "rank", &summary);
     run.fact("judged_lists", train.len());
     run.fact("judged_documents_without_text", without_text);
-    let settings = Settings { scoring, standardisation: None };
-    let card = "# Teacher\n\nA decoder that scores a query and a document with one raw logit at its last token.\n";
-    Ok(save_ranker(&run.out().join("rank"), &ranker, tokenizer, &settings, card)?)
-}
-
-fn scoring(pipeline: &Pipeline) -> Scoring {
-    Scoring::of(Architecture::Llama, pipeline.cpt.max_query_tokens, pipeline.cpt.max_document_tokens)
-}
-
-fn decoder_config(pipeline: &Pipeline, tokenizer: &Tokenizer) -> anyhow::Result<LlamaConfig> {
-    let DecoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads } =
-        pipeline.teacher.model.clone();
-    Ok(LlamaConfig {
-        vocab_size: tokenizer.vocabulary_size(),
-        hidden_size,
-        intermediate_size,
-        num_hidden_layers,
-        num_attention_heads,
-        num_key_value_heads: Some(num_key_value_heads.unwrap_or(num_attention_heads)),
-        max_position_embeddings: Encoder::new(tokenizer, &scoring(pipeline))?.max_tokens(),
-        tie_word_embeddings: true,
-        pad_token_id: Some(tokenizer.id("<pad>")?),
-        bos_token_id: Some(tokenizer.id("<s>")?),
-        eos_token_id: Some(tokenizer.id("</s>")?.into()),
-        ..LlamaConfig::default()
-    })
+    let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
+    let card = "# Teacher\n\nScores a query and a document with one raw logit.\n";
+    Ok(save_ranker(&run.out().join("rank"), ranker, tokenizer, &settings, card)?)
 }
 
 fn note(run: &mut StageRun, phase: &str, summary: &TrainSummary) {

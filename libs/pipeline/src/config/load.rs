@@ -137,6 +137,21 @@ impl Pipeline {
         self.score.check(checks);
         self.distill.check(checks);
         self.evaluate.check(checks);
+        self.check_tokenizers(checks);
+    }
+
+    /// A base model has a tokenizer of its own.
+    fn check_tokenizers(&self, checks: &mut Checks) {
+        let pairs = [
+            ("cpt.teacher_tokenizer", "teacher.base", self.cpt.teacher_tokenizer.is_some(), &self.teacher.base),
+            ("cpt.student_tokenizer", "distill.base", self.cpt.student_tokenizer.is_some(), &self.distill.base),
+        ];
+        for (key, base_key, given, base) in pairs {
+            if let Some(base) = base {
+                let expected = format!("none beside {base_key}, whose tokenizer is used");
+                checks.require(!given, key, &expected, &format!("a table, and {base}"));
+            }
+        }
     }
 }
 
@@ -198,6 +213,14 @@ mod tests {
             ("distill.alpha=2", "distill.alpha: expected a number from 0 to 1, found 2"),
             ("run.device=gpu", "run.device: unknown variant `gpu`"),
             ("run=1", "--set run=1: expected table.key=value"),
+            ("teacher.base=b", "teacher.base: expected either this key or the table teacher.model, found both"),
+            ("distill.base=b", "distill.base: expected either this key or the table distill.model, found both"),
+            ("distill.base=hf:", "distill.base: expected a folder or hf:org/name[@revision], found `hf:`"),
+            (
+                "distill.keep_layers=[2, 1]",
+                "distill.keep_layers: expected layers from 0 in increasing order, found [2, 1]",
+            ),
+            ("distill.keep_layers=[0]", "distill.keep_layers: expected it beside distill.base alone, found [0]"),
         ];
         for (given, expected) in cases {
             let error = load_text(&text, &[given]).unwrap_err();
@@ -205,5 +228,21 @@ mod tests {
             assert!(!error.contains('\n'), "{error}");
         }
         assert!(load_text("[run\n", &[]).unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn a_base_model_stands_in_for_table_and_tokenizer() {
+        let text = default_text().replace("[distill.model]", "[unused]");
+        let (before, rest) = text.split_once("[unused]").unwrap();
+        let (_, after) = rest.split_once("# Stands in").unwrap();
+        let text = format!("{before}#{after}");
+        let error = load_text(&text, &[]).unwrap_err();
+        assert!(error.contains("distill.base: expected either this key or the table distill.model, found neither"));
+        let error = load_text(&text, &["distill.base=hf:org/name"]).unwrap_err();
+        let expected = "cpt.student_tokenizer: expected none beside distill.base, whose tokenizer is used, found a table, and hf:org/name@main";
+        assert!(error.contains(expected), "{error}");
+        let text = text.replace("student_tokenizer = { vocab_size = 2048 }", "");
+        let pipeline = load_text(&text, &["distill.base=hf:org/name", "distill.keep_layers=[0, 2]"]).unwrap();
+        assert_eq!(pipeline.distill.keep_layers, Some(vec![0, 2]));
     }
 }

@@ -1,5 +1,6 @@
 //! `pipeline.toml`: one table per stage, parsed and validated before any work.
 
+mod base;
 mod data;
 mod evaluate;
 mod load;
@@ -7,6 +8,7 @@ mod model;
 mod run;
 mod simulate;
 
+pub use base::BaseModel;
 pub use data::{
     BinaryLines, CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat, JudgmentsConfig,
     LogColumns, LogConfig, QuoteEscape, RawFormat, SplitConfig,

@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::base::{BaseModel, check_start};
 use super::load::{Checks, default_fn};
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CptConfig {
-    /// The teacher's tokenizer: byte-level BPE.
-    pub teacher_tokenizer: TokenizerConfig,
-    /// The student's tokenizer: `WordPiece`.
-    pub student_tokenizer: TokenizerConfig,
+    /// The tokenizer of a teacher from random weights: byte-level BPE. One with a base model reads by the base's.
+    pub teacher_tokenizer: Option<TokenizerConfig>,
+    /// The tokenizer of a student from random weights: `WordPiece`. One with a base model reads by the base's.
+    pub student_tokenizer: Option<TokenizerConfig>,
     /// Tokens kept of a query in the teacher's input.
     pub max_query_tokens: usize,
     /// Tokens kept of a document (title and summary) in the teacher's input.
@@ -38,10 +39,12 @@ pub struct TokenizerConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
+    /// The base model, decoder or encoder; where there is none, `model` starts from random weights.
+    pub base: Option<BaseModel>,
     /// A decoder from random weights.
-    pub model: DecoderConfig,
-    /// Phase 1: continued pre-training.
-    pub cpt: CptPhaseConfig,
+    pub model: Option<DecoderConfig>,
+    /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
+    pub cpt: Option<CptPhaseConfig>,
     /// Phase 2: fine-tuning with a rank loss.
     pub rank: RankConfig,
 }
@@ -227,9 +230,13 @@ training_table! {
 training_table! {
     /// Distillation with the hybrid loss (section 3.3 of the paper).
     DistillConfig {
-        /// The student.
-        model: EncoderConfig,
-        /// What the distilled student learns first, where the pipeline has this table.
+        /// The base model, encoder or decoder; where there is none, `model` starts from random weights.
+        base: Option<BaseModel>,
+        /// Layers of an encoder `base` that are kept, counted from 0; all where absent.
+        keep_layers: Option<Vec<usize>>,
+        /// An encoder from random weights.
+        model: Option<EncoderConfig>,
+        /// What the distilled student, an encoder, learns first, where the pipeline has this table.
         pretrain: Option<PretrainConfig>,
         /// The same student trained on the judged labels alone, for comparison.
         labels_only: LabelsOnlyConfig,
@@ -287,8 +294,8 @@ pub struct ScoreConfig {
 impl Default for CptConfig {
     fn default() -> Self {
         CptConfig {
-            teacher_tokenizer: TokenizerConfig::default(),
-            student_tokenizer: TokenizerConfig::default(),
+            teacher_tokenizer: None,
+            student_tokenizer: None,
             max_query_tokens: 16,
             max_document_tokens: 112,
             min_satisfied_clicks: 1,
@@ -313,7 +320,8 @@ impl Default for ScoreConfig {
 impl CptConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         for (key, tokenizer) in [("teacher", &self.teacher_tokenizer), ("student", &self.student_tokenizer)] {
-            checks.at_least(&format!("cpt.{key}_tokenizer.vocab_size"), tokenizer.vocab_size, 300);
+            let size = tokenizer.as_ref().map_or(usize::MAX, |tokenizer| tokenizer.vocab_size);
+            checks.at_least(&format!("cpt.{key}_tokenizer.vocab_size"), size, 300);
         }
         checks.at_least("cpt.max_query_tokens", self.max_query_tokens, 1);
         checks.at_least("cpt.max_document_tokens", self.max_document_tokens, 1);
@@ -358,17 +366,36 @@ fn check_heads(table: &str, hidden: usize, intermediate: usize, layers: usize, h
 
 impl TeacherConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        let m = &self.model;
-        let (layers, heads) = (m.num_hidden_layers, m.num_attention_heads);
-        check_heads("teacher.model", m.hidden_size, m.intermediate_size, layers, heads, checks);
-        let even = heads > 0 && (m.hidden_size / heads).is_multiple_of(2);
-        checks.require(even, "teacher.model.hidden_size", "an even width per head", &m.hidden_size);
-        let kv = m.num_key_value_heads.unwrap_or(heads);
+        check_start("teacher", self.base.as_ref(), self.model.is_some(), checks);
+        if let Some(model) = &self.model {
+            model.check(checks);
+        }
+        if let Some(cpt) = &self.cpt {
+            cpt.training().check("teacher.cpt", checks);
+            checks.at_least("teacher.cpt.packs_per_step", cpt.packs_per_step, 1);
+        }
+        self.rank.check("teacher.rank", checks);
+    }
+}
+
+impl DecoderConfig {
+    fn check(&self, checks: &mut Checks) {
+        let (layers, heads) = (self.num_hidden_layers, self.num_attention_heads);
+        check_heads("teacher.model", self.hidden_size, self.intermediate_size, layers, heads, checks);
+        let even = heads > 0 && (self.hidden_size / heads).is_multiple_of(2);
+        checks.require(even, "teacher.model.hidden_size", "an even width per head", &self.hidden_size);
+        let kv = self.num_key_value_heads.unwrap_or(heads);
         let divides = kv > 0 && heads.is_multiple_of(kv);
         checks.require(divides, "teacher.model.num_key_value_heads", "a divisor of num_attention_heads", &kv);
-        self.cpt.training().check("teacher.cpt", checks);
-        checks.at_least("teacher.cpt.packs_per_step", self.cpt.packs_per_step, 1);
-        self.rank.check("teacher.rank", checks);
+    }
+}
+
+impl EncoderConfig {
+    fn check(&self, checks: &mut Checks) {
+        let (layers, heads) = (self.num_hidden_layers, self.num_attention_heads);
+        check_heads("distill.model", self.hidden_size, self.intermediate_size, layers, heads, checks);
+        let dropout = (0.0..1.0).contains(&self.dropout);
+        checks.require(dropout, "distill.model.dropout", "a number from 0 to below 1", &self.dropout);
     }
 }
 
@@ -381,11 +408,16 @@ impl ScoreConfig {
 
 impl DistillConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        let m = &self.model;
-        let (layers, heads) = (m.num_hidden_layers, m.num_attention_heads);
-        check_heads("distill.model", m.hidden_size, m.intermediate_size, layers, heads, checks);
-        let dropout = (0.0..1.0).contains(&m.dropout);
-        checks.require(dropout, "distill.model.dropout", "a number from 0 to below 1", &m.dropout);
+        check_start("distill", self.base.as_ref(), self.model.is_some(), checks);
+        if let Some(model) = &self.model {
+            model.check(checks);
+        }
+        if let Some(keep) = &self.keep_layers {
+            let found = format!("{keep:?}");
+            let increasing = !keep.is_empty() && keep.is_sorted_by(|a, b| a < b);
+            checks.require(increasing, "distill.keep_layers", "layers from 0 in increasing order", &found);
+            checks.require(self.base.is_some(), "distill.keep_layers", "it beside distill.base alone", &found);
+        }
         self.training().check("distill", checks);
         checks.fraction("distill.alpha", self.alpha);
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);

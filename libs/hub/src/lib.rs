@@ -1,0 +1,176 @@
+//! Models of the Hugging Face Hub: fetched once into the cache that all Hugging Face tools share, and read from there
+//! afterwards without the network.
+//!
+//! The environment decides as it does for those tools: `HF_HOME` (the cache is its folder `hub`), `HF_ENDPOINT` (another
+//! server), `HF_TOKEN` (for repositories that are not public) and `HF_HUB_OFFLINE` (nothing is fetched).
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
+
+const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
+const OPTIONAL: [&str; 2] = ["special_tokens_map.json", "tokenizer_config.json"];
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Why a model cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing may be fetched, and the cache does not have the model.
+    #[error("hf:{name}: expected it in the cache {}, as HF_HUB_OFFLINE is set, found no whole copy; unset it once, or name a folder", cache.display())]
+    Offline {
+        /// `org/name@revision`.
+        name: String,
+        /// The cache.
+        cache: PathBuf,
+    },
+    /// The server did not answer, or refused.
+    #[error("hf:{name}: fetching {file} failed: {cause}")]
+    Fetch {
+        /// `org/name@revision`.
+        name: String,
+        /// The file, or what was asked for.
+        file: String,
+        /// The client's reason.
+        cause: Box<ApiError>,
+    },
+    /// The repository lacks a file that every model here has.
+    #[error("hf:{name}: expected {expected} in the repository, found none")]
+    NoFile {
+        /// `org/name@revision`.
+        name: String,
+        /// The file.
+        expected: String,
+    },
+    /// The index of the weights cannot be read, or names files outside the model's folder.
+    #[error("{}: expected a weight_map from weights to files beside it, found {found}", path.display())]
+    BadIndex {
+        /// The index.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+    },
+    /// The cache cannot be written.
+    #[error("{}: {cause}", path.display())]
+    Io {
+        /// The cache.
+        path: PathBuf,
+        /// The system's reason.
+        cause: std::io::Error,
+    },
+}
+
+/// The folder of a model's configuration, tokenizer and safetensors weights. A revision that the cache has whole is not
+/// asked for again, so that a branch stays where it was first fetched.
+///
+/// # Errors
+/// [`Error`].
+pub fn fetch(repository: &str, revision: &str) -> Result<PathBuf, Error> {
+    let cache = Cache::from_env();
+    let repo = |revision: &str| Repo::with_revision(repository.into(), RepoType::Model, revision.into());
+    let name = format!("{repository}@{revision}");
+    if let Some(folder) = whole(&cache, repo(revision))? {
+        return Ok(folder);
+    }
+    if is_offline() {
+        return Err(Error::Offline { name, cache: cache.path().clone() });
+    }
+    let mut builder = ApiBuilder::from_env().with_progress(std::io::stderr().is_terminal());
+    if let Ok(token) = std::env::var("HF_TOKEN") {
+        builder = builder.with_token(Some(token));
+    }
+    let failed = |file: &str| {
+        let (name, file) = (name.clone(), file.to_string());
+        move |cause| Error::Fetch { name, file, cause: Box::new(cause) }
+    };
+    let api = builder.build().map_err(failed("anything"))?;
+    let info = api.repo(repo(revision)).info().map_err(failed("the list of files"))?;
+    let listed: BTreeSet<String> = info.siblings.into_iter().map(|file| file.rfilename).collect();
+    // By its commit, so that all files are of one state of the repository even while it changes.
+    let model = Remote { repo: api.repo(repo(&info.sha)), name: name.clone(), listed };
+    let folder = model.fetch_all()?;
+    // The revision is noted last: what the cache knows by it is whole.
+    let noted = cache.repo(repo(revision)).create_ref(&info.sha);
+    noted.map_err(|cause| Error::Io { path: cache.path().clone(), cause })?;
+    Ok(folder)
+}
+
+/// The values that Hugging Face tools take for yes.
+fn is_offline() -> bool {
+    let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
+    ["1", "true", "yes", "on"].contains(&value.as_str())
+}
+
+/// The cached folder of a revision that has all that is needed.
+fn whole(cache: &Cache, repo: Repo) -> Result<Option<PathBuf>, Error> {
+    let cached = cache.repo(repo);
+    if NEEDED.iter().any(|file| cached.get(file).is_none()) {
+        return Ok(None);
+    }
+    let weights = match (cached.get(WEIGHTS), cached.get(INDEX)) {
+        (Some(weights), _) => Some(weights),
+        (None, Some(index)) => {
+            let shards = shards(&index)?;
+            shards.iter().all(|shard| cached.get(shard).is_some()).then_some(index)
+        }
+        (None, None) => None,
+    };
+    Ok(weights.and_then(|weights| weights.parent().map(Path::to_path_buf)))
+}
+
+/// The files that an index names.
+fn shards(index: &Path) -> Result<BTreeSet<String>, Error> {
+    let bad = |found: &str| Error::BadIndex { path: index.to_path_buf(), found: found.to_string() };
+    let text = std::fs::read(index).map_err(|cause| bad(&cause.to_string()))?;
+    let content: serde_json::Value = serde_json::from_slice(&text).map_err(|cause| bad(&cause.to_string()))?;
+    let map = content["weight_map"].as_object().ok_or_else(|| bad("none"))?;
+    let beside = |file: &str| Path::new(file).file_name().is_some_and(|name| name == file);
+    map.values()
+        .map(|file| match file.as_str() {
+            Some(file) if beside(file) => Ok(file.to_string()),
+            _ => Err(bad(&file.to_string())),
+        })
+        .collect()
+}
+
+/// A model on the server, at one commit.
+struct Remote {
+    repo: ApiRepo,
+    name: String,
+    listed: BTreeSet<String>,
+}
+
+impl Remote {
+    fn fetch_all(&self) -> Result<PathBuf, Error> {
+        for file in NEEDED {
+            self.fetch(file)?;
+        }
+        for file in OPTIONAL.into_iter().filter(|&file| self.listed.contains(file)) {
+            self.fetch(file)?;
+        }
+        let weights = if self.listed.contains(WEIGHTS) || !self.listed.contains(INDEX) {
+            self.fetch(WEIGHTS)?
+        } else {
+            let index = self.fetch(INDEX)?;
+            for shard in shards(&index)? {
+                self.fetch(&shard)?;
+            }
+            index
+        };
+        Ok(weights.parent().map(Path::to_path_buf).unwrap_or_default())
+    }
+
+    fn fetch(&self, file: &str) -> Result<PathBuf, Error> {
+        if !self.listed.contains(file) {
+            return Err(Error::NoFile { name: self.name.clone(), expected: file.to_string() });
+        }
+        self.repo.get(file).map_err(|cause| Error::Fetch {
+            name: self.name.clone(),
+            file: file.to_string(),
+            cause: Box::new(cause),
+        })
+    }
+}

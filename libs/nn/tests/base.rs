@@ -1,0 +1,101 @@
+//! Base models: how they are to score, and shallower ones made of chosen layers.
+
+#![allow(clippy::unwrap_used)]
+
+use nn::bert::Bert;
+use nn::config::{BertConfig, Head, LlamaConfig};
+use nn::folder::{Base, save_language_model};
+use nn::llama::Llama;
+use nn::model::Mode;
+use nn::packed::Packed;
+use nn::params::Params;
+use nn::text::Template;
+use nn::tokenizer::Tokenizer;
+
+fn bert(layers: usize) -> Bert {
+    let config = BertConfig {
+        vocab_size: 30,
+        hidden_size: 8,
+        intermediate_size: 12,
+        num_hidden_layers: layers,
+        num_attention_heads: 2,
+        max_position_embeddings: 16,
+        ..BertConfig::default()
+    };
+    Bert::new(config, 5).unwrap()
+}
+
+fn values(params: &Params, name: &str) -> Vec<f32> {
+    params.get(name).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn kept_layers_have_the_weights_of_the_base() {
+    let deep = bert(5);
+    let kept = deep.keeping(&[0, 2, 4]).unwrap();
+    assert_eq!(kept.config(), &BertConfig { num_hidden_layers: 3, ..deep.config().clone() });
+    let names = |model: &Bert| model.params().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(names(&kept), names(&bert(3)));
+    for (new, old) in [0, 2, 4].into_iter().enumerate() {
+        for weight in ["attention.self.query.weight", "output.dense.weight"] {
+            let name = |layer: usize| format!("bert.encoder.layer.{layer}.{weight}");
+            assert_eq!(values(kept.params(), &name(new)), values(deep.params(), &name(old)));
+        }
+    }
+    for name in ["bert.embeddings.word_embeddings.weight", "bert.pooler.dense.weight", "classifier.weight"] {
+        assert_eq!(values(kept.params(), name), values(deep.params(), name));
+    }
+}
+
+#[test]
+fn keeping_every_layer_changes_no_score_and_dropping_one_does() {
+    let deep = bert(3);
+    let packed = Packed::from_sequences(&[vec![1, 2, 3, 4], vec![5, 6]]).unwrap();
+    let scores = |model: &Bert| model.score(&packed, Mode::Eval).unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(scores(&deep.keeping(&[0, 1, 2]).unwrap()), scores(&deep));
+    assert_ne!(scores(&deep.keeping(&[0, 2]).unwrap()), scores(&deep));
+}
+
+#[test]
+fn layers_that_are_not_there_are_refused() {
+    for keep in [&[][..], &[3], &[1, 0], &[1, 1]] {
+        assert_eq!(
+            bert(3).keeping(keep).unwrap_err().to_string(),
+            format!("keep_layers = {keep:?}: expected layers below 3 of the base model, in increasing order")
+        );
+    }
+}
+
+#[test]
+fn a_decoder_ends_its_sequences_as_it_was_pre_trained() {
+    let tokenizer = Tokenizer::train_byte_level_bpe(["query: red document: shoes"].iter(), 270).unwrap();
+    let base = |eos_token_id| {
+        let config = LlamaConfig {
+            vocab_size: 270,
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 1,
+            num_attention_heads: 2,
+            max_position_embeddings: 40,
+            eos_token_id,
+            ..LlamaConfig::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let model = Llama::new(config, Head::LanguageModel, 3).unwrap();
+        save_language_model(folder.path(), &model, &tokenizer, "").unwrap();
+        Base::open(folder.path()).unwrap()
+    };
+    let (first, last) = (tokenizer.id("<s>").unwrap(), tokenizer.id("</s>").unwrap());
+    for (ids, expected) in [
+        (Some(first.into()), "<s>"),
+        (Some(serde_json::json!([first, last])), "<s>"),
+        (Some(last.into()), "</s>"),
+        (None, "</s>"),
+    ] {
+        let scoring = base(ids).scoring(4, 8).unwrap();
+        assert_eq!(scoring.template, Template::Prompt { end_token: expected.into() });
+    }
+    let error = base(None).scoring(4, 64).unwrap_err().to_string();
+    assert!(error.contains("the model has 40 positions"), "{error}");
+    assert!(!base(None).is_encoder().unwrap());
+}

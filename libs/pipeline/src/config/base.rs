@@ -1,0 +1,88 @@
+//! Base models: where a model starts that does not start from random weights.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::load::Checks;
+
+/// A base model, as a key `base` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum BaseModel {
+    /// A Hugging Face folder; a relative path starts at the configuration file.
+    Folder(String),
+    /// `hf:org/name[@revision]`: a model of the Hugging Face Hub.
+    Hub {
+        /// `org/name`.
+        repository: String,
+        /// A branch, tag or commit; `main` where none is given.
+        revision: String,
+    },
+}
+
+impl TryFrom<String> for BaseModel {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let Some(name) = text.strip_prefix("hf:") else {
+            return if text.is_empty() { Err(unreadable(&text)) } else { Ok(BaseModel::Folder(text)) };
+        };
+        let (repository, revision) = name.split_once('@').unwrap_or((name, "main"));
+        let named = |part: &str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
+        };
+        let parts = repository.split('/').count();
+        if parts > 2 || !repository.split('/').chain(revision.split('/')).all(named) {
+            return Err(unreadable(&text));
+        }
+        Ok(BaseModel::Hub { repository: repository.into(), revision: revision.into() })
+    }
+}
+
+fn unreadable(text: &str) -> String {
+    format!("expected a folder or hf:org/name[@revision], found `{text}`")
+}
+
+impl fmt::Display for BaseModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BaseModel::Folder(path) => f.write_str(path),
+            BaseModel::Hub { repository, revision } => write!(f, "hf:{repository}@{revision}"),
+        }
+    }
+}
+
+impl From<BaseModel> for String {
+    fn from(base: BaseModel) -> String {
+        base.to_string()
+    }
+}
+
+/// Requires that a model starts either from a base model or from random weights.
+pub(super) fn check_start(table: &str, base: Option<&BaseModel>, has_model: bool, checks: &mut Checks) {
+    let expected = format!("either this key or the table {table}.model");
+    let found = if has_model { "both" } else { "neither" };
+    checks.require(base.is_some() != has_model, &format!("{table}.base"), &expected, &found);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_names_are_told_apart() {
+        let read = |text: &str| BaseModel::try_from(text.to_string());
+        let hub = |repository: &str, revision: &str| {
+            Ok(BaseModel::Hub { repository: repository.into(), revision: revision.into() })
+        };
+        assert_eq!(read("../models/bert"), Ok(BaseModel::Folder("../models/bert".into())));
+        assert_eq!(read("hf:org/name"), hub("org/name", "main"));
+        assert_eq!(read("hf:org/name@refs/pr/1"), hub("org/name", "refs/pr/1"));
+        assert_eq!(read("hf:bert-base-uncased@v1.0"), hub("bert-base-uncased", "v1.0"));
+        for text in ["", "hf:", "hf:a/b/c", "hf:/b", "hf:a/../b", "hf:a/b@", "hf:a/b@../../c", "hf:a b"] {
+            assert_eq!(read(text), Err(format!("expected a folder or hf:org/name[@revision], found `{text}`")));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Scoring a file of pairs with any saved ranker, a chunk of rows at a time.
+
+mod jsonl;
+mod parquet;
+
+use std::path::Path;
+
+use anyhow::Context;
+use nn::folder::{SavedRanker, load_ranker};
+use nn::model::Ranker;
+use nn::scoring::score_sequences;
+use nn::text::{Encoder, Texts};
+use pipeline::config::ScoreConfig;
+use pipeline::{BadInput, ConfigError};
+
+/// Rows in memory at a time.
+const ROWS: usize = 2048;
+/// The column the output adds.
+const SCORE: &str = "score";
+
+/// Reads the rows of `pairs` and writes them to `out` with the scores of the ranker in the folder `model`.
+pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path) -> anyhow::Result<()> {
+    let extension = known_extension(pairs)?;
+    if known_extension(out)? != extension {
+        let (out, pairs) = (out.display(), pairs.display());
+        Err(ConfigError::Unusable(format!("{out}: expected the format of {pairs}, .{extension}, found another")))?;
+    }
+    let model = load_ranker(model).map_err(|error| BadInput(error.to_string()))?;
+    let scorer = Scorer::new(&model)?;
+    let rows = match extension {
+        "jsonl" => jsonl::score(&scorer, pairs, out)?,
+        _ => parquet::score(&scorer, pairs, out)?,
+    };
+    tracing::info!("{}: {rows} rows", out.display());
+    Ok(())
+}
+
+fn known_extension(path: &Path) -> Result<&str, ConfigError> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.filter(|extension| ["jsonl", "parquet"].contains(extension)).ok_or_else(|| {
+        ConfigError::Unusable(format!("{}: expected a file name that ends in .jsonl or .parquet", path.display()))
+    })
+}
+
+/// A ranker and its input.
+struct Scorer<'a> {
+    ranker: &'a Ranker,
+    encoder: Encoder<'a>,
+    batch_tokens: usize,
+}
+
+impl<'a> Scorer<'a> {
+    fn new(model: &'a SavedRanker) -> anyhow::Result<Scorer<'a>> {
+        let encoder = Encoder::new(&model.tokenizer, &model.settings.scoring)?;
+        Ok(Scorer { ranker: &model.ranker, encoder, batch_tokens: ScoreConfig::default().batch_tokens })
+    }
+
+    /// The raw logit of each pair.
+    fn scores(&self, texts: &[Texts<'_>]) -> anyhow::Result<Vec<f32>> {
+        let sequences = self.encoder.encode_batch(texts)?;
+        score_sequences(self.ranker, &sequences, self.batch_tokens).context("scoring")
+    }
+}
+
+/// A column that every file of pairs has.
+#[derive(Debug, Clone, Copy)]
+struct Column {
+    name: &'static str,
+    /// A document without a title or summary has texts all the same; a pair without a query has no meaning.
+    nullable: bool,
+}
+
+const COLUMNS: [Column; 3] = [
+    Column { name: "query", nullable: false },
+    Column { name: "title", nullable: true },
+    Column { name: "summary", nullable: true },
+];
+
+/// Refuses columns without those needed, or with one that the output adds.
+fn check_names<'a>(place: &str, names: impl Iterator<Item = &'a str> + Clone) -> Result<(), BadInput> {
+    if names.clone().any(|name| name == SCORE) {
+        return Err(BadInput(format!(
+            "{place}: expected no column `{SCORE}`, which the output adds, found one; rename it"
+        )));
+    }
+    let missing = COLUMNS.iter().find(|column| !names.clone().any(|name| name == column.name));
+    missing.map_or(Ok(()), |column| {
+        let found: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+        let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
+        Err(BadInput(format!("{place}: expected a column `{}`, found {found}", column.name)))
+    })
+}
+
+fn not_text(place: &str, column: Column, found: &dyn std::fmt::Display) -> BadInput {
+    BadInput(format!("{place}: expected text in column `{}`, found {found}", column.name))
+}
+
+fn unreadable(path: &Path, cause: &std::io::Error) -> BadInput {
+    BadInput(format!("{}: cannot be read: {cause}", path.display()))
+}

@@ -1,0 +1,57 @@
+//! The teacher before its first step: a base model, or a decoder from random weights.
+
+use anyhow::Context;
+use nn::config::{Head, LlamaConfig};
+use nn::llama::Llama;
+use nn::model::Ranker;
+use nn::text::Encoder;
+use nn::tokenizer::Tokenizer;
+use pipeline::Pipeline;
+use pipeline::config::DecoderConfig;
+use training::Start;
+
+/// Why there is no phase `cpt`, where that is so.
+pub(crate) fn no_pretraining(pipeline: &Pipeline, start: &Start) -> anyhow::Result<Option<&'static str>> {
+    if start.base.as_ref().map_or(Ok(false), |base| base.is_encoder())? {
+        return Ok(Some("the base model is an encoder, which predicts no next token"));
+    }
+    Ok(pipeline.teacher.cpt.is_none().then_some("the pipeline has no table teacher.cpt"))
+}
+
+/// The language model that phase `cpt` trains.
+pub(crate) fn language_model(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Llama> {
+    let seed = pipeline.run.seed;
+    match &start.base {
+        Some(base) => base.language_model(seed).context("teacher.base"),
+        None => Ok(Llama::new(decoder_config(pipeline, start, tokenizer)?, Head::LanguageModel, seed)?),
+    }
+}
+
+/// The ranker that phase `rank` trains where there was no phase `cpt`.
+pub(crate) fn ranker(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Ranker> {
+    let seed = pipeline.run.seed;
+    match &start.base {
+        Some(base) => base.ranker(seed).context("teacher.base"),
+        None => Ok(Ranker::Llama(Llama::new(decoder_config(pipeline, start, tokenizer)?, Head::Score, seed)?)),
+    }
+}
+
+fn decoder_config(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<LlamaConfig> {
+    let model = pipeline.teacher.model.clone().context("teacher.model: expected a table, found none")?;
+    let DecoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads } =
+        model;
+    Ok(LlamaConfig {
+        vocab_size: tokenizer.vocabulary_size(),
+        hidden_size,
+        intermediate_size,
+        num_hidden_layers,
+        num_attention_heads,
+        num_key_value_heads: Some(num_key_value_heads.unwrap_or(num_attention_heads)),
+        max_position_embeddings: Encoder::new(tokenizer, &start.scoring)?.max_tokens(),
+        tie_word_embeddings: true,
+        pad_token_id: Some(tokenizer.id("<pad>")?),
+        bos_token_id: Some(tokenizer.id("<s>")?),
+        eos_token_id: Some(tokenizer.id("</s>")?.into()),
+        ..LlamaConfig::default()
+    })
+}

@@ -1,0 +1,137 @@
+//! Scoring a file of pairs with a saved ranker, without a pipeline.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+use tables::Columns;
+
+use crate::process::{Outcome, command, finish};
+use crate::sandbox::Sandbox;
+
+const MODEL: &str = "runs/tiny/teacher/rank";
+
+/// A scored pair of the pipeline.
+struct Pair {
+    query: String,
+    title: String,
+    summary: String,
+    score: f32,
+}
+
+/// What the pipeline's teacher scored.
+fn scored(sandbox: &Sandbox) -> Vec<Pair> {
+    let column = |table: &Columns, name: &str| -> Vec<String> {
+        table.strings(name).unwrap().iter().map(|text| text.unwrap().to_string()).collect()
+    };
+    let by_id = |table: &Columns, id: &str, name: &str| -> BTreeMap<String, String> {
+        column(table, id).into_iter().zip(column(table, name)).collect()
+    };
+    let (queries, documents) = (sandbox.table("ingest", "queries"), sandbox.table("ingest", "documents"));
+    let texts = by_id(&queries, "query_id", "query");
+    let (titles, summaries) = (by_id(&documents, "doc_id", "title"), by_id(&documents, "doc_id", "summary"));
+    let scores = sandbox.table("score", "teacher_scores");
+    let rows = column(&scores, "query_id").into_iter().zip(column(&scores, "doc_id"));
+    rows.zip(scores.float32s("score").unwrap().values())
+        .map(|((query, document), &score)| Pair {
+            query: texts[&query].clone(),
+            title: titles[&document].clone(),
+            summary: summaries[&document].clone(),
+            score,
+        })
+        .collect()
+}
+
+fn score(sandbox: &Sandbox, pairs: &str, out: &str) -> Outcome {
+    finish(command(&sandbox.path(""), "score", &["--model", MODEL, "--pairs", pairs, "--out", out]))
+}
+
+#[test]
+fn json_lines_get_the_scores_of_the_pipeline() {
+    let sandbox = Sandbox::finished();
+    let pairs = scored(&sandbox);
+    let line = |(row, pair): (usize, &Pair)| {
+        let Pair { query, title, summary, .. } = pair;
+        json!({ "row": row, "summary": summary, "query": query, "kept": [row, null], "title": title }).to_string()
+    };
+    let lines: Vec<String> = pairs.iter().enumerate().map(line).collect();
+    fs::write(sandbox.path("pairs.jsonl"), lines.join("\n")).unwrap();
+    score(&sandbox, "pairs.jsonl", "out.jsonl").succeeded();
+    let out = fs::read_to_string(sandbox.path("out.jsonl")).unwrap();
+    assert_eq!(out.lines().count(), pairs.len());
+    for ((before, after), pair) in lines.iter().zip(out.lines()).zip(&pairs) {
+        assert!(after.starts_with(before.trim_end_matches('}')), "{after}");
+        let score = serde_json::from_str::<Value>(after).unwrap()["score"].as_f64().unwrap();
+        assert!((score as f32 - pair.score).abs() < 1e-5, "{score}, the pipeline says {}", pair.score);
+    }
+}
+
+#[test]
+fn parquet_gets_the_scores_of_the_pipeline() {
+    let sandbox = Sandbox::finished();
+    let pairs = scored(&sandbox);
+    let text = |of: fn(&Pair) -> &String| -> ArrayRef { Arc::new(StringArray::from_iter_values(pairs.iter().map(of))) };
+    let rows: ArrayRef = Arc::new(Int64Array::from_iter_values(0..pairs.len() as i64));
+    let columns = [
+        ("row", rows),
+        ("title", text(|pair| &pair.title)),
+        ("summary", text(|pair| &pair.summary)),
+        ("query", text(|pair| &pair.query)),
+    ];
+    let before = RecordBatch::try_from_iter(columns).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(sandbox.path("pairs.parquet")).unwrap(), before.schema(), None);
+    writer.as_mut().unwrap().write(&before).unwrap();
+    writer.unwrap().close().unwrap();
+    score(&sandbox, "pairs.parquet", "out.parquet").succeeded();
+
+    let after = read(&sandbox.path("out.parquet"));
+    let names: Vec<_> = after.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["row", "title", "summary", "query", "score"]);
+    assert_eq!(after.columns()[..4], before.columns()[..]);
+    let scores = after.column(4).as_any().downcast_ref::<Float32Array>().unwrap();
+    for (&score, pair) in scores.values().iter().zip(&pairs) {
+        assert!((score - pair.score).abs() < 1e-5, "{score}, the pipeline says {}", pair.score);
+    }
+}
+
+fn read(path: &Path) -> RecordBatch {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
+}
+
+#[test]
+fn bad_pairs_are_one_line_and_leave_the_earlier_output() {
+    let sandbox = Sandbox::finished();
+    fs::write(sandbox.path("out.jsonl"), "earlier").unwrap();
+    let good = r#"{"query": "a", "title": "b", "summary": "c"}"#;
+    let cases = [
+        (format!("{good}\n\n{{\"query\": \"a\"}}\n"), "pairs.jsonl:3: expected a column `title`, found `query`"),
+        (format!("{good}\n{{oops\n"), "pairs.jsonl:2: expected a JSON object, found at column 2: key must be a string"),
+    ];
+    for (text, expected) in cases {
+        fs::write(sandbox.path("pairs.jsonl"), text).unwrap();
+        assert_eq!(score(&sandbox, "pairs.jsonl", "out.jsonl").error(3), format!("error: {expected}"));
+    }
+    fs::write(sandbox.path("pairs.parquet"), "PAR1 no more").unwrap();
+    let error = score(&sandbox, "pairs.parquet", "out.parquet");
+    assert!(error.error(3).starts_with("error: pairs.parquet: expected a readable Parquet file, found "), "{error:?}");
+    assert_eq!(
+        score(&sandbox, "pairs.csv", "out.csv").error(2),
+        "error: pairs.csv: expected a file name that ends in .jsonl or .parquet"
+    );
+    assert_eq!(
+        score(&sandbox, "pairs.jsonl", "out.parquet").error(2),
+        "error: out.parquet: expected the format of pairs.jsonl, .jsonl, found another"
+    );
+    assert_eq!(fs::read_to_string(sandbox.path("out.jsonl")).unwrap(), "earlier");
+    assert!(!sandbox.path("out.jsonl.tmp").exists() && !sandbox.path("out.parquet").exists());
+    let both = sandbox.try_stage("score", &["--model", MODEL, "--pairs", "a.jsonl", "--out", "b.jsonl"]);
+    assert_eq!(both.code, Some(2));
+    assert!(both.stderr.contains("cannot be used with '--model <DIR>'"), "{}", both.stderr);
+}
