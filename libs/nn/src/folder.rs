@@ -1,7 +1,7 @@
 //! Models as Hugging Face folders: config.json, model.safetensors, tokenizer.json, a card, and for rankers how they score.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,10 +14,13 @@ use crate::model::Ranker;
 use crate::params::Params;
 use crate::text::{self, Encoder, Scoring};
 use crate::tokenizer::Tokenizer;
+use crate::weights::PICKLE;
 
 const CONFIG_FILE: &str = "config.json";
 const WEIGHTS_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
+/// Weights as they were saved before safetensors.
+const PICKLE_FILES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 const CARD_FILE: &str = "README.md";
 const SETTINGS_FILE: &str = "disranker.json";
 /// The layout of `disranker.json` written by this version; another one is refused.
@@ -183,7 +186,7 @@ impl Base {
             Architecture::Bert => Err(Error::Config {
                 field: "model_type",
                 found: "bert".to_owned(),
-                expected: "llama, for only a decoder is a language model".to_owned(),
+                expected: "llama, mistral, qwen2 or qwen3, for only a decoder is a language model".to_owned(),
             }),
         }
     }
@@ -221,15 +224,36 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![single]);
     }
     if !index.exists() {
-        return Err(format_error(folder, &format!("{WEIGHTS_FILE} or {INDEX_FILE}"), "neither".to_owned()));
+        let pickle = PICKLE_FILES.iter().find(|name| folder.join(name).exists());
+        let found = pickle.map_or("neither".to_owned(), |name| format!("{name}, {PICKLE}"));
+        return Err(format_error(folder, &format!("{WEIGHTS_FILE} or {INDEX_FILE}"), found));
     }
     let content = read_json(&index)?;
     let names: Option<BTreeSet<&str>> =
         content["weight_map"].as_object().and_then(|map| map.values().map(Value::as_str).collect());
     match names {
-        Some(names) if !names.is_empty() => Ok(names.into_iter().map(|name| folder.join(name)).collect()),
+        Some(names) if !names.is_empty() => names.into_iter().map(|name| shard(folder, &index, name)).collect(),
         _ => Err(format_error(&index, "a weight_map from weights to files", "none".to_owned())),
     }
+}
+
+/// The file that an index names: a safetensors file in the index's own folder, or, as in the cache of the Hugging Face
+/// libraries, a link from there to the files its snapshots share.
+fn shard(folder: &Path, index: &Path, name: &str) -> Result<PathBuf> {
+    let refusal = |why: &str| format_error(index, "safetensors files in its own folder", format!("`{name}`{why}"));
+    let path = folder.join(name);
+    if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(refusal(", which is outside of it"));
+    }
+    if path.extension().is_none_or(|extension| extension != "safetensors") {
+        return Err(refusal(", which is of another kind"));
+    }
+    let (Ok(home), Ok(target)) = (folder.canonicalize(), path.canonicalize()) else {
+        return Err(refusal(", which is missing"));
+    };
+    let shared = home.parent().filter(|snapshots| snapshots.ends_with("snapshots")).and_then(Path::parent);
+    let is_shared = shared.is_some_and(|cache| target.parent() == Some(&cache.join("blobs")));
+    if target.starts_with(&home) || is_shared { Ok(path) } else { Err(refusal(", a link out of it")) }
 }
 
 fn read_json(path: &Path) -> Result<Value> {
