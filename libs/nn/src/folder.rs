@@ -12,7 +12,7 @@ use crate::files;
 use crate::llama::Llama;
 use crate::model::Ranker;
 use crate::params::Params;
-use crate::text::{self, Encoder, Scoring};
+use crate::text::{self, Encoder, Scoring, Template};
 use crate::tokenizer::Tokenizer;
 use crate::weights::PICKLE;
 
@@ -82,7 +82,16 @@ pub fn save_ranker(
 ) -> Result<()> {
     let path = folder.join(SETTINGS_FILE);
     check_ranker(&path, ranker, tokenizer, settings)?;
-    save_parts(folder, &ranker.config_json()?, ranker.params(), tokenizer, card)?;
+    let mut config = ranker.config_json()?;
+    let padding = distinct_padding(tokenizer, &settings.scoring)?;
+    let saved_tokenizer = match padding {
+        Some(id) if tokenizer.pad_id() != padding => &tokenizer.with_pad_id(id)?,
+        _ => tokenizer,
+    };
+    if let Some(id) = padding {
+        config["pad_token_id"] = id.into();
+    }
+    save_parts(folder, &config, ranker.params(), saved_tokenizer, card)?;
     let settings = SettingsFile {
         format: FORMAT,
         tokenizer: tokenizer.identity(),
@@ -206,6 +215,14 @@ fn check_ranker(path: &Path, ranker: &Ranker, tokenizer: &Tokenizer, settings: &
     settings.scoring.check(ranker.architecture()).map_err(misfit)?;
     let encoder = Encoder::new(tokenizer, &settings.scoring)?;
     text::check_fit(&encoder, ranker.vocab_size(), ranker.max_tokens())
+}
+
+/// The id that a prompt must be padded with, if there is a prompt. Transformers reads the score at the last token that is
+/// not padding, so a tokenizer that pads with the end token, or with none, gets another token: any other one does.
+fn distinct_padding(tokenizer: &Tokenizer, scoring: &Scoring) -> Result<Option<u32>> {
+    let Template::Prompt { end_token } = &scoring.template else { return Ok(None) };
+    let end = tokenizer.id(end_token)?;
+    Ok(Some(tokenizer.pad_id().filter(|&id| id != end).unwrap_or(u32::from(end == 0))))
 }
 
 fn check_class(path: &Path, config: &Value) -> Result<()> {

@@ -281,6 +281,24 @@ fn a_scoring_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_saved_decoder_never_pads_with_the_token_it_is_read_at() {
+    let tokenizer = byte_level();
+    let end = tokenizer.id("</s>").unwrap();
+    let ranker = Ranker::Llama(llama(Head::Score));
+    for (padding, expected) in [(end, 0), (1, 1), (0, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer.with_pad_id(padding).unwrap();
+        folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(Architecture::Llama), "").unwrap();
+        let base = Base::open(folder.path()).unwrap();
+        assert_eq!(
+            (base.config["pad_token_id"].as_u64(), base.tokenizer.pad_id()),
+            (Some(expected), Some(expected as u32))
+        );
+        assert!(folder::load_ranker(folder.path()).is_ok());
+    }
+}
+
+#[test]
 fn identity_follows_every_file_that_decides_a_score() {
     let folder = saved_student();
     let before = folder::identity(folder.path()).unwrap();
