@@ -34,7 +34,7 @@ impl Bert {
     /// Loads exactly the weights of this architecture.
     pub fn load<P: AsRef<Path>>(config: BertConfig, files: &[P]) -> Result<Self> {
         config.check()?;
-        let params = Params::load(files, &specs(&config))?;
+        let params = Params::load(files, &specs(&config), canonical)?;
         Ok(Self { config, params })
     }
 
@@ -42,9 +42,9 @@ impl Bert {
     /// them.
     pub fn load_base<P: AsRef<Path>>(config: BertConfig, files: &[P], seed: u64) -> Result<Self> {
         config.check()?;
-        let heads = ["bert.pooler.", "classifier.", "cls.", "bert.embeddings.position_ids"];
+        let heads = ["bert.pooler.", "classifier.", "cls."];
         let is_head = |name: &str| heads.iter().any(|head| name.starts_with(head));
-        let params = Params::load_body(files, &specs(&config), seed, is_head)?;
+        let params = Params::load_body(files, &specs(&config), canonical, seed, is_head)?;
         Ok(Self { config, params })
     }
 
@@ -116,6 +116,7 @@ impl Bert {
             kv_heads: config.num_attention_heads,
             head_dim: config.hidden_size / config.num_attention_heads,
             causal: false,
+            window: None,
             rotary: None,
             offsets: packed.offsets().clone(),
             dropout: drops.next(config.attention_probs_dropout_prob),
@@ -211,6 +212,17 @@ impl Drops {
             None => Ok(x.clone()),
         }
     }
+}
+
+/// Files of a bare encoder leave out the `bert.`, those made from TensorFlow say `gamma` and `beta`, and some hold the
+/// numbers of the positions as well.
+fn canonical(name: &str) -> Option<String> {
+    if name.ends_with("embeddings.position_ids") {
+        return None;
+    }
+    let name = name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
+    let bare = ["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part));
+    Some(if bare { format!("bert.{name}") } else { name })
 }
 
 /// Every weight of the model.

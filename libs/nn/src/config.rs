@@ -5,11 +5,16 @@ use serde_json::{Map, Value, json};
 
 use crate::{Error, Result};
 
+mod llama;
+
+pub use llama::{Family, LayerType, LlamaConfig};
+
 /// A family of models this crate computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
-    /// Decoder with rotary positions, RMS norm and SwiGLU.
+    /// Decoder with rotary positions, RMS norm and SwiGLU: Llama, Mistral, Qwen2 and Qwen3.
+    #[serde(alias = "mistral", alias = "qwen2", alias = "qwen3")]
     Llama,
     /// Encoder with learnt positions, layer norm and GELU.
     Bert,
@@ -19,7 +24,8 @@ impl Architecture {
     /// The architecture a config.json names as its `model_type`.
     pub fn of(config: &Value) -> Result<Self> {
         let model_type = config.get("model_type").unwrap_or(&Value::Null);
-        Self::deserialize(model_type).map_err(|_| invalid("model_type", model_type, "\"llama\" or \"bert\""))
+        let known = "\"llama\", \"mistral\", \"qwen2\", \"qwen3\" or \"bert\"";
+        Self::deserialize(model_type).map_err(|_| invalid("model_type", model_type, known))
     }
 }
 
@@ -27,133 +33,10 @@ impl Architecture {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Head {
-    /// Logits over the vocabulary: `LlamaForCausalLM`.
+    /// Logits over the vocabulary: `LlamaForCausalLM` and its siblings.
     LanguageModel,
-    /// One raw logit per sequence: `LlamaForSequenceClassification`.
+    /// One raw logit per sequence: `LlamaForSequenceClassification` and its siblings.
     Score,
-}
-
-/// The fields of a Llama config.json.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LlamaConfig {
-    /// Token ids.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub hidden_size: usize,
-    /// Width inside the feed-forward block.
-    pub intermediate_size: usize,
-    /// Blocks.
-    pub num_hidden_layers: usize,
-    /// Query heads.
-    pub num_attention_heads: usize,
-    /// Key and value heads, each shared by a group of query heads; as many as query heads where absent.
-    pub num_key_value_heads: Option<usize>,
-    /// Width of a head; `hidden_size / num_attention_heads` where absent.
-    pub head_dim: Option<usize>,
-    /// Longest sequence.
-    pub max_position_embeddings: usize,
-    /// Added to the mean square inside the norms.
-    pub rms_norm_eps: f64,
-    /// Base of the rotary wavelengths.
-    pub rope_theta: f64,
-    /// Whether the language model head is the embedding.
-    pub tie_word_embeddings: bool,
-    /// Standard deviation of a fresh weight.
-    pub initializer_range: f64,
-    /// Activation of the feed-forward gate; only `silu`.
-    pub hidden_act: String,
-    /// Id of the padding token, which tells transformers where a padded sequence ends.
-    pub pad_token_id: Option<u32>,
-    /// Id of the first token.
-    pub bos_token_id: Option<u32>,
-    /// Id of the last token: one, or for some models several.
-    pub eos_token_id: Option<Value>,
-}
-
-impl Default for LlamaConfig {
-    /// What transformers assumes where a field is absent.
-    fn default() -> Self {
-        Self {
-            vocab_size: 32_000,
-            hidden_size: 4096,
-            intermediate_size: 11_008,
-            num_hidden_layers: 32,
-            num_attention_heads: 32,
-            num_key_value_heads: None,
-            head_dim: None,
-            max_position_embeddings: 2048,
-            rms_norm_eps: 1e-6,
-            rope_theta: 10_000.0,
-            tie_word_embeddings: false,
-            initializer_range: 0.02,
-            hidden_act: "silu".into(),
-            pad_token_id: None,
-            bos_token_id: None,
-            eos_token_id: None,
-        }
-    }
-}
-
-impl LlamaConfig {
-    /// Reads and checks a config.json, refusing what this crate would compute wrongly.
-    pub fn from_json(config: &Value) -> Result<Self> {
-        for (field, supported) in [("attention_bias", false), ("mlp_bias", false)] {
-            refuse_other(config, field, &Value::Bool(supported))?;
-        }
-        refuse_other(config, "rope_scaling", &Value::Null)?;
-        let mut config = config.clone();
-        // transformers 5 moved the rotary base into a table of its own.
-        if let Some(rope) = config.get("rope_parameters").cloned() {
-            refuse_other(&rope, "rope_type", &Value::from("default"))?;
-            if let (Some(theta), Some(fields)) = (rope.get("rope_theta"), config.as_object_mut()) {
-                fields.insert("rope_theta".into(), theta.clone());
-            }
-        }
-        let parsed = Self::deserialize(config)?;
-        parsed.check()?;
-        Ok(parsed)
-    }
-
-    /// config.json as transformers reads it.
-    pub fn to_json(&self, head: Head) -> Result<Value> {
-        let class = match head {
-            Head::LanguageModel => "LlamaForCausalLM",
-            Head::Score => "LlamaForSequenceClassification",
-        };
-        to_json(self, "llama", class, head == Head::Score)
-    }
-
-    /// Key and value heads.
-    pub fn kv_heads(&self) -> usize {
-        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
-    }
-
-    /// Width of a head.
-    pub fn head_width(&self) -> usize {
-        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
-    }
-
-    /// Refuses sizes that do not fit together.
-    pub fn check(&self) -> Result<()> {
-        positive("vocab_size", self.vocab_size)?;
-        positive("hidden_size", self.hidden_size)?;
-        positive("intermediate_size", self.intermediate_size)?;
-        positive("num_hidden_layers", self.num_hidden_layers)?;
-        positive("max_position_embeddings", self.max_position_embeddings)?;
-        positive("num_key_value_heads", self.kv_heads())?;
-        if self.head_dim.is_none() {
-            divides("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)?;
-        }
-        divides("num_key_value_heads", self.kv_heads(), "num_attention_heads", self.num_attention_heads)?;
-        if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
-            return Err(invalid("head_dim", self.head_width(), "an even width, as rotary positions turn pairs"));
-        }
-        above_zero("rms_norm_eps", self.rms_norm_eps)?;
-        above_zero("rope_theta", self.rope_theta)?;
-        above_zero("initializer_range", self.initializer_range)?;
-        one_of("hidden_act", &self.hidden_act, "silu")
-    }
 }
 
 /// The fields of a BERT config.json.
@@ -218,6 +101,8 @@ impl BertConfig {
     pub fn from_json(config: &Value) -> Result<Self> {
         refuse_other(config, "position_embedding_type", &Value::from("absolute"))?;
         refuse_other(config, "is_decoder", &Value::Bool(false))?;
+        refuse_other(config, "pruned_heads", &json!({}))?;
+        refuse_other(config, "quantization_config", &Value::Null)?;
         let parsed = Self::deserialize(config)?;
         parsed.check()?;
         Ok(parsed)
@@ -225,7 +110,9 @@ impl BertConfig {
 
     /// config.json as transformers reads it.
     pub fn to_json(&self) -> Result<Value> {
-        to_json(self, "bert", "BertForSequenceClassification", true)
+        let mut config = to_json(self, "BertForSequenceClassification", true)?;
+        config["model_type"] = json!("bert");
+        Ok(config)
     }
 
     /// Share of the pooled values dropped.
@@ -252,10 +139,9 @@ impl BertConfig {
 }
 
 /// The fields of `config` that are set, with those every reader of a Hugging Face folder asks for.
-fn to_json(config: &impl Serialize, model_type: &str, class: &str, one_label: bool) -> Result<Value> {
+fn to_json(config: &impl Serialize, class: &str, one_label: bool) -> Result<Value> {
     let mut fields = Map::new();
     fields.insert("architectures".into(), json!([class]));
-    fields.insert("model_type".into(), json!(model_type));
     // The name transformers 4 and 5 both read.
     fields.insert("torch_dtype".into(), json!("float32"));
     if one_label {
@@ -312,56 +198,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_rotary_spellings_are_read() {
-        let old = json!({"model_type": "llama", "rope_theta": 5e5});
-        let new = json!({"model_type": "llama", "rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}});
-        assert_eq!(LlamaConfig::from_json(&old).unwrap(), LlamaConfig::from_json(&new).unwrap());
-        assert_eq!(LlamaConfig::from_json(&old).unwrap().rope_theta, 5e5);
-    }
-
-    #[test]
     fn what_is_written_is_read_back() {
-        let llama = LlamaConfig { num_key_value_heads: Some(8), pad_token_id: Some(3), ..LlamaConfig::default() };
-        let json = llama.to_json(Head::Score).unwrap();
-        assert_eq!(Architecture::of(&json).unwrap(), Architecture::Llama);
-        assert_eq!(json["architectures"][0], "LlamaForSequenceClassification");
-        assert_eq!(LlamaConfig::from_json(&json).unwrap(), llama);
-        assert!(llama.to_json(Head::LanguageModel).unwrap().get("id2label").is_none());
-
         let bert = BertConfig::default();
         let json = bert.to_json().unwrap();
         assert_eq!(json["id2label"]["0"], "LABEL_0");
+        assert_eq!(Architecture::of(&json).unwrap(), Architecture::Bert);
         assert_eq!(BertConfig::from_json(&json).unwrap(), bert);
     }
 
     #[test]
-    fn impossible_configurations_are_refused_by_name() {
-        let message = |config: Value| LlamaConfig::from_json(&config).unwrap_err().to_string();
-        assert_eq!(
-            message(json!({"num_attention_heads": 5})),
-            "num_attention_heads = 5: expected a divisor of hidden_size = 4096"
-        );
-        assert_eq!(
-            message(json!({"num_key_value_heads": 3})),
-            "num_key_value_heads = 3: expected a divisor of num_attention_heads = 32"
-        );
-        assert_eq!(
-            message(json!({"attention_bias": true})),
-            "attention_bias = true: expected false, the only value supported"
-        );
-        assert_eq!(
-            message(json!({"rope_parameters": {"rope_type": "llama3"}})),
-            "rope_type = \"llama3\": expected \"default\", the only value supported"
-        );
+    fn what_would_be_computed_wrongly_is_refused_by_name() {
         let message = |config: Value| BertConfig::from_json(&config).unwrap_err().to_string();
         assert_eq!(message(json!({"hidden_act": "relu"})), "hidden_act = relu: expected gelu, the only one supported");
         assert_eq!(
             message(json!({"hidden_dropout_prob": 1.0})),
             "hidden_dropout_prob = 1: expected a share of at least 0 and below 1"
         );
-        assert_eq!(
-            Architecture::of(&json!({"model_type": "gpt2"})).unwrap_err().to_string(),
-            "model_type = \"gpt2\": expected \"llama\" or \"bert\""
-        );
+        for (field, other) in [
+            ("position_embedding_type", json!("relative_key")),
+            ("is_decoder", json!(true)),
+            ("pruned_heads", json!({"0": [1]})),
+            ("quantization_config", json!({"bits": 4})),
+        ] {
+            let mut config = json!({"model_type": "bert"});
+            config[field] = other;
+            assert!(message(config).starts_with(&format!("{field} = ")));
+        }
+    }
+
+    #[test]
+    fn other_architectures_are_refused_by_name() {
+        for model_type in ["llama", "mistral", "qwen2", "qwen3"] {
+            assert_eq!(Architecture::of(&json!({"model_type": model_type})).unwrap(), Architecture::Llama);
+        }
+        let known = "\"llama\", \"mistral\", \"qwen2\", \"qwen3\" or \"bert\"";
+        let message = |config: Value| Architecture::of(&config).unwrap_err().to_string();
+        assert_eq!(message(json!({"model_type": "gpt2"})), format!("model_type = \"gpt2\": expected {known}"));
+        assert_eq!(message(json!({})), format!("model_type = null: expected {known}"));
     }
 }

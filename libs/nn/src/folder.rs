@@ -1,7 +1,7 @@
 //! Models as Hugging Face folders: config.json, model.safetensors, tokenizer.json, a card, and for rankers how they score.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,12 +12,15 @@ use crate::files;
 use crate::llama::Llama;
 use crate::model::Ranker;
 use crate::params::Params;
-use crate::text::{self, Encoder, Scoring};
+use crate::text::{self, Encoder, Scoring, Template};
 use crate::tokenizer::Tokenizer;
+use crate::weights::PICKLE;
 
 const CONFIG_FILE: &str = "config.json";
 const WEIGHTS_FILE: &str = "model.safetensors";
 const INDEX_FILE: &str = "model.safetensors.index.json";
+/// Weights as they were saved before safetensors.
+const PICKLE_FILES: [&str; 2] = ["pytorch_model.bin", "pytorch_model.bin.index.json"];
 const CARD_FILE: &str = "README.md";
 const SETTINGS_FILE: &str = "disranker.json";
 /// The layout of `disranker.json` written by this version; another one is refused.
@@ -79,7 +82,16 @@ pub fn save_ranker(
 ) -> Result<()> {
     let path = folder.join(SETTINGS_FILE);
     check_ranker(&path, ranker, tokenizer, settings)?;
-    save_parts(folder, &ranker.config_json()?, ranker.params(), tokenizer, card)?;
+    let mut config = ranker.config_json()?;
+    let padding = distinct_padding(tokenizer, &settings.scoring)?;
+    let saved_tokenizer = match padding {
+        Some(id) if tokenizer.pad_id() != padding => &tokenizer.with_pad_id(id)?,
+        _ => tokenizer,
+    };
+    if let Some(id) = padding {
+        config["pad_token_id"] = id.into();
+    }
+    save_parts(folder, &config, ranker.params(), saved_tokenizer, card)?;
     let settings = SettingsFile {
         format: FORMAT,
         tokenizer: tokenizer.identity(),
@@ -183,7 +195,7 @@ impl Base {
             Architecture::Bert => Err(Error::Config {
                 field: "model_type",
                 found: "bert".to_owned(),
-                expected: "llama, for only a decoder is a language model".to_owned(),
+                expected: "llama, mistral, qwen2 or qwen3, for only a decoder is a language model".to_owned(),
             }),
         }
     }
@@ -205,6 +217,14 @@ fn check_ranker(path: &Path, ranker: &Ranker, tokenizer: &Tokenizer, settings: &
     text::check_fit(&encoder, ranker.vocab_size(), ranker.max_tokens())
 }
 
+/// The id that a prompt must be padded with, if there is a prompt. Transformers reads the score at the last token that is
+/// not padding, so a tokenizer that pads with the end token, or with none, gets another token: any other one does.
+fn distinct_padding(tokenizer: &Tokenizer, scoring: &Scoring) -> Result<Option<u32>> {
+    let Template::Prompt { end_token } = &scoring.template else { return Ok(None) };
+    let end = tokenizer.id(end_token)?;
+    Ok(Some(tokenizer.pad_id().filter(|&id| id != end).unwrap_or(u32::from(end == 0))))
+}
+
 fn check_class(path: &Path, config: &Value) -> Result<()> {
     let class = &config["architectures"][0];
     if class.as_str().is_some_and(|class| class.ends_with(RANKER_CLASS)) {
@@ -221,15 +241,36 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
         return Ok(vec![single]);
     }
     if !index.exists() {
-        return Err(format_error(folder, &format!("{WEIGHTS_FILE} or {INDEX_FILE}"), "neither".to_owned()));
+        let pickle = PICKLE_FILES.iter().find(|name| folder.join(name).exists());
+        let found = pickle.map_or("neither".to_owned(), |name| format!("{name}, {PICKLE}"));
+        return Err(format_error(folder, &format!("{WEIGHTS_FILE} or {INDEX_FILE}"), found));
     }
     let content = read_json(&index)?;
     let names: Option<BTreeSet<&str>> =
         content["weight_map"].as_object().and_then(|map| map.values().map(Value::as_str).collect());
     match names {
-        Some(names) if !names.is_empty() => Ok(names.into_iter().map(|name| folder.join(name)).collect()),
+        Some(names) if !names.is_empty() => names.into_iter().map(|name| shard(folder, &index, name)).collect(),
         _ => Err(format_error(&index, "a weight_map from weights to files", "none".to_owned())),
     }
+}
+
+/// The file that an index names: a safetensors file in the index's own folder, or, as in the cache of the Hugging Face
+/// libraries, a link from there to the files its snapshots share.
+fn shard(folder: &Path, index: &Path, name: &str) -> Result<PathBuf> {
+    let refusal = |why: &str| format_error(index, "safetensors files in its own folder", format!("`{name}`{why}"));
+    let path = folder.join(name);
+    if !Path::new(name).components().all(|part| matches!(part, Component::Normal(_))) {
+        return Err(refusal(", which is outside of it"));
+    }
+    if path.extension().is_none_or(|extension| extension != "safetensors") {
+        return Err(refusal(", which is of another kind"));
+    }
+    let (Ok(home), Ok(target)) = (folder.canonicalize(), path.canonicalize()) else {
+        return Err(refusal(", which is missing"));
+    };
+    let shared = home.parent().filter(|snapshots| snapshots.ends_with("snapshots")).and_then(Path::parent);
+    let is_shared = shared.is_some_and(|cache| target.parent() == Some(&cache.join("blobs")));
+    if target.starts_with(&home) || is_shared { Ok(path) } else { Err(refusal(", a link out of it")) }
 }
 
 fn read_json(path: &Path) -> Result<Value> {

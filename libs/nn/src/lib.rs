@@ -25,5 +25,6 @@ pub mod shards;
 pub mod text;
 pub mod tokenizer;
 pub mod trainer;
+mod weights;
 
 pub use error::{Error, Result};

@@ -1,7 +1,8 @@
-//! Llama: a decoder with rotary positions, RMS norm, grouped-query attention and SwiGLU.
+//! Llama: a decoder with rotary positions, RMS norm, grouped-query attention and SwiGLU; with the biases, head norms and
+//! sliding windows of its siblings Mistral, Qwen2 and Qwen3.
 //!
 //! The block is that of arXiv 2302.13971, the names of the weights those of Hugging Face `LlamaForCausalLM` and
-//! `LlamaForSequenceClassification`.
+//! `LlamaForSequenceClassification`, which the siblings share.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use serde_json::Value;
 
 use crate::config::{Head, LlamaConfig};
 use crate::model::Mode;
-use crate::ops::{Attention, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu};
+use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -39,7 +40,7 @@ impl Llama {
     /// Loads exactly the weights of this architecture and head.
     pub fn load<P: AsRef<Path>>(config: LlamaConfig, head: Head, files: &[P]) -> Result<Self> {
         config.check()?;
-        let params = Params::load(files, &specs(&config, head))?;
+        let params = Params::load(files, &specs(&config, head), canonical)?;
         Ok(Self { config, head, params })
     }
 
@@ -47,7 +48,7 @@ impl Llama {
     pub fn load_base<P: AsRef<Path>>(config: LlamaConfig, head: Head, files: &[P], seed: u64) -> Result<Self> {
         config.check()?;
         let is_head = |name: &str| matches!(name, SCORE | LM_HEAD);
-        let params = Params::load_body(files, &specs(&config, head), seed, is_head)?;
+        let params = Params::load_body(files, &specs(&config, head), canonical, seed, is_head)?;
         Ok(Self { config, head, params })
     }
 
@@ -83,14 +84,22 @@ impl Llama {
             kv_heads: config.kv_heads(),
             head_dim: config.head_width(),
             causal: true,
-            rotary: Some(Rotary::new(config.rope_theta, config.head_width(), packed.longest())),
+            window: None,
+            rotary: Some(Rotary::new(config.rope_theta, config.rope_scaling, config.head_width(), packed.longest())),
             offsets: packed.offsets().clone(),
             dropout: None,
+        };
+        let dropout = |layer: usize| match mode {
+            Mode::Train { dropout_seed } if config.attention_dropout > 0.0 => {
+                Some(Dropout::new(config.attention_dropout, dropout_seed).part(layer as u64))
+            }
+            _ => None,
         };
         let model = self.params.view(mode).child("model");
         let mut x = embedding(&model.get("embed_tokens.weight")?, packed.ids())?; // [t, d]
         for layer in 0..config.num_hidden_layers {
-            x = self.block(&model.child("layers").child(layer), &x, spec.clone())?;
+            let spec = Attention { window: config.window(layer), dropout: dropout(layer), ..spec.clone() };
+            x = self.block(&model.child("layers").child(layer), &x, spec)?;
         }
         self.norm(&model, "norm", &x)
     }
@@ -98,18 +107,31 @@ impl Llama {
     /// # Shapes
     /// `x` `[t, d]` -> `[t, d]`.
     fn block(&self, weights: &View<'_>, x: &Tensor, spec: Attention) -> Result<Tensor> {
-        let project = |name: &str, x: &Tensor| Ok::<_, Error>(linear(x, &weights.get(name)?, None)?);
         let normed = self.norm(weights, "input_layernorm", x)?;
-        let q = project("self_attn.q_proj.weight", &normed)?; // [t, heads * head_dim]
-        let k = project("self_attn.k_proj.weight", &normed)?; // [t, kv_heads * head_dim]
-        let v = project("self_attn.v_proj.weight", &normed)?;
+        let own = weights.child("self_attn");
+        let q = self.norm_heads(&own, "q_norm", project(&own, "q_proj", &normed)?)?; // [t, heads * head_dim]
+        let k = self.norm_heads(&own, "k_norm", project(&own, "k_proj", &normed)?)?; // [t, kv_heads * head_dim]
+        let v = project(&own, "v_proj", &normed)?;
         let mixed = attention(&q, &k, &v, spec)?;
-        let x = (x + project("self_attn.o_proj.weight", &mixed)?)?;
+        let x = (x + project(&own, "o_proj", &mixed)?)?;
 
         let normed = self.norm(weights, "post_attention_layernorm", &x)?;
-        let gate = project("mlp.gate_proj.weight", &normed)?; // [t, intermediate]
-        let up = project("mlp.up_proj.weight", &normed)?;
-        Ok((x + project("mlp.down_proj.weight", &swiglu(&gate, &up)?)?)?)
+        let mlp = weights.child("mlp");
+        let gate = project(&mlp, "gate_proj", &normed)?; // [t, intermediate]
+        let up = project(&mlp, "up_proj", &normed)?;
+        Ok((x + project(&mlp, "down_proj", &swiglu(&gate, &up)?)?)?)
+    }
+
+    /// Norms each head by itself, where the family does.
+    ///
+    /// # Shapes
+    /// `x` `[t, heads * head_dim]` -> the same.
+    fn norm_heads(&self, weights: &View<'_>, name: &str, x: Tensor) -> Result<Tensor> {
+        if !self.config.norms_heads() {
+            return Ok(x);
+        }
+        let heads = x.reshape(((), self.config.head_width()))?; // [t * heads, head_dim]
+        Ok(self.norm(weights, name, &heads)?.reshape(x.shape())?)
     }
 
     fn norm(&self, weights: &View<'_>, name: &str, x: &Tensor) -> Result<Tensor> {
@@ -144,6 +166,13 @@ impl Llama {
     }
 }
 
+/// # Shapes
+/// `x` `[t, in]` -> `[t, out]`.
+fn project(weights: &View<'_>, name: &str, x: &Tensor) -> Result<Tensor> {
+    let weights = weights.child(name);
+    Ok(linear(x, &weights.get("weight")?, weights.find("bias").as_ref())?)
+}
+
 /// The rows that predict a token with a loss, and these tokens.
 fn prediction_rows(packed: &Packed, loss_start: &[usize]) -> Result<(Vec<u32>, Vec<u32>)> {
     if loss_start.len() != packed.sequences() {
@@ -159,6 +188,15 @@ fn prediction_rows(packed: &Packed, loss_start: &[usize]) -> Result<(Vec<u32>, V
     Ok((rows, targets))
 }
 
+/// Files of a bare decoder leave out the `model.`; old ones hold the rotary angles as well.
+fn canonical(name: &str) -> Option<String> {
+    if name.ends_with(".rotary_emb.inv_freq") {
+        return None;
+    }
+    let bare = ["embed_tokens.", "layers.", "norm."].iter().any(|part| name.starts_with(part));
+    Some(if bare { format!("model.{name}") } else { name.to_owned() })
+}
+
 /// Every weight of the model.
 fn specs(config: &LlamaConfig, head: Head) -> Vec<ParamSpec> {
     let (d, inner) = (config.hidden_size, config.intermediate_size);
@@ -170,17 +208,30 @@ fn specs(config: &LlamaConfig, head: Head) -> Vec<ParamSpec> {
     ];
     for layer in 0..config.num_hidden_layers {
         let mut add = |name: &str, shape: &[usize], init| {
-            specs.push(ParamSpec::new(format!("model.layers.{layer}.{name}.weight"), shape, init));
+            specs.push(ParamSpec::new(format!("model.layers.{layer}.{name}"), shape, init));
         };
-        add("input_layernorm", &[d], Init::Ones);
-        add("self_attn.q_proj", &[q, d], normal);
-        add("self_attn.k_proj", &[kv, d], normal);
-        add("self_attn.v_proj", &[kv, d], normal);
-        add("self_attn.o_proj", &[d, q], normal);
-        add("post_attention_layernorm", &[d], Init::Ones);
-        add("mlp.gate_proj", &[inner, d], normal);
-        add("mlp.up_proj", &[inner, d], normal);
-        add("mlp.down_proj", &[d, inner], normal);
+        add("input_layernorm.weight", &[d], Init::Ones);
+        add("post_attention_layernorm.weight", &[d], Init::Ones);
+        if config.norms_heads() {
+            add("self_attn.q_norm.weight", &[config.head_width()], Init::Ones);
+            add("self_attn.k_norm.weight", &[config.head_width()], Init::Ones);
+        }
+        let (from_x, to_x) = config.attention_biases();
+        let mlp = config.mlp_biases();
+        for (name, rows, columns, bias) in [
+            ("self_attn.q_proj", q, d, from_x),
+            ("self_attn.k_proj", kv, d, from_x),
+            ("self_attn.v_proj", kv, d, from_x),
+            ("self_attn.o_proj", d, q, to_x),
+            ("mlp.gate_proj", inner, d, mlp),
+            ("mlp.up_proj", inner, d, mlp),
+            ("mlp.down_proj", d, inner, mlp),
+        ] {
+            add(&format!("{name}.weight"), &[rows, columns], normal);
+            if bias {
+                add(&format!("{name}.bias"), &[rows], Init::Zeros);
+            }
+        }
     }
     match head {
         Head::Score => specs.push(ParamSpec::new(SCORE, &[1, d], normal)),

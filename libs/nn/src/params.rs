@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{Device, Tensor, Var};
 use rand::Rng;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::model::Mode;
+use crate::weights::WeightFile;
 use crate::{Error, Result, files};
 
 /// How a weight starts when it is not loaded.
@@ -66,6 +67,9 @@ fn normal(seed: u64, name: &str, count: usize, std: f32) -> Vec<f32> {
     values
 }
 
+/// The name of the weight that a file stores under another, or nothing where the tensor is no weight.
+pub type Names = fn(&str) -> Option<String>;
+
 /// The weights of a model, sorted by name.
 #[derive(Debug, Clone)]
 pub struct Params(BTreeMap<String, Var>);
@@ -79,9 +83,9 @@ impl Params {
 
     /// Loads exactly the weights of `specs` from one or more safetensors files; `F16` and `BF16` are widened to `f32`.
     ///
-    /// A missing, extra, misshapen or otherwise typed weight is an error that names it.
-    pub fn load<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs)?;
+    /// A missing, extra, repeated, misshapen or otherwise typed weight is an error that names it.
+    pub fn load<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec], names: Names) -> Result<Self> {
+        let Found { vars, extra } = read_known(files, specs, names)?;
         match extra.into_iter().next() {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(files, vars, specs, |_| None),
@@ -93,10 +97,11 @@ impl Params {
     pub fn load_body<P: AsRef<Path>>(
         files: &[P],
         specs: &[ParamSpec],
+        names: Names,
         seed: u64,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs)?;
+        let Found { vars, extra } = read_known(files, specs, names)?;
         match extra.into_iter().find(|(_, name)| !is_head(name)) {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(files, vars, specs, |name| is_head(name).then_some(seed)),
@@ -199,46 +204,27 @@ struct Found {
 }
 
 /// Reads the weights that `specs` names.
-fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec]) -> Result<Found> {
+fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec], names: Names) -> Result<Found> {
     let known: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
     let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
     for path in files {
         let path = path.as_ref();
-        let bytes = files::read(path)?;
-        let file =
-            SafeTensors::deserialize(&bytes).map_err(|source| Error::Safetensors { path: path.to_owned(), source })?;
-        let mut tensors = file.tensors();
-        tensors.sort_by(|a, b| a.0.cmp(&b.0));
-        for (name, view) in tensors {
-            match known.get(name.as_str()) {
-                Some(spec) => drop(vars.insert(name, read_var(path, spec, &view)?)),
-                None => extra.push((path.to_owned(), name)),
+        let mut file = WeightFile::open(path)?;
+        for stored in file.names() {
+            let Some(name) = names(&stored) else { continue };
+            let Some(spec) = known.get(name.as_str()) else {
+                extra.push((path.to_owned(), name));
+                continue;
+            };
+            let var = file.read(&stored, spec)?;
+            if vars.insert(name, var).is_some() {
+                let (expected, found) = ("each weight once".to_owned(), format!("`{stored}` again"));
+                return Err(Error::Format { path: path.to_owned(), expected, found });
             }
         }
     }
+    extra.sort();
     Ok(Found { vars, extra })
-}
-
-fn read_var(path: &Path, spec: &ParamSpec, view: &TensorView<'_>) -> Result<Var> {
-    if view.shape() != spec.shape {
-        return Err(Error::WeightShape {
-            path: path.to_owned(),
-            name: spec.name.clone(),
-            expected: spec.shape.clone(),
-            found: view.shape().to_vec(),
-        });
-    }
-    let dtype = match view.dtype() {
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        other => {
-            let (path, name) = (path.to_owned(), spec.name.clone());
-            return Err(Error::WeightType { path, name, found: format!("{other:?}") });
-        }
-    };
-    let tensor = Tensor::from_raw_buffer(view.data(), dtype, view.shape(), &Device::Cpu)?;
-    Ok(Var::from_tensor(&tensor.to_dtype(DType::F32)?)?)
 }
 
 /// The weights under a prefix, tracked for the backward pass or not.
@@ -257,8 +243,13 @@ impl View<'_> {
 
     /// The weight `name` below this prefix.
     pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
-        let var = self.params.get(&format!("{}{name}", self.prefix))?;
-        Ok(if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() })
+        self.find(name).ok_or_else(|| Error::UnknownWeight(format!("{}{name}", self.prefix)))
+    }
+
+    /// The weight `name` below this prefix, if the model has it.
+    pub(crate) fn find(&self, name: &str) -> Option<Tensor> {
+        let var = self.params.get(&format!("{}{name}", self.prefix)).ok()?;
+        Some(if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() })
     }
 }
 
@@ -272,6 +263,10 @@ mod tests {
             ParamSpec::new("a.weight", &[30], Init::Ones),
             ParamSpec::new("a.bias", &[30], Init::Zeros),
         ]
+    }
+
+    fn as_is(name: &str) -> Option<String> {
+        Some(name.to_owned())
     }
 
     fn numbers(var: &Var) -> Vec<f32> {
@@ -312,7 +307,7 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         let params = Params::init(&specs(), 1).unwrap();
         params.save(&path).unwrap();
-        let loaded = Params::load(&[&path], &specs()).unwrap();
+        let loaded = Params::load(&[&path], &specs(), as_is).unwrap();
         assert_eq!(loaded.to_bytes().unwrap(), std::fs::read(&path).unwrap());
         assert_eq!(numbers(loaded.get("b.weight").unwrap()), numbers(params.get("b.weight").unwrap()));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
@@ -322,7 +317,7 @@ mod tests {
     fn half_precision_is_widened() {
         let folder = tempfile::tempdir().unwrap();
         let path = file(folder.path(), &[("w", &[2], Dtype::BF16)]);
-        let params = Params::load(&[path], &[ParamSpec::new("w", &[2], Init::Ones)]).unwrap();
+        let params = Params::load(&[path], &[ParamSpec::new("w", &[2], Init::Ones)], as_is).unwrap();
         assert_eq!(numbers(params.get("w").unwrap()), [0.0, 0.0]);
     }
 
@@ -331,7 +326,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let refusal = |tensors: &[(&str, &[usize], Dtype)]| {
             let specs = [ParamSpec::new("w", &[2], Init::Ones), ParamSpec::new("head", &[1], Init::Ones)];
-            let error = Params::load(&[file(folder.path(), tensors)], &specs).unwrap_err().to_string();
+            let error = Params::load(&[file(folder.path(), tensors)], &specs, as_is).unwrap_err().to_string();
             error.replace(&folder.path().display().to_string(), "")
         };
         let (w, head) = (("w", [2usize].as_slice(), Dtype::F32), ("head", [1usize].as_slice(), Dtype::F32));
@@ -359,7 +354,7 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         let bytes = Params::init(&specs(), 1).unwrap().to_bytes().unwrap();
         std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
-        let error = Params::load(&[&path], &specs()).unwrap_err().to_string();
-        assert!(error.contains("model.safetensors: not a safetensors file"), "{error}");
+        let error = Params::load(&[&path], &specs(), as_is).unwrap_err().to_string();
+        assert!(error.contains("model.safetensors: expected a whole safetensors file, found"), "{error}");
     }
 }

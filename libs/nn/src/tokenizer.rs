@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokenizers::{
     Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, normalizer::NormalizedString,
 };
@@ -16,7 +16,8 @@ use crate::merges::{Learner, Pieces};
 
 pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
 /// Read by the Hugging Face libraries next to `tokenizer.json`; kept as they are when present.
-pub(crate) const COMPANION_FILES: [&str; 2] = ["special_tokens_map.json", "tokenizer_config.json"];
+pub(crate) const COMPANION_FILES: [&str; 2] = ["special_tokens_map.json", TOKENIZER_CONFIG_FILE];
+const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 
 /// Pairs of pieces seen less often than this are not merged while training.
 const MIN_FREQUENCY: u64 = 2;
@@ -167,6 +168,37 @@ impl Tokenizer {
     /// The piece or special token of an id.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The id of the token that fills up a batch, where the companions of `tokenizer.json` name one.
+    pub fn pad_id(&self) -> Option<u32> {
+        let tokens = COMPANION_FILES.iter().rev().filter_map(|name| {
+            let settings: Value = serde_json::from_str(self.files.get(name)?).ok()?;
+            let token = &settings["pad_token"];
+            token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
+        });
+        tokens.filter_map(|token| self.inner.token_to_id(&token)).next()
+    }
+
+    /// The same tokenizer, filling up batches with another token.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary; companions that are not JSON.
+    pub fn with_pad_id(&self, id: u32) -> Result<Self> {
+        let token = self.inner.id_to_token(id);
+        let token = token.ok_or_else(|| Error::Tokenizer(format!("the vocabulary has no id {id} to pad with")))?;
+        let mut files = self.files.clone();
+        files.entry(TOKENIZER_CONFIG_FILE).or_insert_with(|| "{}".to_owned());
+        for name in COMPANION_FILES {
+            if let Some(text) = files.get_mut(name) {
+                let settings = serde_json::from_str(text);
+                let mut settings: Map<String, Value> =
+                    settings.map_err(|error| Error::Tokenizer(format!("{name}: {error}")))?;
+                settings.insert("pad_token".to_owned(), json!(token));
+                *text = format!("{:#}\n", Value::Object(settings));
+            }
+        }
+        Ok(Self { inner: self.inner.clone(), files })
     }
 
     /// The ids of a text without special tokens, and where each begins in the text, in bytes.
@@ -418,6 +450,22 @@ mod tests {
         assert_eq!(loaded.files, tokenizer.files);
         assert_eq!(loaded.identity(), tokenizer.identity());
         assert_eq!(loaded.encode("abc bca").unwrap(), tokenizer.encode("abc bca").unwrap());
+    }
+
+    #[test]
+    fn the_padding_token_is_the_one_the_companions_name() {
+        let tokenizer = Tokenizer::train_byte_level_bpe(corpus().iter(), 300).unwrap();
+        assert_eq!(tokenizer.pad_id(), Some(0));
+        let other = tokenizer.with_pad_id(1).unwrap();
+        assert_eq!((other.pad_id(), other.identity()), (Some(1), tokenizer.identity()));
+        let mut files = tokenizer.files.clone();
+        files.remove("special_tokens_map.json");
+        files.insert(TOKENIZER_CONFIG_FILE, r#"{"pad_token": {"content": "</s>"}}"#.to_owned());
+        assert_eq!(Tokenizer::from_files(files.clone()).unwrap().pad_id(), Some(2));
+        files.remove(TOKENIZER_CONFIG_FILE);
+        let none = Tokenizer::from_files(files).unwrap();
+        assert_eq!((none.pad_id(), none.with_pad_id(1).unwrap().pad_id()), (None, Some(1)));
+        assert!(none.with_pad_id(300).is_err());
     }
 
     #[test]

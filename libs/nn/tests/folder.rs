@@ -146,6 +146,108 @@ fn every_missing_file_is_named() {
     }
 }
 
+/// A student without its weights, and with these files instead.
+fn weightless(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = saved_student();
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn shards_hold_the_same_model() {
+    let folder = saved_student();
+    let whole = Base::open(folder.path()).unwrap().ranker(9).unwrap();
+    let mut map = serde_json::Map::new();
+    for (part, name) in ["model-1.safetensors", "model-2.safetensors"].into_iter().enumerate() {
+        let weights = whole.params().only(|weight| (weight.len() % 2 == 0) == (part == 0));
+        weights.save(&folder.path().join(name)).unwrap();
+        map.extend(weights.iter().map(|(weight, _)| (weight.to_owned(), name.into())));
+    }
+    std::fs::remove_file(folder.path().join("model.safetensors")).unwrap();
+    let index = folder.path().join("model.safetensors.index.json");
+    std::fs::write(&index, serde_json::json!({ "weight_map": map }).to_string()).unwrap();
+    let sharded = folder::load_ranker(folder.path()).unwrap().ranker;
+    assert_eq!(sharded.params().to_bytes().unwrap(), whole.params().to_bytes().unwrap());
+
+    std::fs::copy(folder.path().join("model-1.safetensors"), folder.path().join("model-2.safetensors")).unwrap();
+    let error = folder::load_ranker(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("model-2.safetensors: expected each weight once, found `"), "{error}");
+}
+
+#[test]
+fn an_index_names_files_of_its_own_folder() {
+    let refusal = |name: &str, elsewhere: &Path| {
+        let index = serde_json::json!({ "weight_map": { "w": name } }).to_string();
+        let folder = weightless(&[("model.safetensors.index.json", index.as_bytes()), ("model.bin", b"")]);
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(elsewhere, folder.path().join("link.safetensors")).unwrap();
+        let error = Base::open(folder.path()).unwrap_err().to_string();
+        let start = format!(
+            "{}: expected safetensors files in its own folder, found `{name}`, ",
+            folder.path().join("model.safetensors.index.json").display()
+        );
+        error.strip_prefix(&start).unwrap_or_else(|| panic!("{error}")).to_owned()
+    };
+    let other = saved_student();
+    let elsewhere = other.path().join("model.safetensors");
+    assert_eq!(refusal("model-1.safetensors", &elsewhere), "which is missing");
+    assert_eq!(refusal(&elsewhere.display().to_string(), &elsewhere), "which is outside of it");
+    assert_eq!(refusal("../model.safetensors", &elsewhere), "which is outside of it");
+    assert_eq!(refusal("model.bin", &elsewhere), "which is of another kind");
+    #[cfg(unix)]
+    assert_eq!(refusal("link.safetensors", &elsewhere), "a link out of it");
+}
+
+#[test]
+#[cfg(unix)]
+fn shards_in_the_cache_of_hugging_face_are_links() {
+    let cache = tempfile::tempdir().unwrap();
+    let (blobs, snapshot) = (cache.path().join("blobs"), cache.path().join("snapshots/abc"));
+    std::fs::create_dir_all(&snapshot).unwrap();
+    std::fs::rename(saved_student().keep(), &blobs).unwrap();
+    for name in ["config.json", "tokenizer.json"] {
+        std::fs::rename(blobs.join(name), snapshot.join(name)).unwrap();
+    }
+    std::fs::rename(blobs.join("model.safetensors"), blobs.join("0a1b")).unwrap();
+    std::os::unix::fs::symlink("../../blobs/0a1b", snapshot.join("model-1.safetensors")).unwrap();
+    let index = snapshot.join("model.safetensors.index.json");
+    std::fs::write(index, r#"{"weight_map": {"classifier.bias": "model-1.safetensors"}}"#).unwrap();
+    assert!(Base::open(&snapshot).unwrap().ranker(1).is_ok());
+}
+
+#[test]
+fn a_pickle_is_never_loaded() {
+    let pickle = b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl";
+    let folder = weightless(&[("pytorch_model.bin", pickle)]);
+    let error = Base::open(folder.path()).unwrap_err().to_string();
+    let expected = format!(
+        "{}: expected model.safetensors or model.safetensors.index.json, found pytorch_model.bin, a pickle file, which may \
+         run any code and is never loaded: save the model as safetensors (transformers: save_pretrained)",
+        folder.path().display()
+    );
+    assert_eq!(error, expected);
+    let folder = weightless(&[("model.safetensors", pickle)]);
+    let error = folder::load_ranker(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("model.safetensors: expected a whole safetensors file, found a pickle file"), "{error}");
+}
+
+#[test]
+fn a_base_whose_tokenizer_exceeds_its_embedding_is_refused() {
+    let folder = saved_student();
+    let (size, path) = (word_piece().vocabulary_size(), folder.path().join("config.json"));
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config.replace("\"vocab_size\": 60", &format!("\"vocab_size\": {}", size - 1))).unwrap();
+    let error = Base::open(folder.path()).unwrap_err().to_string();
+    let expected = format!(
+        "config.json: expected vocab_size of at least {size} for its tokenizer.json, found vocab_size {}",
+        size - 1
+    );
+    assert!(error.ends_with(&expected), "{error}");
+}
+
 #[test]
 fn another_tokenizer_is_refused() {
     let folder = saved_student();
@@ -176,6 +278,24 @@ fn a_scoring_that_does_not_fit_is_refused() {
     assert!(refuse(&long).contains("sequences take up to 41 tokens"), "{}", refuse(&long));
     let nothing = Settings { scoring: Scoring::of(Architecture::Bert, 0, 18), standardisation: None };
     assert!(refuse(&nothing).contains("at least 1"));
+}
+
+#[test]
+fn a_saved_decoder_never_pads_with_the_token_it_is_read_at() {
+    let tokenizer = byte_level();
+    let end = tokenizer.id("</s>").unwrap();
+    let ranker = Ranker::Llama(llama(Head::Score));
+    for (padding, expected) in [(end, 0), (1, 1), (0, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let tokenizer = tokenizer.with_pad_id(padding).unwrap();
+        folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(Architecture::Llama), "").unwrap();
+        let base = Base::open(folder.path()).unwrap();
+        assert_eq!(
+            (base.config["pad_token_id"].as_u64(), base.tokenizer.pad_id()),
+            (Some(expected), Some(expected as u32))
+        );
+        assert!(folder::load_ranker(folder.path()).is_ok());
+    }
 }
 
 #[test]

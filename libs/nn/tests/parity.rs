@@ -122,6 +122,41 @@ fn llama_continued_pre_training() {
     }
 }
 
+/// Biases and scaled positions, sliding windows, head norms: each with odd sizes, against a padded batch.
+#[test]
+fn the_siblings_of_llama_score_and_rank() {
+    for family in ["llama3", "mistral", "qwen2", "qwen3"] {
+        let golden = Golden::open(&format!("{family}.safetensors"));
+        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        assert_eq!(model.architecture(), Architecture::Llama);
+        let packed = Packed::from_sequences(&sequences()).unwrap();
+        let logits = numbers(&model.score(&packed, Mode::Eval).unwrap());
+        for (found, expected) in logits.iter().zip(golden.values("logits")) {
+            assert!((found - expected).abs() <= 1e-4 * expected.abs(), "{family}: {found}, PyTorch {expected}");
+        }
+        let scores = model.score(&packed, TRAIN).unwrap();
+        let hinge = score_loss(&scores, |scores| pairwise_hinge(scores, &GRADES, &LISTS, 0.5)).unwrap();
+        golden.compare("hinge", model.params(), &hinge);
+    }
+}
+
+#[test]
+fn what_is_written_of_a_sibling_reads_back_to_the_same_scores() {
+    for (family, class) in [("llama3", "Llama"), ("mistral", "Mistral"), ("qwen2", "Qwen2"), ("qwen3", "Qwen3")] {
+        let golden = Golden::open(&format!("{family}.safetensors"));
+        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let config = model.config_json().unwrap();
+        assert_eq!(config["architectures"][0], format!("{class}ForSequenceClassification"));
+        assert_eq!(config["model_type"], golden.config["model_type"]);
+        model.params().save(&golden.checkpoint).unwrap();
+        let again = Ranker::load(&config, &[&golden.checkpoint]).unwrap();
+        assert_eq!(again.config_json().unwrap(), config);
+        let packed = Packed::from_sequences(&sequences()).unwrap();
+        let scores = |model: &Ranker| numbers(&model.score(&packed, Mode::Eval).unwrap());
+        assert_eq!(scores(&again), scores(&model));
+    }
+}
+
 #[test]
 fn bert_scores_and_distillation() {
     let golden = Golden::open("bert.safetensors");
@@ -153,8 +188,8 @@ fn bert_matches_the_stock_encoder() {
 
 #[test]
 fn a_packed_sequence_scores_as_it_does_alone() {
-    for file in ["llama_score.safetensors", "bert.safetensors"] {
-        let golden = Golden::open(file);
+    for file in ["llama_score", "llama3", "mistral", "qwen2", "qwen3", "bert"] {
+        let golden = Golden::open(&format!("{file}.safetensors"));
         let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
         let together = numbers(&model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval).unwrap());
         for (sequence, score) in typed().into_iter().zip(together) {
@@ -233,6 +268,50 @@ fn an_encoder_with_another_head_becomes_a_ranker() {
     assert!(ranker.params().get("cls.predictions.bias").is_err());
     let error = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap_err().to_string();
     assert!(error.contains("weight `cls.predictions.bias`"), "{error}");
+}
+
+/// A checkpoint's weights under other names.
+fn renamed(golden: &Golden, name: impl Fn(&str) -> String, others: &[&str]) -> Ranker {
+    let weights = candle_core::safetensors::load(&golden.checkpoint, &Device::Cpu).unwrap();
+    let mut weights: HashMap<String, Tensor> = weights.into_iter().map(|(n, tensor)| (name(&n), tensor)).collect();
+    let buffer = Tensor::zeros((1, 32), DType::I64, &Device::Cpu).unwrap();
+    weights.extend(others.iter().map(|&name| (name.to_owned(), buffer.clone())));
+    candle_core::safetensors::save(&weights, &golden.checkpoint).unwrap();
+    Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap()
+}
+
+#[test]
+fn bare_and_old_names_are_read() {
+    let golden = Golden::open("bert.safetensors");
+    let old = |name: &str| {
+        let name = name.trim_start_matches("bert.").to_owned();
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+    };
+    let model = renamed(&golden, old, &["embeddings.position_ids"]);
+    let scores = model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval).unwrap();
+    close("BERT", &numbers(&scores), &golden.values("logits"));
+
+    let golden = Golden::open("qwen3.safetensors");
+    let bare = |name: &str| name.trim_start_matches("model.").to_owned();
+    let model = renamed(&golden, bare, &["layers.0.self_attn.rotary_emb.inv_freq"]);
+    let scores = model.score(&Packed::from_sequences(&sequences()).unwrap(), Mode::Eval).unwrap();
+    close("Qwen3", &numbers(&scores), &golden.values("logits"));
+}
+
+#[test]
+fn half_precision_is_widened() {
+    for dtype in [DType::F16, DType::BF16] {
+        let golden = Golden::open("mistral.safetensors");
+        let weights = candle_core::safetensors::load(&golden.checkpoint, &Device::Cpu).unwrap();
+        let half = weights.iter().map(|(name, tensor)| (name.clone(), tensor.to_dtype(dtype).unwrap()));
+        candle_core::safetensors::save(&half.collect(), &golden.checkpoint).unwrap();
+        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        for (name, var) in model.params().iter() {
+            let rounded = weights[name].to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
+            let flat = |tensor: &Tensor| numbers(&tensor.flatten_all().unwrap());
+            assert_eq!(flat(var), flat(&rounded), "{name}");
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod norm;
 mod score_loss;
 
 pub use activation::{gelu, swiglu};
-pub use attention::{Attention, Rotary, attention};
+pub use attention::{Attention, Rotary, RotaryScaling, attention};
 pub use cross_entropy::cross_entropy;
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;

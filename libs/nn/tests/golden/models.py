@@ -3,10 +3,12 @@
     python models.py
 
 needs torch, transformers and safetensors, and leaves llama_score.safetensors, llama_lm.safetensors,
-llama_lm_tied.safetensors and bert.safetensors beside itself. A file holds the checkpoint under its own names, gradients under `<loss>.grad.<name>`,
-and the values under `<loss>.loss` and `logits`; its metadata hold config.json.
+llama_lm_tied.safetensors, llama3.safetensors, mistral.safetensors, qwen2.safetensors, qwen3.safetensors and bert.safetensors
+beside itself. A file holds the checkpoint under its own names, gradients under `<loss>.grad.<name>`, and the values under
+`<loss>.loss` and `logits`; its metadata hold config.json.
 """
 
+import copy
 import json
 import pathlib
 
@@ -129,6 +131,92 @@ def llama_lm(file, tied):
     write(file, model, record(model, {"cpt": loss}))
 
 
+def padded_scores(model, **others):
+    """The scores of all sequences from one batch, padded on the right."""
+    length = max(map(len, SEQUENCES))
+    pad = model.config.pad_token_id
+    ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids in SEQUENCES])
+    others = {name: torch.tensor([row + [0] * (length - len(row)) for row in rows]) for name, rows in others.items()}
+    return model(input_ids=ids, attention_mask=(ids != pad).long(), **others).logits[:, 0]
+
+
+def score_family(file, family, matters, **sizes):
+    """A decoder of a family with odd sizes. `matters` are fields of its configuration, each with a value under which the
+    scores must differ, or the file would not show that the field is obeyed."""
+    torch.manual_seed(4)
+    config_class = getattr(transformers, f"{family}Config")
+    model_class = getattr(transformers, f"{family}ForSequenceClassification")
+    config = config_class(
+        vocab_size=97,
+        intermediate_size=14,
+        num_hidden_layers=2,
+        max_position_embeddings=32,
+        rms_norm_eps=1e-5,
+        pad_token_id=4,
+        num_labels=1,
+        attn_implementation="eager",
+        **sizes,
+    )
+    model = spread(model_class(config))
+    scores = padded_scores(model).detach()
+    alone = torch.cat([model(input_ids=torch.tensor([ids])).logits[0] for ids in SEQUENCES])
+    torch.testing.assert_close(scores, alone, rtol=1e-4, atol=1e-5)
+    for field, value in matters.items():
+        changed = copy.deepcopy(config)
+        setattr(changed, field, value)
+        other = model_class(changed).eval()
+        other.load_state_dict(model.state_dict())
+        difference = (padded_scores(other) - scores).abs().max().item()
+        assert difference > 1e-2, f"{family}: {field} changes the scores by {difference} alone"
+
+    tensors = record(model, {"hinge": lambda: hinge(padded_scores(model))})
+    write(file, model, tensors | {"logits": scores})
+
+
+def families():
+    odd = dict(hidden_size=24, num_attention_heads=3, num_key_value_heads=1, head_dim=10)
+    long = {"rope_type": "default", "rope_theta": 50.0}
+    scaled = {
+        "rope_type": "llama3",
+        "rope_theta": 50.0,
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8,
+    }
+    score_family(
+        "llama3.safetensors",
+        "Llama",
+        {"rope_parameters": long},
+        rope_parameters=scaled,
+        attention_bias=True,
+        mlp_bias=True,
+        **odd,
+    )
+    score_family("mistral.safetensors", "Mistral", {"sliding_window": 5}, sliding_window=4, **odd)
+    full = ["full_attention"] * 2
+    score_family(
+        "qwen2.safetensors",
+        "Qwen2",
+        {"layer_types": full, "sliding_window": 4},
+        hidden_size=24,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        use_sliding_window=True,
+        sliding_window=3,
+        max_window_layers=1,
+    )
+    score_family(
+        "qwen3.safetensors",
+        "Qwen3",
+        {"layer_types": full, "sliding_window": 4},
+        use_sliding_window=True,
+        sliding_window=3,
+        layer_types=["sliding_attention", "full_attention"],
+        **odd,
+    )
+
+
 def bert():
     torch.manual_seed(3)
     config = transformers.BertConfig(
@@ -147,24 +235,27 @@ def bert():
     )
     model = spread(transformers.BertForSequenceClassification(config))
 
+    # The second half is the second segment.
+    types_of = [[int(2 * index >= len(ids)) for index in range(len(ids))] for ids in SEQUENCES]
+
     def scores():
         logits = []
-        for ids in SEQUENCES:
-            # The second half is the second segment.
-            types = [int(2 * index >= len(ids)) for index in range(len(ids))]
+        for ids, types in zip(SEQUENCES, types_of):
             output = model(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([types]))
             logits.append(output.logits[0])
         return torch.cat(logits)
 
+    torch.testing.assert_close(padded_scores(model, token_type_ids=types_of), scores(), rtol=1e-4, atol=1e-5)
     tensors = record(model, {"hybrid": lambda: hybrid(scores())})
     tensors["logits"] = scores().detach()
     write("bert.safetensors", model, tensors)
 
 
 if __name__ == "__main__":
-    # One thread adds up in one order: the same bytes every time.
+    # One thread adds up in one order: the same numbers every time.
     torch.set_num_threads(1)
     llama_score()
     llama_lm("llama_lm.safetensors", tied=False)
     llama_lm("llama_lm_tied.safetensors", tied=True)
+    families()
     bert()

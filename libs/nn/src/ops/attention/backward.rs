@@ -6,7 +6,7 @@ use ::gemm::Parallelism;
 
 use super::super::gemm::{Matrix, gemm, product};
 use super::super::lanes;
-use super::{Attention, Unit, blocks};
+use super::{Attention, Unit, blocks, part};
 
 /// Gradients of one unit: of its queries `[group, n, head_dim]`, its keys and its values `[n, head_dim]`.
 pub(super) struct UnitGradients {
@@ -57,15 +57,17 @@ impl Attention {
         sums: &mut UnitGradients,
     ) {
         let (n, d) = (unit.sequence.len(), self.head_dim);
-        let (keys, span) = (self.keys(&block, n), block.start * d..block.end * d);
-        let row_major = |rows| Matrix::new(rows, d);
-        let (q, grad) = (row_major(&rows.q[span.clone()]), row_major(&rows.grad[span.clone()]));
-        let (k, v) = (row_major(&rows.k[..keys * d]), row_major(&rows.v[..keys * d]));
-        let weights = self.weights(rows.q, rows.k, &block);
+        let keys = self.keys(&block, n);
+        let row_major = |x, rows| Matrix::new(part(x, rows, d), d);
+        let (q, grad) = (row_major(rows.q, &block), row_major(rows.grad, &block));
+        let (k, v) = (row_major(rows.k, &keys), row_major(rows.v, &keys));
+        let weights = self.weights(rows.q, rows.k, &block, &keys);
+        let (seen, span) = (keys.start * d..keys.end * d, block.start * d..block.end * d);
+        let keys = keys.len();
 
         let mut dweights = product(grad, v.t(), 1.0, Parallelism::None);
         self.drop_weights(unit, group, block.start, &mut dweights);
-        let dv = &mut sums.v[..keys * d];
+        let dv = &mut sums.v[seen.clone()];
         if self.dropout.is_some() {
             let mut dropped = weights.clone();
             self.drop_weights(unit, group, block.start, &mut dropped);
@@ -83,6 +85,6 @@ impl Attention {
         let dscores = Matrix::new(&dweights, keys);
         let dq = &mut sums.q[group * n * d..][span];
         gemm(dq, dscores, k, self.scale(), false, Parallelism::None);
-        gemm(&mut sums.k[..keys * d], dscores.t(), q, self.scale(), true, Parallelism::None);
+        gemm(&mut sums.k[seen], dscores.t(), q, self.scale(), true, Parallelism::None);
     }
 }

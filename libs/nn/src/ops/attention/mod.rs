@@ -14,7 +14,7 @@ use super::dropout::Dropout;
 use super::gemm::{Matrix, gemm, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
 use backward::UnitGradients;
-pub use rotary::Rotary;
+pub use rotary::{Rotary, RotaryScaling};
 
 /// Query rows whose scores are held at a time.
 const BLOCK: usize = 64;
@@ -30,6 +30,8 @@ pub struct Attention {
     pub head_dim: usize,
     /// Whether a token sees only itself and the tokens before it.
     pub causal: bool,
+    /// How many tokens a token of a causal batch sees, itself included; all before it where absent.
+    pub window: Option<usize>,
     /// Rotary positions for queries and keys, for at least the longest sequence.
     pub rotary: Option<Rotary>,
     /// Where each sequence starts, and the end.
@@ -81,6 +83,11 @@ impl Attention {
                 self.offsets
             );
         }
+        if let Some(window) = self.window
+            && (window == 0 || !self.causal)
+        {
+            candle_core::bail!("attention: a window of {window} tokens, causal {}", self.causal);
+        }
         let longest = self.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
         if let Some(rotary) = &self.rotary
             && !rotary.fits(self.head_dim, longest)
@@ -109,21 +116,26 @@ impl Attention {
         rows
     }
 
-    /// The keys a block of query rows sees: all, or those up to its last row.
-    fn keys(&self, block: &Range<usize>, n: usize) -> usize {
-        if self.causal { block.end } else { n }
+    /// The keys that some row of a block of query rows sees.
+    fn keys(&self, block: &Range<usize>, n: usize) -> Range<usize> {
+        if self.causal { self.first_key(block.start)..block.end } else { 0..n }
     }
 
-    /// The attention weights `[rows, keys]` of a block of query rows before dropout.
-    fn weights(&self, q: &[f32], k: &[f32], block: &Range<usize>) -> Vec<f32> {
+    /// The first key that a query row sees.
+    fn first_key(&self, row: usize) -> usize {
+        self.window.map_or(0, |window| (row + 1).saturating_sub(window))
+    }
+
+    /// The attention weights `[rows, keys]` of a block of query rows before dropout; `keys` are those it sees.
+    fn weights(&self, q: &[f32], k: &[f32], block: &Range<usize>, keys: &Range<usize>) -> Vec<f32> {
         let d = self.head_dim;
-        let keys = self.keys(block, k.len() / d);
-        let (q, k) = (Matrix::new(&q[block.start * d..block.end * d], d), Matrix::new(&k[..keys * d], d));
+        let (q, k) = (Matrix::new(part(q, block, d), d), Matrix::new(part(k, keys, d), d));
         let mut weights = product(q, k.t(), self.scale(), Parallelism::None);
-        for (row, weights) in block.clone().zip(weights.chunks_exact_mut(keys)) {
-            let seen = if self.causal { row + 1 } else { keys };
-            lanes::softmax(&mut weights[..seen]);
-            weights[seen..].fill(0.0);
+        for (row, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
+            let seen = if self.causal { self.first_key(row) - keys.start..row + 1 - keys.start } else { 0..keys.len() };
+            lanes::softmax(&mut weights[seen.clone()]);
+            weights[..seen.start].fill(0.0);
+            weights[seen.end..].fill(0.0);
         }
         weights
     }
@@ -149,10 +161,10 @@ impl Attention {
         for (group, out) in out.chunks_exact_mut(n * d).enumerate() {
             let q = self.head(q, unit, unit.kv_head * self.group() + group, self.heads);
             for block in blocks(n) {
-                let mut weights = self.weights(&q, &k, &block);
-                self.drop_weights(unit, group, block.start, &mut weights);
                 let keys = self.keys(&block, n);
-                let (weights, v) = (Matrix::new(&weights, keys), Matrix::new(&v[..keys * d], d));
+                let mut weights = self.weights(&q, &k, &block, &keys);
+                self.drop_weights(unit, group, block.start, &mut weights);
+                let (weights, v) = (Matrix::new(&weights, keys.len()), Matrix::new(part(&v, &keys, d), d));
                 gemm(&mut out[block.start * d..block.end * d], weights, v, 1.0, false, Parallelism::None);
             }
         }
@@ -182,6 +194,11 @@ impl Attention {
 /// `0..n` in blocks of rows.
 fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(BLOCK).map(move |start| start..n.min(start + BLOCK))
+}
+
+/// These of the rows of width `d`.
+fn part<'a>(x: &'a [f32], rows: &Range<usize>, d: usize) -> &'a [f32] {
+    &x[rows.start * d..rows.end * d]
 }
 
 impl CustomOp3 for Attention {

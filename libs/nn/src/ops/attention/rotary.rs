@@ -1,6 +1,33 @@
 //! Rotary positions.
 
+use std::f64::consts::TAU;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// How Llama 3 stretches rotary positions to texts longer than those of its first training (arXiv 2407.21783; the names
+/// are those of config.json): wavelengths that turn often within `original_max_position_embeddings` stay, those that
+/// hardly turn grow by `factor`, and those between go smoothly from one to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RotaryScaling {
+    /// How much the longest wavelengths grow.
+    pub factor: f64,
+    /// Turns below which a wavelength grows by the whole factor.
+    pub low_freq_factor: f64,
+    /// Turns above which a wavelength stays.
+    pub high_freq_factor: f64,
+    /// Tokens in which turns are counted.
+    pub original_max_position_embeddings: usize,
+}
+
+impl RotaryScaling {
+    /// The angle per token in place of `frequency`.
+    fn scale(&self, frequency: f64) -> f64 {
+        let turns = self.original_max_position_embeddings as f64 * frequency / TAU;
+        let kept = ((turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)).clamp(0.0, 1.0);
+        frequency * ((1.0 - kept) / self.factor + kept)
+    }
+}
 
 /// Rotary position angles (arXiv 2104.09864), in the convention of Hugging Face: number `i` of a head turns with number
 /// `i + head_dim / 2`.
@@ -12,10 +39,14 @@ pub struct Rotary {
 }
 
 impl Rotary {
-    /// Angles of positions `0..positions` for heads of width `head_dim`, with wavelengths `2 pi theta^(2 i / head_dim)`.
-    pub fn new(theta: f64, head_dim: usize, positions: usize) -> Self {
+    /// Angles of positions `0..positions` for heads of width `head_dim`, with wavelengths `2 pi theta^(2 i / head_dim)`,
+    /// scaled where there is a scaling.
+    pub fn new(theta: f64, scaling: Option<RotaryScaling>, head_dim: usize, positions: usize) -> Self {
         let half = head_dim / 2;
-        let frequency = |i: usize| (1.0 / theta.powf(2.0 * i as f64 / head_dim as f64)) as f32;
+        let frequency = |i: usize| {
+            let frequency = 1.0 / theta.powf(2.0 * i as f64 / head_dim as f64);
+            scaling.map_or(frequency, |scaling| scaling.scale(frequency)) as f32
+        };
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f));
         Self { half, cos: angles().map(f32::cos).collect(), sin: angles().map(f32::sin).collect() }

@@ -7,7 +7,8 @@ fn spec(causal: bool, rotary: bool) -> Attention {
         kv_heads: 2,
         head_dim: 4,
         causal,
-        rotary: rotary.then(|| Rotary::new(10.0, 4, 80)),
+        window: None,
+        rotary: rotary.then(|| Rotary::new(10.0, None, 4, 80)),
         offsets: vec![0, 3, 4, 9].into(),
         dropout: None,
     }
@@ -29,24 +30,38 @@ fn gradients_match_finite_differences() {
 }
 
 #[test]
+fn gradients_within_a_window_match_finite_differences() {
+    for window in [Some(1), Some(3)] {
+        gradients(&inputs(9), |x| run(x, Attention { window, ..spec(true, true) }));
+    }
+    // Blocks after the first leave out the keys before their window.
+    let offsets: Arc<[usize]> = vec![0, BLOCK + 3].into();
+    let one_head = |heads: usize| Attention { heads, kv_heads: 1, head_dim: 2, ..spec(true, false) };
+    let x = [random(1, &[BLOCK + 3, 4]), random(2, &[BLOCK + 3, 2]), random(3, &[BLOCK + 3, 2])];
+    gradients(&x, |x| run(x, Attention { window: Some(5), offsets: offsets.clone(), ..one_head(2) }));
+}
+
+#[test]
 fn gradients_with_dropout_match_finite_differences() {
     let dropout = Some(Dropout::new(0.3, 5));
     gradients(&inputs(9), |x| run(x, Attention { dropout, ..spec(true, true) }));
 }
 
 /// Per query row: the scores of every key it sees, softmax, the mixture of their values.
-fn reference(q: &[Vec<f32>], k: &[Vec<f32>], v: &[Vec<f32>], causal: bool) -> Vec<f32> {
+fn reference(q: &[Vec<f32>], k: &[Vec<f32>], v: &[Vec<f32>], causal: bool, window: usize) -> Vec<f32> {
     let mut out = Vec::new();
     for (row, query) in q.iter().enumerate() {
         for head in 0..4 {
             let (own, shared) = (head * 4..head * 4 + 4, head / 2 * 4..head / 2 * 4 + 4);
-            let seen = if causal { row + 1 } else { k.len() };
+            let seen = if causal { (row + 1).saturating_sub(window)..row + 1 } else { 0..k.len() };
             let score = |key: &Vec<f32>| {
                 key[shared.clone()].iter().zip(&query[own.clone()]).map(|(a, b)| a * b).sum::<f32>() / 2.0
             };
-            let exps: Vec<f32> = k[..seen].iter().map(|key| score(key).exp()).collect();
+            let exps: Vec<f32> = k[seen.clone()].iter().map(|key| score(key).exp()).collect();
             let total: f32 = exps.iter().sum();
-            out.extend(shared.clone().map(|i| exps.iter().zip(v).map(|(e, v)| e / total * v[i]).sum::<f32>()));
+            out.extend(
+                shared.clone().map(|i| exps.iter().zip(&v[seen.clone()]).map(|(e, v)| e / total * v[i]).sum::<f32>()),
+            );
         }
     }
     out
@@ -56,15 +71,16 @@ fn reference(q: &[Vec<f32>], k: &[Vec<f32>], v: &[Vec<f32>], causal: bool) -> Ve
 fn blocks_of_rows_and_sequences_match_the_definition() {
     // Longer than a block of rows, beside a short one.
     let x = inputs(BLOCK + 16);
-    for causal in [false, true] {
+    for (causal, window) in [(false, None), (true, None), (true, Some(1)), (true, Some(4)), (true, Some(BLOCK + 2))] {
         let offsets = vec![0, 3, BLOCK + 16].into();
-        let found = run(&x, Attention { offsets, ..spec(causal, false) });
+        let found = run(&x, Attention { offsets, window, ..spec(causal, false) });
+        let window = window.unwrap_or(usize::MAX);
         let rows: Vec<Vec<Vec<f32>>> = x.iter().map(|x| x.to_vec2().unwrap()).collect();
-        let mut expected = reference(&rows[0][..3], &rows[1][..3], &rows[2][..3], causal);
-        expected.extend(reference(&rows[0][3..], &rows[1][3..], &rows[2][3..], causal));
+        let mut expected = reference(&rows[0][..3], &rows[1][..3], &rows[2][..3], causal, window);
+        expected.extend(reference(&rows[0][3..], &rows[1][3..], &rows[2][3..], causal, window));
         let found: Vec<f32> = found.flatten_all().unwrap().to_vec1().unwrap();
         let worst = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(worst < 1e-5, "causal {causal}: {worst}");
+        assert!(worst < 1e-5, "causal {causal}, window {window}: {worst}");
     }
 }
 
@@ -84,13 +100,15 @@ fn other_shapes_are_refused() {
     let [q, k, v] = inputs(9);
     assert!(attention(&q, &k, &v, Attention { offsets: vec![0, 8].into(), ..spec(true, true) }).is_err());
     assert!(attention(&q, &k, &v, Attention { kv_heads: 4, ..spec(true, true) }).is_err());
-    let rotary = Some(Rotary::new(10.0, 4, 4));
+    assert!(attention(&q, &k, &v, Attention { window: Some(2), ..spec(false, true) }).is_err());
+    assert!(attention(&q, &k, &v, Attention { window: Some(0), ..spec(true, true) }).is_err());
+    let rotary = Some(Rotary::new(10.0, None, 4, 4));
     assert!(attention(&q, &k, &v, Attention { rotary, ..spec(true, true) }).is_err());
 }
 
 #[test]
 fn rotary_turns_pairs_half_a_head_apart() {
-    let rotary = Rotary::new(100.0, 4, 3);
+    let rotary = Rotary::new(100.0, None, 4, 3);
     let mut rows = vec![1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0];
     rotary.turn(&mut rows, 1.0);
     assert_eq!(rows[..4], [1.0, 2.0, 3.0, 4.0], "position 0 does not turn");
@@ -102,4 +120,25 @@ fn rotary_turns_pairs_half_a_head_apart() {
     }
     rotary.turn(&mut rows, -1.0);
     assert!(rows[4..].iter().zip([1.0, 2.0, 3.0, 4.0]).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn scaling_stretches_long_wavelengths_alone() {
+    let scaling = RotaryScaling {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    // The second number of a head of 4 turns by `theta^(-1/2)` a token: often, hardly and 2.5 times in 8192 tokens.
+    let turns = |times: f64| (8192.0 / (std::f64::consts::TAU * times)).powi(2);
+    for (times, slower) in [(5.0, 1.0), (0.5, 8.0), (2.5, 1.0 / (0.5 / 8.0 + 0.5))] {
+        let theta = turns(times);
+        let angle = |scaling| {
+            let mut rows = vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
+            Rotary::new(theta, scaling, 4, 2).turn(&mut rows, 1.0);
+            f64::from(rows[7]).asin()
+        };
+        assert!((angle(None) / angle(Some(scaling)) / slower - 1.0).abs() < 1e-5, "{times} turns");
+    }
 }
