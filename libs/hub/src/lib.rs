@@ -4,6 +4,9 @@
 //! The environment decides as it does for those tools: `HF_HOME` (the cache is its folder `hub`), `HF_ENDPOINT` (another
 //! server), `HF_TOKEN` (for repositories that are not public) and `HF_HUB_OFFLINE` (nothing is fetched).
 
+// A failed unwrap is a failed test, which is what a test wants.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -172,5 +175,50 @@ impl Remote {
             file: file.to_string(),
             cause: Box::new(cause),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_names_files_beside_it_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = folder.path().join(INDEX);
+        let read = |content: &str| {
+            std::fs::write(&index, content).unwrap();
+            shards(&index).map_err(|error| error.to_string())
+        };
+        let names = read(
+            r#"{"weight_map": {"a": "model-2.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}}"#,
+        );
+        assert_eq!(names, Ok(BTreeSet::from(["model-1.safetensors".into(), "model-2.safetensors".into()])));
+        for (content, found) in [
+            (r#"{"weight_map": {"a": "../other/model.safetensors"}}"#, r#""../other/model.safetensors""#),
+            (r#"{"weight_map": {"a": 1}}"#, "1"),
+            ("{}", "none"),
+        ] {
+            let expected = "expected a weight_map from weights to files beside it, found";
+            assert_eq!(read(content), Err(format!("{}: {expected} {found}", index.display())));
+        }
+    }
+
+    #[test]
+    fn a_cached_model_is_whole_with_every_shard() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::new(home.path().to_path_buf());
+        let repo = || Repo::model("org/tiny".into());
+        let snapshot = cache.repo(repo()).pointer_path("c0ffee");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        cache.repo(repo()).create_ref("c0ffee").unwrap();
+        let mut steps = vec![("config.json", "{}"), ("tokenizer.json", "{}")];
+        steps.push((INDEX, r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#));
+        steps.extend([("model-1.safetensors", ""), ("model-2.safetensors", "")]);
+        for (file, content) in steps {
+            assert_eq!(whole(&cache, repo()).unwrap(), None, "before {file}");
+            std::fs::write(snapshot.join(file), content).unwrap();
+        }
+        assert_eq!(whole(&cache, repo()).unwrap(), Some(snapshot));
     }
 }
