@@ -104,6 +104,12 @@ fn what_does_not_fit_a_base_is_refused() {
     );
     let missing = refusal("distill.base=nowhere", 3);
     assert!(missing.starts_with("error: ./nowhere/config.json: "), "{missing}");
+    let weights = sandbox.path("encoder/model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
+    let damaged = sandbox.try_stage("distill", &[]);
+    let expected = "error: stage distill: distill.base: ./encoder/model.safetensors: expected a whole safetensors file";
+    assert!(damaged.error(3).starts_with(expected), "{}", damaged.stderr);
 }
 
 #[test]

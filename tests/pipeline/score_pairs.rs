@@ -129,6 +129,10 @@ fn bad_pairs_are_one_line_and_leave_the_earlier_output() {
         score(&sandbox, "pairs.jsonl", "out.parquet").error(2),
         "error: out.parquet: expected the format of pairs.jsonl, .jsonl, found another"
     );
+    assert_eq!(
+        score(&sandbox, "pairs.jsonl", "nowhere/out.jsonl").error(2),
+        "error: nowhere/out.jsonl: expected the folder nowhere, found none; make it first"
+    );
     assert_eq!(fs::read_to_string(sandbox.path("out.jsonl")).unwrap(), "earlier");
     assert!(!sandbox.path("out.jsonl.tmp").exists() && !sandbox.path("out.parquet").exists());
     let both = sandbox.try_stage("score", &["--model", MODEL, "--pairs", "a.jsonl", "--out", "b.jsonl"]);

@@ -125,7 +125,7 @@ impl BertConfig {
         positive("vocab_size", self.vocab_size)?;
         positive("hidden_size", self.hidden_size)?;
         positive("intermediate_size", self.intermediate_size)?;
-        positive("num_hidden_layers", self.num_hidden_layers)?;
+        layers(self.num_hidden_layers)?;
         positive("max_position_embeddings", self.max_position_embeddings)?;
         positive("type_vocab_size", self.type_vocab_size)?;
         divides("num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)?;
@@ -171,6 +171,13 @@ fn refuse_other(config: &Value, field: &'static str, supported: &Value) -> Resul
 
 fn positive(field: &'static str, value: usize) -> Result<()> {
     if value == 0 { Err(invalid(field, value, "at least 1")) } else { Ok(()) }
+}
+
+/// More layers than any model has would only fill the memory with their names.
+fn layers(value: usize) -> Result<()> {
+    const MOST: usize = 4096;
+    let field = "num_hidden_layers";
+    if (1..=MOST).contains(&value) { Ok(()) } else { Err(invalid(field, value, format!("1 to {MOST}"))) }
 }
 
 fn above_zero(field: &'static str, value: f64) -> Result<()> {

@@ -7,12 +7,23 @@ use crate::config::Head;
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// candle prints a backtrace below its message where one is asked for.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error)
+    }
+}
+
 /// An error of this crate; each message names what was found and what was expected.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A tensor operation failed.
-    #[error(transparent)]
-    Tensor(#[from] candle_core::Error),
+    #[error("{}", first_line(.0))]
+    Tensor(candle_core::Error),
     /// A loss on scores refused its input.
     #[error("loss: {0}")]
     Loss(#[source] Box<dyn std::error::Error + Send + Sync>),

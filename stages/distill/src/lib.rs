@@ -87,7 +87,8 @@ impl Parts<'_> {
     fn student(&self, run: &StageRun) -> anyhow::Result<Ranker> {
         let config = &run.pipeline().distill;
         let Some(base) = &self.start.base else { return Ok(Ranker::Bert(self.random_student(run)?)) };
-        match (base.ranker(run.seed()).context("distill.base")?, &config.keep_layers) {
+        let ranker = base.ranker(run.seed()).map_err(|error| BadInput(format!("distill.base: {error}")))?;
+        match (ranker, &config.keep_layers) {
             (ranker, None) => Ok(ranker),
             (Ranker::Bert(deep), Some(keep)) => {
                 let kept = deep.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;

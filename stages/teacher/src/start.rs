@@ -6,8 +6,8 @@ use nn::llama::Llama;
 use nn::model::Ranker;
 use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
-use pipeline::Pipeline;
 use pipeline::config::DecoderConfig;
+use pipeline::{BadInput, Pipeline};
 use training::Start;
 
 /// Why there is no phase `cpt`, where that is so.
@@ -22,7 +22,7 @@ pub(crate) fn no_pretraining(pipeline: &Pipeline, start: &Start) -> anyhow::Resu
 pub(crate) fn language_model(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Llama> {
     let seed = pipeline.run.seed;
     match &start.base {
-        Some(base) => base.language_model(seed).context("teacher.base"),
+        Some(base) => Ok(base.language_model(seed).map_err(bad_base)?),
         None => Ok(Llama::new(decoder_config(pipeline, start, tokenizer)?, Head::LanguageModel, seed)?),
     }
 }
@@ -31,9 +31,13 @@ pub(crate) fn language_model(pipeline: &Pipeline, start: &Start, tokenizer: &Tok
 pub(crate) fn ranker(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Ranker> {
     let seed = pipeline.run.seed;
     match &start.base {
-        Some(base) => base.ranker(seed).context("teacher.base"),
+        Some(base) => Ok(base.ranker(seed).map_err(bad_base)?),
         None => Ok(Ranker::Llama(Llama::new(decoder_config(pipeline, start, tokenizer)?, Head::Score, seed)?)),
     }
+}
+
+fn bad_base(error: nn::Error) -> BadInput {
+    BadInput(format!("teacher.base: {error}"))
 }
 
 fn decoder_config(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<LlamaConfig> {

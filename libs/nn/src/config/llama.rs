@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Head, above_zero, divides, invalid, one_of, positive, refuse_other, share, to_json};
+use super::{Head, above_zero, divides, invalid, layers, one_of, positive, refuse_other, share, to_json};
 use crate::Result;
 use crate::ops::RotaryScaling;
 
@@ -227,7 +227,7 @@ impl LlamaConfig {
         positive("vocab_size", self.vocab_size)?;
         positive("hidden_size", self.hidden_size)?;
         positive("intermediate_size", self.intermediate_size)?;
-        positive("num_hidden_layers", self.num_hidden_layers)?;
+        layers(self.num_hidden_layers)?;
         positive("max_position_embeddings", self.max_position_embeddings)?;
         positive("num_key_value_heads", self.kv_heads())?;
         if self.head_dim.is_none() {

@@ -90,6 +90,12 @@ impl Checks {
     pub(super) fn at_least(&mut self, key: &str, value: usize, least: usize) {
         self.require(value >= least, key, &format!("at least {least}"), &value);
     }
+
+    /// Tokens that a model may read: a power of two far above every model's, so that sums of budgets stay small.
+    pub(super) fn token_budget(&mut self, key: &str, value: usize) {
+        const MOST: usize = 1 << 20;
+        self.require((1..=MOST).contains(&value), key, &format!("1 to {MOST}"), &value);
+    }
 }
 
 /// Declares the function serde calls for a default value.

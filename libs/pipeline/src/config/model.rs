@@ -323,11 +323,11 @@ impl CptConfig {
             let size = tokenizer.as_ref().map_or(usize::MAX, |tokenizer| tokenizer.vocab_size);
             checks.at_least(&format!("cpt.{key}_tokenizer.vocab_size"), size, 300);
         }
-        checks.at_least("cpt.max_query_tokens", self.max_query_tokens, 1);
-        checks.at_least("cpt.max_document_tokens", self.max_document_tokens, 1);
+        checks.token_budget("cpt.max_query_tokens", self.max_query_tokens);
+        checks.token_budget("cpt.max_document_tokens", self.max_document_tokens);
         checks.at_least("cpt.min_satisfied_clicks", self.min_satisfied_clicks, 1);
         // The template's own words and the end token add less than 16 tokens.
-        let longest = self.max_query_tokens + self.max_document_tokens + 16;
+        let longest = self.max_query_tokens.saturating_add(self.max_document_tokens).saturating_add(16);
         checks.at_least("cpt.pack_tokens", self.pack_tokens, longest);
     }
 }
@@ -341,6 +341,8 @@ impl TrainingConfig {
         let decay = self.weight_decay;
         let good = decay.is_finite() && decay >= 0.0;
         checks.require(good, &format!("{table}.weight_decay"), "a number from 0", &decay);
+        let shrinks = decay * self.learning_rate < 1.0;
+        checks.require(shrinks || !good, &format!("{table}.weight_decay"), "less than 1 / learning_rate", &decay);
         checks.positive(&format!("{table}.max_gradient_norm"), self.max_gradient_norm);
         let stops = self.patience > 0 && self.validate_every == 0;
         checks.require(!stops, &format!("{table}.patience"), "0 without validate_every", &self.patience);
@@ -422,8 +424,8 @@ impl DistillConfig {
         checks.fraction("distill.alpha", self.alpha);
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
-        checks.at_least("distill.max_query_tokens", self.max_query_tokens, 1);
-        checks.at_least("distill.max_document_tokens", self.max_document_tokens, 1);
+        checks.token_budget("distill.max_query_tokens", self.max_query_tokens);
+        checks.token_budget("distill.max_document_tokens", self.max_document_tokens);
         if let Some(pretrain) = &self.pretrain {
             pretrain.training().check("distill.pretrain", checks);
             checks.at_least("distill.pretrain.examples_per_step", pretrain.examples_per_step, 1);

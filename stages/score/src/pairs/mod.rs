@@ -25,6 +25,14 @@ pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path) -> anyhow::Res
         let (out, pairs) = (out.display(), pairs.display());
         Err(ConfigError::Unusable(format!("{out}: expected the format of {pairs}, .{extension}, found another")))?;
     }
+    let folder = out.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    if out.is_dir() {
+        Err(ConfigError::Unusable(format!("{}: expected a file to write, found a folder", out.display())))?;
+    }
+    if !folder.is_dir() {
+        let (out, folder) = (out.display(), folder.display());
+        Err(ConfigError::Unusable(format!("{out}: expected the folder {folder}, found none; make it first")))?;
+    }
     let model = load_ranker(model).map_err(|error| BadInput(error.to_string()))?;
     let scorer = Scorer::new(&model)?;
     let rows = match extension {
