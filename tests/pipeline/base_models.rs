@@ -11,7 +11,7 @@ use crate::process::finish;
 use crate::sandbox::{CONFIG, Sandbox, copy};
 
 /// A finished sandbox whose folder `encoder` holds a BERT of three layers, and `decoder` a pre-trained Llama.
-fn with_bases() -> Sandbox {
+pub(crate) fn with_bases() -> Sandbox {
     let sandbox = Sandbox::finished();
     let deep = ["distill.model.num_hidden_layers=3", "distill.steps=1", "distill.labels_only.steps=1"];
     sandbox.stage("distill", &deep.map(|set| ["--set", set]).concat());
@@ -21,7 +21,7 @@ fn with_bases() -> Sandbox {
 }
 
 /// Rewrites the sandbox's pipeline: `role` starts from `base` and no longer from a table and a tokenizer of its own.
-fn start_from(sandbox: &Sandbox, role: &str, base: &str) {
+pub(crate) fn start_from(sandbox: &Sandbox, role: &str, base: &str) {
     let config = sandbox.path(CONFIG);
     let text = fs::read_to_string(&config).unwrap();
     let (before, rest) = text.split_once(&format!("[{role}.model]")).unwrap();

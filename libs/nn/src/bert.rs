@@ -3,12 +3,14 @@
 //! The weights have the names of Hugging Face `BertForSequenceClassification` with one label.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::config::BertConfig;
-use crate::model::Mode;
-use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear};
+use crate::lora::LoraConfig;
+use crate::model::{Mode, layer};
+use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -42,8 +44,6 @@ impl Bert {
     /// them.
     pub fn load_base<P: AsRef<Path>>(config: BertConfig, files: &[P], seed: u64) -> Result<Self> {
         config.check()?;
-        let heads = ["bert.pooler.", "classifier.", "cls."];
-        let is_head = |name: &str| heads.iter().any(|head| name.starts_with(head));
         let params = Params::load_body(files, &specs(&config), canonical, seed, is_head)?;
         Ok(Self { config, params })
     }
@@ -56,6 +56,16 @@ impl Bert {
     /// The weights.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// As [`crate::model::Ranker::with_lora`].
+    pub fn with_lora(&self, lora: &LoraConfig, seed: u64) -> Result<Self> {
+        Ok(Self { params: self.params.with_lora(lora, seed, is_head, true)?, ..self.clone() })
+    }
+
+    /// As [`crate::model::Ranker::merged`].
+    pub fn merged(&self) -> Result<Self> {
+        Ok(Self { params: self.params.merged()?, ..self.clone() })
     }
 
     /// A shallower model of the layers `keep` alone, in their order, with embeddings, pooler and head as they are. It has
@@ -85,14 +95,16 @@ impl Bert {
     ///
     /// # Shapes
     /// `packed` of `t` tokens -> `[t, d]`.
-    pub fn hidden(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+    pub fn hidden(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         let config = &self.config;
         packed.check(config.vocab_size, Some(config.type_vocab_size), config.max_position_embeddings)?;
-        let mut drops = Drops::new(mode);
-        let bert = self.params.view(mode).child("bert");
-        let mut x = self.embed(&bert.child("embeddings"), packed, &mut drops)?; // [t, d]
-        for layer in 0..config.num_hidden_layers {
-            x = self.block(&bert.child("encoder.layer").child(layer), &x, packed, &mut drops)?;
+        let mut drops = Drops::after(0, mode);
+        let embeddings = self.params.view(mode).child("bert.embeddings");
+        let mut x = self.embed(&embeddings, packed, &mut drops)?; // [t, d]
+        for index in 0..config.num_hidden_layers {
+            let offsets = packed.offsets().clone();
+            let block = move |model: &Self, x: &Tensor, mode: Mode<'_>| model.block(index, x, offsets.clone(), mode);
+            x = layer(self, &x, mode, block)?;
         }
         Ok(x)
     }
@@ -109,8 +121,11 @@ impl Bert {
 
     /// # Shapes
     /// `x` `[t, d]` -> `[t, d]`.
-    fn block(&self, weights: &View<'_>, x: &Tensor, packed: &Packed, drops: &mut Drops) -> Result<Tensor> {
+    fn block(&self, index: usize, x: &Tensor, offsets: Arc<[usize]>, mode: Mode<'_>) -> Result<Tensor> {
         let config = &self.config;
+        let weights = self.params.view(mode).child("bert.encoder.layer").child(index);
+        // The embeddings drop at one place, a block at three.
+        let drops = &mut Drops::after(1 + 3 * index as u64, mode);
         let spec = Attention {
             heads: config.num_attention_heads,
             kv_heads: config.num_attention_heads,
@@ -118,24 +133,19 @@ impl Bert {
             causal: false,
             window: None,
             rotary: None,
-            offsets: packed.offsets().clone(),
+            offsets,
             dropout: drops.next(config.attention_probs_dropout_prob),
         };
         let own = weights.child("attention.self");
-        let mixed = attention(
-            &affine(&own.child("query"), x)?,
-            &affine(&own.child("key"), x)?,
-            &affine(&own.child("value"), x)?,
-            spec,
-        )?;
+        let mixed = attention(&own.linear("query", x)?, &own.linear("key", x)?, &own.linear("value", x)?, spec)?;
         let x = self.residual(&weights.child("attention.output"), &mixed, x, drops)?;
-        let inner = gelu(&affine(&weights.child("intermediate.dense"), &x)?)?; // [t, intermediate]
+        let inner = gelu(&weights.linear("intermediate.dense", &x)?)?; // [t, intermediate]
         self.residual(&weights.child("output"), &inner, &x, drops)
     }
 
     /// `norm(x + dropout(dense(inner)))`.
     fn residual(&self, weights: &View<'_>, inner: &Tensor, x: &Tensor, drops: &mut Drops) -> Result<Tensor> {
-        let update = affine(&weights.child("dense"), inner)?;
+        let update = weights.linear("dense", inner)?;
         let update = drops.drop(&update, self.config.hidden_dropout_prob)?;
         self.norm(weights, &(update + x)?)
     }
@@ -155,7 +165,7 @@ impl Bert {
     ///
     /// # Shapes
     /// `packed` of `t` tokens, `rows` (each below `t`) and `targets` of one length, at least 1 -> scalar.
-    pub fn masked_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode) -> Result<Tensor> {
+    pub fn masked_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
         let hidden = embedding(&self.hidden(packed, mode)?, rows)?; // [masked, d]
         let words = self.params.view(mode).get("bert.embeddings.word_embeddings.weight")?;
         Ok(cross_entropy(&hidden, &words, targets)?)
@@ -165,19 +175,20 @@ impl Bert {
     ///
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
-    pub fn score(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+    pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         let first = embedding(&self.hidden(packed, mode)?, &packed.first_tokens())?; // [n, d]
         let weights = self.params.view(mode);
-        let pooled = affine(&weights.child("bert.pooler.dense"), &first)?.tanh()?;
+        let pooled = weights.linear("bert.pooler.dense", &first)?.tanh()?;
         // A mask of its own, after those of the encoder.
-        let mut drops = Drops::after_encoder(mode);
+        let mut drops = Drops::after(u64::MAX / 2, mode);
         let pooled = drops.drop(&pooled, self.config.pooled_dropout())?;
-        Ok(affine(&weights.child("classifier"), &pooled)?.flatten_all()?)
+        Ok(weights.linear("classifier", &pooled)?.flatten_all()?)
     }
 }
 
-fn affine(weights: &View<'_>, x: &Tensor) -> Result<Tensor> {
-    Ok(linear(x, &weights.get("weight")?, Some(&weights.get("bias")?))?)
+/// Whether a weight is no part of the encoder.
+fn is_head(name: &str) -> bool {
+    ["bert.pooler.", "classifier.", "cls."].iter().any(|head| name.starts_with(head))
 }
 
 /// Hands every place of the forward pass a dropout mask of its own.
@@ -187,16 +198,13 @@ struct Drops {
 }
 
 impl Drops {
-    fn new(mode: Mode) -> Self {
+    /// The places of a pass after the first `place`.
+    fn after(place: u64, mode: Mode<'_>) -> Self {
         let seed = match mode {
             Mode::Eval => None,
-            Mode::Train { dropout_seed } => Some(dropout_seed),
+            Mode::Train { dropout_seed, .. } => Some(dropout_seed),
         };
-        Self { seed, place: 0 }
-    }
-
-    fn after_encoder(mode: Mode) -> Self {
-        Self { place: u64::MAX / 2, ..Self::new(mode) }
+        Self { seed, place }
     }
 
     /// The next place's mask, if this pass drops anything.

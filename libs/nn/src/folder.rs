@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::adapter;
 use crate::config::{Architecture, Head, LlamaConfig};
 use crate::error::{Error, Result};
 use crate::files;
@@ -92,22 +93,52 @@ pub fn save_ranker(
         config["pad_token_id"] = id.into();
     }
     save_parts(folder, &config, ranker.params(), saved_tokenizer, card)?;
+    save_settings(&path, tokenizer, settings)
+}
+
+fn save_settings(path: &Path, tokenizer: &Tokenizer, settings: &Settings) -> Result<()> {
     let settings = SettingsFile {
         format: FORMAT,
         tokenizer: tokenizer.identity(),
         scoring: settings.scoring.clone(),
         standardisation: settings.standardisation,
     };
-    write_json(&path, &serde_json::to_value(settings)?)
+    write_json(path, &serde_json::to_value(settings)?)
 }
 
-/// Reads a ranker that [`save_ranker`] wrote.
+/// Writes a ranker made by [`Ranker::with_lora`] as a PEFT adapter of the model in folder `base`, which may be relative to
+/// `folder`. Equal models give equal bytes.
+///
+/// # Errors
+/// As [`save_ranker`]; a ranker without updates of low rank.
+pub fn save_adapter(
+    folder: &Path,
+    ranker: &Ranker,
+    base: &Path,
+    tokenizer: &Tokenizer,
+    settings: &Settings,
+    card: &str,
+) -> Result<()> {
+    let path = folder.join(SETTINGS_FILE);
+    check_ranker(&path, ranker, tokenizer, settings)?;
+    adapter::save(folder, ranker, base)?;
+    tokenizer.save(folder)?;
+    files::write_atomically(&folder.join(CARD_FILE), card.as_bytes())?;
+    save_settings(&path, tokenizer, settings)
+}
+
+/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote; an adapter is merged into its base.
 ///
 /// # Errors
 /// A missing or broken file; a model of another kind; a tokenizer or scoring that is not the model's own.
 pub fn load_ranker(folder: &Path) -> Result<SavedRanker> {
-    let Base { config, weights, tokenizer } = Base::open(folder)?;
-    check_class(&folder.join(CONFIG_FILE), &config)?;
+    let (ranker, tokenizer) = if adapter::is_adapter(folder) {
+        (adapter::load(folder)?, Tokenizer::load(folder)?)
+    } else {
+        let Base { config, weights, tokenizer } = Base::open(folder)?;
+        check_class(&folder.join(CONFIG_FILE), &config)?;
+        (Ranker::load(&config, &weights)?, tokenizer)
+    };
     let path = folder.join(SETTINGS_FILE);
     let file: SettingsFile = serde_json::from_value(read_json(&path)?)
         .map_err(|error| format_error(&path, "how a ranker of this project scores", error.to_string()))?;
@@ -118,7 +149,6 @@ pub fn load_ranker(folder: &Path) -> Result<SavedRanker> {
         let expected = format!("the tokenizer.json it was trained with, sha256 {}", file.tokenizer);
         return Err(format_error(folder, &expected, format!("sha256 {}", tokenizer.identity())));
     }
-    let ranker = Ranker::load(&config, &weights)?;
     let settings = Settings { scoring: file.scoring, standardisation: file.standardisation };
     check_ranker(&path, &ranker, &tokenizer, &settings)?;
     Ok(SavedRanker { ranker, tokenizer, settings })
@@ -138,11 +168,18 @@ pub fn save_language_model(folder: &Path, model: &Llama, tokenizer: &Tokenizer, 
 /// # Errors
 /// A missing file.
 pub fn identity(folder: &Path) -> Result<String> {
-    let mut paths = vec![folder.join(CONFIG_FILE)];
-    paths.extend(weight_files(folder)?);
+    let is_adapter = adapter::is_adapter(folder);
+    let mut paths = if is_adapter {
+        adapter::FILES.map(|name| folder.join(name)).to_vec()
+    } else {
+        [vec![folder.join(CONFIG_FILE)], weight_files(folder)?].concat()
+    };
     paths.push(folder.join("tokenizer.json"));
     paths.extend(Some(folder.join(SETTINGS_FILE)).filter(|path| path.exists()));
-    let digests = paths.iter().map(|path| files::sha256_file(path)).collect::<Result<Vec<String>>>()?;
+    let mut digests = paths.iter().map(|path| files::sha256_file(path)).collect::<Result<Vec<String>>>()?;
+    if is_adapter {
+        digests.push(identity(&adapter::base_folder(folder)?)?);
+    }
     Ok(files::sha256(&[digests.concat().as_bytes()]))
 }
 
@@ -273,11 +310,11 @@ fn shard(folder: &Path, index: &Path, name: &str) -> Result<PathBuf> {
     if target.starts_with(&home) || is_shared { Ok(path) } else { Err(refusal(", a link out of it")) }
 }
 
-fn read_json(path: &Path) -> Result<Value> {
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&files::read_text(path)?).map_err(|error| format_error(path, "JSON", error.to_string()))
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<()> {
+pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
     files::write_atomically(path, format!("{value:#}\n").as_bytes())
 }
 

@@ -5,6 +5,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod adapter;
 mod base;
 pub mod bert;
 pub mod checkpoint;
@@ -13,6 +14,7 @@ pub mod error;
 mod files;
 pub mod folder;
 pub mod llama;
+pub mod lora;
 mod merges;
 pub mod model;
 pub mod ops;

@@ -10,7 +10,8 @@ use candle_core::Tensor;
 use serde_json::Value;
 
 use crate::config::{Head, LlamaConfig};
-use crate::model::Mode;
+use crate::lora::LoraConfig;
+use crate::model::{Mode, layer};
 use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
@@ -62,21 +63,28 @@ impl Llama {
         self.config.to_json(self.head)
     }
 
-    /// The head.
-    pub fn head(&self) -> Head {
-        self.head
-    }
-
     /// The weights.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// As [`crate::model::Ranker::with_lora`]; a language model's head stays frozen.
+    pub fn with_lora(&self, lora: &LoraConfig, seed: u64) -> Result<Self> {
+        let is_head = |name: &str| matches!(name, SCORE | LM_HEAD);
+        let params = self.params.with_lora(lora, seed, is_head, self.head == Head::Score)?;
+        Ok(Self { params, ..self.clone() })
+    }
+
+    /// As [`crate::model::Ranker::merged`].
+    pub fn merged(&self) -> Result<Self> {
+        Ok(Self { params: self.params.merged()?, ..self.clone() })
     }
 
     /// The last block's output after the final norm.
     ///
     /// # Shapes
     /// `packed` of `t` tokens -> `[t, d]`.
-    pub fn hidden(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+    pub fn hidden(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         let config = &self.config;
         packed.check(config.vocab_size, None, config.max_position_embeddings)?;
         let spec = Attention {
@@ -90,36 +98,38 @@ impl Llama {
             dropout: None,
         };
         let dropout = |layer: usize| match mode {
-            Mode::Train { dropout_seed } if config.attention_dropout > 0.0 => {
+            Mode::Train { dropout_seed, .. } if config.attention_dropout > 0.0 => {
                 Some(Dropout::new(config.attention_dropout, dropout_seed).part(layer as u64))
             }
             _ => None,
         };
-        let model = self.params.view(mode).child("model");
-        let mut x = embedding(&model.get("embed_tokens.weight")?, packed.ids())?; // [t, d]
-        for layer in 0..config.num_hidden_layers {
-            let spec = Attention { window: config.window(layer), dropout: dropout(layer), ..spec.clone() };
-            x = self.block(&model.child("layers").child(layer), &x, spec)?;
+        let weights = self.params.view(mode).child("model");
+        let mut x = embedding(&weights.get("embed_tokens.weight")?, packed.ids())?; // [t, d]
+        for index in 0..config.num_hidden_layers {
+            let spec = Attention { window: config.window(index), dropout: dropout(index), ..spec.clone() };
+            let block = move |model: &Self, x: &Tensor, mode: Mode<'_>| model.block(index, x, spec.clone(), mode);
+            x = layer(self, &x, mode, block)?;
         }
-        self.norm(&model, "norm", &x)
+        self.norm(&weights, "norm", &x)
     }
 
     /// # Shapes
     /// `x` `[t, d]` -> `[t, d]`.
-    fn block(&self, weights: &View<'_>, x: &Tensor, spec: Attention) -> Result<Tensor> {
+    fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
+        let weights = &self.params.view(mode).child("model.layers").child(index);
         let normed = self.norm(weights, "input_layernorm", x)?;
         let own = weights.child("self_attn");
-        let q = self.norm_heads(&own, "q_norm", project(&own, "q_proj", &normed)?)?; // [t, heads * head_dim]
-        let k = self.norm_heads(&own, "k_norm", project(&own, "k_proj", &normed)?)?; // [t, kv_heads * head_dim]
-        let v = project(&own, "v_proj", &normed)?;
+        let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &normed)?)?; // [t, heads * head_dim]
+        let k = self.norm_heads(&own, "k_norm", own.linear("k_proj", &normed)?)?; // [t, kv_heads * head_dim]
+        let v = own.linear("v_proj", &normed)?;
         let mixed = attention(&q, &k, &v, spec)?;
-        let x = (x + project(&own, "o_proj", &mixed)?)?;
+        let x = (x + own.linear("o_proj", &mixed)?)?;
 
         let normed = self.norm(weights, "post_attention_layernorm", &x)?;
         let mlp = weights.child("mlp");
-        let gate = project(&mlp, "gate_proj", &normed)?; // [t, intermediate]
-        let up = project(&mlp, "up_proj", &normed)?;
-        Ok((x + project(&mlp, "down_proj", &swiglu(&gate, &up)?)?)?)
+        let gate = mlp.linear("gate_proj", &normed)?; // [t, intermediate]
+        let up = mlp.linear("up_proj", &normed)?;
+        Ok((x + mlp.linear("down_proj", &swiglu(&gate, &up)?)?)?)
     }
 
     /// Norms each head by itself, where the family does.
@@ -143,7 +153,7 @@ impl Llama {
     ///
     /// # Shapes
     /// `packed` of `n` sequences, `loss_start` of length `n` -> scalar.
-    pub fn lm_loss(&self, packed: &Packed, loss_start: &[usize], mode: Mode) -> Result<Tensor> {
+    pub fn lm_loss(&self, packed: &Packed, loss_start: &[usize], mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::LanguageModel)?;
         let (rows, targets) = prediction_rows(packed, loss_start)?;
         let hidden = embedding(&self.hidden(packed, mode)?, &rows)?; // [predicted, d]
@@ -155,7 +165,7 @@ impl Llama {
     ///
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
-    pub fn score(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+    pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::Score)?;
         let last = embedding(&self.hidden(packed, mode)?, &packed.last_tokens())?; // [n, d]
         Ok(linear(&last, &self.params.view(mode).get(SCORE)?, None)?.flatten_all()?)
@@ -164,13 +174,6 @@ impl Llama {
     fn expect(&self, expected: Head) -> Result<()> {
         if self.head == expected { Ok(()) } else { Err(Error::Head { found: self.head, expected }) }
     }
-}
-
-/// # Shapes
-/// `x` `[t, in]` -> `[t, out]`.
-fn project(weights: &View<'_>, name: &str, x: &Tensor) -> Result<Tensor> {
-    let weights = weights.child(name);
-    Ok(linear(x, &weights.get("weight")?, weights.find("bias").as_ref())?)
 }
 
 /// The rows that predict a token with a loss, and these tokens.

@@ -9,19 +9,46 @@ use crate::Result;
 use crate::bert::Bert;
 use crate::config::{Architecture, BertConfig, Head, LlamaConfig};
 use crate::llama::Llama;
+use crate::lora::LoraConfig;
+use crate::ops::Tape;
 use crate::packed::Packed;
 use crate::params::Params;
 
 /// What a forward pass is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+#[derive(Debug, Clone, Copy)]
+pub enum Mode<'a> {
     /// Scores only: no dropout, and no graph is kept, so no gradient can be asked for.
     Eval,
     /// A training step: the graph is kept, and dropout drops what this seed says.
     Train {
         /// Decides which values are dropped; a function of (run seed, step).
         dropout_seed: u64,
+        /// Where given, each layer keeps its input alone and is computed again in the backward pass, which is
+        /// [`Tape::backward`].
+        tape: Option<&'a Tape>,
     },
+}
+
+impl Mode<'_> {
+    /// The same pass with every layer kept.
+    pub(crate) fn without_tape(self) -> Mode<'static> {
+        match self {
+            Mode::Eval => Mode::Eval,
+            Mode::Train { dropout_seed, .. } => Mode::Train { dropout_seed, tape: None },
+        }
+    }
+}
+
+/// Runs a layer of a model; where the pass has a tape, the layer is computed again in the backward pass.
+pub(crate) fn layer<M: Clone + Send + Sync + 'static>(
+    model: &M,
+    x: &Tensor,
+    mode: Mode<'_>,
+    run: impl Fn(&M, &Tensor, Mode<'_>) -> Result<Tensor> + Send + Sync + 'static,
+) -> Result<Tensor> {
+    let Mode::Train { tape: Some(tape), .. } = mode else { return run(model, x, mode) };
+    let (model, mode) = (model.clone(), mode.without_tape());
+    tape.block(x, move |x| run(&model, x, mode))
 }
 
 /// A model that gives one raw logit per sequence.
@@ -56,7 +83,7 @@ impl Ranker {
     ///
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
-    pub fn score(&self, packed: &Packed, mode: Mode) -> Result<Tensor> {
+    pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         match self {
             Self::Llama(model) => model.score(packed, mode),
             Self::Bert(model) => model.score(packed, mode),
@@ -69,6 +96,25 @@ impl Ranker {
             Self::Llama(model) => model.params(),
             Self::Bert(model) => model.params(),
         }
+    }
+
+    /// This model with its weights frozen and updates of low rank beside them; the scoring head is trained as it is.
+    ///
+    /// # Errors
+    /// As [`Params::with_lora`].
+    pub fn with_lora(&self, lora: &LoraConfig, seed: u64) -> Result<Self> {
+        Ok(match self {
+            Self::Llama(model) => Self::Llama(model.with_lora(lora, seed)?),
+            Self::Bert(model) => Self::Bert(model.with_lora(lora, seed)?),
+        })
+    }
+
+    /// This model with the updates of low rank added to its weights, all of which can be trained again.
+    pub fn merged(&self) -> Result<Self> {
+        Ok(match self {
+            Self::Llama(model) => Self::Llama(model.merged()?),
+            Self::Bert(model) => Self::Bert(model.merged()?),
+        })
     }
 
     /// config.json as Hugging Face transformers reads it.

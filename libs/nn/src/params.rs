@@ -7,7 +7,9 @@ use candle_core::{Device, Tensor, Var};
 use rand::Rng;
 use safetensors::tensor::{Dtype, TensorView};
 
+use crate::lora::{LORA_A, LORA_B, Lora};
 use crate::model::Mode;
+use crate::ops::{Dropout, LowRank, linear, low_rank};
 use crate::weights::WeightFile;
 use crate::{Error, Result, files};
 
@@ -72,13 +74,21 @@ pub type Names = fn(&str) -> Option<String>;
 
 /// The weights of a model, sorted by name.
 #[derive(Debug, Clone)]
-pub struct Params(BTreeMap<String, Var>);
+pub struct Params {
+    pub(crate) weights: BTreeMap<String, Var>,
+    /// Where given, all weights but its own are frozen.
+    pub(crate) lora: Option<Lora>,
+}
 
 impl Params {
+    fn all_trained(weights: BTreeMap<String, Var>) -> Self {
+        Self { weights, lora: None }
+    }
+
     /// Starts every weight from the seed.
     pub fn init(specs: &[ParamSpec], seed: u64) -> Result<Self> {
         let vars = specs.iter().map(|spec| Ok((spec.name.clone(), spec.start(seed)?)));
-        Ok(Self(vars.collect::<Result<_>>()?))
+        Ok(Self::all_trained(vars.collect::<Result<_>>()?))
     }
 
     /// Loads exactly the weights of `specs` from one or more safetensors files; `F16` and `BF16` are widened to `f32`.
@@ -128,53 +138,62 @@ impl Params {
             })?;
             vars.insert(spec.name.clone(), spec.start(seed)?);
         }
-        Ok(Self(vars))
+        Ok(Self::all_trained(vars))
     }
 
     /// The weight of this name.
     pub fn get(&self, name: &str) -> Result<&Var> {
-        self.0.get(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))
+        self.weights.get(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))
     }
 
     /// The weights whose name `keeps` accepts. They are the same weights: training them trains this model.
     pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Self {
-        Self(self.0.iter().filter(|(name, _)| keeps(name)).map(|(name, var)| (name.clone(), var.clone())).collect())
+        self.renamed(|name| keeps(name).then(|| name.to_owned()))
     }
 
     /// The weights that `rename` gives a name, under that name. They are the same weights: training them trains this model.
     pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
-        Self(self.0.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone()))).collect())
+        Self::all_trained(self.weights.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone()))).collect())
+    }
+
+    /// The weights that a training changes. They are the same weights: training them trains this model.
+    pub fn trained(&self) -> Self {
+        self.only(|name| self.trains(name))
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        self.lora.as_ref().is_none_or(|lora| lora.trained.contains(name))
     }
 
     /// The weights in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.0.iter().map(|(name, var)| (name.as_str(), var))
+        self.weights.iter().map(|(name, var)| (name.as_str(), var))
     }
 
     /// The number of weights (tensors, not numbers).
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.weights.len()
     }
 
     /// Whether there is no weight.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.weights.is_empty()
     }
 
-    /// The number of trainable numbers.
+    /// The number of numbers in all weights.
     pub fn count(&self) -> usize {
-        self.0.values().map(|var| var.elem_count()).sum()
+        self.weights.values().map(|var| var.elem_count()).sum()
     }
 
     /// The weights as the forward pass of this mode sees them.
-    pub(crate) fn view(&self, mode: Mode) -> View<'_> {
-        View { params: self, tracked: matches!(mode, Mode::Train { .. }), prefix: String::new() }
+    pub(crate) fn view(&self, mode: Mode<'_>) -> View<'_> {
+        View { params: self, mode: mode.without_tape(), prefix: String::new() }
     }
 
     /// The weights as one safetensors file: the same weights give the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut data = Vec::with_capacity(self.0.len());
-        for (name, var) in &self.0 {
+        let mut data = Vec::with_capacity(self.weights.len());
+        for (name, var) in &self.weights {
             let values = var.flatten_all()?.to_vec1::<f32>()?;
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             data.push((name.as_str(), var.dims().to_vec(), bytes));
@@ -227,11 +246,11 @@ fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec], names: Names) ->
     Ok(Found { vars, extra })
 }
 
-/// The weights under a prefix, tracked for the backward pass or not.
+/// The weights under a prefix, as a forward pass sees them.
 #[derive(Debug, Clone)]
 pub(crate) struct View<'a> {
     params: &'a Params,
-    tracked: bool,
+    mode: Mode<'static>,
     prefix: String,
 }
 
@@ -248,8 +267,30 @@ impl View<'_> {
 
     /// The weight `name` below this prefix, if the model has it.
     pub(crate) fn find(&self, name: &str) -> Option<Tensor> {
-        let var = self.params.get(&format!("{}{name}", self.prefix)).ok()?;
-        Some(if self.tracked { var.as_tensor().clone() } else { var.as_detached_tensor() })
+        let name = format!("{}{name}", self.prefix);
+        let var = self.params.get(&name).ok()?;
+        let tracked = matches!(self.mode, Mode::Train { .. }) && self.params.trains(&name);
+        Some(if tracked { var.as_tensor().clone() } else { var.as_detached_tensor() })
+    }
+
+    /// The affine layer `name` below this prefix: its weight, its bias and its update of low rank, where it has them.
+    ///
+    /// # Shapes
+    /// `x` `[t, in]` -> `[t, out]`.
+    pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let layer = self.child(name);
+        let (weight, bias) = (layer.get("weight")?, layer.find("bias"));
+        let (Some(lora), Some(a)) = (&self.params.lora, layer.find(LORA_A)) else {
+            return Ok(linear(x, &weight, bias.as_ref())?);
+        };
+        let dropout = match self.mode {
+            Mode::Train { dropout_seed, .. } if lora.config.dropout > 0.0 => {
+                Some(Dropout::new(lora.config.dropout, ranking::rng::number(dropout_seed, &layer.prefix, 0)))
+            }
+            _ => None,
+        };
+        let update = LowRank { weight, bias, scale: lora.config.scale(), dropout };
+        Ok(low_rank(x, &a, &layer.get(LORA_B)?, update)?)
     }
 }
 

@@ -15,7 +15,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 use crate::model::{Mode, Ranker};
-use crate::ops::score_loss;
+use crate::ops::{Tape, score_loss};
 use crate::packed::Packed;
 use crate::params::Params;
 use crate::text::Sequence;
@@ -47,6 +47,25 @@ impl Gradients {
     }
 }
 
+/// What a training decides of each step's passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passes {
+    /// Decides which values are dropped; a function of (run seed, step).
+    pub dropout_seed: u64,
+    /// Whether layers are computed again in the backward pass instead of kept (gradient checkpointing).
+    pub checkpoint_layers: bool,
+}
+
+impl Passes {
+    /// The pass of a shard. No two shards drop the same places.
+    fn mode<'a>(&self, shard: usize, tape: &'a Tape) -> Mode<'a> {
+        Mode::Train {
+            dropout_seed: number(self.dropout_seed, "shard", shard as u64),
+            tape: self.checkpoint_layers.then_some(tape),
+        }
+    }
+}
+
 /// The mean of a loss over predictions, and its gradient.
 ///
 /// `lengths` are the tokens of each sequence of the batch and `predictions` the predictions made in it; `mean_loss` is the
@@ -58,8 +77,8 @@ pub fn prediction_gradients(
     params: &Params,
     lengths: &[usize],
     predictions: &[usize],
-    dropout_seed: u64,
-    mean_loss: impl Fn(Range<usize>, Mode) -> Result<Tensor> + Sync,
+    passes: Passes,
+    mean_loss: impl Fn(Range<usize>, Mode<'_>) -> Result<Tensor> + Sync,
 ) -> Result<Gradients> {
     let total: usize = predictions.iter().sum();
     if total == 0 {
@@ -70,8 +89,9 @@ pub fn prediction_gradients(
     let done = in_parallel(shards.len(), |index| {
         let shard = shards[index].clone();
         let share = predictions[shard.clone()].iter().sum::<usize>() as f64 / total as f64;
-        let loss = (mean_loss(shard, train_mode(dropout_seed, index))? * share)?;
-        Ok((f64::from(loss.to_scalar::<f32>()?), loss.backward()?))
+        let tape = Tape::default();
+        let loss = (mean_loss(shard, passes.mode(index, &tape))? * share)?;
+        Ok((f64::from(loss.to_scalar::<f32>()?), tape.backward(&loss)?))
     })?;
     let (losses, stores): (Vec<f64>, Vec<GradStore>) = done.into_iter().unzip();
     Ok(Gradients { loss: losses.iter().sum(), grads: sum(params, stores)? })
@@ -84,7 +104,7 @@ pub fn prediction_gradients(
 pub fn score_gradients<E>(
     ranker: &Ranker,
     sequences: &[Sequence],
-    dropout_seed: u64,
+    passes: Passes,
     loss: impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>,
 ) -> Result<(Vec<f32>, Gradients)>
 where
@@ -92,23 +112,21 @@ where
 {
     let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
     let shards = cut(&lengths);
-    let logits = in_parallel(shards.len(), |index| {
-        ranker.score(&Packed::of(&sequences[shards[index].clone()])?, train_mode(dropout_seed, index))
+    let forward = in_parallel(shards.len(), |index| {
+        let tape = Tape::default();
+        let packed = Packed::of(&sequences[shards[index].clone()])?;
+        Ok((ranker.score(&packed, passes.mode(index, &tape))?, tape))
     })?;
-    let parts = logits.iter().map(Tensor::to_vec1::<f32>).collect::<candle_core::Result<Vec<_>>>()?;
+    let parts = forward.iter().map(|(logits, _)| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?;
     let scores = parts.concat();
     let LossValue { value, grad } = loss(&scores).map_err(|error| Error::Loss(Box::new(error)))?;
     let stores = in_parallel(shards.len(), |index| {
         let grad = grad[shards[index].clone()].to_vec();
-        let own = score_loss(&logits[index], |_| Ok::<_, std::io::Error>(LossValue { value, grad }))?;
-        Ok(own.backward()?)
+        let (logits, tape) = &forward[index];
+        let own = score_loss(logits, |_| Ok::<_, std::io::Error>(LossValue { value, grad }))?;
+        Ok(tape.backward(&own)?)
     })?;
     Ok((scores, Gradients { loss: value, grads: sum(ranker.params(), stores)? }))
-}
-
-/// No two shards drop the same places.
-fn train_mode(dropout_seed: u64, shard: usize) -> Mode {
-    Mode::Train { dropout_seed: number(dropout_seed, "shard", shard as u64) }
 }
 
 /// Consecutive ranges of sequences with about equally many tokens, at most one for each thread and none empty.
@@ -193,6 +211,8 @@ mod tests {
     use super::*;
     use crate::params::{Init, ParamSpec};
 
+    const PASSES: Passes = Passes { dropout_seed: 0, checkpoint_layers: false };
+
     #[test]
     fn shards_hold_every_sequence_once_and_equally_many_tokens() {
         assert_eq!(cut_into(&[5, 5, 5, 5], 2), [0..2, 2..4]);
@@ -219,13 +239,13 @@ mod tests {
     fn gradient(lengths: &[usize]) -> (f64, f32) {
         let params = Params::init(&[ParamSpec::new("w", &[1], Init::Ones)], 0).unwrap();
         let var = params.get("w").unwrap().clone();
-        let mean = |range: Range<usize>, _| {
+        let mean = |range: Range<usize>, _: Mode<'_>| {
             let count = range.len();
             let values: Vec<f32> = lengths[range].iter().map(|&length| length as f32).collect();
             let lengths = Tensor::from_vec(values, count, &Device::Cpu)?;
             Ok(lengths.broadcast_mul(var.as_tensor())?.mean_all()?)
         };
-        let result = prediction_gradients(&params, lengths, &vec![1; lengths.len()], 0, mean).unwrap();
+        let result = prediction_gradients(&params, lengths, &vec![1; lengths.len()], PASSES, mean).unwrap();
         (result.loss, result.grads.get(&var).unwrap().to_vec1::<f32>().unwrap()[0])
     }
 
@@ -239,8 +259,8 @@ mod tests {
     #[test]
     fn a_batch_without_predictions_is_refused() {
         let params = Params::init(&[ParamSpec::new("w", &[1], Init::Ones)], 0).unwrap();
-        let never = |_: Range<usize>, _: Mode| -> Result<Tensor> { Err(Error::Batch("asked".into())) };
-        let error = prediction_gradients(&params, &[3], &[0], 0, never).unwrap_err();
+        let never = |_: Range<usize>, _: Mode<'_>| -> Result<Tensor> { Err(Error::Batch("asked".into())) };
+        let error = prediction_gradients(&params, &[3], &[0], PASSES, never).unwrap_err();
         assert_eq!(error.to_string(), "batch: it has nothing to predict");
     }
 }

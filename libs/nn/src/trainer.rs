@@ -111,8 +111,8 @@ pub struct StepLoss {
 /// A thing to train. What it does with a batch may depend on its own constants and the batch's number alone, so that a run that goes on
 /// from a checkpoint repeats what it would have done.
 pub trait Task {
-    /// The weights to train, all of them.
-    fn params(&self) -> &Params;
+    /// The weights to train, all of them; asked once.
+    fn params(&self) -> Params;
 
     /// The loss of a batch, counted from 0.
     ///
@@ -204,11 +204,11 @@ pub fn train(
         if let Some(keep) = checkpointing
             && (run.progress.step.is_multiple_of(keep.every.max(1)) || run.ended(config))
         {
-            run.save(task.params(), keep)?;
+            run.save(keep)?;
         }
     }
     if let Some(best) = &run.best_weights {
-        checkpoint::restore(task.params(), best)?;
+        checkpoint::restore(&run.params, best)?;
     }
     Ok(TrainSummary {
         steps: run.progress.step,
@@ -223,7 +223,7 @@ pub fn train(
 }
 
 /// The mean loss over batches. No more than two gradients are kept at a time.
-fn mean_loss(task: &mut dyn Task, batches: Range<usize>) -> Result<StepLoss> {
+fn mean_loss(task: &mut dyn Task, params: &Params, batches: Range<usize>) -> Result<StepLoss> {
     let share = 1.0 / batches.len() as f64;
     let mut total = task.step(batches.start)?;
     if batches.len() == 1 {
@@ -231,7 +231,7 @@ fn mean_loss(task: &mut dyn Task, batches: Range<usize>) -> Result<StepLoss> {
     }
     for batch in batches.skip(1) {
         let next = task.step(batch)?;
-        total.gradients = total.gradients.add(next.gradients, task.params())?;
+        total.gradients = total.gradients.add(next.gradients, params)?;
         for ((_, total), (_, next)) in total.components.iter_mut().zip(next.components) {
             *total += next;
         }
@@ -239,13 +239,14 @@ fn mean_loss(task: &mut dyn Task, batches: Range<usize>) -> Result<StepLoss> {
         total.examples += next.examples;
         total.tokens += next.tokens;
     }
-    total.gradients = total.gradients.scale(share, task.params())?;
+    total.gradients = total.gradients.scale(share, params)?;
     total.components.iter_mut().for_each(|(_, value)| *value *= share);
     total.spread = total.spread.map(|spread| spread * share);
     Ok(total)
 }
 
 struct Run {
+    params: Params,
     schedule: Schedule,
     optimizer: AdamW,
     progress: Progress,
@@ -253,7 +254,7 @@ struct Run {
 }
 
 impl Run {
-    fn start(config: &TrainConfig, params: &Params, checkpointing: Option<&Checkpointing<'_>>) -> Result<Self> {
+    fn start(config: &TrainConfig, params: Params, checkpointing: Option<&Checkpointing<'_>>) -> Result<Self> {
         let schedule = config.schedule();
         let adamw = AdamWConfig {
             weight_decay: config.weight_decay,
@@ -263,9 +264,9 @@ impl Run {
         if let Some(keep) = checkpointing.filter(|keep| keep.path.exists()) {
             let Checkpoint { progress, weights, moments, best_weights } =
                 Checkpoint::load(keep.path, keep.fingerprint)?;
-            checkpoint::restore(params, &weights)?;
+            checkpoint::restore(&params, &weights)?;
             let optimizer = AdamW::restore(adamw, progress.step, moments);
-            return Ok(Self { schedule, optimizer, progress, best_weights });
+            return Ok(Self { params, schedule, optimizer, progress, best_weights });
         }
         let progress = Progress {
             step: 0,
@@ -276,7 +277,8 @@ impl Run {
             stale_validations: 0,
             flat_steps: 0,
         };
-        Ok(Self { schedule, optimizer: AdamW::new(adamw, params), progress, best_weights: None })
+        let optimizer = AdamW::new(adamw, &params);
+        Ok(Self { params, schedule, optimizer, progress, best_weights: None })
     }
 
     fn ended(&self, config: &TrainConfig) -> bool {
@@ -292,13 +294,13 @@ impl Run {
         let started = Instant::now();
         let index = self.progress.step;
         let batches = index * config.accumulation_steps..(index + 1) * config.accumulation_steps;
-        let StepLoss { gradients, components, spread, examples, tokens } = mean_loss(task, batches)?;
+        let StepLoss { gradients, components, spread, examples, tokens } = mean_loss(task, &self.params, batches)?;
         let value = gradients.loss;
         if !value.is_finite() {
             return Err(Error::NonFinite { what: format!("the loss of step {}", index + 1), value });
         }
         let learning_rate = self.schedule.at(index);
-        let stats = self.optimizer.step(task.params(), &gradients.grads, learning_rate)?;
+        let stats = self.optimizer.step(&self.params, &gradients.grads, learning_rate)?;
         let progress = &mut self.progress;
         progress.step += 1;
         progress.loss = value;
@@ -336,17 +338,17 @@ impl Run {
         if self.progress.best.is_none_or(|best| value > best.value) {
             self.progress.best = Some(Best { step, value });
             self.progress.stale_validations = 0;
-            self.best_weights = Some(checkpoint::snapshot(task.params())?);
+            self.best_weights = Some(checkpoint::snapshot(&self.params)?);
         } else {
             self.progress.stale_validations += 1;
         }
         Ok(Some(value))
     }
 
-    fn save(&self, params: &Params, keep: &Checkpointing<'_>) -> Result<()> {
+    fn save(&self, keep: &Checkpointing<'_>) -> Result<()> {
         let state = Checkpoint {
             progress: self.progress.clone(),
-            weights: checkpoint::snapshot(params)?,
+            weights: checkpoint::snapshot(&self.params)?,
             moments: self.optimizer.moments().clone(),
             best_weights: self.best_weights.clone(),
         };

@@ -18,7 +18,7 @@ use ranking::loss::{hybrid, pairwise_hinge, pairwise_logistic};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-const TRAIN: Mode = Mode::Train { dropout_seed: 1 };
+const TRAIN: Mode<'_> = Mode::Train { dropout_seed: 1, tape: None };
 const LISTS: [usize; 3] = [0, 3, 5];
 const GRADES: [f32; 5] = [2.0, 0.0, 1.0, 0.0, 1.0];
 const TEACHER: [f32; 5] = [0.7, -1.1, 0.2, 0.4, 2.0];
@@ -223,7 +223,7 @@ fn dropout_is_for_training_alone() {
     let model = Bert::new(config, 7).unwrap();
     let packed = Packed::from_typed(&typed()).unwrap();
     let score = |mode| numbers(&model.score(&packed, mode).unwrap());
-    let train = |dropout_seed| score(Mode::Train { dropout_seed });
+    let train = |dropout_seed| score(Mode::Train { dropout_seed, tape: None });
     assert_eq!(score(Mode::Eval), score(Mode::Eval));
     assert_eq!(train(1), train(1));
     assert_ne!(train(1), train(2));

@@ -39,8 +39,8 @@ impl Quadratic {
 }
 
 impl Task for Quadratic {
-    fn params(&self) -> &Params {
-        &self.params
+    fn params(&self) -> Params {
+        self.params.clone()
     }
 
     fn step(&mut self, step: usize) -> Result<StepLoss> {
@@ -121,8 +121,8 @@ fn accumulated_batches_are_one_batch_of_their_mean() {
     /// Batch `i` of the wrapped task is the mean of its batches `2 i` and `2 i + 1`.
     struct Pairs(Quadratic);
     impl Task for Pairs {
-        fn params(&self) -> &Params {
-            &self.0.params
+        fn params(&self) -> Params {
+            self.0.params.clone()
         }
 
         fn step(&mut self, batch: usize) -> Result<StepLoss> {

@@ -15,7 +15,7 @@ use pipeline::{BadInput, ConfigError, Input, Pipeline};
 /// A base that cannot be fetched; [`BadInput`] for a folder that is no model's.
 pub fn base_inputs(pipeline: &Pipeline, base: Option<&BaseModel>) -> anyhow::Result<Vec<Input>> {
     let Some(base) = base else { return Ok(Vec::new()) };
-    let files = Base::files(&folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?;
+    let files = Base::files(&base_folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?;
     Ok(files.into_iter().map(Input::File).collect())
 }
 
@@ -24,7 +24,7 @@ pub fn base_inputs(pipeline: &Pipeline, base: Option<&BaseModel>) -> anyhow::Res
 /// # Errors
 /// As [`base_inputs`].
 pub fn open_base(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<Base> {
-    Ok(Base::open(&folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?)
+    Ok(Base::open(&base_folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?)
 }
 
 /// Digest of all that a base model brings: configuration, weights, tokenizer.
@@ -32,7 +32,7 @@ pub fn open_base(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<Base> 
 /// # Errors
 /// As [`base_inputs`].
 pub fn base_identity(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<String> {
-    Ok(nn::folder::identity(&folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?)
+    Ok(nn::folder::identity(&base_folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?)
 }
 
 /// What a model starts from.
@@ -92,7 +92,10 @@ impl Start {
 }
 
 /// The folder of a base model, fetched first where it is on the Hub.
-fn folder(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// A base that cannot be fetched.
+pub fn base_folder(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<PathBuf> {
     match base {
         BaseModel::Folder(path) => Ok(pipeline.resolve(path)),
         BaseModel::Hub { repository, revision } => Ok(hub::fetch(repository, revision)?),

@@ -17,9 +17,9 @@ mod log;
 mod phase;
 mod rank;
 
-pub use base::{Start, base_identity, base_inputs, open_base};
+pub use base::{Start, base_folder, base_identity, base_inputs, open_base};
 pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;
-pub use phase::{Phase, remove_checkpoints, train_phase};
+pub use phase::{Phase, passes, remove_checkpoints, train_phase};
 pub use rank::{RankTask, tokens_of, validation_ndcg};

@@ -2,9 +2,11 @@
 
 use anyhow::Context;
 use nn::schedule::Decay;
+use nn::shards::Passes;
 use nn::trainer::{Checkpointing, StepReport, Task, TrainConfig, TrainSummary, train};
 use pipeline::config::{ScheduleKind, TrainingConfig};
 use pipeline::{BadInput, StageRun};
+use ranking::rng::number;
 
 use crate::TrainingLog;
 
@@ -74,6 +76,12 @@ pub fn train_phase(
         tracing::info!("{name}: resumed after step {}", summary.resumed_from);
     }
     Ok(summary)
+}
+
+/// What a phase decides of the passes of a step.
+#[must_use]
+pub fn passes(seed: u64, step: usize, config: &TrainingConfig) -> Passes {
+    Passes { dropout_seed: number(seed, "dropout", step as u64), checkpoint_layers: config.gradient_checkpointing }
 }
 
 fn train_config(config: &TrainingConfig) -> TrainConfig {

@@ -8,10 +8,11 @@ use nn::text::{Encoder, Sequence};
 use nn::trainer::{StepLoss, Task, spread};
 use pipeline::config::{RankConfig, RankLoss};
 use ranking::loss::{LossError, LossValue, lambda_loss, listwise_softmax, pairwise_hinge, pairwise_logistic};
-use ranking::rng::{number, stream};
+use ranking::rng::stream;
 use ranking::sample::{lists_at_step, sample_list};
 
 use crate::graded::mean_ndcg;
+use crate::phase::passes;
 use crate::{Corpus, GradedList};
 
 /// Tokens of one forward pass while validating.
@@ -51,8 +52,8 @@ impl RankTask<'_> {
 }
 
 impl Task for RankTask<'_> {
-    fn params(&self) -> &Params {
-        self.ranker.params()
+    fn params(&self) -> Params {
+        self.ranker.params().trained()
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
@@ -68,9 +69,9 @@ impl Task for RankTask<'_> {
             offsets.push(texts.len());
         }
         let sequences = self.encoder.encode_batch(&texts)?;
-        let dropout_seed = number(self.seed, "dropout", step as u64);
+        let passes = passes(self.seed, step, &self.config.training());
         let loss = |scores: &[f32]| self.loss(scores, &grades, &offsets);
-        let (scores, gradients) = score_gradients(self.ranker, &sequences, dropout_seed, loss)?;
+        let (scores, gradients) = score_gradients(self.ranker, &sequences, passes, loss)?;
         Ok(StepLoss {
             gradients,
             components: Vec::new(),

@@ -9,10 +9,10 @@ use nn::trainer::{StepLoss, Task, spread};
 use pipeline::BadInput;
 use pipeline::config::DistillConfig;
 use ranking::loss::hybrid;
-use ranking::rng::{number, stream};
+use ranking::rng::stream;
 use ranking::sample::{lists_at_step, sample_list};
 use tables::StageDir;
-use training::{Corpus, GradedList, tokens_of, validation_ndcg};
+use training::{Corpus, GradedList, passes, tokens_of, validation_ndcg};
 
 /// One query's documents with the scores to learn.
 #[derive(Debug)]
@@ -82,8 +82,8 @@ pub(crate) struct HybridTask<'a> {
 }
 
 impl Task for HybridTask<'_> {
-    fn params(&self) -> &Params {
-        self.student.params()
+    fn params(&self) -> Params {
+        self.student.params().trained()
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
@@ -98,9 +98,9 @@ impl Task for HybridTask<'_> {
             offsets.push(texts.len());
         }
         let sequences = self.encoder.encode_batch(&texts)?;
-        let dropout_seed = number(self.seed, "dropout", step as u64);
+        let passes = passes(self.seed, step, &self.config.training());
         let mut components = Vec::new();
-        let (scores, gradients) = score_gradients(self.student, &sequences, dropout_seed, |scores| {
+        let (scores, gradients) = score_gradients(self.student, &sequences, passes, |scores| {
             let hybrid = hybrid(scores, &targets, &offsets, self.config.alpha)?;
             components = vec![("pointwise_mse", hybrid.pointwise), ("margin_mse", hybrid.margin)];
             Ok::<_, ranking::loss::LossError>(hybrid.total)

@@ -146,7 +146,6 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, studen
     let train = clicked_pairs(&cpt, parts.corpus, &encoder, TRAIN)?;
     let validation = clicked_pairs(&cpt, parts.corpus, &encoder, VALIDATION)?;
     let mut task = PretrainTask {
-        params: student.encoder_params(),
         student,
         words: parts.tokenizer.vocabulary_size(),
         mask: parts.tokenizer.id("[MASK]")?,

@@ -16,10 +16,10 @@ use nn::trainer::{StepLoss, Task};
 use pipeline::BadInput;
 use pipeline::config::PretrainConfig;
 use rand::{Rng, RngExt};
-use ranking::rng::{number, stream};
+use ranking::rng::stream;
 use ranking::sample::lists_at_step;
 use tables::StageDir;
-use training::Corpus;
+use training::{Corpus, passes};
 
 /// Share of the chosen tokens that become `[MASK]`, and of those that become a random word; the rest stays as it is.
 const MASKED: f64 = 0.8;
@@ -59,8 +59,6 @@ pub(crate) fn clicked_pairs(
 #[derive(Debug)]
 pub(crate) struct PretrainTask<'a> {
     pub(crate) student: &'a Bert,
-    /// The student's weights without pooler and head, which this loss does not reach.
-    pub(crate) params: Params,
     /// Size of the vocabulary.
     pub(crate) words: usize,
     /// Id of `[MASK]`.
@@ -101,7 +99,7 @@ impl PretrainTask<'_> {
     }
 
     /// The mean loss over the hidden words of a range of sequences.
-    fn loss(&self, hidden: &Hidden, range: Range<usize>, mode: Mode) -> nn::Result<Tensor> {
+    fn loss(&self, hidden: &Hidden, range: Range<usize>, mode: Mode<'_>) -> nn::Result<Tensor> {
         let sequences = &hidden.sequences[range.clone()];
         let (mut rows, mut targets, mut start) = (Vec::new(), Vec::new(), 0);
         for (sequence, words) in sequences.iter().zip(&hidden.words[range]) {
@@ -136,8 +134,8 @@ impl PretrainTask<'_> {
 }
 
 impl Task for PretrainTask<'_> {
-    fn params(&self) -> &Params {
-        &self.params
+    fn params(&self) -> Params {
+        self.student.encoder_params()
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
@@ -146,9 +144,9 @@ impl Task for PretrainTask<'_> {
         let examples: Vec<&Sequence> = chosen.into_iter().map(|example| &self.train[example]).collect();
         let hidden = self.hidden(&examples, &mut stream(self.seed, "pretrain/hidden", step as u64));
         let lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
-        let dropout_seed = number(self.seed, "dropout", step as u64);
-        let loss = |range, mode| self.loss(&hidden, range, mode);
-        let gradients = prediction_gradients(&self.params, &lengths, &hidden.counts(), dropout_seed, loss)?;
+        let passes = passes(self.seed, step, &self.config.training());
+        let loss = |range: Range<usize>, mode: Mode<'_>| self.loss(&hidden, range, mode);
+        let gradients = prediction_gradients(self.student.params(), &lengths, &hidden.counts(), passes, loss)?;
         let (examples, tokens) = (examples.len(), lengths.iter().sum());
         Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples, tokens })
     }

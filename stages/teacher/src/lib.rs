@@ -11,7 +11,7 @@ mod pretrain;
 mod start;
 
 use anyhow::Context;
-use nn::folder::{Base, Settings, save_language_model, save_ranker};
+use nn::folder::{Base, Settings, save_adapter, save_language_model, save_ranker};
 use nn::model::Ranker;
 use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
@@ -88,7 +88,7 @@ fn pretraining_fingerprint(run: &StageRun) -> anyhow::Result<String> {
     let teacher = &run.pipeline().teacher;
     let inputs = (cpt.manifest().table_digest("cpt_examples"), cpt.manifest().folder_digest("teacher_tokenizer"));
     let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), base, &teacher.model, &teacher.cpt, inputs);
+    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), base, &teacher.model, &teacher.cpt, &teacher.lora, inputs);
     Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
 }
 
@@ -122,21 +122,20 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer:
     let cpt = run.input("cpt")?;
     let train = Packs::read(&cpt, &tokenizer.identity(), TRAIN)?;
     let validation = Packs::read(&cpt, &tokenizer.identity(), VALIDATION)?;
-    let model = start::language_model(run.pipeline(), start, tokenizer)?;
-    tracing::info!("teacher: {} parameters", model.params().count());
-    let mut task = PretrainTask {
-        model: &model,
-        train: &train,
-        validation: &validation,
-        packs_per_step: config.packs_per_step,
-        seed: run.seed(),
-    };
+    let mut model = start::language_model(run.pipeline(), start, tokenizer)?;
+    if let Some(lora) = start::lora(run.pipeline()) {
+        model = model.with_lora(&lora, run.seed()).map_err(start::bad_lora)?;
+    }
+    let (all, trained) = (model.params().count(), model.params().trained().count());
+    tracing::info!("teacher: {all} parameters, of which {trained} are trained");
+    let mut task =
+        PretrainTask { model: &model, train: &train, validation: &validation, config: &config, seed: run.seed() };
     let phase = Phase { name: "cpt", config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
     note(run, "cpt", &summary);
     let card =
         "# Teacher after continued pre-training\n\nA causal language model of query -> clicked title and summary.\n";
-    Ok(save_language_model(&run.out().join("cpt"), &model, tokenizer, card)?)
+    Ok(save_language_model(&run.out().join("cpt"), &model.merged()?, tokenizer, card)?)
 }
 
 /// Phase 2: `rank`.
@@ -159,6 +158,9 @@ fn rank(
         )))?;
     }
     let encoder = Encoder::new(tokenizer, &start.scoring)?;
+    let lora = start::lora(run.pipeline());
+    let adapted = lora.map(|lora| ranker.with_lora(&lora, run.seed())).transpose().map_err(start::bad_lora)?;
+    let ranker = adapted.as_ref().unwrap_or(ranker);
     let mut task = RankTask {
         ranker,
         encoder: &encoder,
@@ -176,7 +178,11 @@ fn rank(
     run.fact("judged_documents_without_text", without_text);
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
     let card = "# Teacher\n\nScores a query and a document with one raw logit.\n";
-    Ok(save_ranker(&run.out().join("rank"), ranker, tokenizer, &settings, card)?)
+    let folder = run.out().join("rank");
+    match start::adapter_base(run)? {
+        Some(base) => Ok(save_adapter(&folder, ranker, &base, tokenizer, &settings, card)?),
+        None => Ok(save_ranker(&folder, &ranker.merged()?, tokenizer, &settings, card)?),
+    }
 }
 
 fn note(run: &mut StageRun, phase: &str, summary: &TrainSummary) {

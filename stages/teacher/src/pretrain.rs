@@ -10,9 +10,10 @@ use nn::params::Params;
 use nn::shards::prediction_gradients;
 use nn::trainer::{StepLoss, Task};
 use pipeline::BadInput;
-use ranking::rng::number;
+use pipeline::config::CptPhaseConfig;
 use ranking::sample::lists_at_step;
 use tables::StageDir;
+use training::passes;
 
 /// The examples of the table `cpt_examples`, grouped by pack.
 #[derive(Debug)]
@@ -58,13 +59,13 @@ pub(crate) struct PretrainTask<'a> {
     pub(crate) model: &'a Llama,
     pub(crate) train: &'a Packs,
     pub(crate) validation: &'a Packs,
-    pub(crate) packs_per_step: usize,
+    pub(crate) config: &'a CptPhaseConfig,
     pub(crate) seed: u64,
 }
 
 impl PretrainTask<'_> {
     /// The mean loss over the predicted tokens of `examples`.
-    fn loss(&self, examples: &[&Example], mode: Mode) -> nn::Result<Tensor> {
+    fn loss(&self, examples: &[&Example], mode: Mode<'_>) -> nn::Result<Tensor> {
         let ids: Vec<&[u32]> = examples.iter().map(|example| &example.ids[..]).collect();
         let starts: Vec<usize> = examples.iter().map(|example| example.loss_start).collect();
         self.model.lm_loss(&Packed::from_sequences(&ids)?, &starts, mode)
@@ -77,18 +78,18 @@ fn predictions(examples: &[&Example]) -> Vec<usize> {
 }
 
 impl Task for PretrainTask<'_> {
-    fn params(&self) -> &Params {
-        self.model.params()
+    fn params(&self) -> Params {
+        self.model.params().trained()
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
         let Packs(packs) = self.train;
-        let chosen = lists_at_step(self.seed, "cpt", packs.len(), self.packs_per_step, step as u64);
+        let chosen = lists_at_step(self.seed, "cpt", packs.len(), self.config.packs_per_step, step as u64);
         let examples: Vec<&Example> = chosen.into_iter().flat_map(|pack| &packs[pack]).collect();
         let lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
-        let dropout_seed = number(self.seed, "dropout", step as u64);
-        let loss = |range: Range<usize>, mode| self.loss(&examples[range], mode);
-        let gradients = prediction_gradients(self.params(), &lengths, &predictions(&examples), dropout_seed, loss)?;
+        let passes = passes(self.seed, step, &self.config.training());
+        let loss = |range: Range<usize>, mode: Mode<'_>| self.loss(&examples[range], mode);
+        let gradients = prediction_gradients(self.model.params(), &lengths, &predictions(&examples), passes, loss)?;
         let (examples, tokens) = (examples.len(), lengths.iter().sum());
         Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples, tokens })
     }

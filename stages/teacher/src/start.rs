@@ -1,14 +1,17 @@
 //! The teacher before its first step: a base model, or a decoder from random weights.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
 use nn::config::{Head, LlamaConfig};
 use nn::llama::Llama;
+use nn::lora::LoraConfig;
 use nn::model::Ranker;
 use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
 use pipeline::config::DecoderConfig;
-use pipeline::{BadInput, Pipeline};
-use training::Start;
+use pipeline::{BadInput, ConfigError, Pipeline, StageRun};
+use training::{Start, base_folder};
 
 /// Why there is no phase `cpt`, where that is so.
 pub(crate) fn no_pretraining(pipeline: &Pipeline, start: &Start) -> anyhow::Result<Option<&'static str>> {
@@ -34,6 +37,32 @@ pub(crate) fn ranker(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) 
         Some(base) => Ok(base.ranker(seed).map_err(bad_base)?),
         None => Ok(Ranker::Llama(Llama::new(decoder_config(pipeline, start, tokenizer)?, Head::Score, seed)?)),
     }
+}
+
+/// How the teacher is adapted, where it is.
+pub(crate) fn lora(pipeline: &Pipeline) -> Option<LoraConfig> {
+    let lora = pipeline.teacher.lora.clone()?;
+    Some(LoraConfig { rank: lora.rank, alpha: lora.alpha, dropout: lora.dropout, targets: lora.targets })
+}
+
+pub(crate) fn bad_lora(error: nn::Error) -> ConfigError {
+    ConfigError::Unusable(format!("teacher.{error}"))
+}
+
+/// The folder of the model that the saved adapter belongs to, as seen from the adapter's folder; `None` where the teacher
+/// is saved whole.
+pub(crate) fn adapter_base(run: &StageRun) -> anyhow::Result<Option<PathBuf>> {
+    let teacher = &run.pipeline().teacher;
+    let (Some(lora), Some(base)) = (&teacher.lora, &teacher.base) else { return Ok(None) };
+    if lora.merge {
+        return Ok(None);
+    }
+    if run.out().join("cpt").exists() {
+        // The two folders of one output are moved together.
+        return Ok(Some(Path::new("../cpt").to_owned()));
+    }
+    let folder = base_folder(run.pipeline(), base)?;
+    Ok(Some(std::path::absolute(&folder).with_context(|| format!("{}: resolving failed", folder.display()))?))
 }
 
 fn bad_base(error: nn::Error) -> BadInput {

@@ -14,7 +14,9 @@ mod embedding;
 mod gemm;
 mod lanes;
 mod linear;
+mod low_rank;
 mod norm;
+mod recompute;
 mod score_loss;
 
 pub use activation::{gelu, swiglu};
@@ -23,7 +25,9 @@ pub use cross_entropy::cross_entropy;
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use linear::linear;
+pub use low_rank::{LowRank, low_rank};
 pub use norm::{layer_norm, rms_norm};
+pub use recompute::Tape;
 pub use score_loss::score_loss;
 
 /// Numbers a parallel task should at least work on, so that sharing the work costs less than it gains.

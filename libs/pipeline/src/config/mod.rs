@@ -16,8 +16,8 @@ pub use data::{
 pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
 pub use load::{ConfigError, load};
 pub use model::{
-    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, PretrainConfig,
-    RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig, TrainingConfig,
+    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, LoraConfig,
+    PretrainConfig, RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig, TrainingConfig,
 };
 pub use run::{Device, RunConfig};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};

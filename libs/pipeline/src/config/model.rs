@@ -47,6 +47,27 @@ pub struct TeacherConfig {
     pub cpt: Option<CptPhaseConfig>,
     /// Phase 2: fine-tuning with a rank loss.
     pub rank: RankConfig,
+    /// How both phases adapt the base model by updates of low rank, where the pipeline has this table; without it, they
+    /// train all weights.
+    pub lora: Option<LoraConfig>,
+}
+
+/// Low-rank adaptation (arXiv 2106.09685).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoraConfig {
+    /// Rank of the updates.
+    pub rank: usize,
+    /// The updates are multiplied by alpha / rank.
+    pub alpha: f64,
+    /// Share of its input that an update does not see while training.
+    #[serde(default)]
+    pub dropout: f64,
+    /// Linear layers, or the ends of their names; `all-linear` is all but the head.
+    pub targets: Vec<String>,
+    /// Whether the teacher is saved whole, the updates added to its weights, rather than as an adapter of its base.
+    #[serde(default)]
+    pub merge: bool,
 }
 
 /// Size of a Llama decoder, in the names of its `config.json`.
@@ -99,6 +120,8 @@ pub struct TrainingConfig {
     pub weight_decay: f64,
     /// Gradients are scaled down to this global norm.
     pub max_gradient_norm: f64,
+    /// Whether layers are computed again in the backward pass instead of kept: less memory, a third more work.
+    pub gradient_checkpointing: bool,
     /// Steps between checkpoints; 0 writes none.
     pub checkpoint_every: usize,
     /// Steps between validations; 0 makes none, and the last weights are kept.
@@ -148,6 +171,9 @@ macro_rules! training_table {
             /// As [`TrainingConfig::max_gradient_norm`].
             #[serde(default = "max_gradient_norm")]
             pub max_gradient_norm: f64,
+            /// As [`TrainingConfig::gradient_checkpointing`].
+            #[serde(default)]
+            pub gradient_checkpointing: bool,
             /// As [`TrainingConfig::checkpoint_every`].
             #[serde(default = "checkpoint_every")]
             pub checkpoint_every: usize,
@@ -171,6 +197,7 @@ macro_rules! training_table {
                     schedule: self.schedule,
                     weight_decay: self.weight_decay,
                     max_gradient_norm: self.max_gradient_norm,
+                    gradient_checkpointing: self.gradient_checkpointing,
                     checkpoint_every: self.checkpoint_every,
                     validate_every: self.validate_every,
                     patience: self.patience,
@@ -377,6 +404,20 @@ impl TeacherConfig {
             checks.at_least("teacher.cpt.packs_per_step", cpt.packs_per_step, 1);
         }
         self.rank.check("teacher.rank", checks);
+        if let Some(lora) = &self.lora {
+            lora.check(checks);
+            checks.require(self.base.is_some(), "teacher.lora", "it beside teacher.base alone", &"a table");
+        }
+    }
+}
+
+impl LoraConfig {
+    fn check(&self, checks: &mut Checks) {
+        checks.at_least("teacher.lora.rank", self.rank, 1);
+        checks.positive("teacher.lora.alpha", self.alpha);
+        let dropout = (0.0..1.0).contains(&self.dropout);
+        checks.require(dropout, "teacher.lora.dropout", "a number from 0 to below 1", &self.dropout);
+        checks.require(!self.targets.is_empty(), "teacher.lora.targets", "at least one linear layer", &"[]");
     }
 }
 
