@@ -20,7 +20,8 @@ use nn::tokenizer::Tokenizer;
 use pipeline::config::EncoderConfig;
 use pipeline::{BadInput, ConfigError, Input, Pipeline, Stage, StageRun};
 use training::{
-    Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_inputs, graded_lists, train_phase,
+    CANDIDATE_KEYS, CandidateList, Collection, Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog,
+    VALIDATION, base_inputs, candidate_lists, graded_lists, train_phase,
 };
 
 use crate::hybrid::{HybridTask, TeacherTable};
@@ -51,6 +52,10 @@ impl Stage for Distill {
         Ok(inputs)
     }
 
+    fn config_keys(&self) -> &'static [&'static str] {
+        &CANDIDATE_KEYS
+    }
+
     fn resumable(&self) -> bool {
         true
     }
@@ -58,16 +63,17 @@ impl Stage for Distill {
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
         let mut log = TrainingLog::open(run.out())?;
         let ingest = run.input("ingest")?;
-        let corpus = Corpus::read(&ingest)?;
-        let validation = graded_lists(&ingest, &corpus, VALIDATION)?.0;
+        let collection = Collection::read(&ingest)?;
+        let validation = candidate_lists(&ingest, &collection, VALIDATION, &run.pipeline().evaluate)?;
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("student_tokenizer")?)?;
         let start = Start::of_student(run.pipeline(), &tokenizer)?;
-        let parts = Parts { corpus: &corpus, validation: &validation, tokenizer: &tokenizer, start: &start };
+        let parts = Parts { corpus: &collection.corpus, validation: &validation, tokenizer: &tokenizer, start: &start };
         let student = parts.student(run)?;
         tracing::info!("distill: {} parameters", student.params().count());
         pretrain(run, &mut log, &parts, &student)?;
         distill(run, &mut log, &parts, &student)?;
-        let train = graded_lists(&ingest, &corpus, TRAIN)?.0;
+        let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
+        collection.add_negatives(&mut train, run.pipeline().distill.labels_only.negatives_depth)?;
         labels_only(run, &mut log, &parts, &parts.student(run)?, &train)?;
         log.finish(run)?;
         training::remove_checkpoints(run)
@@ -77,7 +83,7 @@ impl Stage for Distill {
 /// What both students share.
 struct Parts<'a> {
     corpus: &'a Corpus,
-    validation: &'a [GradedList],
+    validation: &'a [CandidateList],
     tokenizer: &'a Tokenizer,
     start: &'a Start,
 }

@@ -19,8 +19,8 @@ use nn::trainer::TrainSummary;
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::{
-    Corpus, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs, graded_lists,
-    train_phase,
+    CANDIDATE_KEYS, Collection, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs,
+    candidate_lists, graded_lists, train_phase,
 };
 
 use crate::pretrain::{Packs, PretrainTask};
@@ -46,6 +46,10 @@ impl Stage for Teacher {
         ];
         inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref())?);
         Ok(inputs)
+    }
+
+    fn config_keys(&self) -> &'static [&'static str] {
+        &CANDIDATE_KEYS
     }
 
     fn resumable(&self) -> bool {
@@ -149,9 +153,10 @@ fn rank(
 ) -> anyhow::Result<()> {
     let config = run.pipeline().teacher.rank.clone();
     let ingest = run.input("ingest")?;
-    let corpus = Corpus::read(&ingest)?;
-    let (train, without_text) = graded_lists(&ingest, &corpus, TRAIN)?;
-    let (validation, _) = graded_lists(&ingest, &corpus, VALIDATION)?;
+    let collection = Collection::read(&ingest)?;
+    let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
+    collection.add_negatives(&mut train, config.negatives_depth)?;
+    let validation = candidate_lists(&ingest, &collection, VALIDATION, &run.pipeline().evaluate)?;
     if train.is_empty() {
         Err(BadInput(format!(
             "{}: expected judged queries in the training split, found none; judge more queries or raise ingest.split.train",
@@ -162,7 +167,7 @@ fn rank(
     let mut task = RankTask {
         ranker,
         encoder: &encoder,
-        corpus: &corpus,
+        corpus: &collection.corpus,
         train: &train,
         validation: &validation,
         config: &config,

@@ -142,7 +142,7 @@ impl Pipeline {
         self.teacher.check(checks);
         self.score.check(checks);
         self.distill.check(checks);
-        self.evaluate.check(checks);
+        self.evaluate.check(&self.run.name, checks);
         self.check_tokenizers(checks);
     }
 

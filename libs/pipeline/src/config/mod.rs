@@ -59,7 +59,13 @@ impl Pipeline {
     /// `root/name`: the folder of this pipeline's run. Each stage's output is a folder in it.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {
-        self.base.join(&self.run.root).join(&self.run.name)
+        self.run_dir_of(&self.run.name)
+    }
+
+    /// The folder of another run of the same root.
+    #[must_use]
+    pub fn run_dir_of(&self, name: &str) -> PathBuf {
+        self.base.join(&self.run.root).join(name)
     }
 
     /// A path of the configuration: `{run}` stands for the run's folder, relative paths start at the configuration.

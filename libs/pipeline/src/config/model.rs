@@ -212,6 +212,10 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Unjudged documents among BM25's first this many for a query join its list as grade 0, and fill half of
+        /// `list_size` or what the judged ones leave; 0 adds none. For collections that judge relevant documents alone.
+        #[serde(default)]
+        negatives_depth: usize,
     }
 }
 
