@@ -13,7 +13,7 @@ pub const VALIDATION: &str = "validation";
 pub const TEST: &str = "test";
 
 /// The judged documents of one query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GradedList {
     /// Index of the query in the corpus.
     pub query: usize,

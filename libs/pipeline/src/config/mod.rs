@@ -17,7 +17,7 @@ pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
 pub use load::{ConfigError, load};
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, PretrainConfig,
-    RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig, TrainingConfig,
+    RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig, TrainingConfig,
 };
 pub use run::{Device, RunConfig};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
@@ -66,6 +66,15 @@ impl Pipeline {
     #[must_use]
     pub fn run_dir_of(&self, name: &str) -> PathBuf {
         self.base.join(&self.run.root).join(name)
+    }
+
+    /// The base model that the student descends from: `distill.base`, for `teacher` the teacher's own.
+    #[must_use]
+    pub fn student_origin(&self) -> Option<&BaseModel> {
+        match &self.distill.base {
+            Some(BaseModel::Teacher) => self.teacher.base.as_ref(),
+            base => base.as_ref(),
+        }
     }
 
     /// A path of the configuration: `{run}` stands for the run's folder, relative paths start at the configuration.
