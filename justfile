@@ -4,6 +4,10 @@ config := "pipeline.toml"
 build := "cargo build --release --locked --quiet --workspace --exclude query --bins"
 target := env("CARGO_TARGET_DIR", "target") / "release"
 pipeline_stages := "simulate ingest cpt teacher score distill evaluate"
+# all-MiniLM-L6-v2, which `cranfield` starts from
+minilm := "models/all-MiniLM-L6-v2"
+cranfield := "--config tests/configs/cranfield-minilm.toml --set " + quote("teacher.base=" + absolute_path(minilm))
+cranfield_folds := 'evaluate.pool=["cranfield-0", "cranfield-1", "cranfield-2", "cranfield-3", "cranfield-4"]'
 
 # List the recipes
 default:
@@ -44,6 +48,15 @@ distill *options: (stage "distill" options)
 # Measure every system and write the report
 [group("pipeline")]
 evaluate *options: (stage "evaluate" options)
+
+# Five-fold cross-validation on Cranfield from a base model: just minilm=/models/all-MiniLM-L6-v2 cranfield
+[group("pipeline")]
+cranfield *options:
+    {{ build }}
+    for fold in 0 1 2 3 4; do for stage in {{ pipeline_stages }}; do \
+        {{ target }}/$stage {{ cranfield }} --set run.name=cranfield-$fold --set ingest.split.test_fold=$fold {{ options }} || exit $?; \
+    done; done
+    {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set {{ quote(cranfield_folds) }} {{ options }}
 
 # Ask the tables of the last run: just sql "select * from metrics"; without a statement, a shell
 [group("pipeline")]

@@ -8,6 +8,7 @@
 mod base_models;
 mod config_errors;
 mod determinism;
+mod folds;
 mod full_disk;
 mod hub;
 mod input_errors;

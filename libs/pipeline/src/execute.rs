@@ -74,7 +74,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         stage: S::NAME.into(),
         version: env!("CARGO_PKG_VERSION").into(),
         seed: pipeline.run.seed,
-        config: stage_config(&pipeline, S::NAME)?,
+        config: stage_config(&pipeline, S::NAME, stage.config_keys())?,
         inputs,
         tables: BTreeMap::new(),
         files: Vec::new(),
@@ -113,10 +113,14 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The stage's own table of the configuration, resolved.
-fn stage_config(pipeline: &Pipeline, stage: &str) -> anyhow::Result<serde_json::Value> {
+/// The stage's own table of the configuration, resolved, and the values of `keys` of other tables.
+fn stage_config(pipeline: &Pipeline, stage: &str, keys: &[&str]) -> anyhow::Result<serde_json::Value> {
     let mut all = serde_json::to_value(pipeline).context("the configuration cannot be written as JSON")?;
-    Ok(all.get_mut(stage).map(serde_json::Value::take).unwrap_or_default())
+    let mut own = all.get_mut(stage).map(serde_json::Value::take).unwrap_or_default();
+    for &key in keys {
+        own[key] = all.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default();
+    }
+    Ok(own)
 }
 
 /// Digest of what decides the output of a run, as its still empty manifest says it.

@@ -25,6 +25,11 @@ pub trait Stage {
     /// Where an input cannot even be named, such as a pattern no file matches.
     fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>>;
 
+    /// Keys of other tables of the configuration that decide the output too, such as `evaluate.depth`.
+    fn config_keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether an interrupted run leaves checkpoints to go on from.
     fn resumable(&self) -> bool {
         false

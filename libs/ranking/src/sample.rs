@@ -51,6 +51,25 @@ pub fn sample_list<R: Rng + ?Sized>(rng: &mut R, labels: &[f32], list_size: usiz
     order
 }
 
+/// A random subset of at most `list_size` documents of one query that has judged documents, with these `labels`, and
+/// `negatives` unjudged ones: rising indices of either.
+///
+/// The judged ones, chosen as by [`sample_list`], fill half of the subset, or more where negatives are few; negatives take
+/// the rest. So relevant documents stay in the list however many negatives there are.
+pub fn sample_with_negatives<R: Rng + ?Sized>(
+    rng: &mut R,
+    labels: &[f32],
+    negatives: usize,
+    list_size: usize,
+) -> (Vec<usize>, Vec<usize>) {
+    let room = (list_size - list_size / 2).max(list_size.saturating_sub(negatives));
+    let judged = sample_list(rng, labels, room);
+    let mut drawn = permutation(rng, negatives);
+    drawn.truncate(list_size - judged.len());
+    drawn.sort_unstable();
+    (judged, drawn)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +99,33 @@ mod tests {
             let all: Vec<usize> = (0..labels.len()).collect();
             prop_assert!(size < 2 || differ(&list) == differ(&all));
         }
+    }
+
+    #[test]
+    fn negatives_leave_room_for_the_judged() {
+        let sample = |labels: &[f32], negatives, size| {
+            let (judged, drawn) = sample_with_negatives(&mut stream(3, "t", 0), labels, negatives, size);
+            assert!(drawn.is_sorted_by(|a, b| a < b) && drawn.iter().all(|&negative| negative < negatives));
+            (judged, drawn.len())
+        };
+        let relevant = [1.0; 9];
+        assert_eq!(sample(&relevant[..3], 40, 12), (vec![0, 1, 2], 9));
+        let (judged, drawn) = sample(&relevant, 40, 11);
+        assert_eq!((judged.len(), drawn), (6, 5));
+        let (judged, drawn) = sample(&relevant, 2, 10);
+        assert_eq!((judged.len(), drawn), (8, 2));
+        assert_eq!(sample(&relevant, 0, 12), ((0..9).collect(), 0));
+        // The one relevant document among many judged ones is kept.
+        let labels = [0.0, 0.0, 0.0, 0.0, 2.0, 0.0];
+        let (judged, drawn) = sample(&labels, 40, 2);
+        assert_eq!((judged, drawn), (vec![4], 1));
+    }
+
+    #[test]
+    fn without_negatives_the_sample_is_that_of_the_judged() {
+        let labels = [1.0, 0.0, 2.0, 0.0, 0.0];
+        let alone = sample_list(&mut stream(5, "t", 1), &labels, 3);
+        assert_eq!(sample_with_negatives(&mut stream(5, "t", 1), &labels, 0, 3), (alone, Vec::new()));
     }
 
     #[test]

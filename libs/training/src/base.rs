@@ -8,13 +8,21 @@ use nn::text::Scoring;
 use nn::tokenizer::Tokenizer;
 use pipeline::config::BaseModel;
 use pipeline::{BadInput, ConfigError, Input, Pipeline};
+use tables::StageDir;
+
+/// The stage whose model is the base `teacher`.
+const TEACHER: &str = "teacher";
 
 /// The files of a base model, as inputs of a stage: a change of the base runs the stage again.
 ///
 /// # Errors
 /// A base that cannot be fetched; [`BadInput`] for a folder that is no model's.
 pub fn base_inputs(pipeline: &Pipeline, base: Option<&BaseModel>) -> anyhow::Result<Vec<Input>> {
-    let Some(base) = base else { return Ok(Vec::new()) };
+    let base = match base {
+        None => return Ok(Vec::new()),
+        Some(BaseModel::Teacher) => return Ok(vec![Input::Folder { stage: TEACHER, folder: "rank" }]),
+        Some(base) => base,
+    };
     let files = Base::files(&base_folder(pipeline, base)?).map_err(|error| BadInput(error.to_string()))?;
     Ok(files.into_iter().map(Input::File).collect())
 }
@@ -58,13 +66,13 @@ impl Start {
         }
     }
 
-    /// What the students start from, likewise.
+    /// What a student with this base starts from, likewise.
     ///
     /// # Errors
     /// As [`Start::of_teacher`].
-    pub fn of_student(pipeline: &Pipeline, tokenizer: &Tokenizer) -> anyhow::Result<Start> {
+    pub fn of_student(pipeline: &Pipeline, base: Option<&BaseModel>, tokenizer: &Tokenizer) -> anyhow::Result<Start> {
         let budgets = (pipeline.distill.max_query_tokens, pipeline.distill.max_document_tokens);
-        match &pipeline.distill.base {
+        match base {
             Some(base) => Start::of_base(pipeline, "distill.base", base, tokenizer, budgets),
             None => Ok(Start { base: None, scoring: Scoring::of(Architecture::Bert, budgets.0, budgets.1) }),
         }
@@ -97,6 +105,7 @@ impl Start {
 /// A base that cannot be fetched.
 pub fn base_folder(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<PathBuf> {
     match base {
+        BaseModel::Teacher => Ok(StageDir::open(&pipeline.run_dir(), TEACHER)?.folder("rank")?),
         BaseModel::Folder(path) => Ok(pipeline.resolve(path)),
         BaseModel::Hub { repository, revision } => Ok(hub::fetch(repository, revision)?),
     }

@@ -67,9 +67,15 @@ impl Corpus {
                 summary: summaries.value(row).into(),
             })
             .collect();
+        Ok(Corpus::new(queries, documents))
+    }
+
+    /// A corpus of queries and documents, each in the order of its id.
+    #[must_use]
+    pub fn new(queries: Vec<Query>, documents: Vec<Document>) -> Corpus {
         let query_index = queries.iter().enumerate().map(|(i, query)| (query.query_id.clone(), i)).collect();
         let document_index = documents.iter().enumerate().map(|(i, doc)| (doc.doc_id.clone(), i)).collect();
-        Ok(Corpus { queries, documents, query_index, document_index })
+        Corpus { queries, documents, query_index, document_index }
     }
 
     /// Index of a query.

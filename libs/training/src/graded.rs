@@ -1,9 +1,6 @@
 //! Judged lists: the documents of one query with their grades.
 
-use std::num::NonZeroUsize;
-
 use anyhow::Context;
-use ranking::metrics::{Conventions, Document as Ranked, JudgedList, Mean, ndcg};
 use tables::StageDir;
 
 use crate::Corpus;
@@ -16,7 +13,7 @@ pub const VALIDATION: &str = "validation";
 pub const TEST: &str = "test";
 
 /// The judged documents of one query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GradedList {
     /// Index of the query in the corpus.
     pub query: usize,
@@ -24,6 +21,9 @@ pub struct GradedList {
     pub documents: Vec<usize>,
     /// Their grades, 0..=4.
     pub grades: Vec<u8>,
+    /// Indices of documents that nobody judged and a training takes for grade 0; see
+    /// [`Collection::add_negatives`](crate::Collection::add_negatives).
+    pub negatives: Vec<usize>,
 }
 
 /// The judged lists of a split, by query id. Judged documents without a text cannot be ranked and are left out; their
@@ -49,27 +49,10 @@ pub fn graded_lists(ingest: &StageDir, corpus: &Corpus, split: &str) -> anyhow::
                 list.documents.push(document);
                 list.grades.push(grade);
             }
-            None => lists.push(GradedList { query, documents: vec![document], grades: vec![grade] }),
+            None => {
+                lists.push(GradedList { query, documents: vec![document], grades: vec![grade], negatives: Vec::new() })
+            }
         }
     }
     Ok((lists, without_text))
-}
-
-/// Mean NDCG@10 (exponential gain) of `scores`, one per document of every list; `None` where no list counts.
-///
-/// # Errors
-/// A score that is not a number.
-pub(crate) fn mean_ndcg(corpus: &Corpus, lists: &[GradedList], scores: &[Vec<f32>]) -> anyhow::Result<Option<f64>> {
-    let ten = NonZeroUsize::new(10).context("ten is not zero")?;
-    let values = lists.iter().zip(scores).map(|(list, scores)| {
-        let documents = list.documents.iter().zip(scores).zip(&list.grades);
-        let documents = documents.map(|((&document, &score), &grade)| Ranked {
-            doc_id: &corpus.documents[document].doc_id,
-            score: f64::from(score),
-            grade: Some(grade),
-        });
-        let judged = JudgedList::new(&corpus.queries[list.query].query_id, documents.collect(), &list.grades)?;
-        Ok(ndcg(&judged, ten, &Conventions::default()))
-    });
-    Ok(Mean::of(&values.collect::<anyhow::Result<Vec<_>>>()?).value)
 }

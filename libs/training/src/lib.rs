@@ -11,6 +11,8 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 mod base;
+mod candidates;
+mod collection;
 mod corpus;
 mod graded;
 mod log;
@@ -18,6 +20,8 @@ mod phase;
 mod rank;
 
 pub use base::{Start, base_folder, base_identity, base_inputs, open_base};
+pub use candidates::{CANDIDATE_KEYS, CandidateList, candidate_lists};
+pub use collection::Collection;
 pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;

@@ -9,11 +9,11 @@ use nn::trainer::{StepLoss, Task, spread};
 use pipeline::config::{RankConfig, RankLoss};
 use ranking::loss::{LossError, LossValue, lambda_loss, listwise_softmax, pairwise_hinge, pairwise_logistic};
 use ranking::rng::stream;
-use ranking::sample::{lists_at_step, sample_list};
+use ranking::sample::{lists_at_step, sample_with_negatives};
 
-use crate::graded::mean_ndcg;
+use crate::candidates::mean_ndcg;
 use crate::phase::passes;
-use crate::{Corpus, GradedList};
+use crate::{CandidateList, Corpus, GradedList};
 
 /// Tokens of one forward pass while validating.
 const VALIDATION_TOKENS: usize = 2048;
@@ -30,7 +30,7 @@ pub struct RankTask<'a> {
     /// Lists to learn from.
     pub train: &'a [GradedList],
     /// Lists to validate on; none validates nothing.
-    pub validation: &'a [GradedList],
+    pub validation: &'a [CandidateList],
     /// Loss and batch size.
     pub config: &'a RankConfig,
     /// Name of the phase: it separates random streams.
@@ -62,9 +62,15 @@ impl Task for RankTask<'_> {
         let (mut texts, mut grades, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
         for list in lists.into_iter().map(|list| &self.train[list]) {
             let labels: Vec<f32> = list.grades.iter().map(|&grade| f32::from(grade)).collect();
-            for document in sample_list(&mut rng, &labels, self.config.list_size) {
+            let size = self.config.list_size;
+            let (judged, negatives) = sample_with_negatives(&mut rng, &labels, list.negatives.len(), size);
+            for document in judged {
                 texts.push(self.corpus.texts(list.query, list.documents[document]));
                 grades.push(labels[document]);
+            }
+            for negative in negatives {
+                texts.push(self.corpus.texts(list.query, list.negatives[negative]));
+                grades.push(0.0);
             }
             offsets.push(texts.len());
         }
@@ -86,7 +92,7 @@ impl Task for RankTask<'_> {
     }
 }
 
-/// Mean NDCG@10 of a ranker on graded lists; `None` where no list counts.
+/// Mean NDCG@10 of a ranker on candidate lists; `None` where no list counts.
 ///
 /// # Errors
 /// [`nn::Error`], for a score that is not finite among others.
@@ -94,7 +100,7 @@ pub fn validation_ndcg(
     ranker: &Ranker,
     encoder: &Encoder<'_>,
     corpus: &Corpus,
-    lists: &[GradedList],
+    lists: &[CandidateList],
 ) -> nn::Result<Option<f64>> {
     let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
     let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();

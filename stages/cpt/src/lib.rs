@@ -31,7 +31,7 @@ impl Stage for Cpt {
         let mut inputs = vec![table("queries"), table("documents"), table("pairs")];
         inputs.extend(tokenizers::files(pipeline).into_iter().map(Input::File));
         inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref())?);
-        inputs.extend(base_inputs(pipeline, pipeline.distill.base.as_ref())?);
+        inputs.extend(base_inputs(pipeline, pipeline.student_origin())?);
         Ok(inputs)
     }
 

@@ -17,8 +17,8 @@ pub(crate) fn teacher(pipeline: &Pipeline, corpus: &Corpus) -> anyhow::Result<To
 }
 
 pub(crate) fn student(pipeline: &Pipeline, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
-    let (base, config) = (&pipeline.distill.base, &pipeline.cpt.student_tokenizer);
-    tokenizer(pipeline, corpus, base.as_ref(), config.as_ref(), Tokenizer::train_word_piece)
+    let (base, config) = (pipeline.student_origin(), &pipeline.cpt.student_tokenizer);
+    tokenizer(pipeline, corpus, base, config.as_ref(), Tokenizer::train_word_piece)
 }
 
 /// The files that tokenizers are read from, base models aside.

@@ -12,7 +12,7 @@ use ranking::loss::hybrid;
 use ranking::rng::stream;
 use ranking::sample::{lists_at_step, sample_list};
 use tables::StageDir;
-use training::{Corpus, GradedList, passes, tokens_of, validation_ndcg};
+use training::{CandidateList, Corpus, passes, tokens_of, validation_ndcg};
 
 /// One query's documents with the scores to learn.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(crate) struct HybridTask<'a> {
     pub(crate) encoder: &'a Encoder<'a>,
     pub(crate) corpus: &'a Corpus,
     pub(crate) lists: &'a [ScoredList],
-    pub(crate) validation: &'a [GradedList],
+    pub(crate) validation: &'a [CandidateList],
     pub(crate) config: &'a DistillConfig,
     pub(crate) seed: u64,
 }

@@ -1,6 +1,6 @@
 //! Stage `distill`: a BERT student learns the teacher's scores (section 3.3 of the paper), and, for comparison, the same
 //! student learns the judged labels alone: no teacher, no clicks. A student from random weights can be pre-trained on the
-//! log first, which stands in for a pre-trained BERT.
+//! log first, which stands in for a pre-trained BERT; one can also be made of the teacher's own layers.
 //!
 //! Output: the folders `student` and `student_labels_only`, as Hugging Face saves them, and `training_metrics`.
 
@@ -17,10 +17,11 @@ use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::model::Ranker;
 use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
-use pipeline::config::EncoderConfig;
+use pipeline::config::{BaseModel, EncoderConfig};
 use pipeline::{BadInput, ConfigError, Input, Pipeline, Stage, StageRun};
 use training::{
-    Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_inputs, graded_lists, train_phase,
+    CANDIDATE_KEYS, CandidateList, Collection, Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog,
+    VALIDATION, base_inputs, candidate_lists, graded_lists, train_phase,
 };
 
 use crate::hybrid::{HybridTask, TeacherTable};
@@ -48,7 +49,14 @@ impl Stage for Distill {
             Input::Folder { stage: "cpt", folder: "student_tokenizer" },
         ];
         inputs.extend(base_inputs(pipeline, pipeline.distill.base.as_ref())?);
+        if pipeline.distill.base == Some(BaseModel::Teacher) {
+            inputs.extend(base_inputs(pipeline, pipeline.student_origin())?);
+        }
         Ok(inputs)
+    }
+
+    fn config_keys(&self) -> &'static [&'static str] {
+        &CANDIDATE_KEYS
     }
 
     fn resumable(&self) -> bool {
@@ -58,16 +66,20 @@ impl Stage for Distill {
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
         let mut log = TrainingLog::open(run.out())?;
         let ingest = run.input("ingest")?;
-        let corpus = Corpus::read(&ingest)?;
-        let validation = graded_lists(&ingest, &corpus, VALIDATION)?.0;
+        let collection = Collection::read(&ingest)?;
+        let validation = candidate_lists(&ingest, &collection, VALIDATION, &run.pipeline().evaluate)?;
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("student_tokenizer")?)?;
-        let start = Start::of_student(run.pipeline(), &tokenizer)?;
-        let parts = Parts { corpus: &corpus, validation: &validation, tokenizer: &tokenizer, start: &start };
+        let base = run.pipeline().distill.base.as_ref();
+        let start = Start::of_student(run.pipeline(), base, &tokenizer)?;
+        let parts = Parts { corpus: &collection.corpus, validation: &validation, tokenizer: &tokenizer, start: &start };
         let student = parts.student(run)?;
         tracing::info!("distill: {} parameters", student.params().count());
         pretrain(run, &mut log, &parts, &student)?;
         distill(run, &mut log, &parts, &student)?;
-        let train = graded_lists(&ingest, &corpus, TRAIN)?.0;
+        let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
+        collection.add_negatives(&mut train, run.pipeline().distill.labels_only.negatives_depth)?;
+        let origin = Start::of_student(run.pipeline(), run.pipeline().student_origin(), &tokenizer)?;
+        let parts = Parts { start: &origin, ..parts };
         labels_only(run, &mut log, &parts, &parts.student(run)?, &train)?;
         log.finish(run)?;
         training::remove_checkpoints(run)
@@ -77,7 +89,7 @@ impl Stage for Distill {
 /// What both students share.
 struct Parts<'a> {
     corpus: &'a Corpus,
-    validation: &'a [GradedList],
+    validation: &'a [CandidateList],
     tokenizer: &'a Tokenizer,
     start: &'a Start,
 }

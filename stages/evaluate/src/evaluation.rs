@@ -68,12 +68,16 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The comparisons that say whether the method worked: teacher with BM25, student with teacher, student with the
-    /// one trained on labels alone.
+    /// one trained on labels alone, and what either adds to BM25.
     pub(crate) fn key_comparisons(&self) -> Vec<Comparison> {
-        [("teacher", "bm25"), ("student", "teacher"), ("student", "student_labels_only")]
-            .iter()
-            .filter_map(|(a, b)| self.comparison(a, b))
-            .collect()
+        let pairs = [
+            ("teacher", "bm25"),
+            ("student", "teacher"),
+            ("student", "student_labels_only"),
+            ("teacher+bm25", "bm25"),
+            ("student+bm25", "bm25"),
+        ];
+        pairs.iter().filter_map(|(a, b)| self.comparison(a, b)).collect()
     }
 
     /// The student's share of the teacher's primary metric.

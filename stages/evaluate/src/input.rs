@@ -1,5 +1,7 @@
 //! What is evaluated.
 
+use training::{CandidateList, Corpus};
+
 /// A test query: the documents every system ranks, and what was judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestQuery {
@@ -17,6 +19,21 @@ pub struct TestQuery {
     pub all_grades: Vec<u8>,
 }
 
+impl TestQuery {
+    /// A judged query of the corpus with its candidates.
+    pub(crate) fn of(corpus: &Corpus, list: &CandidateList) -> TestQuery {
+        let query = &corpus.queries[list.query];
+        TestQuery {
+            query_id: query.query_id.clone(),
+            query: query.text.clone(),
+            searches: query.searches,
+            doc_ids: list.documents.iter().map(|&document| corpus.documents[document].doc_id.clone()).collect(),
+            grades: list.grades.clone(),
+            all_grades: list.all_grades.clone(),
+        }
+    }
+}
+
 /// A system's answers to the test queries.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SystemRun {
@@ -24,4 +41,6 @@ pub struct SystemRun {
     pub system: String,
     /// For each test query, the score of each of its candidates, higher is better.
     pub scores: Vec<Vec<f64>>,
+    /// Weight of the model in a system that interpolates it with BM25.
+    pub weight: Option<f64>,
 }

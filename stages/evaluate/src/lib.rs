@@ -4,15 +4,16 @@
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod candidates;
 mod compare;
 mod evaluation;
 #[cfg(test)]
 mod fixture;
 mod input;
+mod interpolation;
 mod measure;
 mod number;
 mod output;
+mod pool;
 mod report;
 mod stage;
 mod summary;

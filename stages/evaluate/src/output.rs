@@ -125,6 +125,9 @@ fn facts(run: &mut StageRun, evaluation: &Evaluation) {
         run.fact(&format!("tied_pairs_{system}"), tied);
     }
     for system in &evaluation.systems {
+        if let Some(weight) = system.weight {
+            run.fact(&format!("weight_{}", system.system), weight);
+        }
         let primary = PRIMARY.name();
         let estimate = evaluation.estimate(system.system, &primary, "all");
         if let Some(value) = estimate.and_then(|estimate| estimate.value) {

@@ -1,9 +1,10 @@
 //! The stage: what it reads, and from there to measured systems.
 
-use pipeline::{Input, Pipeline, Stage, StageRun};
+use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
+use training::{Collection, TEST, VALIDATION, candidate_lists};
 
-use crate::candidates::{Collection, test_queries};
-use crate::{evaluate, systems};
+use crate::measure::conventions;
+use crate::{SystemRun, TestQuery, evaluate, interpolation, pool, systems};
 
 /// The stage.
 #[derive(Debug)]
@@ -12,7 +13,10 @@ pub struct Evaluate;
 impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
 
-    fn inputs(&self, _: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
+        if !pipeline.evaluate.pool.is_empty() {
+            return Ok(pool::evaluations(pipeline)?.into_iter().map(Input::File).collect());
+        }
         let table = |stage, table| Input::Table { stage, table };
         let folder = |stage, folder| Input::Folder { stage, folder };
         Ok(vec![
@@ -29,11 +33,35 @@ impl Stage for Evaluate {
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
-        let ingest = run.input("ingest")?;
-        let collection = Collection::read(&ingest)?;
-        let (lists, queries): (Vec<_>, Vec<_>) =
-            test_queries(&ingest, &collection, &run.pipeline().evaluate)?.into_iter().unzip();
-        let runs = systems::runs(run, &ingest, &collection, &lists)?;
+        let pooled = !run.pipeline().evaluate.pool.is_empty();
+        let (queries, runs) = if pooled { pool::read(run.pipeline())? } else { ranked(run)? };
         evaluate(run, &queries, &runs)
     }
+}
+
+/// The test queries, and the answers of this run's systems to them.
+fn ranked(run: &StageRun) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+    let ingest = run.input("ingest")?;
+    let collection = Collection::read(&ingest)?;
+    let config = &run.pipeline().evaluate;
+    let mut lists = candidate_lists(&ingest, &collection, TEST, config)?;
+    let tested = lists.len();
+    if config.interpolate {
+        lists.extend(candidate_lists(&ingest, &collection, VALIDATION, config)?);
+        if lists.len() == tested {
+            Err(BadInput(format!(
+                "{}: expected judged queries of the split `validation` for evaluate.interpolate, found none; judge more \
+                 queries or raise ingest.split.validation, then re-run stage `ingest`",
+                ingest.path().join("judgments").display()
+            )))?;
+        }
+    }
+    let mut queries: Vec<TestQuery> = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
+    let mut runs = systems::runs(run, &ingest, &collection, &lists)?;
+    if config.interpolate {
+        runs.extend(interpolation::with_bm25(&runs, &queries, tested, &conventions(config))?);
+    }
+    queries.truncate(tested);
+    runs.iter_mut().for_each(|run| run.scores.truncate(tested));
+    Ok((queries, runs))
 }

@@ -6,11 +6,16 @@ use nn::folder::load_ranker;
 use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::StageRun;
-use ranking::bm25::tokenize;
 use tables::StageDir;
+use training::{CandidateList, Collection};
 
 use crate::SystemRun;
-use crate::candidates::{CandidateList, Collection};
+
+/// The lexical baseline, which every model is interpolated with.
+pub(crate) const BM25: &str = "bm25";
+
+/// The systems in the order they are reported.
+const SYSTEMS: [&str; 5] = ["log_order", BM25, "teacher", "student", "student_labels_only"];
 
 /// Models: the system's name, the stage that made it, its folder.
 const MODELS: [(&str, &str, &str); 3] = [
@@ -27,8 +32,8 @@ pub(crate) fn runs(
     lists: &[CandidateList],
 ) -> anyhow::Result<Vec<SystemRun>> {
     let mut runs = vec![
-        SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)? },
-        SystemRun { system: "bm25".into(), scores: bm25(collection, lists) },
+        SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)?, weight: None },
+        SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weight: None },
     ];
     let mut progress = run.progress("evaluate", (MODELS.len() * lists.len()) as u64);
     let batch_tokens = run.pipeline().score.batch_tokens;
@@ -43,17 +48,27 @@ pub(crate) fn runs(
             scores.push(logits.into_iter().map(f64::from).collect());
             progress.add(1);
         }
-        runs.push(SystemRun { system: system.into(), scores });
+        runs.push(SystemRun { system: system.into(), scores, weight: None });
     }
     Ok(runs)
 }
 
-fn bm25(collection: &Collection, lists: &[CandidateList]) -> Vec<Vec<f64>> {
-    let score = |list: &CandidateList| {
-        let query = tokenize(&collection.corpus.queries[list.query].text);
-        list.documents.iter().map(|&document| collection.index.score(&query, document)).collect()
-    };
-    lists.iter().map(score).collect()
+/// Whether a system is one of the models.
+pub(crate) fn is_model(system: &str) -> bool {
+    MODELS.iter().any(|(name, ..)| *name == system)
+}
+
+/// The place of a system in reports: the interpolated ones follow the others.
+pub(crate) fn order(system: &str) -> usize {
+    let place = |name: &str| SYSTEMS.iter().position(|&known| known == name).unwrap_or(SYSTEMS.len());
+    match system.strip_suffix("+bm25") {
+        Some(model) => SYSTEMS.len() + place(model),
+        None => place(system),
+    }
+}
+
+fn bm25(collection: &Collection, lists: &[CandidateList]) -> anyhow::Result<Vec<Vec<f64>>> {
+    lists.iter().map(|list| Ok(collection.scores(list.query, &list.documents)?)).collect()
 }
 
 /// Where the engine showed each document: minus its mean position; below all of these where it never did.

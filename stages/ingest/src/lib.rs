@@ -24,7 +24,7 @@ mod split;
 mod text;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use pipeline::config::{IngestConfig, JudgmentFormat, QuoteEscape, RawFormat};
@@ -42,6 +42,7 @@ use crate::output::QueryTable;
 use crate::pairs::Pairs;
 use crate::query::Queries;
 use crate::record::Layout;
+use crate::split::Key;
 
 /// The `ingest` stage.
 #[derive(Debug, Clone, Copy)]
@@ -72,14 +73,14 @@ impl Stage for Ingest {
             Err(BadInput("log: expected shown results, found none after cleaning; see why each was left out with a looser [ingest.clean]".into()))?;
         }
         let pairs = pairs::count(&cleaned.kept)?;
-        let judgments = judge(run, (files.judgments, files.queries), &pairs, &documents, &mut queries, &mut books)?;
-        let table = query_table(run, &queries, &cleaned, &judgments)?;
+        let judged = judge(run, (files.judgments, files.queries), &pairs, &documents, &mut queries, &mut books)?;
+        let table = query_table(run, &queries, &cleaned, &judged)?;
 
         output::write_impressions(run, &rows, &cleaned.kept, &log.files, &documents, &table)?;
         table.write(run)?;
         output::write_documents(run, &documents)?;
         output::write_pairs(run, &pairs.pairs, &documents, &table)?;
-        output::write_judgments(run, &judgments, &documents, &table)?;
+        output::write_judgments(run, &judged.judgments, &documents, &table)?;
         output::write_rejects(run, books.rejects)?;
         books.figures.into_iter().for_each(|(what, figures)| run.fact(what, figures));
         note_clicks(run, &pairs);
@@ -153,6 +154,27 @@ fn rejected_lines(log: &Log, cleaned: &Cleaned) -> BTreeMap<(usize, u64), &'stat
     lines.map(|&(row, reason)| ((log.file[row] as usize, log.line[row]), reason)).collect()
 }
 
+/// The judgments, and the ids that they name queries by.
+struct Judged {
+    judgments: Vec<Judgment>,
+    ids: QueryIds,
+}
+
+impl Judged {
+    /// The first of each judged query's ids.
+    fn first_ids(&self) -> HashMap<u32, &str> {
+        let judged: HashSet<u32> = self.judgments.iter().map(|judgment| judgment.query).collect();
+        let mut first: HashMap<u32, &str> = HashMap::new();
+        for (id, query) in self.ids.iter().filter(|(_, query)| judged.contains(query)) {
+            let known = first.entry(*query).or_insert(id);
+            if split::id_order(id) < split::id_order(known) {
+                *known = id;
+            }
+        }
+        first
+    }
+}
+
 /// Grades from the judgment files and their query texts, or from clicks.
 fn judge(
     run: &mut StageRun,
@@ -161,12 +183,13 @@ fn judge(
     documents: &Documents,
     queries: &mut Queries,
     books: &mut Books,
-) -> Result<Vec<Judgment>> {
+) -> Result<Judged> {
     let config = run.pipeline().ingest.clone();
     if config.judgments.format == JudgmentFormat::Clicks {
         run.fact("judgments_source", "clicks");
         run.fact("grade_shares", judgments::GRADE_SHARES.to_vec());
-        return Ok(judgments::from_clicks(&pairs.pairs, config.clean.min_grade_impressions));
+        let judgments = judgments::from_clicks(&pairs.pairs, config.clean.min_grade_impressions);
+        return Ok(Judged { judgments, ids: own_ids(queries)? });
     }
     run.fact("judgments_source", "judgments");
     let complete = !query_files.is_empty();
@@ -175,12 +198,17 @@ fn judge(
         books.close("judged_queries", account, ids.len() as u64)?;
         ids
     } else {
-        QueryIds::from_iter(queries.ids()?.into_iter().zip(0..))
+        own_ids(queries)?
     };
     let source: Source = judgments::source(files, config.judgments.format);
     let (judgments, account) = judgments::read(&source, &ids, complete, documents)?;
     books.close("judgments", account, judgments.len() as u64)?;
-    Ok(judgments)
+    Ok(Judged { judgments, ids })
+}
+
+/// The queries by the ids that the tables know them by.
+fn own_ids(queries: &Queries) -> Result<QueryIds> {
+    Ok(queries.ids()?.into_iter().zip(0..).collect())
 }
 
 /// Ids, searches and splits of the queries that were searched or judged.
@@ -188,14 +216,16 @@ fn query_table<'a>(
     run: &mut StageRun,
     queries: &'a Queries,
     cleaned: &Cleaned,
-    judgments: &[Judgment],
+    judged: &Judged,
 ) -> Result<QueryTable<'a>> {
     let searches = pairs::searches(&cleaned.kept, queries.len())?;
     let mut used: Vec<bool> = searches.iter().map(|&searches| searches > 0).collect();
-    judgments.iter().for_each(|judgment| used[judgment.query as usize] = true);
+    let first_ids = judged.first_ids();
+    first_ids.keys().for_each(|&query| used[query as usize] = true);
     let used: Vec<u32> = (0..queries.len() as u32).filter(|&query| used[query as usize]).collect();
-    let hashes: Vec<u64> = used.iter().map(|&query| queries.hash(query).number()).collect();
-    let assignment = split::assign(&hashes, &run.pipeline().ingest.split)?;
+    let key = |&query: &u32| Key { hash: queries.hash(query).number(), judged_as: first_ids.get(&query).copied() };
+    let keys: Vec<Key> = used.iter().map(key).collect();
+    let assignment = split::assign(&keys, &run.pipeline().ingest.split)?;
     run.fact("split_rule", assignment.rule);
     let mut splits = vec![None; queries.len()];
     for (query, split) in used.into_iter().zip(assignment.splits) {

@@ -1,5 +1,7 @@
 //! Which part a query belongs to.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use pipeline::BadInput;
 use pipeline::config::SplitConfig;
@@ -25,7 +27,16 @@ impl Split {
     }
 }
 
-/// The parts of queries by their hashes, and the rule that made them.
+/// What decides the part of a query.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    /// Hash of its text.
+    pub(crate) hash: u64,
+    /// The judgments' id of it; `None` where nobody judged it.
+    pub(crate) judged_as: Option<&'a str>,
+}
+
+/// The parts of queries, and the rule that made them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
     pub(crate) splits: Vec<Split>,
@@ -34,13 +45,51 @@ pub(crate) struct Assignment {
     pub(crate) rule: &'static str,
 }
 
-/// Assigns a part to each query, given the hash of its text.
+/// Assigns a part to each query. With folds, the test part is one of them, and the rule shares out the rest.
 ///
 /// # Errors
-/// [`BadInput`] where there are fewer queries than parts.
-pub(crate) fn assign(hashes: &[u64], shares: &SplitConfig) -> Result<Assignment> {
-    let weights = [shares.train, shares.validation, 1.0 - shares.train - shares.validation];
-    let needed: Vec<Split> = Split::ALL.into_iter().filter(|&split| weights[split as usize] > 0.0).collect();
+/// [`BadInput`] where there are fewer queries than parts, or fewer judged queries than folds.
+pub(crate) fn assign(queries: &[Key], config: &SplitConfig) -> Result<Assignment> {
+    let SplitConfig { train, validation, folds, test_fold } = *config;
+    let hashes = |of: &[usize]| of.iter().map(|&query| queries[query].hash).collect::<Vec<_>>();
+    let mut all: Vec<usize> = (0..queries.len()).collect();
+    let Some(folds) = folds else {
+        return share_out(&hashes(&all), &[train, validation, 1.0 - train - validation]);
+    };
+    let tested = fold(queries, folds, test_fold)?;
+    all.retain(|query| !tested.contains(query));
+    let rest = train + validation;
+    let shared = share_out(&hashes(&all), &[train / rest, validation / rest, 0.0])?;
+    let mut splits = vec![Split::Test; queries.len()];
+    all.into_iter().zip(shared.splits).for_each(|(query, split)| splits[query] = split);
+    Ok(Assignment { splits, ..shared })
+}
+
+/// The queries of one fold. The judged queries are dealt in turn in the order of their ids: the n-th, from 1, is in fold
+/// `n mod folds`. Numbers come in the order of their values, before other ids.
+fn fold(queries: &[Key], folds: usize, test_fold: usize) -> Result<BTreeSet<usize>> {
+    let judged = queries.iter().enumerate().filter_map(|(query, key)| Some((id_order(key.judged_as?), query)));
+    let mut judged: Vec<_> = judged.collect();
+    judged.sort_unstable();
+    if judged.len() < folds {
+        Err(BadInput(format!(
+            "ingest.split.folds: expected a judged query for each of {folds} folds, found {} in all; judge more queries or \
+             lower the number of folds",
+            judged.len()
+        )))?;
+    }
+    let dealt = (1..).zip(judged).filter(|(turn, _)| turn % folds == test_fold);
+    Ok(dealt.map(|(_, (_, query))| query).collect())
+}
+
+/// Orders ids: numbers by value, then other ids by their text.
+pub(crate) fn id_order(id: &str) -> (Result<u64, ()>, &str) {
+    (id.parse().map_err(|_| ()), id)
+}
+
+/// Assigns parts of the given shares by the hashes of texts.
+fn share_out(hashes: &[u64], shares: &[f64; 3]) -> Result<Assignment> {
+    let needed: Vec<Split> = Split::ALL.into_iter().filter(|&split| shares[split as usize] > 0.0).collect();
     if hashes.len() < needed.len() {
         Err(BadInput(format!(
             "ingest.split: expected a query for each of {} parts, found {} queries in all; give ingest more log or judgments",
@@ -52,21 +101,21 @@ pub(crate) fn assign(hashes: &[u64], shares: &SplitConfig) -> Result<Assignment>
     if needed.iter().all(|split| by_hash.contains(split)) {
         return Ok(Assignment { splits: by_hash, rule: "hash" });
     }
-    Ok(Assignment { splits: by_rank(hashes, &needed, &weights), rule: "rank" })
+    Ok(Assignment { splits: by_rank(hashes, &needed, shares), rule: "rank" })
 }
 
 /// The part at `point` of the line from 0 to 1.
-fn at(point: f64, shares: &SplitConfig) -> Split {
-    if point < shares.train {
+fn at(point: f64, [train, validation, test]: &[f64; 3]) -> Split {
+    if point < *train {
         Split::Train
-    } else if point < shares.train + shares.validation {
+    } else if point < train + validation || *test == 0.0 {
         Split::Validation
     } else {
         Split::Test
     }
 }
 
-fn by_rank(hashes: &[u64], needed: &[Split], weights: &[f64; 3]) -> Vec<Split> {
+fn by_rank(hashes: &[u64], needed: &[Split], shares: &[f64; 3]) -> Vec<Split> {
     let mut left = hashes.len();
     let mut order: Vec<usize> = (0..hashes.len()).collect();
     order.sort_by_key(|&index| hashes[index]);
@@ -74,7 +123,7 @@ fn by_rank(hashes: &[u64], needed: &[Split], weights: &[f64; 3]) -> Vec<Split> {
     let mut splits = vec![Split::Test; hashes.len()];
     for (place, &split) in needed.iter().enumerate() {
         let still_needed = needed.len() - place - 1;
-        let share = (weights[split as usize] * hashes.len() as f64).round() as usize;
+        let share = (shares[split as usize] * hashes.len() as f64).round() as usize;
         let count = if still_needed == 0 { left } else { share.clamp(1, left - still_needed) };
         left -= count;
         order.by_ref().take(count).for_each(|index| splits[index] = split);
@@ -88,31 +137,72 @@ mod tests {
     use proptest::prelude::*;
 
     fn shares(train: f64, validation: f64) -> SplitConfig {
-        SplitConfig { train, validation }
+        SplitConfig { train, validation, ..SplitConfig::default() }
+    }
+
+    fn unjudged(hashes: &[u64]) -> Vec<Key<'static>> {
+        hashes.iter().map(|&hash| Key { hash, judged_as: None }).collect()
     }
 
     #[test]
     fn the_hash_decides_where_it_can() {
         let hashes = [0, u64::MAX / 100 * 65, u64::MAX];
-        let assignment = assign(&hashes, &shares(0.6, 0.1)).unwrap();
+        let assignment = assign(&unjudged(&hashes), &shares(0.6, 0.1)).unwrap();
         assert_eq!(assignment.splits, [Split::Train, Split::Validation, Split::Test]);
         assert_eq!(assignment.rule, "hash");
     }
 
     #[test]
     fn few_queries_are_shared_out_by_rank() {
-        let assignment = assign(&[9, 3, 5, 1], &shares(0.5, 0.2)).unwrap();
+        let assignment = assign(&unjudged(&[9, 3, 5, 1]), &shares(0.5, 0.2)).unwrap();
         assert_eq!(assignment.rule, "rank");
         assert_eq!(assignment.splits, [Split::Test, Split::Train, Split::Validation, Split::Train]);
-        assert!(assign(&[1, 2], &shares(0.5, 0.2)).is_err());
-        assert!(assign(&[1, 2], &shares(0.5, 0.0)).is_ok());
+        assert!(assign(&unjudged(&[1, 2]), &shares(0.5, 0.2)).is_err());
+        assert!(assign(&unjudged(&[1, 2]), &shares(0.5, 0.0)).is_ok());
+    }
+
+    #[test]
+    fn ids_from_one_on_are_dealt_by_their_remainder() {
+        let ids: Vec<String> = (1..=225).map(|id| id.to_string()).collect();
+        let mut queries: Vec<Key> = ids.iter().map(|id| Key { hash: fold_hash(id), judged_as: Some(id) }).collect();
+        queries.extend(unjudged(&[0, u64::MAX / 2, u64::MAX]));
+        let mut tested = 0;
+        for test_fold in 0..5 {
+            let config = SplitConfig { folds: Some(5), test_fold, ..shares(0.6, 0.1) };
+            let Assignment { splits, rule } = assign(&queries, &config).unwrap();
+            assert_eq!(rule, "hash");
+            for (id, split) in (1..=225).zip(&splits) {
+                assert_eq!(*split == Split::Test, id % 5 == test_fold, "{id}");
+            }
+            assert_eq!(splits[225..], [Split::Train, Split::Train, Split::Validation]);
+            let count = |wanted| splits.iter().filter(|&&split| split == wanted).count();
+            assert!((15..40).contains(&count(Split::Validation)), "{}", count(Split::Validation));
+            tested += count(Split::Test);
+        }
+        assert_eq!(tested, 225);
+    }
+
+    fn fold_hash(id: &str) -> u64 {
+        id.bytes()
+            .fold(7, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+    }
+
+    #[test]
+    fn numbers_come_before_other_ids_and_folds_are_never_empty() {
+        let ids = ["q2", "10", "9", "q10"];
+        let queries: Vec<Key> = ids.iter().map(|id| Key { hash: 0, judged_as: Some(id) }).collect();
+        let fold_of = |test_fold| fold(&queries, 4, test_fold).unwrap().into_iter().map(|query| ids[query]).collect();
+        let folds: Vec<Vec<&str>> = (0..4).map(fold_of).collect();
+        assert_eq!(folds, [["q2"], ["9"], ["10"], ["q10"]]);
+        let error = fold(&queries, 5, 0).unwrap_err().to_string();
+        assert!(error.contains("a judged query for each of 5 folds, found 4 in all"), "{error}");
     }
 
     proptest! {
         #[test]
         fn no_needed_part_is_empty(hashes in prop::collection::vec(any::<u64>(), 3..40), train in 0.01f64..0.9, rest in 0.01f64..0.9) {
             let validation = (1.0 - train) * rest;
-            let assignment = assign(&hashes, &shares(train, validation)).unwrap();
+            let assignment = assign(&unjudged(&hashes), &shares(train, validation)).unwrap();
             for split in Split::ALL {
                 prop_assert!(assignment.splits.contains(&split));
             }

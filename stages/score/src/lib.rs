@@ -19,7 +19,7 @@ use nn::folder::{SavedRanker, identity, load_ranker};
 use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::Corpus;
+use training::{Collection, Corpus};
 
 pub use command::execute;
 
@@ -48,8 +48,8 @@ impl Stage for Score {
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
         let config = run.pipeline().score.clone();
         let ingest = run.input("ingest")?;
-        let corpus = Corpus::read(&ingest)?;
-        let lists = unlabelled_lists(&ingest, &corpus, &config, run.seed())?;
+        let collection = Collection::read(&ingest)?;
+        let lists = unlabelled_lists(&ingest, &collection, &config, run.seed())?;
         if lists.is_empty() {
             Err(BadInput(format!(
                 "{}: expected training queries with at least two documents, found none; ingest more log",
@@ -63,9 +63,9 @@ impl Stage for Score {
         let mut table = run.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
         let mut pairs = 0;
         for lists in lists.chunks(QUERIES_PER_WRITE) {
-            let scored = score_lists(&teacher, &corpus, lists, config.batch_tokens)?;
+            let scored = score_lists(&teacher, &collection.corpus, lists, config.batch_tokens)?;
             pairs += scored.len();
-            table.write(columns(&corpus, &scored, &name))?;
+            table.write(columns(&collection.corpus, &scored, &name))?;
             progress.add(lists.len() as u64);
         }
         drop(progress);

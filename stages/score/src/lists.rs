@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use pipeline::config::ScoreConfig;
 use rand::RngExt;
-use ranking::bm25::{Bm25Config, Index, tokenize};
 use ranking::rng::stream;
 use tables::StageDir;
-use training::{Corpus, TRAIN};
+use training::{Collection, Corpus, TRAIN};
 
 /// Documents of one query, to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,10 +20,11 @@ pub(crate) struct UnlabelledList {
 /// The lists of the training split, by query id, each of at least two documents.
 pub(crate) fn unlabelled_lists(
     ingest: &StageDir,
-    corpus: &Corpus,
+    collection: &Collection,
     config: &ScoreConfig,
     seed: u64,
 ) -> anyhow::Result<Vec<UnlabelledList>> {
+    let corpus = &collection.corpus;
     let mut lists = shown(ingest, corpus, config)?;
     if config.max_queries > 0 && lists.len() > config.max_queries {
         lists.sort_by_key(|list| (Reverse(corpus.queries[list.query].searches), list.query));
@@ -32,10 +32,8 @@ pub(crate) fn unlabelled_lists(
         lists.sort_by_key(|list| list.query);
     }
     if config.unseen_documents > 0 {
-        let texts = corpus.documents.iter().map(|d| tokenize(&format!("{} {}", d.title, d.summary)));
-        let index = Index::build(Bm25Config::default(), texts)?;
         for list in &mut lists {
-            add_unseen(list, &index, &corpus.queries[list.query].text, config.unseen_documents);
+            add_unseen(list, collection, config.unseen_documents)?;
         }
     }
     for list in &mut lists {
@@ -70,9 +68,9 @@ fn shown(ingest: &StageDir, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Re
     Ok(lists.collect())
 }
 
-fn add_unseen(list: &mut UnlabelledList, index: &Index, query: &str, count: usize) {
+fn add_unseen(list: &mut UnlabelledList, collection: &Collection, count: usize) -> anyhow::Result<()> {
     let known: HashSet<usize> = list.documents.iter().copied().collect();
-    let best = index.top_k(&tokenize(query), count + known.len());
-    let unseen = best.into_iter().map(|(document, _)| document).filter(|document| !known.contains(document));
-    list.documents.extend(unseen.take(count));
+    let best = collection.best(list.query, count + known.len())?;
+    list.documents.extend(best.into_iter().filter(|document| !known.contains(document)).take(count));
+    Ok(())
 }

@@ -1,14 +1,19 @@
 //! Stage `teacher`: a decoder, continually pre-trained on clicked documents (section 3.1 of the paper), then fine-tuned
-//! with a rank loss on graded lists (section 3.2). An encoder is fine-tuned alone.
+//! with a rank loss on graded lists (section 3.2). An encoder is fine-tuned alone. Before that, either may learn from the
+//! titles of the collection.
 //!
-//! Output: the folders `cpt` (a causal language model, where there was such a phase) and `rank` (a sequence classifier),
-//! both as Hugging Face saves them, and the table `training_metrics`.
+//! Output: the folders `cpt` (a causal language model), `titles` (a sequence classifier), both where there was such a phase,
+//! and `rank` (a sequence classifier), as Hugging Face saves them, and the table `training_metrics`.
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod pretrain;
 mod start;
+mod takeover;
+mod titles;
+
+use std::path::Path;
 
 use anyhow::Context;
 use nn::folder::{Base, Settings, save_adapter, save_language_model, save_ranker};
@@ -19,14 +24,15 @@ use nn::trainer::TrainSummary;
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::{
-    Corpus, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs, graded_lists,
-    train_phase,
+    CANDIDATE_KEYS, Collection, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs,
+    candidate_lists, graded_lists, train_phase,
 };
 
 use crate::pretrain::{Packs, PretrainTask};
+use crate::takeover::{fingerprint_fact, take_over};
 
-/// Fact of the manifest: what phase `cpt` was made from.
-const PRETRAINING: &str = "pretraining_fingerprint";
+/// The phase of continued pre-training: in the log, of the checkpoint, and its folder.
+const PRETRAINING: &str = "cpt";
 
 /// The stage.
 #[derive(Debug)]
@@ -48,6 +54,10 @@ impl Stage for Teacher {
         Ok(inputs)
     }
 
+    fn config_keys(&self) -> &'static [&'static str] {
+        &CANDIDATE_KEYS
+    }
+
     fn resumable(&self) -> bool {
         true
     }
@@ -56,89 +66,81 @@ impl Stage for Teacher {
         let mut log = TrainingLog::open(run.out())?;
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::of_teacher(run.pipeline(), &tokenizer)?;
-        let ranker = body(run, &mut log, &start, &tokenizer)?;
+        let body = body(run, &mut log, &start, &tokenizer)?;
+        let ranker = titles::learn(run, &mut log, &start, &tokenizer, body)?;
         rank(run, &mut log, &start, &tokenizer, &ranker)?;
         log.finish(run)?;
         training::remove_checkpoints(run)
     }
 }
 
-/// What phase `rank` trains: the result of phase `cpt`, where there is such a phase.
-fn body(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Ranker> {
-    let folder = run.out().join("cpt");
-    if let Some(reason) = start::no_pretraining(run.pipeline(), start)? {
-        tracing::info!("teacher: phase cpt is skipped: {reason}");
-        if folder.exists() {
-            // An interrupted run of another configuration left it.
-            std::fs::remove_dir_all(&folder).with_context(|| format!("{}: removing failed", folder.display()))?;
-        }
-        return start::ranker(run.pipeline(), start, tokenizer);
-    }
-    let fingerprint = pretraining_fingerprint(run)?;
-    if !reuse_pretraining(run, log, &fingerprint)? {
-        pretrain(run, log, start, tokenizer)?;
-    }
-    run.fact(PRETRAINING, fingerprint);
-    Base::open(&folder)?.ranker(run.seed()).context("the pre-trained body")
+/// A ranker before phases `titles` and `rank`.
+struct Body {
+    ranker: Ranker,
+    /// Digest of all that decides it.
+    made_from: String,
 }
 
-/// Digest of all that decides phase `cpt`.
-fn pretraining_fingerprint(run: &StageRun) -> anyhow::Result<String> {
+/// The result of phase `cpt`, where there is such a phase, else what the teacher starts from.
+fn body(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Body> {
+    let folder = run.out().join(PRETRAINING);
+    let no_pretraining = start::no_pretraining(run.pipeline(), start)?;
+    let made_from = fingerprint(run, no_pretraining.is_none())?;
+    if let Some(reason) = no_pretraining {
+        tracing::info!("teacher: phase cpt is skipped: {reason}");
+        remove_stale(&folder)?;
+        return Ok(Body { ranker: start::ranker(run.pipeline(), start, tokenizer)?, made_from });
+    }
+    if !take_over(run, log, PRETRAINING, &made_from)? {
+        pretrain(run, log, start, tokenizer)?;
+    }
+    run.fact(&fingerprint_fact(PRETRAINING), made_from.clone());
+    let ranker = Base::open(&folder)?.ranker(run.seed()).context("the pre-trained body")?;
+    Ok(Body { ranker, made_from })
+}
+
+/// Digest of all that decides the body: where it starts, and phase `cpt` where it is `pretrained`.
+fn fingerprint(run: &StageRun, pretrained: bool) -> anyhow::Result<String> {
     let cpt = run.input("cpt")?;
     let teacher = &run.pipeline().teacher;
-    let inputs = (cpt.manifest().table_digest("cpt_examples"), cpt.manifest().folder_digest("teacher_tokenizer"));
+    let tokenizer = cpt.manifest().folder_digest("teacher_tokenizer");
     let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), base, &teacher.model, &teacher.cpt, &teacher.lora, inputs);
+    let phase = pretrained.then(|| (&teacher.cpt, cpt.manifest().table_digest("cpt_examples")));
+    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), base, &teacher.model, tokenizer, &teacher.lora, phase);
     Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
 }
 
-/// Takes the pre-trained model over from the earlier output where it was made from the same, so that trying another rank
-/// loss does not pre-train again.
-fn reuse_pretraining(run: &mut StageRun, log: &mut TrainingLog, fingerprint: &str) -> anyhow::Result<bool> {
-    let Ok(earlier) = run.input(Teacher::NAME) else { return Ok(false) };
-    let facts = &earlier.manifest().facts;
-    if run.forced() || facts.get(PRETRAINING).and_then(|value| value.as_str()) != Some(fingerprint) {
-        return Ok(false);
+/// Removes the folder of a phase that an interrupted run of another configuration may have left.
+fn remove_stale(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{}: removing failed", folder.display()))
+        }
+        _ => Ok(()),
     }
-    let noted: Vec<_> = facts.iter().filter(|(name, _)| name.starts_with("cpt_")).collect();
-    for (name, value) in noted {
-        run.fact(name, value.clone());
-    }
-    log.copy_phase(&earlier, "cpt")?;
-    let (from, to) = (earlier.folder("cpt")?, run.out().join("cpt"));
-    std::fs::create_dir_all(&to).with_context(|| format!("{}: creating failed", to.display()))?;
-    for entry in std::fs::read_dir(&from).with_context(|| format!("{}: listing failed", from.display()))? {
-        let file = entry?.file_name();
-        let copied = std::fs::copy(from.join(&file), to.join(&file));
-        copied.with_context(|| format!("{}: copying failed", to.join(&file).display()))?;
-    }
-    tracing::info!("teacher: phase cpt is taken over from the earlier output");
-    Ok(true)
 }
 
-/// Phase 1: `cpt`.
+/// The first phase: `cpt`.
 fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<()> {
     let Some(config): Option<CptPhaseConfig> = run.pipeline().teacher.cpt.clone() else { return Ok(()) };
     let cpt = run.input("cpt")?;
     let train = Packs::read(&cpt, &tokenizer.identity(), TRAIN)?;
     let validation = Packs::read(&cpt, &tokenizer.identity(), VALIDATION)?;
-    let mut model = start::language_model(run.pipeline(), start, tokenizer)?;
-    if let Some(lora) = start::lora(run.pipeline()) {
-        model = model.with_lora(&lora, run.seed()).map_err(start::bad_lora)?;
-    }
+    let model = start::language_model(run.pipeline(), start, tokenizer)?;
+    let model = start::adapted_language_model(run.pipeline(), model)?;
     let (all, trained) = (model.params().count(), model.params().trained().count());
     tracing::info!("teacher: {all} parameters, of which {trained} are trained");
     let mut task =
         PretrainTask { model: &model, train: &train, validation: &validation, config: &config, seed: run.seed() };
-    let phase = Phase { name: "cpt", config: &config.training(), validation: "validation_log_likelihood" };
+    let phase = Phase { name: PRETRAINING, config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
-    note(run, "cpt", &summary);
+    note(run, PRETRAINING, &summary);
     let card =
         "# Teacher after continued pre-training\n\nA causal language model of query -> clicked title and summary.\n";
-    Ok(save_language_model(&run.out().join("cpt"), &model.merged()?, tokenizer, card)?)
+    Ok(save_language_model(&run.out().join(PRETRAINING), &model.merged()?, tokenizer, card)?)
 }
 
-/// Phase 2: `rank`.
+/// The last phase: `rank`.
 fn rank(
     run: &mut StageRun,
     log: &mut TrainingLog,
@@ -148,9 +150,10 @@ fn rank(
 ) -> anyhow::Result<()> {
     let config = run.pipeline().teacher.rank.clone();
     let ingest = run.input("ingest")?;
-    let corpus = Corpus::read(&ingest)?;
-    let (train, without_text) = graded_lists(&ingest, &corpus, TRAIN)?;
-    let (validation, _) = graded_lists(&ingest, &corpus, VALIDATION)?;
+    let collection = Collection::read(&ingest)?;
+    let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
+    collection.add_negatives(&mut train, config.negatives_depth)?;
+    let validation = candidate_lists(&ingest, &collection, VALIDATION, &run.pipeline().evaluate)?;
     if train.is_empty() {
         Err(BadInput(format!(
             "{}: expected judged queries in the training split, found none; judge more queries or raise ingest.split.train",
@@ -158,13 +161,11 @@ fn rank(
         )))?;
     }
     let encoder = Encoder::new(tokenizer, &start.scoring)?;
-    let lora = start::lora(run.pipeline());
-    let adapted = lora.map(|lora| ranker.with_lora(&lora, run.seed())).transpose().map_err(start::bad_lora)?;
-    let ranker = adapted.as_ref().unwrap_or(ranker);
+    let ranker = &start::adapted(run.pipeline(), ranker)?;
     let mut task = RankTask {
         ranker,
         encoder: &encoder,
-        corpus: &corpus,
+        corpus: &collection.corpus,
         train: &train,
         validation: &validation,
         config: &config,

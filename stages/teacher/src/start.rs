@@ -13,6 +13,9 @@ use pipeline::config::DecoderConfig;
 use pipeline::{BadInput, ConfigError, Pipeline, StageRun};
 use training::{Start, base_folder};
 
+use crate::PRETRAINING;
+use crate::titles::TITLES;
+
 /// Why there is no phase `cpt`, where that is so.
 pub(crate) fn no_pretraining(pipeline: &Pipeline, start: &Start) -> anyhow::Result<Option<&'static str>> {
     if start.base.as_ref().map_or(Ok(false), |base| base.is_encoder())? {
@@ -40,12 +43,22 @@ pub(crate) fn ranker(pipeline: &Pipeline, start: &Start, tokenizer: &Tokenizer) 
 }
 
 /// How the teacher is adapted, where it is.
-pub(crate) fn lora(pipeline: &Pipeline) -> Option<LoraConfig> {
+fn lora(pipeline: &Pipeline) -> Option<LoraConfig> {
     let lora = pipeline.teacher.lora.clone()?;
     Some(LoraConfig { rank: lora.rank, alpha: lora.alpha, dropout: lora.dropout, targets: lora.targets })
 }
 
-pub(crate) fn bad_lora(error: nn::Error) -> ConfigError {
+/// The ranker that a phase trains: with updates of low rank where the pipeline asks for them.
+pub(crate) fn adapted(pipeline: &Pipeline, ranker: &Ranker) -> Result<Ranker, ConfigError> {
+    lora(pipeline).map_or(Ok(ranker.clone()), |lora| ranker.with_lora(&lora, pipeline.run.seed).map_err(bad_lora))
+}
+
+/// Likewise, the language model.
+pub(crate) fn adapted_language_model(pipeline: &Pipeline, model: Llama) -> Result<Llama, ConfigError> {
+    lora(pipeline).map_or(Ok(model.clone()), |lora| model.with_lora(&lora, pipeline.run.seed).map_err(bad_lora))
+}
+
+fn bad_lora(error: nn::Error) -> ConfigError {
     ConfigError::Unusable(format!("teacher.{error}"))
 }
 
@@ -57,9 +70,9 @@ pub(crate) fn adapter_base(run: &StageRun) -> anyhow::Result<Option<PathBuf>> {
     if lora.merge {
         return Ok(None);
     }
-    if run.out().join("cpt").exists() {
-        // The two folders of one output are moved together.
-        return Ok(Some(Path::new("../cpt").to_owned()));
+    if let Some(phase) = [TITLES, PRETRAINING].into_iter().find(|phase| run.out().join(phase).exists()) {
+        // The folders of one output are moved together.
+        return Ok(Some(Path::new("..").join(phase)));
     }
     let folder = base_folder(run.pipeline(), base)?;
     Ok(Some(std::path::absolute(&folder).with_context(|| format!("{}: resolving failed", folder.display()))?))

@@ -10,6 +10,8 @@ use super::load::Checks;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum BaseModel {
+    /// `teacher`: this run's own teacher, for a student.
+    Teacher,
     /// A Hugging Face folder; a relative path starts at the configuration file.
     Folder(String),
     /// `hf:org/name[@revision]`: a model of the Hugging Face Hub.
@@ -25,6 +27,9 @@ impl TryFrom<String> for BaseModel {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
+        if text == "teacher" {
+            return Ok(BaseModel::Teacher);
+        }
         let Some(name) = text.strip_prefix("hf:") else {
             return if text.is_empty() { Err(unreadable(&text)) } else { Ok(BaseModel::Folder(text)) };
         };
@@ -48,6 +53,7 @@ fn unreadable(text: &str) -> String {
 impl fmt::Display for BaseModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            BaseModel::Teacher => f.write_str("teacher"),
             BaseModel::Folder(path) => f.write_str(path),
             BaseModel::Hub { repository, revision } => write!(f, "hf:{repository}@{revision}"),
         }
@@ -77,6 +83,8 @@ mod tests {
         let hub = |repository: &str, revision: &str| {
             Ok(BaseModel::Hub { repository: repository.into(), revision: revision.into() })
         };
+        assert_eq!(read("teacher"), Ok(BaseModel::Teacher));
+        assert_eq!(read("./teacher"), Ok(BaseModel::Folder("./teacher".into())));
         assert_eq!(read("../models/bert"), Ok(BaseModel::Folder("../models/bert".into())));
         assert_eq!(read("hf:org/name"), hub("org/name", "main"));
         assert_eq!(read("hf:org/name@refs/pr/1"), hub("org/name", "refs/pr/1"));

@@ -186,6 +186,9 @@ pub enum BinaryLines {
 }
 
 /// Shares of the queries, by a hash of the normalised text; test takes the rest.
+///
+/// With `folds`, for cross-validation, test takes one fold of the judged queries instead, and the other queries, judged
+/// or not, are shared out in the proportion of `train` to `validation`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitConfig {
@@ -193,6 +196,11 @@ pub struct SplitConfig {
     pub train: f64,
     /// Share for validation.
     pub validation: f64,
+    /// Folds the judged queries are dealt into: in the order of their ids, numbers by value, the n-th (from 1) goes to fold
+    /// n mod `folds`. Queries that are numbered from 1 so fall into the fold of their id mod `folds`.
+    pub folds: Option<usize>,
+    /// The fold that is the test split, from 0.
+    pub test_fold: usize,
 }
 
 default_fn!(one: i32 = 1);
@@ -213,7 +221,7 @@ impl Default for CleanConfig {
 
 impl Default for SplitConfig {
     fn default() -> Self {
-        SplitConfig { train: 0.6, validation: 0.1 }
+        SplitConfig { train: 0.6, validation: 0.1, folds: None, test_fold: 0 }
     }
 }
 
@@ -250,10 +258,23 @@ impl IngestConfig {
         checks.at_least("ingest.clean.max_query_chars", self.clean.max_query_chars, 1);
         checks.at_least("ingest.clean.min_grade_impressions", self.clean.min_grade_impressions, 1);
         checks.fraction("ingest.clean.max_reject_fraction", self.clean.max_reject_fraction);
-        checks.fraction("ingest.split.train", self.split.train);
-        checks.fraction("ingest.split.validation", self.split.validation);
-        let sum = self.split.train + self.split.validation;
+        self.split.check(checks);
+    }
+}
+
+impl SplitConfig {
+    fn check(&self, checks: &mut Checks) {
+        checks.fraction("ingest.split.train", self.train);
+        checks.fraction("ingest.split.validation", self.validation);
+        let sum = self.train + self.validation;
         checks.require(sum < 1.0, "ingest.split", "train + validation below 1, the rest is test", &sum);
+        if let Some(folds) = self.folds {
+            checks.at_least("ingest.split.folds", folds, 2);
+            checks.require(self.train > 0.0, "ingest.split.train", "a share above 0 beside folds", &self.train);
+        }
+        let folds = self.folds.unwrap_or(1);
+        let expected = format!("a fold below {folds}");
+        checks.require(self.test_fold < folds, "ingest.split.test_fold", &expected, &self.test_fold);
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
+use super::run::{RUN_NAME, is_run_name};
 
 /// Metrics and the report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -12,6 +13,12 @@ pub struct EvaluateConfig {
     pub candidates: Candidates,
     /// Documents taken from BM25 for `candidates = "bm25"`.
     pub depth: usize,
+    /// Adds, for each model, the system `<model>+bm25`: `w * model + (1 - w) * bm25` of scores standardised query by query,
+    /// with the weight w in 0, 0.05, ..., 1 that is best by NDCG@10 on the validation split.
+    pub interpolate: bool,
+    /// Runs of the same root, such as the folds of a cross-validation, whose test queries are evaluated as one set with
+    /// what those runs' systems answered; no other stage of this run is needed. They must test different queries.
+    pub pool: Vec<String>,
     /// Gain of a grade in NDCG.
     pub gain: Gain,
     /// Order of documents with equal scores.
@@ -71,6 +78,8 @@ impl Default for EvaluateConfig {
         EvaluateConfig {
             candidates: Candidates::Judged,
             depth: 50,
+            interpolate: false,
+            pool: Vec::new(),
             gain: Gain::Exponential,
             ties: Ties::DocIdDescending,
             no_relevant: NoRelevant::Skip,
@@ -81,7 +90,12 @@ impl Default for EvaluateConfig {
 }
 
 impl EvaluateConfig {
-    pub(super) fn check(&self, checks: &mut Checks) {
+    /// Checks the table of the run `own_name`.
+    pub(super) fn check(&self, own_name: &str, checks: &mut Checks) {
+        for name in &self.pool {
+            let expected = format!("{RUN_NAME}, of other runs than {own_name}");
+            checks.require(is_run_name(name) && name != own_name, "evaluate.pool", &expected, name);
+        }
         checks.at_least("evaluate.depth", self.depth, 2);
         checks.at_least("evaluate.bootstrap", self.bootstrap, 100);
         checks.at_least("evaluate.permutations", self.permutations, 100);

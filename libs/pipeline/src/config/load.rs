@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::Pipeline;
+use super::{BaseModel, Pipeline};
 
 /// A configuration that cannot be used: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -142,8 +142,23 @@ impl Pipeline {
         self.teacher.check(checks);
         self.score.check(checks);
         self.distill.check(checks);
-        self.evaluate.check(checks);
+        self.evaluate.check(&self.run.name, checks);
         self.check_tokenizers(checks);
+        self.check_descent(checks);
+    }
+
+    /// Only a student can start from this run's teacher, and only from one with a base model: the label-only student starts
+    /// from that.
+    fn check_descent(&self, checks: &mut Checks) {
+        let own = self.teacher.base == Some(BaseModel::Teacher);
+        checks.require(
+            !own,
+            "teacher.base",
+            "a folder or hf:org/name[@revision]",
+            &"the teacher itself; a folder of that name is ./teacher",
+        );
+        let orphan = self.distill.base == Some(BaseModel::Teacher) && self.teacher.base.is_none();
+        checks.require(!orphan, "distill.base", "teacher.base beside `teacher`", &"the table teacher.model");
     }
 
     /// A base model has a tokenizer of its own.
@@ -223,6 +238,12 @@ mod tests {
             ("distill.base=b", "distill.base: expected either this key or the table distill.model, found both"),
             ("distill.base=hf:", "distill.base: expected a folder or hf:org/name[@revision], found `hf:`"),
             (
+                "evaluate.pool=[\"default\"]",
+                "evaluate.pool: expected letters, digits, `-`, `_` and `.`, not starting with a dot, of other runs than default, found default",
+            ),
+            ("ingest.split={ folds = 1 }", "ingest.split.folds: expected at least 2, found 1"),
+            ("ingest.split={ folds = 3, test_fold = 3 }", "ingest.split.test_fold: expected a fold below 3, found 3"),
+            (
                 "distill.keep_layers=[2, 1]",
                 "distill.keep_layers: expected layers from 0 in increasing order, found [2, 1]",
             ),
@@ -248,6 +269,9 @@ mod tests {
         let expected = "cpt.student_tokenizer: expected none beside distill.base, whose tokenizer is used, found a table, and hf:org/name@main";
         assert!(error.contains(expected), "{error}");
         let text = text.replace("student_tokenizer = { vocab_size = 2048 }", "");
+        let orphan = load_text(&text, &["distill.base=teacher"]).unwrap_err();
+        let expected = "distill.base: expected teacher.base beside `teacher`, found the table teacher.model";
+        assert!(orphan.contains(expected), "{orphan}");
         let pipeline = load_text(&text, &["distill.base=hf:org/name", "distill.keep_layers=[0, 2]"]).unwrap();
         assert_eq!(pipeline.distill.keep_layers, Some(vec![0, 2]));
     }

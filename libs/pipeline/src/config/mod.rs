@@ -17,7 +17,8 @@ pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
 pub use load::{ConfigError, load};
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, LoraConfig,
-    PretrainConfig, RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TokenizerConfig, TrainingConfig,
+    PretrainConfig, RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
+    TrainingConfig,
 };
 pub use run::{Device, RunConfig};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
@@ -59,7 +60,22 @@ impl Pipeline {
     /// `root/name`: the folder of this pipeline's run. Each stage's output is a folder in it.
     #[must_use]
     pub fn run_dir(&self) -> PathBuf {
-        self.base.join(&self.run.root).join(&self.run.name)
+        self.run_dir_of(&self.run.name)
+    }
+
+    /// The folder of another run of the same root.
+    #[must_use]
+    pub fn run_dir_of(&self, name: &str) -> PathBuf {
+        self.base.join(&self.run.root).join(name)
+    }
+
+    /// The base model that the student descends from: `distill.base`, for `teacher` the teacher's own.
+    #[must_use]
+    pub fn student_origin(&self) -> Option<&BaseModel> {
+        match &self.distill.base {
+            Some(BaseModel::Teacher) => self.teacher.base.as_ref(),
+            base => base.as_ref(),
+        }
     }
 
     /// A path of the configuration: `{run}` stands for the run's folder, relative paths start at the configuration.

@@ -45,6 +45,10 @@ pub struct TeacherConfig {
     pub model: Option<DecoderConfig>,
     /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
     pub cpt: Option<CptPhaseConfig>,
+    /// Before phase `rank`, where the pipeline has this table: the same training on the titles of the collection. The title
+    /// of a document takes the place of a query, its text is relevant, and BM25's first other texts are not. It uses no
+    /// judgments, so that its result serves every fold of a cross-validation: the runs of one root share it.
+    pub titles: Option<TitlesConfig>,
     /// Phase 2: fine-tuning with a rank loss.
     pub rank: RankConfig,
     /// How both phases adapt the base model by updates of low rank, where the pipeline has this table; without it, they
@@ -239,6 +243,10 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Unjudged documents among BM25's first this many for a query join its list as grade 0, and fill half of
+        /// `list_size` or what the judged ones leave; 0 adds none. For collections that judge relevant documents alone.
+        #[serde(default)]
+        negatives_depth: usize,
     }
 }
 
@@ -257,7 +265,8 @@ training_table! {
 training_table! {
     /// Distillation with the hybrid loss (section 3.3 of the paper).
     DistillConfig {
-        /// The base model, encoder or decoder; where there is none, `model` starts from random weights.
+        /// The base model, encoder or decoder, or `teacher`: this run's own teacher after its last phase. Where there is none,
+        /// `model` starts from random weights.
         base: Option<BaseModel>,
         /// Layers of an encoder `base` that are kept, counted from 0; all where absent.
         keep_layers: Option<Vec<usize>>,
@@ -265,7 +274,8 @@ training_table! {
         model: Option<EncoderConfig>,
         /// What the distilled student, an encoder, learns first, where the pipeline has this table.
         pretrain: Option<PretrainConfig>,
-        /// The same student trained on the judged labels alone, for comparison.
+        /// The same student trained on the judged labels alone, for comparison. With `base = "teacher"`, it starts from the
+        /// same layers of `teacher.base`, which has seen neither labels nor titles.
         labels_only: LabelsOnlyConfig,
         /// Weight of the point-wise loss; the rest is the margin loss.
         alpha: f64,
@@ -287,6 +297,10 @@ training_table! {
 
 /// The label-only student is fine-tuned exactly as a teacher is.
 pub type LabelsOnlyConfig = RankConfig;
+
+/// Titles are learnt exactly as judged lists are, but for `negatives_depth`, which must be given, and the validation, which
+/// would need judgments.
+pub type TitlesConfig = RankConfig;
 
 /// A loss on graded lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -402,6 +416,12 @@ impl TeacherConfig {
         if let Some(cpt) = &self.cpt {
             cpt.training().check("teacher.cpt", checks);
             checks.at_least("teacher.cpt.packs_per_step", cpt.packs_per_step, 1);
+        }
+        if let Some(titles) = &self.titles {
+            titles.check("teacher.titles", checks);
+            checks.at_least("teacher.titles.negatives_depth", titles.negatives_depth, 1);
+            let every = titles.validate_every;
+            checks.require(every == 0, "teacher.titles.validate_every", "0: the phase knows no judgments", &every);
         }
         self.rank.check("teacher.rank", checks);
         if let Some(lora) = &self.lora {

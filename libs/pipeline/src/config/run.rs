@@ -36,11 +36,18 @@ pub enum Device {
 default_fn!(root: String = "data/runs".into());
 default_fn!(seed: u64 = 42);
 
+/// What the name of a run is made of.
+pub(super) const RUN_NAME: &str = "letters, digits, `-`, `_` and `.`, not starting with a dot";
+
+/// Whether a folder below `root` may be called so.
+pub(super) fn is_run_name(name: &str) -> bool {
+    let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(named)
+}
+
 impl RunConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let good = !self.name.is_empty() && !self.name.starts_with('.') && self.name.chars().all(named);
-        checks.require(good, "run.name", "letters, digits, `-`, `_` and `.`, not starting with a dot", &self.name);
+        checks.require(is_run_name(&self.name), "run.name", RUN_NAME, &self.name);
         checks.require(self.threads <= 1024, "run.threads", "at most 1024", &self.threads);
     }
 }

@@ -12,7 +12,7 @@ use tables::{Manifest, StageDir};
 
 use crate::compare::Comparison;
 use crate::evaluation::Evaluation;
-use crate::measure::{Estimate, PNR, PRIMARY};
+use crate::measure::{Estimate, Measured, PNR, PRIMARY};
 use crate::number;
 use crate::summary::metric_names;
 use html::{escape, figure, paragraph, section, table};
@@ -31,7 +31,8 @@ pub(crate) fn write(run: &StageRun, evaluation: &Evaluation) -> anyhow::Result<(
     // A pipeline on real logs has no `simulate`, so that a stage may be absent.
     let opened = STAGES.iter().filter_map(|stage| StageDir::open(&root, stage).ok());
     let manifests: Vec<Manifest> = opened.map(|stage| stage.manifest().clone()).collect();
-    let curves = training::read(run)?;
+    let pooled = !run.pipeline().evaluate.pool.is_empty();
+    let curves = if pooled { Vec::new() } else { training::read(run)? };
     let page = page(run.pipeline(), evaluation, &manifests, &curves);
     tables::write_atomic(&run.out().join("report.html"), page.as_bytes())?;
     Ok(())
@@ -236,6 +237,8 @@ fn conventions(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
     let count = |n: usize| number::count(n as u64);
     let mut rows = vec![
         ("Candidates", candidates),
+        ("Weight of a model beside BM25, best on validation queries", weights(evaluation)),
+        ("Runs pooled", config.pool.join(", ")),
         ("NDCG gain", gain.into()),
         ("NDCG discount", "log2(rank + 1); the ideal is over all judged documents of the query".into()),
         ("Order of equal scores", ties.into()),
@@ -257,8 +260,14 @@ fn conventions(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
     let tied: Vec<String> =
         cases.tied_pairs.iter().map(|(system, tied)| format!("{system} {}", number::count(*tied))).collect();
     rows.push(("Pairs with equal scores", tied.join(", ")));
+    rows.retain(|(_, text)| !text.is_empty());
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_string(), text]).collect();
     table(&["", ""], &rows, 2)
+}
+
+fn weights(evaluation: &Evaluation) -> String {
+    let weight = |system: &Measured| Some(format!("{} {:.2}", system.system, system.weight?));
+    evaluation.systems.iter().filter_map(weight).collect::<Vec<_>>().join(", ")
 }
 
 fn stages(manifests: &[Manifest]) -> String {

@@ -8,8 +8,13 @@ use super::charts::{Series, lines};
 use super::html::{escape, figure};
 
 /// The trainings in the order they happen, with the stage that holds their curves.
-const PHASES: [(&str, &str); 4] =
-    [("teacher", "cpt"), ("teacher", "rank"), ("distill", "student"), ("distill", "student_labels_only")];
+const PHASES: [(&str, &str); 5] = [
+    ("teacher", "cpt"),
+    ("teacher", "titles"),
+    ("teacher", "rank"),
+    ("distill", "student"),
+    ("distill", "student_labels_only"),
+];
 
 /// Points of one training's metrics: step and value.
 pub(super) type Curves = BTreeMap<String, Vec<(f64, f64)>>;

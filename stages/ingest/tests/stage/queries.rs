@@ -93,3 +93,22 @@ fn a_query_is_in_one_split_in_every_table() {
     let more = rows(&world.output(&["run.seed=7"]), "queries", &["query_id", "split"]);
     assert!(more.len() == 202 && splits.iter().all(|row| more.contains(row)));
 }
+
+#[test]
+fn a_fold_of_the_judged_queries_is_the_test_split() {
+    let world = judged("");
+    let query = |id: u32| format!("{{\"_id\": \"{id}\", \"text\": \"judged {id}\"}}\n");
+    world.file("queries.jsonl", (1..=12).map(query).collect::<String>());
+    let qrel = |id: u32| format!("{id}\td1\t1\n");
+    world.file("qrels.tsv", format!("query-id\tcorpus-id\tscore\n{}", (1..=12).map(qrel).collect::<String>()));
+    let folds = [&BEIR[..], &["ingest.split.folds=4", "ingest.split.test_fold=3"]].concat();
+    let splits = rows(&world.output(&folds), "queries", &["query", "split"]);
+    assert_eq!(splits.len(), 15);
+    let mut tested: Vec<&String> = splits.iter().filter(|row| row.ends_with(" test")).collect();
+    tested.sort();
+    assert_eq!(tested, ["judged 11 test", "judged 3 test", "judged 7 test"]);
+
+    let (code, stderr) = world.run(&[&BEIR[..], &["ingest.split.test_fold=1"]].concat());
+    assert_eq!(code, 2);
+    assert!(stderr.contains("ingest.split.test_fold: expected a fold below 1, found 1"), "{stderr}");
+}

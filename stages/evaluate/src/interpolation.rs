@@ -1,0 +1,107 @@
+//! A model and BM25 together: `w * model + (1 - w) * bm25`, scores standardised query by query.
+
+use ranking::metrics::{Conventions, Mean};
+
+use crate::input::{SystemRun, TestQuery};
+use crate::measure::{MEAN_METRICS, PRIMARY, measure};
+use crate::systems::{BM25, is_model};
+
+/// The weights tried are 0, 1 / `STEPS`, ..., 1.
+const STEPS: usize = 20;
+
+/// Every model among `runs` interpolated with BM25, as systems `<model>+bm25`. `tested` queries are followed by those of the
+/// validation split: a model's weight is the best there by the primary metric; of equal ones, the largest.
+///
+/// # Errors
+/// Scores that are NaN or do not match the candidates of the validation queries.
+pub(crate) fn with_bm25(
+    runs: &[SystemRun],
+    queries: &[TestQuery],
+    tested: usize,
+    conventions: &Conventions,
+) -> anyhow::Result<Vec<SystemRun>> {
+    let Some(bm25) = runs.iter().find(|run| run.system == BM25) else { return Ok(Vec::new()) };
+    let models = runs.iter().filter(|run| is_model(&run.system));
+    let interpolated = models.map(|model| {
+        let mut best = (f64::NEG_INFINITY, 0.0);
+        for step in 0..=STEPS {
+            let weight = step as f64 / STEPS as f64;
+            let mut run = mixed(model, bm25, weight);
+            run.scores.drain(..tested);
+            let value = primary(&queries[tested..], &run, conventions)?;
+            if value >= best.0 {
+                best = (value, weight);
+            }
+        }
+        Ok(mixed(model, bm25, best.1))
+    });
+    interpolated.collect()
+}
+
+/// Mean of the primary metric; 0 where no query counts.
+fn primary(queries: &[TestQuery], run: &SystemRun, conventions: &Conventions) -> anyhow::Result<f64> {
+    let measured = measure(queries, run, conventions)?;
+    let values = MEAN_METRICS.iter().zip(&measured.values).find(|(metric, _)| **metric == PRIMARY);
+    Ok(values.and_then(|(_, values)| Mean::of(values).value).unwrap_or(0.0))
+}
+
+/// Both systems with a given weight of the first.
+fn mixed(model: &SystemRun, bm25: &SystemRun, weight: f64) -> SystemRun {
+    let mix = |(model, bm25): (&Vec<f64>, &Vec<f64>)| {
+        let both = standardised(model).into_iter().zip(standardised(bm25));
+        both.map(|(model, bm25)| weight * model + (1.0 - weight) * bm25).collect()
+    };
+    let scores = model.scores.iter().zip(&bm25.scores).map(mix).collect();
+    SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weight: Some(weight) }
+}
+
+/// The scores of one query with mean 0 and deviation 1; all 0 where they are equal.
+fn standardised(scores: &[f64]) -> Vec<f64> {
+    let count = scores.len() as f64;
+    let mean = scores.iter().sum::<f64>() / count;
+    let deviation = (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / count).sqrt();
+    scores.iter().map(|score| if deviation > 0.0 { (score - mean) / deviation } else { 0.0 }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{queries, system};
+
+    #[test]
+    fn scores_are_standardised_by_query() {
+        assert_eq!(standardised(&[1.0, 3.0]), [-1.0, 1.0]);
+        assert_eq!(standardised(&[2.0, 2.0]), [0.0, 0.0]);
+        assert!(standardised(&[]).is_empty());
+    }
+
+    /// The weight of a teacher with BM25 that is fitted on `queries`.
+    fn weight(queries: &[TestQuery], tested: usize, teacher: f64, bm25: f64) -> f64 {
+        let runs =
+            [system("log_order", queries, 1.0), system(BM25, queries, bm25), system("teacher", queries, teacher)];
+        let found = with_bm25(&runs, queries, tested, &Conventions::default()).unwrap();
+        assert_eq!(found.iter().map(|run| run.system.as_str()).collect::<Vec<_>>(), ["teacher+bm25"]);
+        assert_eq!(found[0].scores.len(), queries.len());
+        found[0].weight.unwrap()
+    }
+
+    #[test]
+    fn the_better_system_gets_the_weight() {
+        let queries = queries(60);
+        assert_eq!(weight(&queries, 0, 0.0, 2.0), 1.0);
+        assert!(weight(&queries, 0, 5.0, 0.0) < 0.5);
+        let alike = weight(&queries, 0, 0.4, 0.4);
+        assert!((0.2..0.8).contains(&alike), "{alike}");
+    }
+
+    #[test]
+    fn queries_that_are_tested_do_not_decide() {
+        let queries = queries(60);
+        let mut teacher = system("teacher", &queries, 0.1);
+        teacher.scores[..40].iter_mut().flatten().for_each(|score| *score = -*score);
+        let runs = [system(BM25, &queries, 5.0), teacher];
+        let weight = |tested| with_bm25(&runs, &queries, tested, &Conventions::default()).unwrap()[0].weight;
+        assert!(weight(40) > Some(0.8), "{:?}", weight(40));
+        assert!(weight(0) < Some(0.5), "{:?}", weight(0));
+    }
+}

@@ -1,0 +1,106 @@
+//! The folds of a cross-validation as one evaluation: the test queries of several runs, with what each run answered.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use pipeline::{BadInput, Pipeline};
+use tables::{Columns, StageDir};
+use training::{Collection, TEST, candidate_lists};
+
+use crate::systems::order;
+use crate::{SystemRun, TestQuery};
+
+/// The finished evaluations of the runs to pool.
+///
+/// # Errors
+/// [`tables::Error::MissingStage`] where a run has none.
+pub(crate) fn evaluations(pipeline: &Pipeline) -> tables::Result<Vec<PathBuf>> {
+    let runs = pipeline.evaluate.pool.iter();
+    let dirs = runs.map(|name| StageDir::open(&pipeline.run_dir_of(name), "evaluate"));
+    dirs.map(|dir| Ok(dir?.path().join(tables::MANIFEST_FILE))).collect()
+}
+
+/// The test queries of all pooled runs, and the answers of every system to them.
+///
+/// # Errors
+/// [`BadInput`] for runs that test a query twice, or that do not hold the same systems with a score of every candidate.
+pub(crate) fn read(pipeline: &Pipeline) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+    let mut queries: Vec<TestQuery> = Vec::new();
+    let mut pooled: BTreeMap<(usize, String), Vec<Vec<f64>>> = BTreeMap::new();
+    for name in &pipeline.evaluate.pool {
+        let dir = pipeline.run_dir_of(name);
+        let own = test_queries(pipeline, &dir)?;
+        let known: BTreeSet<&str> = queries.iter().map(|query| query.query_id.as_str()).collect();
+        if let Some(twice) = own.iter().find(|query| known.contains(query.query_id.as_str())) {
+            Err(BadInput(format!(
+                "evaluate.pool: expected runs that test different queries, found query `{}` of {} in an earlier run too; \
+                 set ingest.split.folds, and another test_fold for each run",
+                twice.query_id,
+                dir.display()
+            )))?;
+        }
+        let answers = StageDir::open(&dir, "evaluate")?.table("runs")?;
+        let answers = Answers::of(&answers)?;
+        for system in answers.systems() {
+            let scores = own.iter().map(|query| answers.scores(system, query, &dir)).collect::<Result<Vec<_>, _>>()?;
+            pooled.entry((order(system), system.to_string())).or_default().extend(scores);
+        }
+        queries.extend(own);
+    }
+    let whole = |(_, system): &(usize, String), scores: &Vec<Vec<f64>>| {
+        let found = scores.len();
+        if found == queries.len() {
+            return Ok(());
+        }
+        Err(BadInput(format!(
+            "evaluate.pool: expected answers of system `{system}` to the {} test queries of all runs, found {found}; \
+             evaluate every run with the same configuration",
+            queries.len()
+        )))
+    };
+    pooled.iter().try_for_each(|(system, scores)| whole(system, scores))?;
+    let runs = pooled.into_iter().map(|((_, system), scores)| SystemRun { system, scores, weight: None });
+    Ok((queries, runs.collect()))
+}
+
+fn test_queries(pipeline: &Pipeline, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {
+    let ingest = StageDir::open(run_dir, "ingest")?;
+    let collection = Collection::read(&ingest)?;
+    let lists = candidate_lists(&ingest, &collection, TEST, &pipeline.evaluate)?;
+    Ok(lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect())
+}
+
+/// The table `runs` of one run: scores by system, query and document.
+struct Answers<'a>(BTreeMap<&'a str, HashMap<(&'a str, &'a str), f64>>);
+
+impl<'a> Answers<'a> {
+    fn of(runs: &'a Columns) -> tables::Result<Answers<'a>> {
+        let (systems, query_ids) = (runs.strings("system")?, runs.strings("query_id")?);
+        let (doc_ids, scores) = (runs.strings("doc_id")?, runs.float64s("score")?);
+        let mut answers: BTreeMap<&str, HashMap<(&str, &str), f64>> = BTreeMap::new();
+        for row in 0..runs.rows() {
+            let pair = (query_ids.value(row), doc_ids.value(row));
+            answers.entry(systems.value(row)).or_default().insert(pair, scores.value(row));
+        }
+        Ok(Answers(answers))
+    }
+
+    fn systems(&self) -> impl Iterator<Item = &'a str> {
+        self.0.keys().copied()
+    }
+
+    fn scores(&self, system: &str, query: &TestQuery, run_dir: &Path) -> Result<Vec<f64>, BadInput> {
+        let score = |doc_id: &String| self.0.get(system)?.get(&(query.query_id.as_str(), doc_id.as_str())).copied();
+        let score = |doc_id: &String| {
+            score(doc_id).ok_or_else(|| {
+                BadInput(format!(
+                    "{}: expected a score of system `{system}` for query `{}` and document `{doc_id}`, found none; \
+                     re-run evaluate of that run with the [evaluate] table of this one",
+                    run_dir.join("evaluate/runs").display(),
+                    query.query_id
+                ))
+            })
+        };
+        query.doc_ids.iter().map(score).collect()
+    }
+}

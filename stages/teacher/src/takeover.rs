@@ -1,0 +1,60 @@
+//! Phases that an earlier output holds already, so that trying another rank loss, or another fold of a cross-validation,
+//! does not train them again.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use pipeline::{Pipeline, Stage, StageRun};
+use tables::StageDir;
+use training::TrainingLog;
+
+use crate::Teacher;
+
+/// The fact of a manifest that says what a phase was made from.
+pub(crate) fn fingerprint_fact(phase: &str) -> String {
+    format!("{phase}_fingerprint")
+}
+
+/// Takes the model, the curves and the facts of a phase over from an earlier output that was made from the same, of this
+/// run or of another one of the same root.
+///
+/// # Errors
+/// An earlier output that is damaged, or cannot be copied.
+pub(crate) fn take_over(
+    run: &mut StageRun,
+    log: &mut TrainingLog,
+    phase: &str,
+    fingerprint: &str,
+) -> anyhow::Result<bool> {
+    let fact = fingerprint_fact(phase);
+    let same =
+        |earlier: &StageDir| earlier.manifest().facts.get(&fact).and_then(|fact| fact.as_str()) == Some(fingerprint);
+    if run.forced() {
+        return Ok(false);
+    }
+    let Some(earlier) = outputs(run.pipeline())?.into_iter().find(same) else { return Ok(false) };
+    let prefix = format!("{phase}_");
+    for (name, value) in earlier.manifest().facts.iter().filter(|(name, _)| name.starts_with(&prefix)) {
+        run.fact(name, value.clone());
+    }
+    log.copy_phase(&earlier, phase)?;
+    let (from, to) = (earlier.folder(phase)?, run.out().join(phase));
+    std::fs::create_dir_all(&to).with_context(|| format!("{}: creating failed", to.display()))?;
+    for entry in std::fs::read_dir(&from).with_context(|| format!("{}: listing failed", from.display()))? {
+        let file = entry?.file_name();
+        let copied = std::fs::copy(from.join(&file), to.join(&file));
+        copied.with_context(|| format!("{}: copying failed", to.join(&file).display()))?;
+    }
+    tracing::info!("teacher: phase {phase} is taken over from {}", earlier.path().display());
+    Ok(true)
+}
+
+/// Finished outputs of this stage: this run's, then those of the root's other runs by name.
+fn outputs(pipeline: &Pipeline) -> anyhow::Result<Vec<StageDir>> {
+    let own = pipeline.run_dir();
+    let root = own.parent().context("the run's folder has none around it")?;
+    let listed = std::fs::read_dir(root).with_context(|| format!("{}: listing failed", root.display()))?;
+    let mut others = listed.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
+    others.sort_by_key(|path| (path.file_name() != own.file_name(), path.clone()));
+    Ok(others.iter().filter_map(|path| StageDir::open(path, Teacher::NAME).ok()).collect())
+}

@@ -1,0 +1,134 @@
+//! Cross-validation as `just cranfield` runs it, with its own pipeline file on a collection and an encoder of nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use tables::{Columns, Manifest, StageDir};
+
+use crate::process::{Outcome, STAGES, command, finish};
+use crate::sandbox::{Sandbox, copy};
+
+const CONFIG: &str = "cranfield-minilm.toml";
+const QUERIES: usize = 24;
+
+/// What makes the run a matter of seconds.
+const TINY: [&str; 22] = [
+    "run.root=runs",
+    "run.threads=2",
+    "simulate.collection=collection",
+    "simulate.days=2",
+    "simulate.searches=400",
+    "ingest.split.folds=2",
+    "ingest.split.train=0.6",
+    "ingest.split.validation=0.3",
+    "cpt.max_query_tokens=8",
+    "cpt.max_document_tokens=48",
+    "teacher.base=encoder",
+    "teacher.titles.steps=4",
+    "teacher.rank.steps=4",
+    "score.unseen_documents=5",
+    "distill.keep_layers=[0]",
+    "distill.steps=4",
+    "distill.max_query_tokens=8",
+    "distill.max_document_tokens=48",
+    "distill.labels_only.steps=4",
+    "evaluate.depth=8",
+    "evaluate.bootstrap=100",
+    "evaluate.permutations=100",
+];
+
+/// A BEIR collection that judges relevant documents alone: each query is about two words, which some documents share.
+fn write_collection(folder: &Path) {
+    let word =
+        |number: usize| format!("{}{}", ["ka", "lo", "mi", "nu", "pe"][number % 5], ["ra", "so", "ti"][number % 3]);
+    let document = |number: usize| {
+        let title = format!("{} {}", word(number), word(number + 1));
+        let text = format!("about {} and {} with {}", word(number), word(number + 4), word(3 * number));
+        format!("{{\"_id\": \"d{number:02}\", \"title\": \"{title}\", \"text\": \"{text}\"}}\n")
+    };
+    let query = |number: usize| {
+        let text = format!("{} {} {number}", word(number), word(number + 4));
+        format!("{{\"_id\": \"{number}\", \"text\": \"{text}\"}}\n")
+    };
+    let qrel = |number: usize| format!("{number}\td{number:02}\t3\n{number}\td{:02}\t1\n", number + 15);
+    fs::create_dir(folder).unwrap();
+    fs::write(folder.join("corpus.jsonl"), (0..60).map(document).collect::<String>()).unwrap();
+    fs::write(folder.join("queries.jsonl"), (1..=QUERIES).map(query).collect::<String>()).unwrap();
+    let qrels: String = (1..=QUERIES).map(qrel).collect();
+    fs::write(folder.join("qrels.tsv"), format!("query-id\tcorpus-id\tscore\n{qrels}")).unwrap();
+}
+
+fn stage(sandbox: &Sandbox, stage: &str, sets: &[&str]) -> Outcome {
+    let sets: Vec<&str> = TINY.iter().chain(sets).flat_map(|set| ["--set", *set]).collect();
+    finish(command(&sandbox.path(""), stage, &[&["--config", CONFIG], &sets[..]].concat()))
+}
+
+fn table(sandbox: &Sandbox, run: &str, stage: &str, table: &str) -> Columns {
+    StageDir::open(&sandbox.path("runs").join(run), stage).unwrap().table(table).unwrap()
+}
+
+/// Queries of a run's table `runs`.
+fn tested(sandbox: &Sandbox, run: &str) -> BTreeSet<String> {
+    let runs = table(sandbox, run, "evaluate", "runs");
+    let ids = runs.strings("query_id").unwrap();
+    (0..runs.rows()).map(|row| ids.value(row).to_string()).collect()
+}
+
+#[test]
+fn folds_share_the_titles_and_are_evaluated_as_one() {
+    let sandbox = Sandbox::finished();
+    copy(&sandbox.run_path("distill/student"), &sandbox.path("encoder"));
+    fs::copy(Path::new("configs").join(CONFIG), sandbox.path(CONFIG)).unwrap();
+    write_collection(&sandbox.path("collection"));
+
+    for fold in ["0", "1"] {
+        let sets = [format!("run.name=fold-{fold}"), format!("ingest.split.test_fold={fold}")];
+        for name in STAGES {
+            let said = stage(&sandbox, name, &sets.each_ref().map(String::as_str)).succeeded().stderr;
+            let taken_over = said.contains("teacher: phase titles is taken over from ./runs/fold-0/teacher");
+            assert_eq!(taken_over, name == "teacher" && fold == "1", "{said}");
+        }
+    }
+    let file = |path: &str| fs::read(sandbox.path("runs").join(path)).unwrap();
+    let titles = file("fold-0/teacher/titles/model.safetensors");
+    assert_eq!(file("fold-1/teacher/titles/model.safetensors"), titles);
+    assert_ne!(file("fold-0/teacher/rank/model.safetensors"), titles);
+    assert_ne!(file("fold-0/teacher/rank/model.safetensors"), file("fold-1/teacher/rank/model.safetensors"));
+
+    let (first, second) = (tested(&sandbox, "fold-0"), tested(&sandbox, "fold-1"));
+    assert!(first.is_disjoint(&second));
+    assert_eq!((first.len(), second.len()), (QUERIES / 2, QUERIES / 2));
+
+    let pooled =
+        stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-1\"]"]).succeeded();
+    assert!(pooled.stdout.contains("24 queries"), "{}", pooled.stdout);
+    assert_eq!(tested(&sandbox, "pooled"), &first | &second);
+    let models = ["teacher", "student", "student_labels_only"];
+    let expected: BTreeSet<String> =
+        models.iter().flat_map(|model| [model.to_string(), format!("{model}+bm25")]).collect();
+    let metrics = table(&sandbox, "pooled", "evaluate", "metrics");
+    let systems = metrics.strings("system").unwrap();
+    let systems: BTreeSet<String> = (0..metrics.rows()).map(|row| systems.value(row).to_string()).collect();
+    assert_eq!(systems, &expected | &["bm25", "log_order"].map(String::from).into());
+    let manifest = Manifest::read(&sandbox.path("runs/fold-0/evaluate"), "evaluate").unwrap();
+    for model in models {
+        let weight = manifest.facts[&format!("weight_{model}+bm25")].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&weight), "{model}: {weight}");
+    }
+    let report = fs::read_to_string(sandbox.path("runs/pooled/evaluate/report.html")).unwrap();
+    assert!(report.contains("fold-0, fold-1"));
+
+    let again = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-1\"]"]).succeeded();
+    assert!(again.stderr.contains("evaluate: up to date"), "{}", again.stderr);
+    let twice = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-0\"]"]);
+    let expected = "error: stage evaluate: evaluate.pool: expected runs that test different queries, found query `";
+    assert!(twice.error(3).starts_with(expected), "{}", twice.stderr);
+    let deeper = ["run.name=pooled", "evaluate.pool=[\"fold-0\"]", "evaluate.depth=20"];
+    let deeper = stage(&sandbox, "evaluate", &deeper);
+    assert!(
+        deeper.error(3).contains("runs/fold-0/evaluate/runs: expected a score of system `bm25`"),
+        "{}",
+        deeper.stderr
+    );
+}
