@@ -95,6 +95,9 @@ impl Start {
 fn folder(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<PathBuf> {
     match base {
         BaseModel::Folder(path) => Ok(pipeline.resolve(path)),
-        BaseModel::Hub { repository, revision } => Ok(hub::fetch(repository, revision)?),
+        BaseModel::Hub { repository, revision } => match hub::fetch(repository, revision) {
+            Err(error) if error.is_bad_input() => Err(BadInput(error.to_string()))?,
+            fetched => Ok(fetched?),
+        },
     }
 }
