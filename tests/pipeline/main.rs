@@ -11,6 +11,7 @@ mod determinism;
 mod full_disk;
 mod hub;
 mod input_errors;
+mod model_cards;
 mod process;
 mod query;
 mod real_data;

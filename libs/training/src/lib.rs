@@ -11,6 +11,7 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 mod base;
+mod card;
 mod corpus;
 mod graded;
 mod log;
@@ -18,8 +19,9 @@ mod phase;
 mod rank;
 
 pub use base::{Start, base_identity, base_inputs, open_base};
+pub use card::Card;
 pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;
-pub use phase::{Phase, remove_checkpoints, train_phase};
+pub use phase::{Phase, check_resumed, remove_checkpoints, train_phase};
 pub use rank::{RankTask, tokens_of, validation_ndcg};

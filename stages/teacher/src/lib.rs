@@ -19,8 +19,8 @@ use nn::trainer::TrainSummary;
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::{
-    Corpus, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs, graded_lists,
-    train_phase,
+    Card, Corpus, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs, check_resumed,
+    graded_lists, train_phase,
 };
 
 use crate::pretrain::{Packs, PretrainTask};
@@ -53,6 +53,7 @@ impl Stage for Teacher {
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
+        check_resumed(run)?;
         let mut log = TrainingLog::open(run.out())?;
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::of_teacher(run.pipeline(), &tokenizer)?;
@@ -134,9 +135,15 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer:
     let phase = Phase { name: "cpt", config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
     note(run, "cpt", &summary);
-    let card =
-        "# Teacher after continued pre-training\n\nA causal language model of query -> clicked title and summary.\n";
-    Ok(save_language_model(&run.out().join("cpt"), &model, tokenizer, card)?)
+    let card = Card {
+        title: "Teacher after continued pre-training",
+        about: "A causal language model of query -> clicked title and summary.",
+        pipeline_tag: "text-generation",
+        base: run.pipeline().teacher.base.as_ref(),
+        validation: phase.validation,
+        summary: &summary,
+    };
+    Ok(save_language_model(&run.out().join("cpt"), &model, tokenizer, &card.text(run))?)
 }
 
 /// Phase 2: `rank`.
@@ -175,8 +182,15 @@ fn rank(
     run.fact("judged_lists", train.len());
     run.fact("judged_documents_without_text", without_text);
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
-    let card = "# Teacher\n\nScores a query and a document with one raw logit.\n";
-    Ok(save_ranker(&run.out().join("rank"), ranker, tokenizer, &settings, card)?)
+    let card = Card {
+        title: "Teacher",
+        about: "Scores a query and a document with one raw logit.",
+        pipeline_tag: "text-ranking",
+        base: run.pipeline().teacher.base.as_ref(),
+        validation: phase.validation,
+        summary: &summary,
+    };
+    Ok(save_ranker(&run.out().join("rank"), ranker, tokenizer, &settings, &card.text(run))?)
 }
 
 fn note(run: &mut StageRun, phase: &str, summary: &TrainSummary) {
