@@ -170,7 +170,7 @@ mod tests {
             (r#"{"query": "a""#, "expected a JSON object, found at column 13: EOF while parsing an object"),
             (
                 r#"{"query": "a", "title": "b", "query": "c", "summary": "d"}"#,
-                "expected a JSON object, found at column 37: `query` for the second time",
+                "expected a JSON object, found at column 41: `query` for the second time",
             ),
             ("[1]", "expected a JSON object, found at column 0: invalid type: sequence, expected a map"),
         ];
