@@ -37,9 +37,10 @@ teacher *options: (stage "teacher" options)
 
 # Score large lists with the teacher, or any pairs: just score --model DIR --pairs FILE --out FILE
 [group("pipeline")]
+[positional-arguments]
 score *options:
     {{ build }}
-    {{ target }}/score {{ if options =~ '(^| )--model\b' { "" } else { "--config " + quote(config) } }} {{ options }}
+    {{ target }}/score {{ if options =~ '(^| )--model\b' { "" } else { "--config " + quote(config) } }} "$@"
 
 # Distil the student
 [group("pipeline")]

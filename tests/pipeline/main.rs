@@ -13,6 +13,7 @@ mod full_disk;
 mod hub;
 mod input_errors;
 mod lora;
+mod model_cards;
 mod process;
 mod query;
 mod real_data;

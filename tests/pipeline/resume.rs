@@ -1,9 +1,11 @@
 //! `kill -9` at any moment, and run again.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::process::{kill, start, wait_until, without_digests};
+use ranking::rng::number;
+
+use crate::process::{kill, start, wait_until, was_killed, without_digests};
 use crate::sandbox::Sandbox;
 
 /// Trainings long enough to be killed on their way.
@@ -59,6 +61,50 @@ fn killed_training_goes_on(stage: &str, arguments: &[&str], phases: [&str; 2]) {
     sandbox.assert_tidy();
 }
 
+/// Checkpoints as often as they can be, so that every round goes a little further.
+const FREQUENT: [&str; 8] = [
+    "--set",
+    "teacher.cpt.steps=120",
+    "--set",
+    "teacher.cpt.checkpoint_every=1",
+    "--set",
+    "teacher.rank.steps=120",
+    "--set",
+    "teacher.rank.checkpoint_every=1",
+];
+
+#[test]
+fn ten_kills_at_random_moments_change_no_byte() {
+    const KILLS: u64 = 10;
+    let undisturbed = Sandbox::finished();
+    let begin = Instant::now();
+    undisturbed.stage("teacher", &FREQUENT);
+    let whole = begin.elapsed();
+
+    let sandbox = Sandbox::finished();
+    let checkpoints = || {
+        ["cpt", "rank"].map(|phase| fs::read(sandbox.run_path(&format!(".teacher.partial/{phase}.checkpoint"))).ok())
+    };
+    let (mut killed, mut progressed) = (0, 0);
+    for round in 0..KILLS {
+        let before = checkpoints();
+        let child = start(sandbox.command("teacher", &FREQUENT));
+        // A fiftieth to a tenth of the whole run.
+        std::thread::sleep(whole.mul_f64(0.02 + 0.08 * number(42, "kill", round) as f64 / u64::MAX as f64));
+        if was_killed(kill(child)) {
+            killed += 1;
+            progressed += u64::from(checkpoints() != before);
+        }
+    }
+    assert!(killed > KILLS / 2 && progressed > KILLS / 3, "{killed} kills, {progressed} of them after some steps");
+    let stderr = sandbox.stage("teacher", &FREQUENT).stderr;
+    // On a machine that has become much faster meanwhile, the last rounds may find nothing to do.
+    assert!(stderr.contains(": resumed after step") || killed < KILLS, "{stderr}");
+    assert_eq!(sandbox.digests("teacher"), undisturbed.digests("teacher"));
+    sandbox.assert_whole("teacher");
+    sandbox.assert_tidy();
+}
+
 #[test]
 fn a_checkpoint_of_another_configuration_is_refused() {
     let sandbox = Sandbox::finished();
@@ -74,11 +120,33 @@ fn a_checkpoint_of_another_configuration_is_refused() {
          data and configuration, <sha256> (remove the file to train from the start), found one of <sha256>"
     );
     assert_eq!(sandbox.digests("teacher"), earlier);
+    let foreign = without_digests(sandbox.try_stage("teacher", &[&other[..], &["--resume"]].concat()).error(3));
+    assert_eq!(foreign, error.replace("training cpt: ", ""));
 
     sandbox.stage("teacher", &[&other[..], &["--force"]].concat());
     let undisturbed = Sandbox::finished();
     undisturbed.stage("teacher", &other);
     assert_eq!(sandbox.digests("teacher"), undisturbed.digests("teacher"));
+}
+
+#[test]
+fn only_an_interrupted_training_can_be_asked_to_go_on() {
+    let sandbox = Sandbox::finished();
+    let resume = [&TEACHER[..], &["--resume"]].concat();
+    assert_eq!(
+        sandbox.try_stage("teacher", &resume).error(2),
+        "error: stage teacher: --resume: ./runs/tiny/.teacher.partial: expected checkpoints of an interrupted run, found \
+         none; run without --resume to begin one"
+    );
+    sandbox.kill_stage_at("teacher", &TEACHER, &[".teacher.partial/cpt.checkpoint"]);
+    let stderr = sandbox.stage("teacher", &resume).stderr;
+    assert!(stderr.contains("resumed after step"), "{stderr}");
+    let stderr = sandbox.stage("teacher", &resume).stderr;
+    assert!(stderr.contains("teacher: up to date"), "{stderr}");
+    assert_eq!(
+        sandbox.try_stage("score", &["--resume"]).error(2),
+        "error: --resume: stage score keeps no checkpoints; run it without --resume"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, Float32Array, Int64Array, NullArray, RecordBatch, StringArray};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
@@ -48,7 +48,17 @@ fn scored(sandbox: &Sandbox) -> Vec<Pair> {
 }
 
 fn score(sandbox: &Sandbox, pairs: &str, out: &str) -> Outcome {
-    finish(command(&sandbox.path(""), "score", &["--model", MODEL, "--pairs", pairs, "--out", out]))
+    score_with(sandbox, MODEL, pairs, out)
+}
+
+fn score_with(sandbox: &Sandbox, model: &str, pairs: &str, out: &str) -> Outcome {
+    finish(command(&sandbox.path(""), "score", &["--model", model, "--pairs", pairs, "--out", out]))
+}
+
+/// The scores of rows that the command wrote.
+fn written(path: &Path) -> Vec<f64> {
+    let score = |line: &str| serde_json::from_str::<Value>(line).unwrap()["score"].as_f64().unwrap();
+    fs::read_to_string(path).unwrap().lines().map(score).collect()
 }
 
 #[test]
@@ -99,6 +109,62 @@ fn parquet_gets_the_scores_of_the_pipeline() {
     }
 }
 
+#[test]
+fn columns_of_nothing_are_empty_texts_or_carried_along() {
+    let sandbox = Sandbox::finished();
+    let nothing: ArrayRef = Arc::new(NullArray::new(2));
+    let query: ArrayRef = Arc::new(StringArray::from(vec!["red", "blue"]));
+    let columns = [("query", query), ("title", nothing.clone()), ("summary", nothing.clone()), ("note", nothing)];
+    let before = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(sandbox.path("p.parquet")).unwrap(), before.schema(), None);
+    writer.as_mut().unwrap().write(&before).unwrap();
+    writer.unwrap().close().unwrap();
+    score(&sandbox, "p.parquet", "out.parquet").succeeded();
+    let after = read(&sandbox.path("out.parquet"));
+    assert_eq!(after.columns()[..4], before.columns()[..]);
+
+    let rows = ["red", "blue"].map(|query| json!({ "query": query, "title": "", "summary": null }).to_string());
+    fs::write(sandbox.path("p.jsonl"), rows.join("\n")).unwrap();
+    score(&sandbox, "p.jsonl", "out.jsonl").succeeded();
+    let scores = after.column(4).as_any().downcast_ref::<Float32Array>().unwrap();
+    for (parquet, json) in scores.values().iter().zip(written(&sandbox.path("out.jsonl"))) {
+        assert!((f64::from(*parquet) - json).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn a_ranker_of_another_library_is_scored_and_a_base_is_refused() {
+    let sandbox = Sandbox::finished();
+    fs::write(sandbox.path("p.jsonl"), r#"{"query": "red shoes", "title": "shoes", "summary": "all red"}"#).unwrap();
+    for model in [MODEL, "runs/tiny/distill/student"] {
+        let own = score_with(&sandbox, model, "p.jsonl", "own.jsonl").succeeded();
+        assert!(!own.stderr.contains("disranker.json"), "{}", own.stderr);
+        fs::remove_file(sandbox.path(model).join("disranker.json")).unwrap();
+        let foreign = score_with(&sandbox, model, "p.jsonl", "foreign.jsonl").succeeded();
+        assert!(foreign.stderr.contains("no disranker.json says how it scores, so it reads"), "{}", foreign.stderr);
+        assert_eq!(written(&sandbox.path("foreign.jsonl")), written(&sandbox.path("own.jsonl")), "{model}");
+    }
+    assert_eq!(
+        score_with(&sandbox, "runs/tiny/teacher/cpt", "p.jsonl", "out.jsonl").error(3),
+        "error: runs/tiny/teacher/cpt/config.json: expected architectures [\"...ForSequenceClassification\"]: a model that \
+         scores, found \"LlamaForCausalLM\""
+    );
+}
+
+#[test]
+fn weights_that_are_not_numbers_are_bad_data() {
+    let sandbox = Sandbox::finished();
+    fs::write(sandbox.path("p.jsonl"), r#"{"query": "a", "title": "b", "summary": "c"}"#).unwrap();
+    let weights = sandbox.path(MODEL).join("model.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    let last = bytes.len() - 4;
+    bytes[last..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, bytes).unwrap();
+    let outcome = score(&sandbox, "p.jsonl", "out.jsonl");
+    let expected = "error: runs/tiny/teacher/rank/model.safetensors: expected finite numbers in weight `";
+    assert!(outcome.error(3).starts_with(expected) && outcome.error(3).ends_with("`, found NaN"), "{outcome:?}");
+}
+
 fn read(path: &Path) -> RecordBatch {
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap();
     let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
@@ -109,15 +175,30 @@ fn read(path: &Path) -> RecordBatch {
 fn bad_pairs_are_one_line_and_leave_the_earlier_output() {
     let sandbox = Sandbox::finished();
     fs::write(sandbox.path("out.jsonl"), "earlier").unwrap();
+    fs::write(sandbox.path("out.jsonl.tmp"), "the user's own").unwrap();
     let good = r#"{"query": "a", "title": "b", "summary": "c"}"#;
     let cases = [
         (format!("{good}\n\n{{\"query\": \"a\"}}\n"), "pairs.jsonl:3: expected a column `title`, found `query`"),
+        (
+            format!("{good}\n{{\"query\": \"a\", \"query\": \"b\"}}\n"),
+            "pairs.jsonl:2: expected a JSON object, found at column 28: `query` for the second time",
+        ),
+        (
+            format!("\u{feff}{good}\n"),
+            "pairs.jsonl: expected JSON lines, found a byte order mark; save it as UTF-8 without one",
+        ),
+        ("\u{1f}".to_string() + "\n", "pairs.jsonl:1: expected a JSON object, found at column 1: expected value"),
         (format!("{good}\n{{oops\n"), "pairs.jsonl:2: expected a JSON object, found at column 2: key must be a string"),
     ];
     for (text, expected) in cases {
         fs::write(sandbox.path("pairs.jsonl"), text).unwrap();
         assert_eq!(score(&sandbox, "pairs.jsonl", "out.jsonl").error(3), format!("error: {expected}"));
     }
+    fs::write(sandbox.path("pairs.jsonl"), b"\x1f\x8b\x08\x00").unwrap();
+    assert_eq!(
+        score(&sandbox, "pairs.jsonl", "out.jsonl").error(3),
+        "error: pairs.jsonl: expected JSON lines, found a gzip file; unpack it first"
+    );
     fs::write(sandbox.path("pairs.parquet"), "PAR1 no more").unwrap();
     let error = score(&sandbox, "pairs.parquet", "out.parquet");
     assert!(error.error(3).starts_with("error: pairs.parquet: expected a readable Parquet file, found "), "{error:?}");
@@ -134,7 +215,10 @@ fn bad_pairs_are_one_line_and_leave_the_earlier_output() {
         "error: nowhere/out.jsonl: expected the folder nowhere, found none; make it first"
     );
     assert_eq!(fs::read_to_string(sandbox.path("out.jsonl")).unwrap(), "earlier");
-    assert!(!sandbox.path("out.jsonl.tmp").exists() && !sandbox.path("out.parquet").exists());
+    assert_eq!(fs::read_to_string(sandbox.path("out.jsonl.tmp")).unwrap(), "the user's own");
+    let left = fs::read_dir(sandbox.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.filter(|name| name.ends_with(".tmp")).count(), 1, "no temporary file of ours stays");
+    assert!(!sandbox.path("out.parquet").exists());
     let both = sandbox.try_stage("score", &["--model", MODEL, "--pairs", "a.jsonl", "--out", "b.jsonl"]);
     assert_eq!(both.code, Some(2));
     assert!(both.stderr.contains("cannot be used with '--model <DIR>'"), "{}", both.stderr);

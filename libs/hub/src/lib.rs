@@ -66,6 +66,14 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the model is not there or not whole, rather than the network or the disk failing.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Error::Offline { .. } | Error::NoFile { .. } | Error::BadIndex { .. })
+    }
+}
+
 /// The folder of a model's configuration, tokenizer and safetensors weights. A revision that the cache has whole is not
 /// asked for again, so that a branch stays where it was first fetched.
 ///

@@ -83,11 +83,11 @@ pub(crate) fn base_folder(folder: &Path) -> Result<PathBuf> {
     Ok(folder.join(read_config(folder)?.base_model_name_or_path))
 }
 
-/// The base model with an adapter merged into its weights.
+/// The base model with an adapter merged into its weights, and what else it is made of.
 ///
 /// # Errors
 /// A missing or broken file; an adapter of a kind that this crate does not compute; weights that do not fit the base.
-pub(crate) fn load(folder: &Path) -> Result<Ranker> {
+pub(crate) fn load(folder: &Path) -> Result<(Ranker, Base)> {
     let config = read_config(folder)?;
     let base = Base::open(&folder.join(&config.base_model_name_or_path))?;
     let lora = LoraConfig { rank: config.r, alpha: config.lora_alpha, dropout: 0.0, targets: config.target_modules };
@@ -100,7 +100,7 @@ pub(crate) fn load(folder: &Path) -> Result<Ranker> {
     for (name, var) in trained.iter() {
         var.set(&saved.get(name)?.as_detached_tensor())?;
     }
-    adapted.merged()
+    Ok((adapted.merged()?, base))
 }
 
 fn read_config(folder: &Path) -> Result<AdapterConfig> {

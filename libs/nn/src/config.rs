@@ -1,5 +1,6 @@
 //! Architectures as the config.json of a Hugging Face folder describes them.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -26,6 +27,14 @@ impl Architecture {
         let model_type = config.get("model_type").unwrap_or(&Value::Null);
         let known = "\"llama\", \"mistral\", \"qwen2\", \"qwen3\" or \"bert\"";
         Self::deserialize(model_type).map_err(|_| invalid("model_type", model_type, known))
+    }
+}
+
+/// Refuses a config.json of a model that this crate does not compute.
+pub(crate) fn check(config: &Value) -> Result<()> {
+    match Architecture::of(config)? {
+        Architecture::Llama => LlamaConfig::from_json(config).map(drop),
+        Architecture::Bert => BertConfig::from_json(config).map(drop),
     }
 }
 
@@ -103,7 +112,7 @@ impl BertConfig {
         refuse_other(config, "is_decoder", &Value::Bool(false))?;
         refuse_other(config, "pruned_heads", &json!({}))?;
         refuse_other(config, "quantization_config", &Value::Null)?;
-        let parsed = Self::deserialize(config)?;
+        let parsed: Self = read_fields(config)?;
         parsed.check()?;
         Ok(parsed)
     }
@@ -154,6 +163,14 @@ fn to_json(config: &impl Serialize, class: &str, one_label: bool) -> Result<Valu
         fields.extend(own.into_iter().filter(|(_, value)| !value.is_null()));
     }
     Ok(Value::Object(fields))
+}
+
+/// The fields of a config.json; the one that cannot be read is named.
+fn read_fields<T: DeserializeOwned>(config: &Value) -> Result<T> {
+    serde_path_to_error::deserialize(config).map_err(|error| {
+        let field = error.path().to_string();
+        Error::ConfigField { field, source: error.into_inner() }
+    })
 }
 
 fn invalid(field: &'static str, found: impl std::fmt::Display, expected: impl Into<String>) -> Error {
@@ -220,6 +237,10 @@ mod tests {
         assert_eq!(
             message(json!({"hidden_dropout_prob": 1.0})),
             "hidden_dropout_prob = 1: expected a share of at least 0 and below 1"
+        );
+        assert_eq!(
+            message(json!({"vocab_size": "large"})),
+            "vocab_size: invalid type: string \"large\", expected usize"
         );
         for (field, other) in [
             ("position_embedding_type", json!("relative_key")),

@@ -104,6 +104,22 @@ pub enum Error {
     /// A configuration is not the JSON this crate reads.
     #[error("config.json: {0}")]
     ConfigJson(#[from] serde_json::Error),
+    /// A field of a configuration holds a value of another kind.
+    #[error("{field}: {source}")]
+    ConfigField {
+        /// The field, with those around it.
+        field: String,
+        /// The parser's answer.
+        source: serde_json::Error,
+    },
+    /// A model's configuration is one this crate does not compute.
+    #[error("{}: {source}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A batch is malformed.
     #[error("batch: {0}")]
     Batch(String),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::adapter;
-use crate::config::{Architecture, Head, LlamaConfig};
+use crate::config::{self, Architecture, Head, LlamaConfig};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::llama::Llama;
@@ -68,6 +68,8 @@ pub struct SavedRanker {
     pub tokenizer: Tokenizer,
     /// How it scores.
     pub settings: Settings,
+    /// Whether another library saved it, so that the folder does not say how it scores and its architecture decides.
+    pub is_foreign: bool,
 }
 
 /// Writes a ranker into a folder, which is made where missing. Equal models give equal bytes.
@@ -127,31 +129,48 @@ pub fn save_adapter(
     save_settings(&path, tokenizer, settings)
 }
 
-/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote; an adapter is merged into its base.
+/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote, or another library: any `*ForSequenceClassification` with
+/// one label, or a PEFT adapter, which is merged into its base.
 ///
 /// # Errors
 /// A missing or broken file; a model of another kind; a tokenizer or scoring that is not the model's own.
 pub fn load_ranker(folder: &Path) -> Result<SavedRanker> {
-    let (ranker, tokenizer) = if adapter::is_adapter(folder) {
-        (adapter::load(folder)?, Tokenizer::load(folder)?)
-    } else {
-        let Base { config, weights, tokenizer } = Base::open(folder)?;
-        check_class(&folder.join(CONFIG_FILE), &config)?;
-        (Ranker::load(&config, &weights)?, tokenizer)
-    };
-    let path = folder.join(SETTINGS_FILE);
-    let file: SettingsFile = serde_json::from_value(read_json(&path)?)
-        .map_err(|error| format_error(&path, "how a ranker of this project scores", error.to_string()))?;
+    if adapter::is_adapter(folder) {
+        let (ranker, base) = adapter::load(folder)?;
+        return Base { tokenizer: Tokenizer::load(folder)?, ..base }.saved(folder, ranker);
+    }
+    let base = Base::open(folder)?;
+    check_class(&folder.join(CONFIG_FILE), &base.config)?;
+    let ranker = Ranker::load(&base.config, &base.weights)?;
+    base.saved(folder, ranker)
+}
+
+impl Base {
+    /// The ranker of a folder whose tokenizer and scoring are told there.
+    fn saved(self, folder: &Path, ranker: Ranker) -> Result<SavedRanker> {
+        let path = folder.join(SETTINGS_FILE);
+        let is_foreign = !path.exists();
+        let settings = if is_foreign {
+            Settings { scoring: self.assumed_scoring()?, standardisation: None }
+        } else {
+            read_settings(&path, folder, &self.tokenizer)?
+        };
+        check_ranker(&path, &ranker, &self.tokenizer, &settings)?;
+        Ok(SavedRanker { ranker, tokenizer: self.tokenizer, settings, is_foreign })
+    }
+}
+
+fn read_settings(path: &Path, folder: &Path, tokenizer: &Tokenizer) -> Result<Settings> {
+    let file: SettingsFile = serde_json::from_value(read_json(path)?)
+        .map_err(|error| format_error(path, "how a ranker of this project scores", error.to_string()))?;
     if file.format != FORMAT {
-        return Err(format_error(&path, &format!("format {FORMAT}"), format!("format {}", file.format)));
+        return Err(format_error(path, &format!("format {FORMAT}"), format!("format {}", file.format)));
     }
     if file.tokenizer != tokenizer.identity() {
         let expected = format!("the tokenizer.json it was trained with, sha256 {}", file.tokenizer);
         return Err(format_error(folder, &expected, format!("sha256 {}", tokenizer.identity())));
     }
-    let settings = Settings { scoring: file.scoring, standardisation: file.standardisation };
-    check_ranker(&path, &ranker, &tokenizer, &settings)?;
-    Ok(SavedRanker { ranker, tokenizer, settings })
+    Ok(Settings { scoring: file.scoring, standardisation: file.standardisation })
 }
 
 /// Writes a language model into a folder, which is made where missing.
@@ -198,10 +217,15 @@ impl Base {
     /// Looks into a folder; reads everything but the weights.
     ///
     /// # Errors
-    /// A missing or broken file; a tokenizer with more ids than the embedding has rows.
+    /// A missing or broken file; an unsupported architecture; a tokenizer with more ids than the embedding has rows.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
+        if !path.exists() {
+            let found = if folder.is_dir() { format!("no {CONFIG_FILE}") } else { "no folder".to_owned() };
+            return Err(format_error(folder, "the folder of a Hugging Face model", found));
+        }
         let config = read_json(&path)?;
+        config::check(&config).map_err(|source| Error::ConfigFile { path: path.clone(), source: Box::new(source) })?;
         let weights = weight_files(folder)?;
         let tokenizer = Tokenizer::load(folder)?;
         let rows = config.get("vocab_size").and_then(Value::as_u64).unwrap_or(0) as usize;
@@ -262,12 +286,19 @@ fn distinct_padding(tokenizer: &Tokenizer, scoring: &Scoring) -> Result<Option<u
     Ok(Some(tokenizer.pad_id().filter(|&id| id != end).unwrap_or(u32::from(end == 0))))
 }
 
+/// Refuses a model without a head that gives one score.
 fn check_class(path: &Path, config: &Value) -> Result<()> {
     let class = &config["architectures"][0];
-    if class.as_str().is_some_and(|class| class.ends_with(RANKER_CLASS)) {
-        return Ok(());
+    if class.as_str().is_none_or(|class| !class.ends_with(RANKER_CLASS)) {
+        let expected = format!("architectures [\"...{RANKER_CLASS}\"]: a model that scores");
+        return Err(format_error(path, &expected, class.to_string()));
     }
-    Err(format_error(path, &format!("architectures [\"...{RANKER_CLASS}\"]: a model that scores"), class.to_string()))
+    match config["id2label"].as_object().map(serde_json::Map::len) {
+        None | Some(1) => Ok(()),
+        Some(labels) => {
+            Err(format_error(path, "id2label of one label: a model that scores", format!("{labels} labels")))
+        }
+    }
 }
 
 /// The file of the weights, or the files that the index names, in the order of their names.

@@ -69,6 +69,9 @@ fn normal(seed: u64, name: &str, count: usize, std: f32) -> Vec<f32> {
     values
 }
 
+/// Weights whose rows are the labels of a task.
+const CLASSIFIERS: [&str; 2] = ["classifier.", "score."];
+
 /// The name of the weight that a file stores under another, or nothing where the tensor is no weight.
 pub type Names = fn(&str) -> Option<String>;
 
@@ -95,7 +98,7 @@ impl Params {
     ///
     /// A missing, extra, repeated, misshapen or otherwise typed weight is an error that names it.
     pub fn load<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec], names: Names) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs, names)?;
+        let Found { vars, extra } = read_known(files, specs, names, |_| false)?;
         match extra.into_iter().next() {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(files, vars, specs, |_| None),
@@ -103,7 +106,8 @@ impl Params {
     }
 
     /// Loads the weights of `specs` from another model of the same body: the weights for which `is_head(name)` holds
-    /// start from the seed where the files lack them, and are skipped where `specs` lacks them.
+    /// start from the seed where the files lack them, and are skipped where `specs` lacks them. So does a classifier for
+    /// another number of labels.
     pub fn load_body<P: AsRef<Path>>(
         files: &[P],
         specs: &[ParamSpec],
@@ -111,7 +115,8 @@ impl Params {
         seed: u64,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs, names)?;
+        let is_classifier = |name: &str| CLASSIFIERS.iter().any(|classifier| name.starts_with(classifier));
+        let Found { vars, extra } = read_known(files, specs, names, is_classifier)?;
         match extra.into_iter().find(|(_, name)| !is_head(name)) {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(files, vars, specs, |name| is_head(name).then_some(seed)),
@@ -222,8 +227,14 @@ struct Found {
     extra: Vec<(PathBuf, String)>,
 }
 
-/// Reads the weights that `specs` names.
-fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec], names: Names) -> Result<Found> {
+/// Reads the weights that `specs` names. Those for which `may_differ(name)` holds are left out where they have another
+/// shape.
+fn read_known<P: AsRef<Path>>(
+    files: &[P],
+    specs: &[ParamSpec],
+    names: Names,
+    may_differ: impl Fn(&str) -> bool,
+) -> Result<Found> {
     let known: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
     let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
     for path in files {
@@ -235,6 +246,9 @@ fn read_known<P: AsRef<Path>>(files: &[P], specs: &[ParamSpec], names: Names) ->
                 extra.push((path.to_owned(), name));
                 continue;
             };
+            if may_differ(&name) && file.shape(&stored) != Some(&spec.shape) {
+                continue;
+            }
             let var = file.read(&stored, spec)?;
             if vars.insert(name, var).is_some() {
                 let (expected, found) = ("each weight once".to_owned(), format!("`{stored}` again"));

@@ -156,7 +156,7 @@ impl<'a> Encoder<'a> {
 
     /// The length of the longest sequence.
     pub fn max_tokens(&self) -> usize {
-        self.fixed_tokens + self.max_query_tokens + self.max_document_tokens
+        self.fixed_tokens.saturating_add(self.max_query_tokens).saturating_add(self.max_document_tokens)
     }
 
     /// The sequence of one query and document.
@@ -186,7 +186,7 @@ impl<'a> Encoder<'a> {
         let query_end = QUERY_PREFIX.len() + query.len();
         let document_start = query_end + DOCUMENT_PREFIX.len();
         let (tokens, starts) = self.tokenizer.encode(&format!("{QUERY_PREFIX}{query}{DOCUMENT_PREFIX}{document}"))?;
-        let mut ids = Vec::with_capacity(self.max_tokens());
+        let mut ids = Vec::with_capacity(tokens.len() + 1);
         let (mut query_tokens, mut document_tokens) = (0, 0);
         for (token, begin) in tokens.into_iter().zip(starts) {
             if begin >= document_start {

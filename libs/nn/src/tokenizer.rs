@@ -180,6 +180,12 @@ impl Tokenizer {
         tokens.filter_map(|token| self.inner.token_to_id(&token)).next()
     }
 
+    /// The most tokens that the model behind it takes, where the companions of `tokenizer.json` say it.
+    pub fn model_max_length(&self) -> Option<usize> {
+        let settings: Value = serde_json::from_str(self.files.get(TOKENIZER_CONFIG_FILE)?).ok()?;
+        usize::try_from(settings["model_max_length"].as_u64()?).ok()
+    }
+
     /// The same tokenizer, filling up batches with another token.
     ///
     /// # Errors

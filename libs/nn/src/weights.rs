@@ -63,6 +63,11 @@ impl WeightFile {
         self.header.offset_keys()
     }
 
+    /// The shape of a tensor of the file.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.info(name).map(|info| info.shape.as_slice())
+    }
+
     /// Reads the tensor `name` as the weight of `spec`; `F16` and `BF16` are widened to `f32`.
     pub(crate) fn read(&mut self, name: &str, spec: &ParamSpec) -> Result<Var> {
         let info = self.header.info(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))?;
@@ -84,7 +89,12 @@ impl WeightFile {
         let start = SeekFrom::Start(self.start + from as u64);
         self.file.seek(start).and_then(|_| self.file.read_exact(&mut bytes)).map_err(io_error(&self.path))?;
         let tensor = Tensor::from_raw_buffer(&bytes, dtype, &spec.shape, &Device::Cpu)?;
-        Ok(Var::from_tensor(&tensor.to_dtype(DType::F32)?)?)
+        let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            let expected = format!("finite numbers in weight `{name}`");
+            return Err(Error::Format { path: path(), expected, found: value.to_string() });
+        }
+        Ok(Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?)
     }
 }
 
@@ -149,6 +159,20 @@ mod tests {
             assert_ne!(lying, text);
             let lying = [&(lying.len() as u64).to_le_bytes(), lying.as_bytes(), &[0; 40]].concat();
             refusal(&lying);
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_not_finite_is_named() {
+        let (folder, spec) = (tempfile::tempdir().unwrap(), ParamSpec::new("a", &[3], Init::Ones));
+        let path = folder.path().join("model.safetensors");
+        let mut bytes = Params::init(std::slice::from_ref(&spec), 0).unwrap().to_bytes().unwrap();
+        for (value, shown) in [(f32::NAN, "NaN"), (f32::NEG_INFINITY, "-inf")] {
+            let last = bytes.len() - 4;
+            bytes[last..].copy_from_slice(&value.to_le_bytes());
+            std::fs::write(&path, &bytes).unwrap();
+            let error = WeightFile::open(&path).unwrap().read("a", &spec).unwrap_err().to_string();
+            assert_eq!(error, format!("{}: expected finite numbers in weight `a`, found {shown}", path.display()));
         }
     }
 

@@ -95,6 +95,11 @@ fn a_decoder_ends_its_sequences_as_it_was_pre_trained() {
         let scoring = base(ids).scoring(4, 8).unwrap();
         assert_eq!(scoring.template, Template::Prompt { end_token: expected.into() });
     }
+    let error = base(Some(999.into())).scoring(4, 8).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("eos_token_id = 999: expected an id of its tokenizer.json, which has {}", tokenizer.vocabulary_size())
+    );
     let error = base(None).scoring(4, 64).unwrap_err().to_string();
     assert!(error.contains("the model has 40 positions"), "{error}");
     assert!(!base(None).is_encoder().unwrap());

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use candle_core::{DType, Device, Tensor};
 use nn::bert::Bert;
 use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
 use nn::folder::{self, Base, Settings, Standardisation};
@@ -137,13 +138,94 @@ fn every_missing_file_is_named() {
         ("config.json", "config.json"),
         ("model.safetensors", "model.safetensors"),
         ("tokenizer.json", "tokenizer.json"),
-        ("disranker.json", "disranker.json"),
     ] {
         let folder = saved_student();
         std::fs::remove_file(folder.path().join(name)).unwrap();
         let error = folder::load_ranker(folder.path()).unwrap_err().to_string();
         assert!(error.contains(mentioned), "{name}: {error}");
     }
+}
+
+#[test]
+fn a_ranker_of_another_library_scores_as_its_architecture_does() {
+    for (ranker, tokenizer) in [(Ranker::Llama(llama(Head::Score)), byte_level()), (bert(60), word_piece())] {
+        let settings = settings(ranker.architecture());
+        let folder = tempfile::tempdir().unwrap();
+        folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings, "").unwrap();
+        assert!(!folder::load_ranker(folder.path()).unwrap().is_foreign);
+        std::fs::remove_file(folder.path().join("disranker.json")).unwrap();
+        let foreign = folder::load_ranker(folder.path()).unwrap();
+        assert!(foreign.is_foreign);
+        let scoring = &foreign.settings.scoring;
+        assert_eq!((&scoring.template, scoring.pooling), (&settings.scoring.template, settings.scoring.pooling));
+        let longest = Encoder::new(&foreign.tokenizer, scoring).unwrap().max_tokens();
+        assert_eq!(longest, ranker.max_tokens());
+        assert_eq!(
+            scores(&foreign.ranker, &foreign.tokenizer, &foreign.settings, 64),
+            scores(&ranker, &tokenizer, &foreign.settings, 64)
+        );
+
+        let companion = folder.path().join("tokenizer_config.json");
+        let text = std::fs::read_to_string(&companion).unwrap();
+        std::fs::write(companion, text.replacen('{', "{\"model_max_length\": 32,", 1)).unwrap();
+        let shorter = folder::load_ranker(folder.path()).unwrap();
+        assert_eq!(Encoder::new(&shorter.tokenizer, &shorter.settings.scoring).unwrap().max_tokens(), 32);
+    }
+}
+
+#[test]
+fn a_classifier_of_two_labels_is_a_base_and_no_ranker() {
+    let folder = saved_student();
+    let config = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\"0\": \"LABEL_0\"", "\"0\": \"NO\", \"1\": \"YES\"")).unwrap();
+    let weights = folder.path().join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&weights, &Device::Cpu).unwrap();
+    for (name, shape) in [("classifier.weight", vec![2, 16]), ("classifier.bias", vec![2])] {
+        tensors.insert(name.to_owned(), Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap());
+    }
+    candle_core::safetensors::save(&tensors, &weights).unwrap();
+    let error = folder::load_ranker(folder.path()).unwrap_err().to_string();
+    assert!(error.ends_with("expected id2label of one label: a model that scores, found 2 labels"), "{error}");
+    let ranker = Base::open(folder.path()).unwrap().ranker(1).unwrap();
+    assert_eq!(ranker.params().get("classifier.weight").unwrap().dims(), [1, 16]);
+    assert_eq!(
+        ranker.params().get("bert.pooler.dense.bias").unwrap().to_vec1::<f32>().unwrap(),
+        tensors["bert.pooler.dense.bias"].to_vec1::<f32>().unwrap()
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_named_with_its_file() {
+    let folder = saved_student();
+    let path = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (from, to, expected) in [
+        (
+            "\"hidden_size\": 16",
+            "\"hidden_size\": \"wide\"",
+            "hidden_size: invalid type: string \"wide\", expected usize",
+        ),
+        (
+            "\"num_attention_heads\": 2",
+            "\"num_attention_heads\": 3",
+            "num_attention_heads = 3: expected a divisor of hidden_size = 16",
+        ),
+        (
+            "\"model_type\": \"bert\"",
+            "\"model_type\": \"t5\"",
+            "model_type = \"t5\": expected \"llama\", \"mistral\", \"qwen2\", \"qwen3\" or \"bert\"",
+        ),
+    ] {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        std::fs::write(&path, changed).unwrap();
+        let error = Base::open(folder.path()).unwrap_err().to_string();
+        assert_eq!(error, format!("{}: {expected}", path.display()));
+    }
+    let missing = folder.path().join("nowhere");
+    let error = Base::open(&missing).unwrap_err().to_string();
+    assert_eq!(error, format!("{}: expected the folder of a Hugging Face model, found no folder", missing.display()));
 }
 
 /// A student without its weights, and with these files instead.

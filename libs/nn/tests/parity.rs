@@ -1,4 +1,5 @@
-//! Models against PyTorch transformers: logits, losses and every gradient (`golden/models.py`).
+//! Models against PyTorch transformers: logits, losses and every gradient (`golden/models.py`), and ten steps of training
+//! (`golden/training.py`).
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![allow(clippy::unwrap_used)]
@@ -12,6 +13,7 @@ use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
 use nn::llama::Llama;
 use nn::model::{Mode, Ranker};
 use nn::ops::score_loss;
+use nn::optimizer::{AdamW, AdamWConfig};
 use nn::packed::Packed;
 use nn::params::Params;
 use ranking::loss::{hybrid, pairwise_hinge, pairwise_logistic};
@@ -40,6 +42,10 @@ fn typed() -> Vec<(Vec<u32>, Vec<u32>)> {
     sequences().into_iter().map(|ids| (ids.clone(), types(&ids))).collect()
 }
 
+fn flat(tensor: &Tensor) -> Vec<f32> {
+    numbers(&tensor.flatten_all().unwrap())
+}
+
 /// A golden file: its checkpoint written to a folder of its own, and everything in it.
 struct Golden {
     file: HashMap<String, Tensor>,
@@ -64,7 +70,7 @@ impl Golden {
     }
 
     fn values(&self, name: &str) -> Vec<f32> {
-        self.file[name].flatten_all().unwrap().to_vec1().unwrap()
+        flat(&self.file[name])
     }
 
     /// The loss, and the gradient of every weight.
@@ -117,6 +123,18 @@ fn llama_continued_pre_training() {
         let golden = Golden::open(file);
         let config = LlamaConfig::from_json(&golden.config).unwrap();
         let model = Llama::load(config, Head::LanguageModel, &[&golden.checkpoint]).unwrap();
+        let packed = Packed::from_sequences(&sequences()).unwrap();
+        golden.compare("cpt", model.params(), &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap());
+    }
+}
+
+#[test]
+fn the_siblings_of_llama_continue_their_pre_training() {
+    for family in ["mistral", "qwen2", "qwen3"] {
+        let body = Golden::open(&format!("{family}.safetensors"));
+        let golden = Golden::open(&format!("{family}_lm.safetensors"));
+        let config = LlamaConfig::from_json(&golden.config).unwrap();
+        let model = Llama::load_base(config, Head::LanguageModel, &[&body.checkpoint], 0).unwrap();
         let packed = Packed::from_sequences(&sequences()).unwrap();
         golden.compare("cpt", model.params(), &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap());
     }
@@ -206,7 +224,6 @@ fn two_runs_give_the_same_bytes() {
         let model = Bert::new(config.clone(), 7).unwrap();
         let scores = model.score(&Packed::from_typed(&typed()).unwrap(), TRAIN).unwrap();
         let grads = scores.sum_all().unwrap().backward().unwrap();
-        let flat = |tensor: &Tensor| numbers(&tensor.flatten_all().unwrap());
         let grads: Vec<Vec<f32>> = model.params().iter().map(|(_, var)| flat(grads.get(var).unwrap())).collect();
         (model.params().to_bytes().unwrap(), numbers(&scores), grads)
     };
@@ -270,6 +287,69 @@ fn an_encoder_with_another_head_becomes_a_ranker() {
     assert!(error.contains("weight `cls.predictions.bias`"), "{error}");
 }
 
+/// What `golden/training.py` trains on: the distillation's loss for an encoder, the rank loss for a decoder.
+fn training_loss(ranker: &Ranker, batch: &Packed) -> Tensor {
+    let scores = ranker.score(batch, TRAIN).unwrap();
+    let loss = match ranker.architecture() {
+        Architecture::Bert => score_loss(&scores, |s| hybrid(s, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)),
+        Architecture::Llama => score_loss(&scores, |s| pairwise_hinge(s, &GRADES, &LISTS, 0.5)),
+    };
+    loss.unwrap()
+}
+
+#[track_caller]
+fn near(what: &str, found: f64, expected: f32) {
+    let expected = f64::from(expected);
+    assert!((found - expected).abs() <= 1e-4 * expected.abs(), "{what}: {found}, PyTorch {expected}");
+}
+
+#[test]
+fn ten_steps_of_every_architecture_equal_pytorch() {
+    let trained = candle_core::safetensors::load("tests/golden/training.safetensors", &Device::Cpu).unwrap();
+    let adamw = AdamWConfig { weight_decay: 0.1, max_grad_norm: Some(6.0), epsilon: 1e-5, ..AdamWConfig::default() };
+    for name in ["bert", "llama_score", "llama3", "mistral", "qwen2", "qwen3"] {
+        let golden = Golden::open(&format!("{name}.safetensors"));
+        let ranker = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let mut optimizer = AdamW::new(adamw, ranker.params());
+        let values = |key: &str| flat(&trained[&format!("{name}.{key}")]);
+        let (losses, norms) = (values("losses"), values("norms"));
+        assert_eq!(losses.len(), 10);
+        for (step, (expected_loss, expected_norm)) in losses.into_iter().zip(norms).enumerate() {
+            let mut batch = typed();
+            let first = step % batch.len();
+            batch.rotate_left(first);
+            let loss = training_loss(&ranker, &Packed::from_typed(&batch).unwrap());
+            near(&format!("{name}: loss of step {step}"), loss.to_scalar::<f32>().unwrap().into(), expected_loss);
+            let stats = optimizer.step(ranker.params(), &loss.backward().unwrap(), 1e-3).unwrap();
+            near(&format!("{name}: gradient norm of step {step}"), stats.grad_norm, expected_norm);
+        }
+        // The softmax ignores the biases of BERT's keys: their gradients are rounding errors, whose signs Adam follows.
+        for (weight, var) in ranker.params().iter().filter(|(name, _)| !name.ends_with("key.bias")) {
+            let moved = values(&format!("moved.{weight}"))[0];
+            compare_weight(
+                &format!("{name}: {weight}"),
+                var,
+                golden.values(weight),
+                moved,
+                values(&format!("sample.{weight}")),
+            );
+        }
+    }
+}
+
+/// How far a trained weight has come from where it was, and its values at equal distances.
+fn compare_weight(what: &str, weight: &Tensor, before: Vec<f32>, moved: f32, sample: Vec<f32>) {
+    let after = flat(weight);
+    let squares = after.iter().zip(before).map(|(after, before)| f64::from(after - before).powi(2));
+    near(&format!("distance of {what}"), squares.sum::<f64>().sqrt(), moved);
+    let values = after.iter().step_by(after.len().div_ceil(12));
+    assert_eq!(values.len(), sample.len(), "{what}");
+    for (found, expected) in values.zip(sample) {
+        let error = (found - expected).abs();
+        assert!(error <= 1e-4 * expected.abs() + 1e-7, "{what}: {found}, PyTorch {expected}");
+    }
+}
+
 /// A checkpoint's weights under other names.
 fn renamed(golden: &Golden, name: impl Fn(&str) -> String, others: &[&str]) -> Ranker {
     let weights = candle_core::safetensors::load(&golden.checkpoint, &Device::Cpu).unwrap();
@@ -308,7 +388,6 @@ fn half_precision_is_widened() {
         let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
         for (name, var) in model.params().iter() {
             let rounded = weights[name].to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
-            let flat = |tensor: &Tensor| numbers(&tensor.flatten_all().unwrap());
             assert_eq!(flat(var), flat(&rounded), "{name}");
         }
     }

@@ -32,6 +32,9 @@ pub struct Arguments {
     /// Runs even if the output is up to date, and from the beginning even if there is a checkpoint
     #[arg(long)]
     pub force: bool,
+    /// Goes on with a training that was interrupted; refused where there is none, or one of other data or configuration
+    #[arg(long, conflicts_with = "force")]
+    pub resume: bool,
     /// How log lines are written to stderr
     #[arg(long, value_enum, default_value_t)]
     pub log_format: LogFormat,
@@ -87,11 +90,18 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
 
+    if arguments.resume && !stage.resumable() {
+        let stage = S::NAME;
+        Err(ConfigError::Unusable(format!("--resume: stage {stage} keeps no checkpoints; run it without --resume")))?;
+    }
     let output = OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?;
     let bars = arguments.log_format == LogFormat::Text;
     let mut work = StageRun {
         bars,
         forced: arguments.force,
+        resumed: arguments.resume,
+        inputs: manifest.inputs.clone(),
+        config: manifest.config.clone(),
         fingerprint: fingerprint(&manifest)?,
         ..StageRun::new(pipeline, output.path().to_path_buf())
     };

@@ -18,6 +18,11 @@ const BAD_CONFIG: u8 = 2;
 /// Exit code of bad input data, or of a disk with no room for the output.
 const BAD_DATA: u8 = 3;
 
+/// Characters of an error line that are told at most: those at its start, which name the place, and those at its end,
+/// which say what to do.
+const LINE_START: usize = 700;
+const LINE_END: usize = 250;
+
 /// Runs `work`, prints an error (or a panic, as an internal error) as one line on stderr, and returns the exit code.
 pub fn guarded(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
@@ -45,7 +50,17 @@ fn one_line(error: &anyhow::Error) -> String {
     if disk_is_full(error) {
         line += "; free some space there and run the stage again";
     }
-    line.replace('\n', " ")
+    bounded(&line.replace('\n', " "))
+}
+
+/// Leaves out the middle of a line that quotes too much.
+fn bounded(line: &str) -> String {
+    let at = |character: usize| line.char_indices().nth(character).map_or(line.len(), |(at, _)| at);
+    let characters = line.chars().count();
+    if characters <= LINE_START + LINE_END {
+        return line.to_string();
+    }
+    format!("{} ... {}", &line[..at(LINE_START)], &line[at(characters - LINE_END)..])
 }
 
 /// Whether the disk has no room left: the one failure of the machine that the user can mend at once.
@@ -88,6 +103,15 @@ mod tests {
     fn causes_are_said_once_on_one_line() {
         let error = anyhow::anyhow!("disk\nfull").context("x: disk\nfull").context("stage y");
         assert_eq!(one_line(&error), "stage y: x: disk full");
+    }
+
+    #[test]
+    fn long_lines_lose_their_middle() {
+        let error = |length| anyhow::anyhow!("file: {}; remedy", "\u{e9}".repeat(length));
+        assert_eq!(one_line(&error(900)), error(900).to_string());
+        let line = one_line(&error(100_000));
+        assert_eq!(line.chars().count(), LINE_START + LINE_END + 5);
+        assert!(line.starts_with("file: \u{e9}") && line.ends_with("; remedy"), "{line}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use tables::{StageDir, TableEntry, TableWriter, WriteOptions};
+use tables::{InputEntry, StageDir, TableEntry, TableWriter, WriteOptions};
 
 use crate::config::Pipeline;
 use crate::progress::Progress;
@@ -73,6 +73,9 @@ pub struct StageRun {
     pub(crate) bars: bool,
     pub(crate) fingerprint: String,
     pub(crate) forced: bool,
+    pub(crate) resumed: bool,
+    pub(crate) inputs: Vec<InputEntry>,
+    pub(crate) config: serde_json::Value,
 }
 
 impl StageRun {
@@ -87,6 +90,9 @@ impl StageRun {
             bars: false,
             fingerprint: String::new(),
             forced: false,
+            resumed: false,
+            inputs: Vec::new(),
+            config: serde_json::Value::Null,
         }
     }
 
@@ -113,6 +119,24 @@ impl StageRun {
     #[must_use]
     pub fn forced(&self) -> bool {
         self.forced
+    }
+
+    /// Whether the user asked to go on with an interrupted run, and with nothing else.
+    #[must_use]
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// What the stage reads, with digests.
+    #[must_use]
+    pub fn inputs(&self) -> &[InputEntry] {
+        &self.inputs
+    }
+
+    /// The stage's own table of the configuration, resolved.
+    #[must_use]
+    pub fn config(&self) -> &serde_json::Value {
+        &self.config
     }
 
     /// The folder to write into; it becomes the stage's output when the run succeeds.

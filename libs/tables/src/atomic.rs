@@ -1,7 +1,8 @@
 //! A file that is either whole or not there.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::commit::sync_dir;
@@ -18,15 +19,33 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Begins the file `path`.
+    /// Begins the file `path`, in a folder where others may have files: the temporary one has a name that is free.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn create(path: &Path) -> Result<AtomicFile> {
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(".tmp");
-        let temporary = path.with_file_name(name);
-        let file = File::create(&temporary).map_err(Error::io(path, "writing"))?;
+        let mut number = 0_u32;
+        loop {
+            let temporary = beside(path, &format!(".{}-{number}.tmp", std::process::id()));
+            match File::create_new(&temporary) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+                opened => return AtomicFile::begin(path, temporary, opened),
+            }
+        }
+    }
+
+    /// Begins the file `path` in a folder of ours: the temporary file that a killed run left is written over.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn create_in_own_folder(path: &Path) -> Result<AtomicFile> {
+        let temporary = beside(path, ".tmp");
+        let opened = File::create(&temporary);
+        AtomicFile::begin(path, temporary, opened)
+    }
+
+    fn begin(path: &Path, temporary: PathBuf, opened: io::Result<File>) -> Result<AtomicFile> {
+        let file = opened.map_err(Error::io(path, "writing"))?;
         Ok(AtomicFile { path: path.to_path_buf(), temporary, file: BufWriter::new(file), committed: false })
     }
 
@@ -44,6 +63,13 @@ impl AtomicFile {
             _ => sync_dir(Path::new(".")),
         }
     }
+}
+
+/// The path with an ending more.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name: OsString = path.file_name().unwrap_or_default().to_os_string();
+    name.push(ending);
+    path.with_file_name(name)
 }
 
 impl Write for AtomicFile {
@@ -74,6 +100,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "old").unwrap();
+        let others = [".tmp", &format!(".{}-0.tmp", std::process::id())].map(|ending| beside(&path, ending));
+        others.iter().for_each(|other| fs::write(other, "another's").unwrap());
         let mut abandoned = AtomicFile::create(&path).unwrap();
         abandoned.write_all(b"half").unwrap();
         drop(abandoned);
@@ -83,6 +111,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         whole.commit().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+        others.iter().for_each(|other| assert_eq!(fs::read_to_string(other).unwrap(), "another's"));
     }
 }

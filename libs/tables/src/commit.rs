@@ -88,12 +88,12 @@ pub(crate) fn file_entry(root: &Path, path: String) -> Result<FileEntry> {
     Ok(FileEntry { bytes, sha256: sha256_file(&full)?, path })
 }
 
-/// Writes a file so that it is either whole or not there: as [`AtomicFile`], in one go.
+/// Writes a file of a stage's output so that it is either whole or not there: as [`AtomicFile`], in one go.
 ///
 /// # Errors
 /// [`Error::Io`]; the temporary file is removed then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create(path)?;
+    let mut file = AtomicFile::create_in_own_folder(path)?;
     file.write_all(bytes).map_err(Error::io(path, "writing"))?;
     file.commit()
 }

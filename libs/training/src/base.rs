@@ -107,6 +107,9 @@ pub fn base_folder(pipeline: &Pipeline, base: &BaseModel) -> anyhow::Result<Path
     match base {
         BaseModel::Teacher => Ok(StageDir::open(&pipeline.run_dir(), TEACHER)?.folder("rank")?),
         BaseModel::Folder(path) => Ok(pipeline.resolve(path)),
-        BaseModel::Hub { repository, revision } => Ok(hub::fetch(repository, revision)?),
+        BaseModel::Hub { repository, revision } => match hub::fetch(repository, revision) {
+            Err(error) if error.is_bad_input() => Err(BadInput(error.to_string()))?,
+            fetched => Ok(fetched?),
+        },
     }
 }

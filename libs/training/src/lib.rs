@@ -12,6 +12,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 mod base;
 mod candidates;
+mod card;
 mod collection;
 mod corpus;
 mod graded;
@@ -21,9 +22,10 @@ mod rank;
 
 pub use base::{Start, base_folder, base_identity, base_inputs, open_base};
 pub use candidates::{CANDIDATE_KEYS, CandidateList, candidate_lists};
+pub use card::Card;
 pub use collection::Collection;
 pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;
-pub use phase::{Phase, passes, remove_checkpoints, train_phase};
+pub use phase::{Phase, check_resumed, passes, remove_checkpoints, train_phase};
 pub use rank::{RankTask, tokens_of, validation_ndcg};

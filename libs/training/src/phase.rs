@@ -1,11 +1,14 @@
 //! One training phase of a stage: the loop of `nn`, with log, progress and checkpoint.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context;
+use nn::checkpoint::Checkpoint;
 use nn::schedule::Decay;
 use nn::shards::Passes;
 use nn::trainer::{Checkpointing, StepReport, Task, TrainConfig, TrainSummary, train};
 use pipeline::config::{ScheduleKind, TrainingConfig};
-use pipeline::{BadInput, StageRun};
+use pipeline::{BadInput, ConfigError, StageRun};
 use ranking::rng::number;
 
 use crate::TrainingLog;
@@ -103,17 +106,42 @@ fn train_config(config: &TrainingConfig) -> TrainConfig {
     }
 }
 
+/// Where the user asked to go on with an interrupted run, requires that one left checkpoints, all of them of this data and
+/// configuration.
+///
+/// # Errors
+/// [`ConfigError`] where there is nothing to go on with; [`BadInput`] for a checkpoint of something else.
+pub fn check_resumed(run: &StageRun) -> anyhow::Result<()> {
+    if !run.resumed() {
+        return Ok(());
+    }
+    let checkpoints = checkpoints(run.out())?;
+    if checkpoints.is_empty() {
+        let out = run.out().display();
+        Err(ConfigError::Unusable(format!(
+            "--resume: {out}: expected checkpoints of an interrupted run, found none; run without --resume to begin one"
+        )))?;
+    }
+    for path in checkpoints {
+        Checkpoint::load(&path, run.fingerprint()).map_err(|error| BadInput(error.to_string()))?;
+    }
+    Ok(())
+}
+
 /// Removes the checkpoints of a stage's phases: its models are saved.
 ///
 /// # Errors
 /// A file that cannot be removed.
 pub fn remove_checkpoints(run: &StageRun) -> anyhow::Result<()> {
-    let out = run.out();
-    for entry in std::fs::read_dir(out).with_context(|| format!("{}: listing failed", out.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "checkpoint") {
-            std::fs::remove_file(&path).with_context(|| format!("{}: removing failed", path.display()))?;
-        }
+    for path in checkpoints(run.out())? {
+        std::fs::remove_file(&path).with_context(|| format!("{}: removing failed", path.display()))?;
     }
     Ok(())
+}
+
+/// The checkpoints in a folder.
+fn checkpoints(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{}: listing failed", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;
+    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "checkpoint")).collect())
 }

@@ -17,11 +17,12 @@ use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::model::Ranker;
 use nn::text::Encoder;
 use nn::tokenizer::Tokenizer;
+use nn::trainer::TrainSummary;
 use pipeline::config::{BaseModel, EncoderConfig};
 use pipeline::{BadInput, ConfigError, Input, Pipeline, Stage, StageRun};
 use training::{
-    CANDIDATE_KEYS, CandidateList, Collection, Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog,
-    VALIDATION, base_inputs, candidate_lists, graded_lists, train_phase,
+    CANDIDATE_KEYS, CandidateList, Card, Collection, Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog,
+    VALIDATION, base_inputs, candidate_lists, check_resumed, graded_lists, train_phase,
 };
 
 use crate::hybrid::{HybridTask, TeacherTable};
@@ -64,6 +65,7 @@ impl Stage for Distill {
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
+        check_resumed(run)?;
         let mut log = TrainingLog::open(run.out())?;
         let ingest = run.input("ingest")?;
         let collection = Collection::read(&ingest)?;
@@ -137,10 +139,12 @@ impl Parts<'_> {
         name: &str,
         student: &Ranker,
         standardisation: Option<Standardisation>,
-        card: &str,
+        (title, about, summary): (&str, &str, &TrainSummary),
     ) -> anyhow::Result<()> {
         let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
-        Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, card)?)
+        let base = run.pipeline().distill.base.as_ref();
+        let card = Card { title, about, pipeline_tag: "text-ranking", base, validation: VALIDATION_METRIC, summary };
+        Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, &card.text(run))?)
     }
 }
 
@@ -193,8 +197,8 @@ fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student
     run.fact("student_examples", summary.examples);
     run.fact("student_best_validation", summary.best.map(|best| best.value));
     run.fact("student_collapsed", summary.collapsed);
-    let card = "# Student\n\nA ranker distilled from list-wise teacher scores; one raw logit per pair.\n";
-    parts.save(run, STUDENT, student, table.standardisation, card)
+    let about = "A ranker distilled from list-wise teacher scores; one raw logit per pair.";
+    parts.save(run, STUDENT, student, table.standardisation, ("Student", about, &summary))
 }
 
 /// The same student, trained on the judged labels alone.
@@ -225,6 +229,6 @@ fn labels_only(
     run.fact("labels_only_steps", summary.steps);
     run.fact("labels_only_examples", summary.examples);
     run.fact("labels_only_best_validation", summary.best.map(|best| best.value));
-    let card = "# Label-only student\n\nThe student's architecture trained on judged labels alone, as a baseline.\n";
-    parts.save(run, LABELS_ONLY, student, None, card)
+    let about = "The student's architecture trained on judged labels alone, as a baseline.";
+    parts.save(run, LABELS_ONLY, student, None, ("Label-only student", about, &summary))
 }

@@ -15,7 +15,7 @@ struct Arguments {
     #[command(flatten)]
     stage: pipeline::Arguments,
     /// Folder of a saved ranker that scores --pairs, outside a pipeline
-    #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "force"])]
+    #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "force", "resume"])]
     model: Option<PathBuf>,
     /// Rows with query, title and summary, and whatever else; `.jsonl` or `.parquet`
     #[arg(long, value_name = "FILE", requires = "model")]

@@ -24,8 +24,8 @@ use nn::trainer::TrainSummary;
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::{
-    CANDIDATE_KEYS, Collection, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity, base_inputs,
-    candidate_lists, graded_lists, train_phase,
+    CANDIDATE_KEYS, Card, Collection, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity,
+    base_inputs, candidate_lists, check_resumed, graded_lists, train_phase,
 };
 
 use crate::pretrain::{Packs, PretrainTask};
@@ -63,6 +63,7 @@ impl Stage for Teacher {
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
+        check_resumed(run)?;
         let mut log = TrainingLog::open(run.out())?;
         let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::of_teacher(run.pipeline(), &tokenizer)?;
@@ -135,9 +136,15 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer:
     let phase = Phase { name: PRETRAINING, config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
     note(run, PRETRAINING, &summary);
-    let card =
-        "# Teacher after continued pre-training\n\nA causal language model of query -> clicked title and summary.\n";
-    Ok(save_language_model(&run.out().join(PRETRAINING), &model.merged()?, tokenizer, card)?)
+    let card = Card {
+        title: "Teacher after continued pre-training",
+        about: "A causal language model of query -> clicked title and summary.",
+        pipeline_tag: "text-generation",
+        base: run.pipeline().teacher.base.as_ref(),
+        validation: phase.validation,
+        summary: &summary,
+    };
+    Ok(save_language_model(&run.out().join(PRETRAINING), &model.merged()?, tokenizer, &card.text(run))?)
 }
 
 /// The last phase: `rank`.
@@ -178,11 +185,18 @@ fn rank(
     run.fact("judged_lists", train.len());
     run.fact("judged_documents_without_text", without_text);
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
-    let card = "# Teacher\n\nScores a query and a document with one raw logit.\n";
-    let folder = run.out().join("rank");
+    let card = Card {
+        title: "Teacher",
+        about: "Scores a query and a document with one raw logit.",
+        pipeline_tag: "text-ranking",
+        base: run.pipeline().teacher.base.as_ref(),
+        validation: phase.validation,
+        summary: &summary,
+    };
+    let (folder, card) = (run.out().join("rank"), card.text(run));
     match start::adapter_base(run)? {
-        Some(base) => Ok(save_adapter(&folder, ranker, &base, tokenizer, &settings, card)?),
-        None => Ok(save_ranker(&folder, &ranker.merged()?, tokenizer, &settings, card)?),
+        Some(base) => Ok(save_adapter(&folder, ranker, &base, tokenizer, &settings, &card)?),
+        None => Ok(save_ranker(&folder, &ranker.merged()?, tokenizer, &settings, &card)?),
     }
 }
 

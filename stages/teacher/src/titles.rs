@@ -11,7 +11,7 @@ use pipeline::config::TitlesConfig;
 use pipeline::{BadInput, StageRun};
 use ranking::rng::{permutation, stream};
 use training::{
-    Collection, Corpus, Document, GradedList, Phase, Query, RankTask, Start, TRAIN, TrainingLog, train_phase,
+    Card, Collection, Corpus, Document, GradedList, Phase, Query, RankTask, Start, TRAIN, TrainingLog, train_phase,
 };
 
 use crate::takeover::{fingerprint_fact, take_over};
@@ -89,8 +89,15 @@ fn train(
     note(run, TITLES, &summary);
     run.fact("titles_lists", lists.len());
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
-    let card = "# Teacher after titles\n\nScores a title and a text of the collection with one raw logit.\n";
-    Ok(save_ranker(&run.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, card)?)
+    let card = Card {
+        title: "Teacher after titles",
+        about: "Scores a title and a text of the collection with one raw logit.",
+        pipeline_tag: "text-ranking",
+        base: run.pipeline().teacher.base.as_ref(),
+        validation: phase.validation,
+        summary: &summary,
+    };
+    Ok(save_ranker(&run.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, &card.text(run))?)
 }
 
 /// A collection of the documents' texts without their titles, with the titles as queries, and a list for each title whose

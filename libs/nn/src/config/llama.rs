@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Head, above_zero, divides, invalid, layers, one_of, positive, refuse_other, share, to_json};
+use super::{Head, above_zero, divides, invalid, layers, one_of, positive, read_fields, refuse_other, share, to_json};
 use crate::Result;
 use crate::ops::RotaryScaling;
 
@@ -161,7 +161,7 @@ impl LlamaConfig {
         read_windows(family, &mut fields)?;
         let fields = Value::Object(fields);
         let (rope_theta, rope_scaling) = rotary(&fields)?;
-        let parsed = Self { rope_theta, rope_scaling, ..Self::deserialize(fields)? };
+        let parsed = Self { rope_theta, rope_scaling, ..read_fields(&fields)? };
         parsed.check()?;
         Ok(parsed)
     }
@@ -323,10 +323,13 @@ fn rotary(config: &Value) -> Result<(f64, Option<RotaryScaling>)> {
     }
     let table = Value::Object(table);
     refuse_other(&table, "partial_rotary_factor", &json!(1.0))?;
-    let theta = table.get("rope_theta").map_or(Ok(LlamaConfig::default().rope_theta), f64::deserialize)?;
+    let theta = match table.get("rope_theta") {
+        None => LlamaConfig::default().rope_theta,
+        Some(theta) => theta.as_f64().ok_or_else(|| invalid("rope_theta", theta, "a number"))?,
+    };
     match table.get("rope_type").or_else(|| table.get("type")).unwrap_or(&json!("default")) {
         Value::String(kind) if kind == "default" => Ok((theta, None)),
-        Value::String(kind) if kind == "llama3" => Ok((theta, Some(RotaryScaling::deserialize(table)?))),
+        Value::String(kind) if kind == "llama3" => Ok((theta, Some(read_fields(&table)?))),
         other => Err(invalid("rope_type", other, "\"default\" or \"llama3\"")),
     }
 }

@@ -131,13 +131,22 @@ def llama_lm(file, tied):
     write(file, model, record(model, {"cpt": loss}))
 
 
-def padded_scores(model, **others):
-    """The scores of all sequences from one batch, padded on the right."""
-    length = max(map(len, SEQUENCES))
+def padded_logits(model, sequences, **others):
+    """The logits of all sequences from one batch, padded on the right."""
+    length = max(map(len, sequences))
     pad = model.config.pad_token_id
-    ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids in SEQUENCES])
+    ids = torch.tensor([ids + [pad] * (length - len(ids)) for ids in sequences])
     others = {name: torch.tensor([row + [0] * (length - len(row)) for row in rows]) for name, rows in others.items()}
-    return model(input_ids=ids, attention_mask=(ids != pad).long(), **others).logits[:, 0]
+    return model(input_ids=ids, attention_mask=(ids != pad).long(), **others).logits
+
+
+def padded_scores(model, **others):
+    return padded_logits(model, SEQUENCES, **others)[:, 0]
+
+
+def second_halves(sequences):
+    """Token types: the second half of each sequence is the second segment."""
+    return [[int(2 * index >= len(ids)) for index in range(len(ids))] for ids in sequences]
 
 
 def score_family(file, family, matters, **sizes):
@@ -235,8 +244,7 @@ def bert():
     )
     model = spread(transformers.BertForSequenceClassification(config))
 
-    # The second half is the second segment.
-    types_of = [[int(2 * index >= len(ids)) for index in range(len(ids))] for ids in SEQUENCES]
+    types_of = second_halves(SEQUENCES)
 
     def scores():
         logits = []

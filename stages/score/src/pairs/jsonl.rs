@@ -1,5 +1,6 @@
 //! Pairs as JSON lines. A line comes out byte for byte as it went in, but for the score before its last brace.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -7,10 +8,18 @@ use std::path::Path;
 use anyhow::Context;
 use nn::text::Texts;
 use pipeline::BadInput;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use tables::AtomicFile;
 
-use super::{COLUMNS, Column, ROWS, SCORE, Scorer, check_names, not_text, unreadable};
+use super::{COLUMNS, Column, ROWS, SCORE, Scorer, check_names, not_text, told, unreadable};
+
+/// What files of other formats begin with.
+const OTHER_FORMATS: [(&[u8], &str); 3] = [
+    (b"\xef\xbb\xbf", "a byte order mark; save it as UTF-8 without one"),
+    (b"\x1f\x8b", "a gzip file; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
+];
 
 /// Scores every line; returns their number.
 pub(super) fn score(scorer: &Scorer<'_>, pairs: &Path, out: &Path) -> anyhow::Result<u64> {
@@ -72,6 +81,11 @@ impl<R: BufRead> Lines<'_, R> {
                 break;
             }
             self.number += 1;
+            if self.number == 1
+                && let Some((_, found)) = OTHER_FORMATS.iter().find(|(start, _)| line.starts_with(start))
+            {
+                Err(BadInput(format!("{}: expected JSON lines, found {found}", self.path.display())))?;
+            }
             let text = line.trim_ascii();
             if !text.is_empty() {
                 chunk.push(row(&format!("{}:{}", self.path.display(), self.number), text)?);
@@ -81,10 +95,40 @@ impl<R: BufRead> Lines<'_, R> {
     }
 }
 
+/// The fields of a row. JSON lets a name come twice, and readers differ in which one they take.
+struct Fields(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format!("`{name}` for the second time")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Fields(fields))
+    }
+}
+
 fn row(place: &str, line: &[u8]) -> Result<Row, BadInput> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(line).map_err(|error| {
+    let Fields(mut fields) = serde_json::from_slice(line).map_err(|error| {
         let reason = error.to_string();
-        let reason = reason.split(" at line ").next().unwrap_or_default();
+        let reason = told(reason.rsplit_once(" at line ").map_or(&reason, |(reason, _)| reason));
         BadInput(format!("{place}: expected a JSON object, found at column {}: {reason}", error.column()))
     })?;
     check_names(place, fields.keys().map(String::as_str))?;
@@ -124,6 +168,10 @@ mod tests {
                 "expected no column `score`, which the output adds, found one; rename it",
             ),
             (r#"{"query": "a""#, "expected a JSON object, found at column 13: EOF while parsing an object"),
+            (
+                r#"{"query": "a", "title": "b", "query": "c", "summary": "d"}"#,
+                "expected a JSON object, found at column 41: `query` for the second time",
+            ),
             ("[1]", "expected a JSON object, found at column 0: invalid type: sequence, expected a map"),
         ];
         for (line, expected) in cases {
@@ -131,5 +179,8 @@ mod tests {
             assert_eq!(error, format!("p.jsonl:7: {expected}"));
         }
         assert!(row("p:1", b"{\"query\": \"\xff\"}").is_err());
+        let endless = format!(r#"{{"query": ["{}"], "title": "b", "summary": "c"}}"#, "x".repeat(100_000));
+        let error = row("p:1", endless.as_bytes()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.len() < 300 && error.ends_with("xxx..."), "{error}");
     }
 }

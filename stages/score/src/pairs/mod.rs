@@ -5,11 +5,10 @@ mod parquet;
 
 use std::path::Path;
 
-use anyhow::Context;
 use nn::folder::{SavedRanker, load_ranker};
 use nn::model::Ranker;
 use nn::scoring::score_sequences;
-use nn::text::{Encoder, Texts};
+use nn::text::{Encoder, Scoring, Template, Texts};
 use pipeline::config::ScoreConfig;
 use pipeline::{BadInput, ConfigError};
 
@@ -17,6 +16,8 @@ use pipeline::{BadInput, ConfigError};
 const ROWS: usize = 2048;
 /// The column the output adds.
 const SCORE: &str = "score";
+/// Characters of what was found that an error tells.
+const TOLD: usize = 120;
 
 /// Reads the rows of `pairs` and writes them to `out` with the scores of the ranker in the folder `model`.
 pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path) -> anyhow::Result<()> {
@@ -33,8 +34,11 @@ pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path) -> anyhow::Res
         let (out, folder) = (out.display(), folder.display());
         Err(ConfigError::Unusable(format!("{out}: expected the folder {folder}, found none; make it first")))?;
     }
-    let model = load_ranker(model).map_err(|error| BadInput(error.to_string()))?;
-    let scorer = Scorer::new(&model)?;
+    let saved = load_ranker(model).map_err(|error| BadInput(error.to_string()))?;
+    if saved.is_foreign {
+        tracing::info!("{}: {}", model.display(), assumed(&saved.settings.scoring));
+    }
+    let scorer = Scorer::new(model, &saved)?;
     let rows = match extension {
         "jsonl" => jsonl::score(&scorer, pairs, out)?,
         _ => parquet::score(&scorer, pairs, out)?,
@@ -50,23 +54,44 @@ fn known_extension(path: &Path) -> Result<&str, ConfigError> {
     })
 }
 
+/// How a ranker is scored that does not say it itself.
+fn assumed(scoring: &Scoring) -> String {
+    let Scoring { template, max_query_tokens, max_document_tokens, .. } = scoring;
+    let template = match template {
+        Template::Prompt { end_token } => format!("`query: {{query}} document: {{title}} {{summary}}{end_token}`"),
+        Template::Pair => "the tokenizer's pair of query and title, summary".to_string(),
+    };
+    format!(
+        "no disranker.json says how it scores, so it reads {template}, at most {max_query_tokens} tokens of the query and \
+         {max_document_tokens} of the rest"
+    )
+}
+
 /// A ranker and its input.
 struct Scorer<'a> {
+    folder: &'a Path,
     ranker: &'a Ranker,
     encoder: Encoder<'a>,
     batch_tokens: usize,
 }
 
 impl<'a> Scorer<'a> {
-    fn new(model: &'a SavedRanker) -> anyhow::Result<Scorer<'a>> {
+    fn new(folder: &'a Path, model: &'a SavedRanker) -> anyhow::Result<Scorer<'a>> {
         let encoder = Encoder::new(&model.tokenizer, &model.settings.scoring)?;
-        Ok(Scorer { ranker: &model.ranker, encoder, batch_tokens: ScoreConfig::default().batch_tokens })
+        Ok(Scorer { folder, ranker: &model.ranker, encoder, batch_tokens: ScoreConfig::default().batch_tokens })
     }
 
     /// The raw logit of each pair.
     fn scores(&self, texts: &[Texts<'_>]) -> anyhow::Result<Vec<f32>> {
         let sequences = self.encoder.encode_batch(texts)?;
-        score_sequences(self.ranker, &sequences, self.batch_tokens).context("scoring")
+        score_sequences(self.ranker, &sequences, self.batch_tokens).map_err(|error| match error {
+            nn::Error::NonFinite { value, .. } => {
+                let folder = self.folder.display();
+                let expected = "expected weights that give every row a finite score";
+                anyhow::Error::new(BadInput(format!("{folder}: {expected}, found {value}; save the model again")))
+            }
+            error => anyhow::Error::new(error).context("scoring"),
+        })
     }
 }
 
@@ -94,13 +119,21 @@ fn check_names<'a>(place: &str, names: impl Iterator<Item = &'a str> + Clone) ->
     let missing = COLUMNS.iter().find(|column| !names.clone().any(|name| name == column.name));
     missing.map_or(Ok(()), |column| {
         let found: Vec<String> = names.map(|name| format!("`{name}`")).collect();
-        let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
+        let found = if found.is_empty() { "none".to_string() } else { told(&found.join(", ")) };
         Err(BadInput(format!("{place}: expected a column `{}`, found {found}", column.name)))
     })
 }
 
 fn not_text(place: &str, column: Column, found: &dyn std::fmt::Display) -> BadInput {
-    BadInput(format!("{place}: expected text in column `{}`, found {found}", column.name))
+    BadInput(format!("{place}: expected text in column `{}`, found {}", column.name, told(&found.to_string())))
+}
+
+/// The beginning of a text that may be of any length.
+fn told(text: &str) -> String {
+    match text.char_indices().nth(TOLD) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_string(),
+    }
 }
 
 fn unreadable(path: &Path, cause: &std::io::Error) -> BadInput {

@@ -70,6 +70,7 @@ fn check_schema(path: &Path, schema: &Schema) -> Result<(), BadInput> {
     for column in COLUMNS {
         if let Ok(field) = schema.field_with_name(column.name)
             && !is_text(field.data_type())
+            && !(column.nullable && field.data_type() == &DataType::Null)
         {
             return Err(not_text(&place, column, field.data_type()));
         }

@@ -1,0 +1,88 @@
+//! Model cards, as the Hugging Face Hub reads them: what a model was trained on, how, and how good it became.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use nn::trainer::TrainSummary;
+use pipeline::StageRun;
+use pipeline::config::BaseModel;
+use tables::InputEntry;
+
+/// What a card says beyond the data and the configuration of the run. It tells no times, so that equal runs leave equal
+/// cards.
+#[derive(Debug, Clone, Copy)]
+pub struct Card<'a> {
+    /// The model's name.
+    pub title: &'a str,
+    /// A sentence on what it is.
+    pub about: &'a str,
+    /// Its task in the terms of the Hub.
+    pub pipeline_tag: &'a str,
+    /// What it started from, unless from random weights.
+    pub base: Option<&'a BaseModel>,
+    /// What the validation's value is called.
+    pub validation: &'a str,
+    /// How its training ended.
+    pub summary: &'a TrainSummary,
+}
+
+impl Card<'_> {
+    /// The card of a model that `run` trained.
+    #[must_use]
+    pub fn text(&self, run: &StageRun) -> String {
+        let Card { title, about, pipeline_tag, .. } = self;
+        let base_model = match self.base {
+            Some(BaseModel::Hub { repository, .. }) => format!("base_model: {repository}\n"),
+            _ => String::new(),
+        };
+        let (version, seed) = (env!("CARGO_PKG_VERSION"), run.seed());
+        format!(
+            "---\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n{base_model}tags:\n- disranker\n---\n\n\
+             # {title}\n\n{about}\n\n\
+             ## Results\n\n{}\n\
+             ## Data\n\n{}\n\
+             ## Configuration\n\nThe stage's table; seed {seed}, disranker {version}.\n\n```json\n{:#}\n```\n",
+            self.results(),
+            data(run),
+            run.config(),
+        )
+    }
+
+    fn results(&self) -> String {
+        let TrainSummary { steps, examples, tokens, loss, .. } = self.summary;
+        let best = self.summary.best.map_or("none".to_string(), |best| {
+            let (value, step) = (best.value, best.step);
+            format!("{value:.4} after step {step}, whose weights these are")
+        });
+        format!(
+            "| figure | value |\n| --- | --- |\n| steps | {steps} |\n| examples | {examples} |\n| tokens | {tokens} |\n\
+             | loss of the last step | {loss:.4} |\n| best {} | {best} |\n",
+            self.validation
+        )
+    }
+}
+
+/// The inputs of a run, with the rows of its tables.
+fn data(run: &StageRun) -> String {
+    let mut table = "| input | rows | sha256 |\n| --- | --- | --- |\n".to_string();
+    for input in run.inputs() {
+        let (name, rows) = named(run, input);
+        let rows = rows.map(|rows| rows.to_string()).unwrap_or_default();
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| {name} | {rows} | {} |", input.digest);
+    }
+    table
+}
+
+/// The name and rows of a table of an earlier stage, or the bare name of a file: where it lies is nobody else's concern.
+fn named(run: &StageRun, input: &InputEntry) -> (String, Option<u64>) {
+    if input.bytes.is_some() {
+        let name = Path::new(&input.name).file_name().unwrap_or_default();
+        return (name.to_string_lossy().into_owned(), None);
+    }
+    let rows = input.name.split_once('/').and_then(|(stage, table)| {
+        let stage = run.input(stage).ok()?;
+        Some(stage.manifest().tables.get(table)?.rows)
+    });
+    (input.name.clone(), rows)
+}
