@@ -1,5 +1,5 @@
-//! What the stages that train or score share: the texts of a run, graded lists, and a training phase with its log,
-//! progress and checkpoint.
+//! What the stages that train or score share: the texts of a run with BM25 over them, graded and candidate lists, and a
+//! training phase with its log, progress and checkpoint.
 
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
