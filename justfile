@@ -83,6 +83,12 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
+# The same work here and in other libraries, in turn: just bench peers --work student-train-128 --rounds 5
+[group("development")]
+bench *arguments:
+    {{ build }}
+    {{ target }}/bench {{ arguments }}
+
 # What continuous integration runs
 [group("development")]
 ci: lint test

@@ -79,7 +79,8 @@ impl ColumnType {
     }
 }
 
-const SOURCES: [(&str, &str); 13] = [
+const SOURCES: [(&str, &str); 14] = [
+    ("benchmarks", include_str!("../../../schemas/benchmarks.toml")),
     ("comparisons", include_str!("../../../schemas/comparisons.toml")),
     ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
     ("documents", include_str!("../../../schemas/documents.toml")),

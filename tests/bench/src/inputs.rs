@@ -1,0 +1,195 @@
+//! Models and inputs, written once for both sides.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use flate2::read::GzDecoder;
+use nn::bert::Bert;
+use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
+use nn::folder::{Settings, save_ranker};
+use nn::llama::Llama;
+use nn::model::Ranker;
+use nn::text::{Encoder, Scoring, Texts};
+use nn::tokenizer::Tokenizer;
+use rand::{Rng, RngExt};
+use ranking::rng::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::python::write;
+use crate::work::Work;
+
+const SEED: u64 = 42;
+const INPUTS_FILE: &str = "inputs.json";
+/// Documents end after so many words, so that no side has to cut a sequence.
+const DOCUMENT_WORDS: usize = 150;
+const MAX_QUERY_TOKENS: usize = 64;
+const MAX_DOCUMENT_TOKENS: usize = 440;
+
+/// Sequences that go through the model together.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Batch {
+    /// Token ids of each sequence.
+    pub(crate) ids: Vec<Vec<u32>>,
+    /// Token types of each sequence.
+    pub(crate) types: Vec<Vec<u32>>,
+    /// What the scores are to be, or grades.
+    pub(crate) targets: Vec<f32>,
+}
+
+/// What a piece of work works on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Inputs {
+    /// One step or one call each; a round does all of them.
+    pub(crate) batches: Vec<Batch>,
+    /// Sequences of a list within a batch.
+    pub(crate) list_size: usize,
+    /// Continued pre-training predicts the tokens from here on.
+    pub(crate) loss_start: usize,
+    /// (query, document) of all sequences, where a round begins with texts.
+    pub(crate) texts: Vec<(String, String)>,
+}
+
+impl Inputs {
+    /// Reads what [`Source::prepare`] wrote.
+    pub(crate) fn read(folder: &Path) -> Result<Inputs> {
+        let path = folder.join(INPUTS_FILE);
+        let file = File::open(&path).with_context(|| format!("{}: opening failed", path.display()))?;
+        serde_json::from_reader(std::io::BufReader::new(file)).with_context(|| path.display().to_string())
+    }
+}
+
+/// Product texts and a vocabulary of them.
+pub(crate) struct Source {
+    products: Vec<Product>,
+    tokenizer: Tokenizer,
+}
+
+struct Product {
+    query: String,
+    title: String,
+    summary: String,
+}
+
+impl Source {
+    /// Reads a gzipped CSV of products.
+    pub(crate) fn read(path: &Path) -> Result<Source> {
+        let name = path.display();
+        let file = File::open(path).with_context(|| format!("{name}: expected the product file of RetroTech"))?;
+        let mut reader = csv::ReaderBuilder::new().escape(Some(b'\\')).flexible(true).from_reader(GzDecoder::new(file));
+        let mut products = Vec::new();
+        for record in reader.records() {
+            let record = record.with_context(|| format!("{name}: not CSV"))?;
+            let field = |index: usize| record.get(index).unwrap_or_default();
+            let words = |text: &str, count| text.split_whitespace().take(count).collect::<Vec<_>>().join(" ");
+            let title = words(field(1), DOCUMENT_WORDS / 3);
+            if !title.is_empty() {
+                let query = words(&title, 3);
+                let summary = words(&format!("{} {} {}", field(2), field(3), field(4)), DOCUMENT_WORDS);
+                products.push(Product { query, title, summary });
+            }
+        }
+        if products.is_empty() {
+            bail!("{name}: expected products, found none");
+        }
+        let texts = products.iter().map(|product| format!("{} {}", product.title, product.summary));
+        let tokenizer = Tokenizer::train_word_piece(texts, BertConfig::default().vocab_size)?;
+        Ok(Source { products, tokenizer })
+    }
+
+    /// Writes the model and the inputs of a piece of work into a folder.
+    pub(crate) fn prepare(&self, work: Work, folder: &Path) -> Result<()> {
+        let inputs = match work {
+            Work::StudentTrain128 => fixed(2, 32, 1),
+            Work::StudentScore128 => fixed(4, 32, 1),
+            Work::TeacherCpt => fixed(2, 16, 1),
+            Work::TeacherRank => fixed(2, 32, 16),
+            Work::StudentTrainReal => self.pairs(8, 32, 1)?,
+            Work::StudentScoreReal => self.pairs(32, 32, 1)?,
+            Work::TeacherScore => self.pairs(6, 50, 50)?,
+        };
+        write(&folder.join(INPUTS_FILE), &serde_json::to_string(&inputs)?)?;
+        match work {
+            Work::StudentTrain128 | Work::StudentTrainReal | Work::StudentScore128 | Work::StudentScoreReal => {
+                let settings = Settings { scoring: scoring(), standardisation: None };
+                let ranker = Ranker::Bert(Bert::new(mini_lm(), SEED)?);
+                save_ranker(folder, &ranker, &self.tokenizer, &settings, "A student to measure.")?;
+                Ok(())
+            }
+            Work::TeacherCpt => save_llama(folder, Head::LanguageModel),
+            Work::TeacherRank | Work::TeacherScore => save_llama(folder, Head::Score),
+        }
+    }
+
+    /// Batches of lists: each the same query with products of which the first is its own.
+    fn pairs(&self, batches: usize, size: usize, list_size: usize) -> Result<Inputs> {
+        let mut rng = stream(SEED, "pairs", 0);
+        let scoring = scoring();
+        let encoder = Encoder::new(&self.tokenizer, &scoring)?;
+        let mut inputs = Inputs { batches: Vec::new(), list_size, loss_start: 0, texts: Vec::new() };
+        for _ in 0..batches {
+            let mut batch = Batch { ids: Vec::new(), types: Vec::new(), targets: Vec::new() };
+            for _ in 0..size / list_size {
+                let query = &self.products[rng.random_range(0..self.products.len())];
+                let others = (1..list_size).map(|_| &self.products[rng.random_range(0..self.products.len())]);
+                for product in std::iter::once(query).chain(others.collect::<Vec<_>>()) {
+                    let texts = Texts { query: &query.query, title: &product.title, summary: &product.summary };
+                    let sequence = encoder.encode(&texts)?;
+                    batch.ids.push(sequence.ids);
+                    batch.types.push(sequence.type_ids);
+                    batch.targets.push(rng.random_range(-1.0..1.0));
+                    inputs.texts.push((texts.query(), texts.document()));
+                }
+            }
+            inputs.batches.push(batch);
+        }
+        Ok(inputs)
+    }
+}
+
+/// Batches of 128 random tokens; targets are grades.
+fn fixed(batches: usize, size: usize, list_size: usize) -> Inputs {
+    const LENGTH: usize = 128;
+    let mut rng = stream(SEED, "fixed", 0);
+    let mut batch = || Batch {
+        ids: (0..size).map(|_| (0..LENGTH).map(|_| rng.random_range(5..30_000)).collect()).collect(),
+        types: (0..size).map(|_| (0..LENGTH).map(|index| u32::from(2 * index >= LENGTH)).collect()).collect(),
+        targets: (0..size).map(|_| (rng.next_u32() % 5) as f32).collect(),
+    };
+    let batches = (0..batches).map(|_| batch()).collect();
+    Inputs { batches, list_size, loss_start: LENGTH / 8, texts: Vec::new() }
+}
+
+/// How the student scores.
+pub(crate) fn scoring() -> Scoring {
+    Scoring::of(Architecture::Bert, MAX_QUERY_TOKENS, MAX_DOCUMENT_TOKENS)
+}
+
+/// The shape of MiniLM-L6-H384 (arXiv 2002.10957).
+fn mini_lm() -> BertConfig {
+    BertConfig {
+        hidden_size: 384,
+        intermediate_size: 1536,
+        num_hidden_layers: 6,
+        num_attention_heads: 12,
+        ..BertConfig::default()
+    }
+}
+
+fn save_llama(folder: &Path, head: Head) -> Result<()> {
+    let config = LlamaConfig {
+        hidden_size: 512,
+        intermediate_size: 1376,
+        num_hidden_layers: 4,
+        num_attention_heads: 8,
+        vocab_size: 32_000,
+        pad_token_id: Some(0),
+        ..LlamaConfig::default()
+    };
+    let model = Llama::new(config, head, SEED)?;
+    let config: Value = model.config_json()?;
+    write(&folder.join("config.json"), &serde_json::to_string_pretty(&config)?)?;
+    model.params().save(&folder.join("model.safetensors"))?;
+    Ok(())
+}

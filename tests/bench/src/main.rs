@@ -1,0 +1,52 @@
+//! Measures the compute core beside other libraries.
+
+// A failed unwrap is a failed test, which is what a test wants.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod inputs;
+mod peers;
+mod python;
+mod record;
+mod side;
+mod work;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+// Its allocator, as in every stage that trains or scores.
+use training as _;
+
+use crate::peers::Peers;
+use crate::work::Work;
+
+/// Measures the compute core beside other libraries
+#[derive(Debug, Parser)]
+#[command(name = "bench", version)]
+enum Command {
+    /// Does the same work here and in PyTorch, transformers, sentence-transformers and ONNX Runtime, in turn
+    Peers(Peers),
+    /// One side of a measurement: reads `round` from each line of stdin, answers with a line of JSON
+    #[command(hide = true)]
+    Worker {
+        /// What to do
+        work: Work,
+        /// Where its model and inputs are
+        folder: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Peers(peers) => peers.run(),
+        Command::Worker { work, folder } => worker::run(work, &folder),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

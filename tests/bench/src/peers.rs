@@ -1,0 +1,172 @@
+//! The same work on both sides, in turn.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::json;
+
+use crate::inputs::Source;
+use crate::python::{self, write};
+use crate::record::{self, Comparison};
+use crate::side::{Ready, Round, Side};
+use crate::work::Work;
+
+/// A first round so many times slower than the fastest peer's second one.
+const FAR_BEHIND: f64 = 3.0;
+const SCRIPT: &str = include_str!("../peers.py");
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct Peers {
+    /// The work to measure; may be given again. All by default
+    #[arg(long, value_name = "NAME")]
+    work: Vec<Work>,
+    /// Rounds of each side, in turn, after one that does not count
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Threads of each side; one for each core by default
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    threads: Option<u32>,
+    /// The pipeline whose run the results are added to, as table `benchmarks`
+    #[arg(long, default_value = "pipeline.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Products of RetroTech, whose texts give the real lengths: upc, name, manufacturer, short and long description
+    #[arg(long, default_value = "../shared/data/retrotech/products.csv.gz", value_name = "FILE")]
+    products: PathBuf,
+}
+
+impl Peers {
+    /// Measures, prints a table and adds it to the run's.
+    pub(crate) fn run(&self) -> Result<()> {
+        let run = pipeline::config::load(&self.config, &[])?.run_dir();
+        let threads = match self.threads {
+            Some(threads) => threads as usize,
+            None => std::thread::available_parallelism().context("counting cores")?.get(),
+        };
+        let source = Source::read(&self.products)?;
+        let python = python::interpreter()?;
+        let folder = tempfile::tempdir().context("making a temporary folder")?;
+        let script = folder.path().join("peers.py");
+        write(&script, SCRIPT)?;
+        let works = if self.work.is_empty() { Work::value_variants() } else { &self.work };
+        let mut comparisons = Vec::new();
+        for &work in works {
+            let inputs = folder.path().join(work.name());
+            std::fs::create_dir(&inputs).with_context(|| format!("{}: making failed", inputs.display()))?;
+            source.prepare(work, &inputs)?;
+            let bench = Measurement { work, inputs: &inputs, script: &script, python: &python, threads };
+            let found = bench.compare(self.rounds)?;
+            println!("{}", table(&found));
+            comparisons.extend(found);
+        }
+        if works.len() > 1 {
+            println!("{}", table(&comparisons));
+        }
+        record::append(&run, &comparisons, json!({ "rounds": self.rounds, "threads": threads }))?;
+        Ok(())
+    }
+}
+
+struct Measurement<'a> {
+    work: Work,
+    inputs: &'a Path,
+    script: &'a Path,
+    python: &'a Path,
+    threads: usize,
+}
+
+impl Measurement<'_> {
+    /// Seconds and peak memory of both sides over rounds in turn.
+    fn compare(&self, rounds: u32) -> Result<Vec<Comparison>> {
+        let (mut ours, ready) = self.start_ours()?;
+        let mut theirs = self.fastest_peer(&ready)?;
+        ours.round()?;
+        let mut pairs = Vec::new();
+        for _ in 0..rounds {
+            pairs.push((ours.round()?, theirs.round()?));
+        }
+        let comparison = |quantity, of: fn(&Round) -> f64| Comparison {
+            work: self.work.name(),
+            quantity,
+            peer: theirs.name().to_owned(),
+            threads: self.threads,
+            rounds: pairs.iter().map(|(ours, theirs)| (of(ours), of(theirs))).collect(),
+        };
+        Ok(vec![
+            comparison("peak_bytes", |round| round.peak_bytes as f64),
+            comparison("seconds", |round| round.seconds),
+        ])
+    }
+
+    fn start_ours(&self) -> Result<(Side, Ready)> {
+        let program = std::env::current_exe().context("finding this program")?;
+        let mut command = Command::new(program);
+        Side::start("disranker", command.arg("worker").arg(self.work.name()).arg(self.inputs), self.threads)
+    }
+
+    /// Starts every peer, checks that it computes what we compute, and keeps the one whose second round is fastest; one
+    /// that is far behind in its first, such as half precision on a processor without it, has none.
+    fn fastest_peer(&self, ours: &Ready) -> Result<Side> {
+        let mut fastest: Option<(f64, Side)> = None;
+        for name in self.work.peers() {
+            let mut command = Command::new(self.python);
+            command.arg(self.script).arg(self.work.name()).arg(name).arg(self.inputs);
+            let (mut side, ready) = Side::start(name, &mut command, self.threads)?;
+            self.agree(name, &ours.check, &ready.check)?;
+            let mut seconds = side.round()?.seconds;
+            if fastest.as_ref().is_none_or(|(best, _)| seconds < FAR_BEHIND * best) {
+                seconds = side.round()?.seconds;
+            }
+            eprintln!("{}: {name} takes {seconds:.3} s a round", self.work.name());
+            if fastest.as_ref().is_none_or(|(best, _)| seconds < *best) {
+                fastest = Some((seconds, side));
+            }
+        }
+        fastest.map(|(_, side)| side).context("no peer")
+    }
+
+    /// Scores and losses agree to 1e-3, half-precision ones to 5e-2.
+    fn agree(&self, peer: &str, ours: &[f64], theirs: &[f64]) -> Result<()> {
+        let tolerance = if peer.ends_with("bf16") { 5e-2 } else { 1e-3 };
+        let differ = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() > tolerance * ours.abs().max(1.0);
+        match ours.iter().zip(theirs).position(differ) {
+            None if ours.len() == theirs.len() => Ok(()),
+            at => {
+                let at = at.unwrap_or(ours.len().min(theirs.len()));
+                let (ours, theirs) = (ours.get(at), theirs.get(at));
+                bail!("{}: number {at} is {ours:?} here and {theirs:?} in {peer}", self.work.name())
+            }
+        }
+    }
+}
+
+fn table(comparisons: &[Comparison]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.set_header(["work", "quantity", "ours", "theirs", "ratio", "spread", "peer"]);
+    for row in comparisons {
+        let (ratio, low, high) = row.ratio();
+        let number = |value: f64| match row.quantity {
+            "peak_bytes" => format!("{:.0} MB", value / 1e6),
+            _ => format!("{value:.3} s"),
+        };
+        table.add_row([
+            row.work.clone(),
+            row.quantity.to_owned(),
+            number(row.ours()),
+            number(row.theirs()),
+            format!("{ratio:.2}"),
+            format!("{low:.2}-{high:.2}"),
+            row.peer.clone(),
+        ]);
+    }
+    for index in 2..=5 {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

@@ -1,0 +1,144 @@
+//! The table `benchmarks` of a run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow::array::{ArrayRef, Float64Array, Int32Array, StringArray, TimestampMicrosecondArray};
+use serde_json::Value;
+use tables::{MANIFEST_FILE, Manifest, OutputDir, StageDir, TableWriter, WriteOptions};
+
+const STAGE: &str = "bench";
+const TABLE: &str = "benchmarks";
+
+/// A quantity measured on both sides.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Comparison {
+    pub(crate) work: String,
+    pub(crate) quantity: &'static str,
+    pub(crate) peer: String,
+    pub(crate) threads: usize,
+    /// (ours, theirs) of every round.
+    pub(crate) rounds: Vec<(f64, f64)>,
+}
+
+impl Comparison {
+    /// Median of our rounds.
+    pub(crate) fn ours(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.0))
+    }
+
+    /// Median of the peer's rounds.
+    pub(crate) fn theirs(&self) -> f64 {
+        median(self.rounds.iter().map(|round| round.1))
+    }
+
+    /// (median, smallest, largest) of theirs / ours.
+    pub(crate) fn ratio(&self) -> (f64, f64, f64) {
+        let ratios = || self.rounds.iter().map(|(ours, theirs)| theirs / ours);
+        (median(ratios()), ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max))
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+/// Adds comparisons to the table of the run, which keeps those of earlier measurements.
+///
+/// # Errors
+/// [`tables::Error`].
+pub(crate) fn append(run: &Path, comparisons: &[Comparison], config: Value) -> tables::Result<()> {
+    let output = OutputDir::open(run, STAGE, false)?;
+    let mut table = TableWriter::create(output.path(), TABLE, WriteOptions::default(), &[])?;
+    if run.join(STAGE).join(MANIFEST_FILE).exists() {
+        let earlier = StageDir::open(run, STAGE)?;
+        earlier.for_each_batch(TABLE, |batch| table.write(batch.columns().to_vec()))?;
+    }
+    table.write(columns(comparisons))?;
+    let tables = BTreeMap::from([(TABLE.to_owned(), table.finish()?)]);
+    output.commit(Manifest {
+        stage: STAGE.into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        seed: 0,
+        config,
+        inputs: Vec::new(),
+        tables,
+        files: Vec::new(),
+        facts: serde_json::Map::new(),
+        wall_seconds: 0.0,
+        peak_memory_bytes: None,
+    })?;
+    Ok(())
+}
+
+fn columns(comparisons: &[Comparison]) -> Vec<ArrayRef> {
+    let mut sorted: Vec<&Comparison> = comparisons.iter().collect();
+    sorted.sort_by(|a, b| (&a.work, a.quantity).cmp(&(&b.work, b.quantity)));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    let processor = processor();
+    let texts = |of: &dyn Fn(&Comparison) -> String| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(sorted.iter().map(|row| of(row))))
+    };
+    let counts = |of: &dyn Fn(&Comparison) -> usize| -> ArrayRef {
+        Arc::new(Int32Array::from_iter_values(sorted.iter().map(|row| of(row) as i32)))
+    };
+    let numbers = |of: &dyn Fn(&Comparison) -> f64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(sorted.iter().map(|row| of(row))))
+    };
+    vec![
+        Arc::new(TimestampMicrosecondArray::from(vec![now; sorted.len()]).with_timezone("UTC")),
+        texts(&|row| row.work.clone()),
+        texts(&|row| row.quantity.to_owned()),
+        texts(&|row| row.peer.clone()),
+        texts(&|_| processor.clone()),
+        counts(&|row| row.threads),
+        counts(&|row| row.rounds.len()),
+        numbers(&Comparison::ours),
+        numbers(&Comparison::theirs),
+        numbers(&|row| row.ratio().0),
+        numbers(&|row| row.ratio().1),
+        numbers(&|row| row.ratio().2),
+    ]
+}
+
+/// The processor's model name, where Linux tells it.
+fn processor() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or_else(|| "unknown".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(rounds: &[(f64, f64)]) -> Comparison {
+        Comparison { work: "w".into(), quantity: "seconds", peer: "p".into(), threads: 2, rounds: rounds.to_vec() }
+    }
+
+    #[test]
+    fn ratios_are_of_rounds_and_medians_of_each_side() {
+        let rows = comparison(&[(1.0, 4.0), (2.0, 2.0), (4.0, 8.0)]);
+        assert_eq!((rows.ours(), rows.theirs()), (2.0, 4.0));
+        assert_eq!(rows.ratio(), (2.0, 1.0, 4.0));
+        assert_eq!(comparison(&[(1.0, 4.0), (2.0, 2.0)]).ratio().0, 2.5);
+    }
+
+    #[test]
+    fn measurements_add_up() {
+        let run = tempfile::tempdir().unwrap();
+        for _ in 0..2 {
+            append(run.path(), &[comparison(&[(1.0, 2.0)])], Value::Null).unwrap();
+        }
+        let table = StageDir::open(run.path(), STAGE).unwrap().table(TABLE).unwrap();
+        assert_eq!(table.float64s("ratio").unwrap().values()[..], [2.0, 2.0]);
+    }
+}
