@@ -57,7 +57,7 @@ cranfield *options:
     for fold in 0 1 2 3 4; do for stage in {{ pipeline_stages }}; do \
         {{ target }}/$stage {{ cranfield }} --set run.name=cranfield-$fold --set ingest.split.test_fold=$fold {{ options }} || exit $?; \
     done; done
-    {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set {{ quote(cranfield_folds) }} {{ options }}
+    {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} {{ options }}
 
 # Ask the tables of the last run: just sql "select * from metrics"; without a statement, a shell
 [group("pipeline")]

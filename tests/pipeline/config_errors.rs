@@ -10,7 +10,7 @@ fn a_slip_in_a_key_is_named() {
         (
             "distill.learning_rat=0.1",
             "error: tiny.toml: distill.learning_rat: unknown field `learning_rat`, expected one of `base`, \
-             `keep_layers`, `model`, `pretrain`, `labels_only`, `alpha`, `standardise`, `lists_per_step`, `list_size`, \
+             `dropout`, `keep_layers`, `model`, `pretrain`, `labels_only`, `alpha`, `standardise`, `lists_per_step`, `list_size`, \
              `max_query_tokens`, `max_document_tokens`, `steps`, `accumulation_steps`, `learning_rate`, \
              `warmup_fraction`, `schedule`, `weight_decay`, `max_gradient_norm`, `gradient_checkpointing`, `checkpoint_every`, `validate_every`, `patience`",
         ),

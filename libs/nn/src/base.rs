@@ -33,6 +33,19 @@ impl Base {
         Ok(Architecture::of(&self.config)? == Architecture::Bert)
     }
 
+    /// This base with another dropout than its config.json has, wherever its architecture drops.
+    ///
+    /// # Errors
+    /// An unsupported architecture.
+    pub fn with_dropout(mut self, share: f64) -> Result<Self> {
+        let fields: &[&str] = match Architecture::of(&self.config)? {
+            Architecture::Bert => &["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"],
+            Architecture::Llama => &["attention_dropout"],
+        };
+        fields.iter().for_each(|&field| self.config[field] = share.into());
+        Ok(self)
+    }
+
     /// How a ranker on this body scores. A decoder's sequences end in the token that ended its texts in pre-training.
     ///
     /// # Errors

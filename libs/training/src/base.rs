@@ -60,8 +60,9 @@ impl Start {
     /// that the base has no room for.
     pub fn of_teacher(pipeline: &Pipeline, tokenizer: &Tokenizer) -> anyhow::Result<Start> {
         let budgets = (pipeline.cpt.max_query_tokens, pipeline.cpt.max_document_tokens);
+        let dropout = pipeline.teacher.dropout;
         match &pipeline.teacher.base {
-            Some(base) => Start::of_base(pipeline, "teacher.base", base, tokenizer, budgets),
+            Some(base) => Start::of_base(pipeline, ("teacher.base", base), tokenizer, budgets, dropout),
             None => Ok(Start { base: None, scoring: Scoring::of(Architecture::Llama, budgets.0, budgets.1) }),
         }
     }
@@ -72,20 +73,24 @@ impl Start {
     /// As [`Start::of_teacher`].
     pub fn of_student(pipeline: &Pipeline, base: Option<&BaseModel>, tokenizer: &Tokenizer) -> anyhow::Result<Start> {
         let budgets = (pipeline.distill.max_query_tokens, pipeline.distill.max_document_tokens);
+        let dropout = pipeline.distill.dropout;
         match base {
-            Some(base) => Start::of_base(pipeline, "distill.base", base, tokenizer, budgets),
+            Some(base) => Start::of_base(pipeline, ("distill.base", base), tokenizer, budgets, dropout),
             None => Ok(Start { base: None, scoring: Scoring::of(Architecture::Bert, budgets.0, budgets.1) }),
         }
     }
 
     fn of_base(
         pipeline: &Pipeline,
-        key: &str,
-        base: &BaseModel,
+        (key, base): (&str, &BaseModel),
         tokenizer: &Tokenizer,
         (max_query_tokens, max_document_tokens): (usize, usize),
+        dropout: Option<f64>,
     ) -> anyhow::Result<Start> {
-        let opened = open_base(pipeline, base)?;
+        let mut opened = open_base(pipeline, base)?;
+        if let Some(share) = dropout {
+            opened = opened.with_dropout(share).map_err(|error| BadInput(error.to_string()))?;
+        }
         let (expected, found) = (tokenizer.identity(), opened.tokenizer.identity());
         if expected != found {
             Err(BadInput(format!(

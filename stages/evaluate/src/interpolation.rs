@@ -1,5 +1,7 @@
 //! A model and BM25 together: `w * model + (1 - w) * bm25`, scores standardised query by query.
 
+use std::ops::Range;
+
 use ranking::metrics::{Conventions, Mean};
 
 use crate::input::{SystemRun, TestQuery};
@@ -10,7 +12,7 @@ use crate::systems::{BM25, is_model};
 const STEPS: usize = 20;
 
 /// Every model among `runs` interpolated with BM25, as systems `<model>+bm25`. `tested` queries are followed by those of the
-/// validation split: a model's weight is the best there by the primary metric; of equal ones, the largest.
+/// validation split, which decide on a model's weight.
 ///
 /// # Errors
 /// Scores that are NaN or do not match the candidates of the validation queries.
@@ -23,19 +25,74 @@ pub(crate) fn with_bm25(
     let Some(bm25) = runs.iter().find(|run| run.system == BM25) else { return Ok(Vec::new()) };
     let models = runs.iter().filter(|run| is_model(&run.system));
     let interpolated = models.map(|model| {
-        let mut best = (f64::NEG_INFINITY, 0.0);
-        for step in 0..=STEPS {
-            let weight = step as f64 / STEPS as f64;
-            let mut run = mixed(model, bm25, weight);
-            run.scores.drain(..tested);
-            let value = primary(&queries[tested..], &run, conventions)?;
-            if value >= best.0 {
-                best = (value, weight);
-            }
-        }
-        Ok(mixed(model, bm25, best.1))
+        let weight = fitted(model, bm25, queries, tested..queries.len(), conventions)?;
+        Ok(mixed(model, bm25, weight))
     });
     interpolated.collect()
+}
+
+/// Every model among `runs` of a cross-validation interpolated with BM25. `folds` are the ends of the folds in `queries`; a
+/// fold's weight is the best on all others, so no query decides on the weight it is ranked with.
+///
+/// # Errors
+/// As [`with_bm25`].
+pub(crate) fn across_folds(
+    runs: &[SystemRun],
+    queries: &[TestQuery],
+    folds: &[usize],
+    conventions: &Conventions,
+) -> anyhow::Result<Vec<SystemRun>> {
+    let Some(bm25) = runs.iter().find(|run| run.system == BM25) else { return Ok(Vec::new()) };
+    let models = runs.iter().filter(|run| is_model(&run.system));
+    let interpolated = models.map(|model| {
+        let mut scores = Vec::with_capacity(queries.len());
+        for &end in folds {
+            let fold = scores.len()..end;
+            let weight = fitted_without(model, bm25, queries, &fold, conventions)?;
+            scores.extend(mixed(model, bm25, weight).scores.drain(fold));
+        }
+        Ok(SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weight: None })
+    });
+    interpolated.collect()
+}
+
+/// The weight of the model that is best on all queries but those of a range.
+fn fitted_without(
+    model: &SystemRun,
+    bm25: &SystemRun,
+    queries: &[TestQuery],
+    left_out: &Range<usize>,
+    conventions: &Conventions,
+) -> anyhow::Result<f64> {
+    let others = |run: &SystemRun| {
+        let mut run = run.clone();
+        run.scores.drain(left_out.clone());
+        run
+    };
+    let mut queries = queries.to_vec();
+    queries.drain(left_out.clone());
+    fitted(&others(model), &others(bm25), &queries, 0..queries.len(), conventions)
+}
+
+/// The weight of the model that is best on a range of the queries by the primary metric; of equal ones, the largest.
+fn fitted(
+    model: &SystemRun,
+    bm25: &SystemRun,
+    queries: &[TestQuery],
+    range: Range<usize>,
+    conventions: &Conventions,
+) -> anyhow::Result<f64> {
+    let mut best = (f64::NEG_INFINITY, 0.0);
+    for step in 0..=STEPS {
+        let weight = step as f64 / STEPS as f64;
+        let mut run = mixed(model, bm25, weight);
+        run.scores = run.scores.drain(range.clone()).collect();
+        let value = primary(&queries[range.clone()], &run, conventions)?;
+        if value >= best.0 {
+            best = (value, weight);
+        }
+    }
+    Ok(best.1)
 }
 
 /// Mean of the primary metric; 0 where no query counts.
@@ -92,6 +149,20 @@ mod tests {
         assert!(weight(&queries, 0, 5.0, 0.0) < 0.5);
         let alike = weight(&queries, 0, 0.4, 0.4);
         assert!((0.2..0.8).contains(&alike), "{alike}");
+    }
+
+    #[test]
+    fn a_fold_does_not_decide_on_its_own_weight() {
+        let queries = queries(60);
+        let mut teacher = system("teacher", &queries, 0.1);
+        teacher.scores[40..].iter_mut().flatten().for_each(|score| *score = -*score);
+        let runs = [system(BM25, &queries, 5.0), teacher];
+        let found = across_folds(&runs, &queries, &[40, 60], &Conventions::default()).unwrap();
+        let with = |weight| mixed(&runs[1], &runs[0], weight).scores;
+        // The first fold's weight comes from the second, where the teacher is upside down; and the other way round.
+        assert_eq!(found[0].scores[..40], with(0.0)[..40]);
+        let second = (14..=20).any(|step| found[0].scores[40..] == with(f64::from(step) / 20.0)[40..]);
+        assert!(second && found[0].scores.len() == 60);
     }
 
     #[test]

@@ -7,7 +7,9 @@ use pipeline::{BadInput, Pipeline};
 use tables::{Columns, StageDir};
 use training::{Collection, TEST, candidate_lists};
 
-use crate::systems::order;
+use crate::interpolation::across_folds;
+use crate::measure::conventions;
+use crate::systems::{is_interpolated, order};
 use crate::{SystemRun, TestQuery};
 
 /// The finished evaluations of the runs to pool.
@@ -25,7 +27,7 @@ pub(crate) fn evaluations(pipeline: &Pipeline) -> tables::Result<Vec<PathBuf>> {
 /// # Errors
 /// [`BadInput`] for runs that test a query twice, or that do not hold the same systems with a score of every candidate.
 pub(crate) fn read(pipeline: &Pipeline) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
-    let mut queries: Vec<TestQuery> = Vec::new();
+    let (mut queries, mut folds): (Vec<TestQuery>, Vec<usize>) = (Vec::new(), Vec::new());
     let mut pooled: BTreeMap<(usize, String), Vec<Vec<f64>>> = BTreeMap::new();
     for name in &pipeline.evaluate.pool {
         let dir = pipeline.run_dir_of(name);
@@ -41,11 +43,13 @@ pub(crate) fn read(pipeline: &Pipeline) -> anyhow::Result<(Vec<TestQuery>, Vec<S
         }
         let answers = StageDir::open(&dir, "evaluate")?.table("runs")?;
         let answers = Answers::of(&answers)?;
-        for system in answers.systems() {
+        // Interpolated systems are made anew: each fold's weight from the others.
+        for system in answers.systems().filter(|system| !is_interpolated(system)) {
             let scores = own.iter().map(|query| answers.scores(system, query, &dir)).collect::<Result<Vec<_>, _>>()?;
             pooled.entry((order(system), system.to_string())).or_default().extend(scores);
         }
         queries.extend(own);
+        folds.push(queries.len());
     }
     let whole = |(_, system): &(usize, String), scores: &Vec<Vec<f64>>| {
         let found = scores.len();
@@ -60,7 +64,11 @@ pub(crate) fn read(pipeline: &Pipeline) -> anyhow::Result<(Vec<TestQuery>, Vec<S
     };
     pooled.iter().try_for_each(|(system, scores)| whole(system, scores))?;
     let runs = pooled.into_iter().map(|((_, system), scores)| SystemRun { system, scores, weight: None });
-    Ok((queries, runs.collect()))
+    let mut runs: Vec<SystemRun> = runs.collect();
+    if pipeline.evaluate.interpolate {
+        runs.extend(across_folds(&runs, &queries, &folds, &conventions(&pipeline.evaluate))?);
+    }
+    Ok((queries, runs))
 }
 
 fn test_queries(pipeline: &Pipeline, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {

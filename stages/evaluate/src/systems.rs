@@ -58,6 +58,11 @@ pub(crate) fn is_model(system: &str) -> bool {
     MODELS.iter().any(|(name, ..)| *name == system)
 }
 
+/// Whether a system interpolates a model with BM25.
+pub(crate) fn is_interpolated(system: &str) -> bool {
+    system.strip_suffix("+bm25").is_some_and(is_model)
+}
+
 /// The place of a system in reports: the interpolated ones follow the others.
 pub(crate) fn order(system: &str) -> usize {
     let place = |name: &str| SYSTEMS.iter().position(|&known| known == name).unwrap_or(SYSTEMS.len());

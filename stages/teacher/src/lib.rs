@@ -107,7 +107,8 @@ fn fingerprint(run: &StageRun, pretrained: bool) -> anyhow::Result<String> {
     let tokenizer = cpt.manifest().folder_digest("teacher_tokenizer");
     let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
     let phase = pretrained.then(|| (&teacher.cpt, cpt.manifest().table_digest("cpt_examples")));
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), base, &teacher.model, tokenizer, &teacher.lora, phase);
+    let decides =
+        (env!("CARGO_PKG_VERSION"), run.seed(), base, teacher.dropout, &teacher.model, tokenizer, &teacher.lora, phase);
     Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
 }
 

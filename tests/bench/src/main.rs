@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod inputs;
+mod memory;
 mod peers;
 mod python;
 mod record;
@@ -18,6 +19,7 @@ use clap::Parser;
 // Its allocator, as in every stage that trains or scores.
 use training as _;
 
+use crate::memory::{Memory, Training};
 use crate::peers::Peers;
 use crate::work::Work;
 
@@ -27,6 +29,14 @@ use crate::work::Work;
 enum Command {
     /// Does the same work here and in PyTorch, transformers, sentence-transformers and ONNX Runtime, in turn
     Peers(Peers),
+    /// Trains with and without what saves memory: low-rank updates, and layers computed again
+    Memory(Memory),
+    /// One training of `memory`: prints its peak memory in bytes
+    #[command(hide = true)]
+    Train {
+        /// How to train
+        training: Training,
+    },
     /// One side of a measurement: reads `round` from each line of stdin, answers with a line of JSON
     #[command(hide = true)]
     Worker {
@@ -40,6 +50,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Peers(peers) => peers.run(),
+        Command::Memory(memory) => memory.run(),
+        Command::Train { training } => training.run(),
         Command::Worker { work, folder } => worker::run(work, &folder),
     };
     match result {

@@ -143,7 +143,8 @@ impl Measurement<'_> {
     }
 }
 
-fn table(comparisons: &[Comparison]) -> Table {
+/// Comparisons, a row each.
+pub(crate) fn table(comparisons: &[Comparison]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_header(["work", "quantity", "ours", "theirs", "ratio", "spread", "peer"]);

@@ -11,7 +11,7 @@ use nn::model::{Mode, Ranker};
 use nn::optimizer::{AdamW, AdamWConfig};
 use nn::packed::Packed;
 use nn::scoring::score_sequences;
-use nn::shards::{Gradients, prediction_gradients, score_gradients};
+use nn::shards::{Gradients, Passes, prediction_gradients, score_gradients};
 use nn::text::{Encoder, Sequence, Texts};
 use nn::tokenizer::Tokenizer;
 use ranking::loss::{LossError, LossValue, pairwise_logistic, pointwise_mse};
@@ -50,7 +50,7 @@ fn say(answer: &impl Serialize) -> Result<()> {
 }
 
 /// The highest resident memory of this process.
-fn peak_bytes() -> Result<u64> {
+pub(crate) fn peak_bytes() -> Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status").context("/proc/self/status: needs Linux")?;
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
@@ -156,12 +156,16 @@ fn train(
     let (params, gradients) = match model {
         Model::Ranker(ranker) => {
             let loss = |scores: &[f32]| score_loss(inputs, batch, scores);
-            (ranker.params(), score_gradients(ranker, sequences, step, loss)?.1)
+            (ranker.params(), score_gradients(ranker, sequences, passes(step), loss)?.1)
         }
         Model::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, step)?),
     };
     optimizer.step(params, &gradients.grads, LEARNING_RATE)?;
     Ok(())
+}
+
+fn passes(dropout_seed: u64) -> Passes {
+    Passes { dropout_seed, checkpoint_layers: false }
 }
 
 /// The squared error, or, within lists, the pair-wise logistic loss.
@@ -176,7 +180,7 @@ fn score_loss(inputs: &Inputs, batch: &Batch, scores: &[f32]) -> Result<LossValu
 fn language_gradients(llama: &Llama, inputs: &Inputs, batch: &Batch, step: u64) -> nn::Result<Gradients> {
     let lengths: Vec<usize> = batch.ids.iter().map(Vec::len).collect();
     let predictions: Vec<usize> = lengths.iter().map(|length| length - inputs.loss_start).collect();
-    prediction_gradients(llama.params(), &lengths, &predictions, step, |range, mode| {
+    prediction_gradients(llama.params(), &lengths, &predictions, passes(step), |range, mode| {
         let starts = vec![inputs.loss_start; range.len()];
         llama.lm_loss(&Packed::from_sequences(&batch.ids[range])?, &starts, mode)
     })

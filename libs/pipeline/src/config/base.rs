@@ -66,11 +66,22 @@ impl From<BaseModel> for String {
     }
 }
 
-/// Requires that a model starts either from a base model or from random weights.
-pub(super) fn check_start(table: &str, base: Option<&BaseModel>, has_model: bool, checks: &mut Checks) {
+/// Requires that a model starts either from a base model or from random weights, and of a base model's dropout that it is one.
+pub(super) fn check_start(
+    table: &str,
+    base: Option<&BaseModel>,
+    has_model: bool,
+    dropout: Option<f64>,
+    checks: &mut Checks,
+) {
     let expected = format!("either this key or the table {table}.model");
     let found = if has_model { "both" } else { "neither" };
     checks.require(base.is_some() != has_model, &format!("{table}.base"), &expected, &found);
+    if let Some(share) = dropout {
+        let key = format!("{table}.dropout");
+        checks.require((0.0..1.0).contains(&share), &key, "a number from 0 to below 1", &share);
+        checks.require(base.is_some(), &key, &format!("it beside {table}.base alone"), &share);
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ pub struct EvaluateConfig {
     /// Documents taken from BM25 for `candidates = "bm25"`.
     pub depth: usize,
     /// Adds, for each model, the system `<model>+bm25`: `w * model + (1 - w) * bm25` of scores standardised query by query,
-    /// with the weight w in 0, 0.05, ..., 1 that is best by NDCG@10 on the validation split.
+    /// with the weight w in 0, 0.05, ..., 1 that is best by NDCG@10 on the validation split; where runs are pooled, on the
+    /// test queries of the other runs.
     pub interpolate: bool,
     /// Runs of the same root, such as the folds of a cross-validation, whose test queries are evaluated as one set with
     /// what those runs' systems answered; no other stage of this run is needed. They must test different queries.

@@ -41,6 +41,8 @@ pub struct TokenizerConfig {
 pub struct TeacherConfig {
     /// The base model, decoder or encoder; where there is none, `model` starts from random weights.
     pub base: Option<BaseModel>,
+    /// Dropout while training, in place of the base model's own.
+    pub dropout: Option<f64>,
     /// A decoder from random weights.
     pub model: Option<DecoderConfig>,
     /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
@@ -268,6 +270,8 @@ training_table! {
         /// The base model, encoder or decoder, or `teacher`: this run's own teacher after its last phase. Where there is none,
         /// `model` starts from random weights.
         base: Option<BaseModel>,
+        /// Dropout while training, in place of the base model's own.
+        dropout: Option<f64>,
         /// Layers of an encoder `base` that are kept, counted from 0; all where absent.
         keep_layers: Option<Vec<usize>>,
         /// An encoder from random weights.
@@ -409,7 +413,7 @@ fn check_heads(table: &str, hidden: usize, intermediate: usize, layers: usize, h
 
 impl TeacherConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        check_start("teacher", self.base.as_ref(), self.model.is_some(), checks);
+        check_start("teacher", self.base.as_ref(), self.model.is_some(), self.dropout, checks);
         if let Some(model) = &self.model {
             model.check(checks);
         }
@@ -471,7 +475,7 @@ impl ScoreConfig {
 
 impl DistillConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        check_start("distill", self.base.as_ref(), self.model.is_some(), checks);
+        check_start("distill", self.base.as_ref(), self.model.is_some(), self.dropout, checks);
         if let Some(model) = &self.model {
             model.check(checks);
         }
