@@ -64,7 +64,7 @@ pub fn dropout(x: &Tensor, dropout: Dropout) -> Result<Tensor> {
     if dropout.is_none() { Ok(x.clone()) } else { x.apply_op1(dropout) }
 }
 
-fn masked(values: &[f32], dropout: Dropout) -> Vec<f32> {
+pub(super) fn masked(values: &[f32], dropout: Dropout) -> Vec<f32> {
     let mut out = values.to_vec();
     out.par_chunks_mut(TASK).enumerate().for_each(|(task, out)| dropout.apply(task * TASK, out));
     out

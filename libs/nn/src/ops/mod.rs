@@ -15,6 +15,7 @@ mod gemm;
 mod lanes;
 mod linear;
 mod norm;
+mod residual;
 mod score_loss;
 
 pub use activation::{gelu, swiglu};
@@ -24,6 +25,7 @@ pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use linear::linear;
 pub use norm::{layer_norm, rms_norm};
+pub use residual::residual;
 pub use score_loss::score_loss;
 
 /// Numbers a parallel task should at least work on, so that sharing the work costs less than it gains.
