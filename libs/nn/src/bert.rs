@@ -8,7 +8,9 @@ use candle_core::Tensor;
 
 use crate::config::BertConfig;
 use crate::model::Mode;
-use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear};
+use crate::ops::{
+    Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm, linear, residual,
+};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -136,8 +138,8 @@ impl Bert {
     /// `norm(x + dropout(dense(inner)))`.
     fn residual(&self, weights: &View<'_>, inner: &Tensor, x: &Tensor, drops: &mut Drops) -> Result<Tensor> {
         let update = affine(&weights.child("dense"), inner)?;
-        let update = drops.drop(&update, self.config.hidden_dropout_prob)?;
-        self.norm(weights, &(update + x)?)
+        let sum = residual(x, &update, drops.next(self.config.hidden_dropout_prob))?;
+        self.norm(weights, &sum)
     }
 
     fn norm(&self, weights: &View<'_>, x: &Tensor) -> Result<Tensor> {

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::config::{Head, LlamaConfig};
 use crate::model::Mode;
-use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu};
+use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, residual, rms_norm, swiglu};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -113,13 +113,13 @@ impl Llama {
         let k = self.norm_heads(&own, "k_norm", project(&own, "k_proj", &normed)?)?; // [t, kv_heads * head_dim]
         let v = project(&own, "v_proj", &normed)?;
         let mixed = attention(&q, &k, &v, spec)?;
-        let x = (x + project(&own, "o_proj", &mixed)?)?;
+        let x = residual(x, &project(&own, "o_proj", &mixed)?, None)?;
 
         let normed = self.norm(weights, "post_attention_layernorm", &x)?;
         let mlp = weights.child("mlp");
         let gate = project(&mlp, "gate_proj", &normed)?; // [t, intermediate]
         let up = project(&mlp, "up_proj", &normed)?;
-        Ok((x + project(&mlp, "down_proj", &swiglu(&gate, &up)?)?)?)
+        Ok(residual(&x, &project(&mlp, "down_proj", &swiglu(&gate, &up)?)?, None)?)
     }
 
     /// Norms each head by itself, where the family does.
