@@ -6,7 +6,7 @@ use nn::trainer::{Checkpointing, StepReport, Task, TrainConfig, TrainSummary, tr
 use pipeline::config::{ScheduleKind, TrainingConfig};
 use pipeline::{BadInput, StageRun};
 
-use crate::TrainingLog;
+use crate::{TrainingLog, keep_freed_memory};
 
 /// Steps between two appends to the log, without checkpoints.
 const FLUSH_EVERY: usize = 50;
@@ -33,6 +33,7 @@ pub fn train_phase(
     phase: &Phase<'_>,
     task: &mut dyn Task,
 ) -> anyhow::Result<TrainSummary> {
+    keep_freed_memory();
     let Phase { name, config, validation } = *phase;
     let path = run.out().join(format!("{name}.checkpoint"));
     let fingerprint = run.fingerprint().to_string();

@@ -15,8 +15,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-// Its allocator, as in every stage that trains or scores.
-use training as _;
 
 use crate::peers::Peers;
 use crate::work::Work;
