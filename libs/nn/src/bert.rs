@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use crate::config::BertConfig;
 use crate::lora::LoraConfig;
 use crate::model::{Mode, layer};
-use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm};
+use crate::ops::{Attention, Dropout, attention, cross_entropy, dropout, embedding, gelu, layer_norm, residual};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -146,8 +146,8 @@ impl Bert {
     /// `norm(x + dropout(dense(inner)))`.
     fn residual(&self, weights: &View<'_>, inner: &Tensor, x: &Tensor, drops: &mut Drops) -> Result<Tensor> {
         let update = weights.linear("dense", inner)?;
-        let update = drops.drop(&update, self.config.hidden_dropout_prob)?;
-        self.norm(weights, &(update + x)?)
+        let sum = residual(x, &update, drops.next(self.config.hidden_dropout_prob))?;
+        self.norm(weights, &sum)
     }
 
     fn norm(&self, weights: &View<'_>, x: &Tensor) -> Result<Tensor> {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::config::{Head, LlamaConfig};
 use crate::lora::LoraConfig;
 use crate::model::{Mode, layer};
-use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, rms_norm, swiglu};
+use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, residual, rms_norm, swiglu};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
 use crate::{Error, Result};
@@ -123,13 +123,13 @@ impl Llama {
         let k = self.norm_heads(&own, "k_norm", own.linear("k_proj", &normed)?)?; // [t, kv_heads * head_dim]
         let v = own.linear("v_proj", &normed)?;
         let mixed = attention(&q, &k, &v, spec)?;
-        let x = (x + own.linear("o_proj", &mixed)?)?;
+        let x = residual(x, &own.linear("o_proj", &mixed)?, None)?;
 
         let normed = self.norm(weights, "post_attention_layernorm", &x)?;
         let mlp = weights.child("mlp");
         let gate = mlp.linear("gate_proj", &normed)?; // [t, intermediate]
         let up = mlp.linear("up_proj", &normed)?;
-        Ok((x + mlp.linear("down_proj", &swiglu(&gate, &up)?)?)?)
+        Ok(residual(&x, &mlp.linear("down_proj", &swiglu(&gate, &up)?)?, None)?)
     }
 
     /// Norms each head by itself, where the family does.

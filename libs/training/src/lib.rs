@@ -4,12 +4,7 @@
 // A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-use mimalloc::MiMalloc;
-
-/// Every binary that trains or scores allocates through it.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
-
+mod allocator;
 mod base;
 mod candidates;
 mod card;
@@ -20,6 +15,7 @@ mod log;
 mod phase;
 mod rank;
 
+pub use allocator::keep_freed_memory;
 pub use base::{Start, base_folder, base_identity, base_inputs, open_base};
 pub use candidates::{CANDIDATE_KEYS, CandidateList, candidate_lists};
 pub use card::Card;

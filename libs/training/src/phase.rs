@@ -11,7 +11,7 @@ use pipeline::config::{ScheduleKind, TrainingConfig};
 use pipeline::{BadInput, ConfigError, StageRun};
 use ranking::rng::number;
 
-use crate::TrainingLog;
+use crate::{TrainingLog, keep_freed_memory};
 
 /// Steps between two appends to the log, without checkpoints.
 const FLUSH_EVERY: usize = 50;
@@ -38,6 +38,7 @@ pub fn train_phase(
     phase: &Phase<'_>,
     task: &mut dyn Task,
 ) -> anyhow::Result<TrainSummary> {
+    keep_freed_memory();
     let Phase { name, config, validation } = *phase;
     let path = run.out().join(format!("{name}.checkpoint"));
     let fingerprint = run.fingerprint().to_string();

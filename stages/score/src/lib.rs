@@ -19,7 +19,7 @@ use nn::folder::{SavedRanker, identity, load_ranker};
 use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, Corpus};
+use training::{Collection, Corpus, keep_freed_memory};
 
 pub use command::execute;
 
@@ -46,6 +46,7 @@ impl Stage for Score {
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
+        keep_freed_memory();
         let config = run.pipeline().score.clone();
         let ingest = run.input("ingest")?;
         let collection = Collection::read(&ingest)?;

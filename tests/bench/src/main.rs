@@ -16,8 +16,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-// Its allocator, as in every stage that trains or scores.
-use training as _;
 
 use crate::memory::{Memory, Training};
 use crate::peers::Peers;

@@ -28,6 +28,7 @@ const TOKEN_BUDGET: usize = 4096;
 
 /// Answers every line of stdin with a round.
 pub(crate) fn run(work: Work, folder: &Path) -> Result<()> {
+    training::keep_freed_memory();
     let inputs = Inputs::read(folder)?;
     let config_path = folder.join("config.json");
     let config = std::fs::read(&config_path).with_context(|| config_path.display().to_string())?;

@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use super::gemm::{Matrix, all_threads, gemm, product};
 use super::{input, lanes, output};
 
-/// Logits held at a time: 4 MB.
-const CHUNK: usize = 1 << 20;
+/// Logits held at a time, 32 MB: enough rows for a large vocabulary that adding to the gradient of the head, which passes
+/// over all of it once a chunk, costs little beside the products.
+const CHUNK: usize = 1 << 23;
 
 /// The mean over rows of `-log softmax(hidden head^T)[target]`.
 ///

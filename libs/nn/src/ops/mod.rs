@@ -17,6 +17,7 @@ mod linear;
 mod low_rank;
 mod norm;
 mod recompute;
+mod residual;
 mod score_loss;
 
 pub use activation::{gelu, swiglu};
@@ -28,6 +29,7 @@ pub use linear::linear;
 pub use low_rank::{LowRank, low_rank};
 pub use norm::{layer_norm, rms_norm};
 pub use recompute::Tape;
+pub use residual::residual;
 pub use score_loss::score_loss;
 
 /// Numbers a parallel task should at least work on, so that sharing the work costs less than it gains.
