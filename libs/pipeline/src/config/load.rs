@@ -100,8 +100,8 @@ impl Checks {
 
 /// Declares the function serde calls for a default value.
 macro_rules! default_fn {
-    ($name:ident: $kind:ty = $value:expr) => {
-        fn $name() -> $kind {
+    ($visibility:vis $name:ident: $kind:ty = $value:expr) => {
+        $visibility fn $name() -> $kind {
             $value
         }
     };

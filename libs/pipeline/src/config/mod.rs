@@ -7,6 +7,7 @@ mod load;
 mod model;
 mod run;
 mod simulate;
+mod training;
 
 pub use base::BaseModel;
 pub use data::{
@@ -17,11 +18,11 @@ pub use evaluate::{Candidates, EvaluateConfig, Gain, NoRelevant, Ties};
 pub use load::{ConfigError, load};
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, LoraConfig,
-    PretrainConfig, RankConfig, RankLoss, ScheduleKind, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
-    TrainingConfig,
+    PretrainConfig, RankConfig, RankLoss, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
 };
 pub use run::{Device, RunConfig};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
+pub use training::{ScheduleKind, TrainingConfig};
 
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::base::{BaseModel, check_start};
 use super::load::{Checks, default_fn};
+use super::training::{
+    ScheduleKind, TrainingConfig, accumulation_steps, checkpoint_every, max_gradient_norm, schedule, training_table,
+    warmup_fraction, weight_decay,
+};
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,116 +113,6 @@ pub struct EncoderConfig {
     pub dropout: f64,
 }
 
-/// What every training shares.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TrainingConfig {
-    /// Optimizer steps.
-    pub steps: usize,
-    /// Batches whose mean gradient makes one step.
-    pub accumulation_steps: usize,
-    /// Highest learning rate.
-    pub learning_rate: f64,
-    /// Share of the steps over which the rate rises from 0.
-    pub warmup_fraction: f64,
-    /// How the rate falls afterwards.
-    pub schedule: ScheduleKind,
-    /// Decoupled weight decay; never on biases and norms.
-    pub weight_decay: f64,
-    /// Gradients are scaled down to this global norm.
-    pub max_gradient_norm: f64,
-    /// Whether layers are computed again in the backward pass instead of kept: less memory, a third more work.
-    pub gradient_checkpointing: bool,
-    /// Steps between checkpoints; 0 writes none.
-    pub checkpoint_every: usize,
-    /// Steps between validations; 0 makes none, and the last weights are kept.
-    pub validate_every: usize,
-    /// Validations without a better one before training stops; 0 never stops early.
-    pub patience: usize,
-}
-
-/// How the learning rate moves after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ScheduleKind {
-    /// Stays.
-    Constant,
-    /// Falls to 0 in a line.
-    Linear,
-    /// Falls to 0 along half a cosine.
-    Cosine,
-    /// Warm-up, stable, decay: stays, then falls to 0 in a line over the last tenth of the steps.
-    Wsd,
-}
-
-/// Declares a configuration of one training: its own keys and the shared ones side by side in one TOML table.
-macro_rules! training_table {
-    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        pub struct $name {
-            $($(#[$field_meta])* pub $field: $kind,)*
-            /// As [`TrainingConfig::steps`].
-            pub steps: usize,
-            /// As [`TrainingConfig::accumulation_steps`].
-            #[serde(default = "accumulation_steps")]
-            pub accumulation_steps: usize,
-            /// As [`TrainingConfig::learning_rate`].
-            pub learning_rate: f64,
-            /// As [`TrainingConfig::warmup_fraction`].
-            #[serde(default = "warmup_fraction")]
-            pub warmup_fraction: f64,
-            /// As [`TrainingConfig::schedule`].
-            #[serde(default = "schedule")]
-            pub schedule: ScheduleKind,
-            /// As [`TrainingConfig::weight_decay`].
-            #[serde(default = "weight_decay")]
-            pub weight_decay: f64,
-            /// As [`TrainingConfig::max_gradient_norm`].
-            #[serde(default = "max_gradient_norm")]
-            pub max_gradient_norm: f64,
-            /// As [`TrainingConfig::gradient_checkpointing`].
-            #[serde(default)]
-            pub gradient_checkpointing: bool,
-            /// As [`TrainingConfig::checkpoint_every`].
-            #[serde(default = "checkpoint_every")]
-            pub checkpoint_every: usize,
-            /// As [`TrainingConfig::validate_every`].
-            #[serde(default)]
-            pub validate_every: usize,
-            /// As [`TrainingConfig::patience`].
-            #[serde(default)]
-            pub patience: usize,
-        }
-
-        impl $name {
-            /// The keys every training shares.
-            #[must_use]
-            pub fn training(&self) -> TrainingConfig {
-                TrainingConfig {
-                    steps: self.steps,
-                    accumulation_steps: self.accumulation_steps,
-                    learning_rate: self.learning_rate,
-                    warmup_fraction: self.warmup_fraction,
-                    schedule: self.schedule,
-                    weight_decay: self.weight_decay,
-                    max_gradient_norm: self.max_gradient_norm,
-                    gradient_checkpointing: self.gradient_checkpointing,
-                    checkpoint_every: self.checkpoint_every,
-                    validate_every: self.validate_every,
-                    patience: self.patience,
-                }
-            }
-        }
-    };
-}
-
-default_fn!(accumulation_steps: usize = 1);
-default_fn!(warmup_fraction: f64 = 0.1);
-default_fn!(schedule: ScheduleKind = ScheduleKind::Linear);
-default_fn!(weight_decay: f64 = 0.01);
-default_fn!(max_gradient_norm: f64 = 1.0);
-default_fn!(checkpoint_every: usize = 200);
 default_fn!(margin: f64 = 1.0);
 default_fn!(distill_max_query_tokens: usize = 16);
 default_fn!(distill_max_document_tokens: usize = 112);
@@ -374,23 +268,6 @@ impl CptConfig {
         // The template's own words and the end token add less than 16 tokens.
         let longest = self.max_query_tokens.saturating_add(self.max_document_tokens).saturating_add(16);
         checks.at_least("cpt.pack_tokens", self.pack_tokens, longest);
-    }
-}
-
-impl TrainingConfig {
-    fn check(&self, table: &str, checks: &mut Checks) {
-        checks.at_least(&format!("{table}.steps"), self.steps, 1);
-        checks.at_least(&format!("{table}.accumulation_steps"), self.accumulation_steps, 1);
-        checks.positive(&format!("{table}.learning_rate"), self.learning_rate);
-        checks.fraction(&format!("{table}.warmup_fraction"), self.warmup_fraction);
-        let decay = self.weight_decay;
-        let good = decay.is_finite() && decay >= 0.0;
-        checks.require(good, &format!("{table}.weight_decay"), "a number from 0", &decay);
-        let shrinks = decay * self.learning_rate < 1.0;
-        checks.require(shrinks || !good, &format!("{table}.weight_decay"), "less than 1 / learning_rate", &decay);
-        checks.positive(&format!("{table}.max_gradient_norm"), self.max_gradient_norm);
-        let stops = self.patience > 0 && self.validate_every == 0;
-        checks.require(!stops, &format!("{table}.patience"), "0 without validate_every", &self.patience);
     }
 }
 
