@@ -100,8 +100,8 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     assert!(first.is_disjoint(&second));
     assert_eq!((first.len(), second.len()), (QUERIES / 2, QUERIES / 2));
 
-    let pooled =
-        stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-1\"]"]).succeeded();
+    let pool = ["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-1\"]", "evaluate.interpolate=true"];
+    let pooled = stage(&sandbox, "evaluate", &pool).succeeded();
     assert!(pooled.stdout.contains("24 queries"), "{}", pooled.stdout);
     assert_eq!(tested(&sandbox, "pooled"), &first | &second);
     let models = ["teacher", "student", "student_labels_only"];
@@ -111,19 +111,24 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     let systems = metrics.strings("system").unwrap();
     let systems: BTreeSet<String> = (0..metrics.rows()).map(|row| systems.value(row).to_string()).collect();
     assert_eq!(systems, &expected | &["bm25", "log_order"].map(String::from).into());
+    let report = fs::read_to_string(sandbox.path("runs/pooled/evaluate/report.html")).unwrap();
+    assert!(report.contains("fold-0, fold-1"));
+
+    let again = stage(&sandbox, "evaluate", &pool).succeeded();
+    assert!(again.stderr.contains("evaluate: up to date"), "{}", again.stderr);
+    let twice = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-0\"]"]);
+    let expected = "error: stage evaluate: evaluate.pool: expected runs that test different queries, found query `";
+    assert!(twice.error(3).starts_with(expected), "{}", twice.stderr);
+    let alone = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\"]", pool[2]]);
+    let expected = "error: stage evaluate: evaluate.interpolate: expected judged queries to choose a weight on";
+    assert!(alone.error(3).starts_with(expected), "{}", alone.stderr);
+    let own = ["run.name=fold-0", "ingest.split.test_fold=0", "evaluate.interpolate=true"];
+    stage(&sandbox, "evaluate", &own).succeeded();
     let manifest = Manifest::read(&sandbox.path("runs/fold-0/evaluate"), "evaluate").unwrap();
     for model in models {
         let weight = manifest.facts[&format!("weight_{model}+bm25")].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&weight), "{model}: {weight}");
     }
-    let report = fs::read_to_string(sandbox.path("runs/pooled/evaluate/report.html")).unwrap();
-    assert!(report.contains("fold-0, fold-1"));
-
-    let again = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-1\"]"]).succeeded();
-    assert!(again.stderr.contains("evaluate: up to date"), "{}", again.stderr);
-    let twice = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-0\"]"]);
-    let expected = "error: stage evaluate: evaluate.pool: expected runs that test different queries, found query `";
-    assert!(twice.error(3).starts_with(expected), "{}", twice.stderr);
     let deeper = ["run.name=pooled", "evaluate.pool=[\"fold-0\"]", "evaluate.depth=20"];
     let deeper = stage(&sandbox, "evaluate", &deeper);
     assert!(

@@ -135,6 +135,11 @@ fn read_config(folder: &Path) -> Result<AdapterConfig> {
         "use_qalora",
         "use_rslora",
     ];
+    // Other starts change the base's weights too.
+    let start = config.others.get("init_lora_weights").filter(|start| start.is_string() && *start != "gaussian");
+    if let Some(start) = start {
+        return Err(refusal("a plain LoRA adapter", format!("init_lora_weights = {start}")));
+    }
     match kinds.iter().find_map(|kind| Some((kind, config.others.get(*kind)?)).filter(|(_, value)| !is_off(value))) {
         Some((kind, value)) => Err(refusal("a plain LoRA adapter", format!("{kind} = {value}"))),
         None => Ok(config),

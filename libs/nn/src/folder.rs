@@ -57,6 +57,9 @@ struct SettingsFile {
     tokenizer: String,
     scoring: Scoring,
     standardisation: Option<Standardisation>,
+    /// Identity of the base model, where the folder holds an adapter of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<String>,
 }
 
 /// A ranker with all it takes to score texts.
@@ -95,15 +98,16 @@ pub fn save_ranker(
         config["pad_token_id"] = id.into();
     }
     save_parts(folder, &config, ranker.params(), saved_tokenizer, card)?;
-    save_settings(&path, tokenizer, settings)
+    save_settings(&path, tokenizer, settings, None)
 }
 
-fn save_settings(path: &Path, tokenizer: &Tokenizer, settings: &Settings) -> Result<()> {
+fn save_settings(path: &Path, tokenizer: &Tokenizer, settings: &Settings, base: Option<String>) -> Result<()> {
     let settings = SettingsFile {
         format: FORMAT,
         tokenizer: tokenizer.identity(),
         scoring: settings.scoring.clone(),
         standardisation: settings.standardisation,
+        base,
     };
     write_json(path, &serde_json::to_value(settings)?)
 }
@@ -126,11 +130,11 @@ pub fn save_adapter(
     adapter::save(folder, ranker, base)?;
     tokenizer.save(folder)?;
     files::write_atomically(&folder.join(CARD_FILE), card.as_bytes())?;
-    save_settings(&path, tokenizer, settings)
+    save_settings(&path, tokenizer, settings, Some(identity(&folder.join(base))?))
 }
 
-/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote, or another library: any `*ForSequenceClassification` with
-/// one label, or a PEFT adapter, which is merged into its base.
+/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote, which merges an adapter into its base, or another
+/// library: any `*ForSequenceClassification` with one label.
 ///
 /// # Errors
 /// A missing or broken file; a model of another kind; a tokenizer or scoring that is not the model's own.
@@ -169,6 +173,14 @@ fn read_settings(path: &Path, folder: &Path, tokenizer: &Tokenizer) -> Result<Se
     if file.tokenizer != tokenizer.identity() {
         let expected = format!("the tokenizer.json it was trained with, sha256 {}", file.tokenizer);
         return Err(format_error(folder, &expected, format!("sha256 {}", tokenizer.identity())));
+    }
+    if let Some(expected) = file.base {
+        let base = adapter::base_folder(folder)?;
+        let found = identity(&base)?;
+        if found != expected {
+            let expected = format!("the base model that the adapter {} was trained on, {expected}", folder.display());
+            return Err(format_error(&base, &expected, found));
+        }
     }
     Ok(Settings { scoring: file.scoring, standardisation: file.standardisation })
 }

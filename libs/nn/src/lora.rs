@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use candle_core::Var;
-use serde::{Deserialize, Serialize};
 
 use crate::params::{Init, ParamSpec, Params};
 use crate::{Error, Result};
@@ -17,15 +16,13 @@ pub(crate) const LORA_B: &str = "lora_B.weight";
 const ALL_LINEAR: &str = "all-linear";
 
 /// Which layers get an update, and of what kind.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LoraConfig {
     /// Rank of the updates, at least 1.
     pub rank: usize,
     /// The updates are multiplied by `alpha / rank`.
     pub alpha: f64,
     /// Share of its input that an update does not see while training, from 0 to below 1.
-    #[serde(default)]
     pub dropout: f64,
     /// Names of linear layers, or the ends of their names: `q_proj` is that of every block; `all-linear` is all of them.
     pub targets: Vec<String>,

@@ -27,6 +27,17 @@ pub fn base_inputs(pipeline: &Pipeline, base: Option<&BaseModel>) -> anyhow::Res
     Ok(files.into_iter().map(Input::File).collect())
 }
 
+/// The teacher as an input of a stage; of an adapter, also the base model it is merged into.
+///
+/// # Errors
+/// As [`base_inputs`].
+pub fn teacher_inputs(pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    let is_adapter = pipeline.teacher.lora.as_ref().is_some_and(|lora| !lora.merge);
+    let mut inputs = vec![Input::Folder { stage: TEACHER, folder: "rank" }];
+    inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref().filter(|_| is_adapter))?);
+    Ok(inputs)
+}
+
 /// Opens a base model; reads everything but the weights.
 ///
 /// # Errors
@@ -73,7 +84,9 @@ impl Start {
     /// As [`Start::of_teacher`].
     pub fn of_student(pipeline: &Pipeline, base: Option<&BaseModel>, tokenizer: &Tokenizer) -> anyhow::Result<Start> {
         let budgets = (pipeline.distill.max_query_tokens, pipeline.distill.max_document_tokens);
-        let dropout = pipeline.distill.dropout;
+        // Both students drop alike, also where one starts from the teacher and the other from the teacher's base.
+        let inherits = pipeline.distill.base == Some(BaseModel::Teacher);
+        let dropout = pipeline.distill.dropout.or(pipeline.teacher.dropout.filter(|_| inherits));
         match base {
             Some(base) => Start::of_base(pipeline, ("distill.base", base), tokenizer, budgets, dropout),
             None => Ok(Start { base: None, scoring: Scoring::of(Architecture::Bert, budgets.0, budgets.1) }),

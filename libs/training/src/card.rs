@@ -30,21 +30,27 @@ impl Card<'_> {
     /// The card of a model that `run` trained.
     #[must_use]
     pub fn text(&self, run: &StageRun) -> String {
+        format!(
+            "{}\n## Data\n\n{}\n## Configuration\n\nThe stage's table.\n\n```json\n{:#}\n```\n",
+            self.of_phase(run.seed()),
+            data(run),
+            run.config(),
+        )
+    }
+
+    /// The card of a model that later phases start from, also those of other runs: it tells of its own phase alone.
+    #[must_use]
+    pub fn of_phase(&self, seed: u64) -> String {
         let Card { title, about, pipeline_tag, .. } = self;
         let base_model = match self.base {
             Some(BaseModel::Hub { repository, .. }) => format!("base_model: {repository}\n"),
             _ => String::new(),
         };
-        let (version, seed) = (env!("CARGO_PKG_VERSION"), run.seed());
+        let version = env!("CARGO_PKG_VERSION");
         format!(
             "---\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n{base_model}tags:\n- disranker\n---\n\n\
-             # {title}\n\n{about}\n\n\
-             ## Results\n\n{}\n\
-             ## Data\n\n{}\n\
-             ## Configuration\n\nThe stage's table; seed {seed}, disranker {version}.\n\n```json\n{:#}\n```\n",
+             # {title}\n\n{about} Trained by disranker {version}, seed {seed}.\n\n## Results\n\n{}",
             self.results(),
-            data(run),
-            run.config(),
         )
     }
 

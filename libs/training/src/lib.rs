@@ -16,7 +16,7 @@ mod phase;
 mod rank;
 
 pub use allocator::keep_freed_memory;
-pub use base::{Start, base_folder, base_identity, base_inputs, open_base};
+pub use base::{Start, base_folder, base_identity, base_inputs, open_base, teacher_inputs};
 pub use candidates::{CANDIDATE_KEYS, CandidateList, candidate_lists};
 pub use card::Card;
 pub use collection::Collection;

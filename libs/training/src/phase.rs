@@ -61,6 +61,11 @@ pub fn train_phase(
         if last || checkpoint || report.step.is_multiple_of(FLUSH_EVERY) {
             log.flush().map_err(|error| nn::Error::Caller(Box::new(error)))?;
         }
+        if report.step == config.validate_every && report.validation.is_none() {
+            tracing::warn!(
+                "{name}: validate_every and patience have nothing to work on: the validation split is empty"
+            );
+        }
         if report.collapsed && !warned {
             warned = true;
             tracing::warn!("{name}: step {}: all scores are nearly equal; the model may have collapsed", report.step);

@@ -142,7 +142,7 @@ impl Parts<'_> {
         (title, about, summary): (&str, &str, &TrainSummary),
     ) -> anyhow::Result<()> {
         let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
-        let base = run.pipeline().distill.base.as_ref();
+        let base = run.pipeline().student_origin();
         let card = Card { title, about, pipeline_tag: "text-ranking", base, validation: VALIDATION_METRIC, summary };
         Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, &card.text(run))?)
     }

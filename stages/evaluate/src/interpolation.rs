@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use pipeline::BadInput;
 use ranking::metrics::{Conventions, Mean};
 
 use crate::input::{SystemRun, TestQuery};
@@ -32,7 +33,7 @@ pub(crate) fn with_bm25(
 }
 
 /// Every model among `runs` of a cross-validation interpolated with BM25. `folds` are the ends of the folds in `queries`; a
-/// fold's weight is the best on all others, so no query decides on the weight it is ranked with.
+/// fold's weight is the best on all others, so no query's own ranking decides on the weight it gets.
 ///
 /// # Errors
 /// As [`with_bm25`].
@@ -87,7 +88,13 @@ fn fitted(
         let weight = step as f64 / STEPS as f64;
         let mut run = mixed(model, bm25, weight);
         run.scores = run.scores.drain(range.clone()).collect();
-        let value = primary(&queries[range.clone()], &run, conventions)?;
+        let Some(value) = primary(&queries[range.clone()], &run, conventions)? else {
+            Err(BadInput(
+                "evaluate.interpolate: expected judged queries to choose a weight on, found none: raise \
+                 ingest.split.validation, or pool two runs or more"
+                    .into(),
+            ))?
+        };
         if value >= best.0 {
             best = (value, weight);
         }
@@ -95,11 +102,11 @@ fn fitted(
     Ok(best.1)
 }
 
-/// Mean of the primary metric; 0 where no query counts.
-fn primary(queries: &[TestQuery], run: &SystemRun, conventions: &Conventions) -> anyhow::Result<f64> {
+/// Mean of the primary metric; `None` where no query counts.
+fn primary(queries: &[TestQuery], run: &SystemRun, conventions: &Conventions) -> anyhow::Result<Option<f64>> {
     let measured = measure(queries, run, conventions)?;
     let values = MEAN_METRICS.iter().zip(&measured.values).find(|(metric, _)| **metric == PRIMARY);
-    Ok(values.and_then(|(_, values)| Mean::of(values).value).unwrap_or(0.0))
+    Ok(values.and_then(|(_, values)| Mean::of(values).value))
 }
 
 /// Both systems with a given weight of the first.

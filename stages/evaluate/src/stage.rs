@@ -1,7 +1,7 @@
 //! The stage: what it reads, and from there to measured systems.
 
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, TEST, VALIDATION, candidate_lists};
+use training::{Collection, TEST, VALIDATION, candidate_lists, teacher_inputs};
 
 use crate::measure::conventions;
 use crate::{SystemRun, TestQuery, evaluate, interpolation, pool, systems};
@@ -19,17 +19,18 @@ impl Stage for Evaluate {
         }
         let table = |stage, table| Input::Table { stage, table };
         let folder = |stage, folder| Input::Folder { stage, folder };
-        Ok(vec![
+        let mut inputs = vec![
             table("ingest", "queries"),
             table("ingest", "documents"),
             table("ingest", "impressions"),
             table("ingest", "judgments"),
             table("teacher", "training_metrics"),
             table("distill", "training_metrics"),
-            folder("teacher", "rank"),
             folder("distill", "student"),
             folder("distill", "student_labels_only"),
-        ])
+        ];
+        inputs.extend(teacher_inputs(pipeline)?);
+        Ok(inputs)
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use nn::folder::{SavedRanker, identity, load_ranker};
 use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, Corpus, keep_freed_memory};
+use training::{Collection, Corpus, keep_freed_memory, teacher_inputs};
 
 pub use command::execute;
 
@@ -35,14 +35,11 @@ pub struct Score;
 impl Stage for Score {
     const NAME: &'static str = "score";
 
-    fn inputs(&self, _: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
-        Ok(vec![
-            ingest("queries"),
-            ingest("documents"),
-            ingest("pairs"),
-            Input::Folder { stage: "teacher", folder: "rank" },
-        ])
+        let mut inputs = vec![ingest("queries"), ingest("documents"), ingest("pairs")];
+        inputs.extend(teacher_inputs(pipeline)?);
+        Ok(inputs)
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {

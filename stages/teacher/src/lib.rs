@@ -55,7 +55,7 @@ impl Stage for Teacher {
     }
 
     fn config_keys(&self) -> &'static [&'static str] {
-        &CANDIDATE_KEYS
+        const { &[CANDIDATE_KEYS[0], CANDIDATE_KEYS[1], "cpt.max_query_tokens", "cpt.max_document_tokens"] }
     }
 
     fn resumable(&self) -> bool {
@@ -107,8 +107,10 @@ fn fingerprint(run: &StageRun, pretrained: bool) -> anyhow::Result<String> {
     let tokenizer = cpt.manifest().folder_digest("teacher_tokenizer");
     let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
     let phase = pretrained.then(|| (&teacher.cpt, cpt.manifest().table_digest("cpt_examples")));
-    let decides =
-        (env!("CARGO_PKG_VERSION"), run.seed(), base, teacher.dropout, &teacher.model, tokenizer, &teacher.lora, phase);
+    let lora = teacher.lora.as_ref().map(|lora| (lora.rank, lora.alpha, lora.dropout, &lora.targets));
+    let budgets = (run.pipeline().cpt.max_query_tokens, run.pipeline().cpt.max_document_tokens);
+    let start = (base, teacher.dropout, &teacher.model, tokenizer, budgets);
+    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), start, lora, phase);
     Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
 }
 
@@ -145,7 +147,7 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer:
         validation: phase.validation,
         summary: &summary,
     };
-    Ok(save_language_model(&run.out().join(PRETRAINING), &model.merged()?, tokenizer, &card.text(run))?)
+    Ok(save_language_model(&run.out().join(PRETRAINING), &model.merged()?, tokenizer, &card.of_phase(run.seed()))?)
 }
 
 /// The last phase: `rank`.
@@ -195,6 +197,8 @@ fn rank(
         summary: &summary,
     };
     let (folder, card) = (run.out().join("rank"), card.text(run));
+    // An interrupted run may have left another kind of model.
+    remove_stale(&folder)?;
     match start::adapter_base(run)? {
         Some(base) => Ok(save_adapter(&folder, ranker, &base, tokenizer, &settings, &card)?),
         None => Ok(save_ranker(&folder, &ranker.merged()?, tokenizer, &settings, &card)?),

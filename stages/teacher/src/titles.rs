@@ -97,7 +97,7 @@ fn train(
         validation: phase.validation,
         summary: &summary,
     };
-    Ok(save_ranker(&run.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, &card.text(run))?)
+    Ok(save_ranker(&run.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, &card.of_phase(run.seed()))?)
 }
 
 /// A collection of the documents' texts without their titles, with the titles as queries, and a list for each title whose

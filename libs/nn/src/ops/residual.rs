@@ -38,12 +38,13 @@ impl CustomOp2 for Residual {
         output(sum, xl.shape())
     }
 
-    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let update = match self.dropout {
+    fn bwd(&self, x: &Tensor, update: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dropped = match self.dropout {
+            _ if !update.track_op() => None,
             None => Some(grad.clone()),
             Some(dropout) => lend([&grad.contiguous()?], |[values]| gradient(masked(values, dropout), grad))?,
         };
-        Ok((Some(grad.clone()), update))
+        Ok((x.track_op().then(|| grad.clone()), dropped))
     }
 }
 

@@ -159,6 +159,9 @@ impl Pipeline {
         );
         let orphan = self.distill.base == Some(BaseModel::Teacher) && self.teacher.base.is_none();
         checks.require(!orphan, "distill.base", "teacher.base beside `teacher`", &"the table teacher.model");
+        let adapter = self.teacher.lora.as_ref().is_some_and(|lora| !lora.merge);
+        let split = adapter && self.distill.base == Some(BaseModel::Teacher);
+        checks.require(!split, "teacher.lora.merge", "true beside distill.base = \"teacher\"", &false);
     }
 
     /// A base model has a tokenizer of its own.

@@ -57,8 +57,8 @@ pub struct TeacherConfig {
     pub titles: Option<TitlesConfig>,
     /// Phase 2: fine-tuning with a rank loss.
     pub rank: RankConfig,
-    /// How both phases adapt the base model by updates of low rank, where the pipeline has this table; without it, they
-    /// train all weights.
+    /// How every phase adapts the base model by updates of low rank, where the pipeline has this table; without it, all
+    /// weights are trained.
     pub lora: Option<LoraConfig>,
 }
 
