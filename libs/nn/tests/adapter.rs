@@ -1,0 +1,122 @@
+//! Adapter folders: what is written reads back to the same scores, and what this crate does not compute is refused.
+
+// A failed unwrap is a failed test, which is what a test wants.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::Tensor;
+use nn::bert::Bert;
+use nn::config::{Architecture, BertConfig};
+use nn::folder::{Settings, identity, load_ranker, save_adapter, save_ranker};
+use nn::lora::LoraConfig;
+use nn::model::Ranker;
+use nn::scoring::score_sequences;
+use nn::text::{Encoder, Scoring, Texts};
+use nn::tokenizer::Tokenizer;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const CORPUS: [&str; 2] = ["red shoes cheap and more", "blue lamp of the desk"];
+
+fn tokenizer() -> Tokenizer {
+    Tokenizer::train_word_piece(CORPUS.iter(), 60).unwrap()
+}
+
+fn settings() -> Settings {
+    Settings { scoring: Scoring::of(Architecture::Bert, 8, 16), standardisation: None }
+}
+
+/// A folder `base` with an encoder, and beside it `adapter` with updates and a head that differ from nothing.
+fn folders() -> (TempDir, Ranker) {
+    let config = BertConfig {
+        vocab_size: 60,
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        max_position_embeddings: 40,
+        ..BertConfig::default()
+    };
+    let root = tempfile::tempdir().unwrap();
+    let base = Ranker::Bert(Bert::new(config, 3).unwrap());
+    save_ranker(&root.path().join("base"), &base, &tokenizer(), &settings(), "").unwrap();
+    let targets = vec!["query".to_owned(), "dense".to_owned()];
+    let adapted = base.with_lora(&LoraConfig { rank: 2, alpha: 4.0, dropout: 0.1, targets }, 5).unwrap();
+    for (name, var) in adapted.params().trained().iter().filter(|(name, _)| !name.ends_with("bias")) {
+        let step = if name.contains("lora_") { 0.2 } else { 0.1 };
+        let values: Vec<f32> = (0..var.elem_count()).map(|index| step * (index as f32 * 1.3).sin()).collect();
+        var.set(&Tensor::from_vec(values, var.shape(), var.device()).unwrap()).unwrap();
+    }
+    save_adapter(&root.path().join("adapter"), &adapted, Path::new("../base"), &tokenizer(), &settings(), "").unwrap();
+    (root, adapted)
+}
+
+fn scores(ranker: &Ranker) -> Vec<f32> {
+    let (tokenizer, settings) = (tokenizer(), settings());
+    let encoder = Encoder::new(&tokenizer, &settings.scoring).unwrap();
+    let texts = ["cheap red shoes", "blue lamp", ""].map(|title| Texts { query: "red shoes", title, summary: "more" });
+    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), 64).unwrap()
+}
+
+#[test]
+fn an_encoder_with_its_adapter_reads_back_to_the_same_scores() {
+    let (root, adapted) = folders();
+    let adapter = root.path().join("adapter");
+    let config: Value = serde_json::from_slice(&fs::read(adapter.join("adapter_config.json")).unwrap()).unwrap();
+    assert_eq!(config["modules_to_save"], json!(["pooler", "classifier"]));
+    assert_eq!(config["target_modules"].as_array().unwrap().len(), 8, "the pooler is no target but saved whole");
+    let saved = load_ranker(&adapter).unwrap();
+    assert!(!saved.is_foreign && saved.settings == settings());
+    let (found, expected) = (scores(&saved.ranker), scores(&adapted));
+    assert!(
+        found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5),
+        "{found:?} {expected:?}"
+    );
+    let base = scores(&load_ranker(&root.path().join("base")).unwrap().ranker);
+    assert!(found.iter().zip(&base).all(|(found, base)| (found - base).abs() > 1e-3), "{found:?} {base:?}");
+}
+
+#[test]
+fn another_base_is_refused() {
+    let (root, _) = folders();
+    let adapter = root.path().join("adapter");
+    let before = identity(&adapter).unwrap();
+    let config = root.path().join("base/config.json");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + "\n").unwrap();
+    assert_ne!(identity(&adapter).unwrap(), before);
+    let error = load_ranker(&adapter).unwrap_err().to_string();
+    assert!(error.contains("base: expected the base model that the adapter"), "{error}");
+    fs::remove_dir_all(root.path().join("base")).unwrap();
+    assert!(load_ranker(&adapter).unwrap_err().to_string().contains("adapter/../base"));
+}
+
+#[test]
+fn an_adapter_of_another_kind_is_refused() {
+    let (root, _) = folders();
+    let path = root.path().join("adapter/adapter_config.json");
+    let whole: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let refusal = |key: &str, value: Value| {
+        let mut config = whole.clone();
+        config[key] = value;
+        fs::write(&path, config.to_string()).unwrap();
+        load_ranker(&root.path().join("adapter")).err().map(|error| error.to_string())
+    };
+    let plain = "expected a plain LoRA adapter, found ";
+    for (key, value, found) in [
+        ("use_dora", json!(true), format!("{plain}use_dora = true")),
+        ("use_rslora", json!(true), format!("{plain}use_rslora = true")),
+        ("bias", json!("all"), format!("{plain}bias = \"all\"")),
+        ("rank_pattern", json!({"query": 4}), format!("{plain}rank_pattern = {{\"query\":4}}")),
+        ("init_lora_weights", json!("pissa"), format!("{plain}init_lora_weights = \"pissa\"")),
+        ("peft_type", json!("IA3"), "expected peft_type LORA for task_type SEQ_CLS, found IA3 for SEQ_CLS".into()),
+        ("task_type", json!("CAUSAL_LM"), "found LORA for CAUSAL_LM".into()),
+        ("target_modules", json!(["q_proj"]), "lora.targets = q_proj: expected".into()),
+        ("r", json!(3), "lora_A.weight` has shape [2, 16], expected [3, 16]".into()),
+    ] {
+        let error = refusal(key, value).unwrap();
+        assert!(error.contains(&found), "{error}");
+    }
+    assert_eq!(refusal("init_lora_weights", json!(true)), None);
+}
