@@ -113,6 +113,8 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     assert_eq!(systems, &expected | &["bm25", "log_order"].map(String::from).into());
     let report = fs::read_to_string(sandbox.path("runs/pooled/evaluate/report.html")).unwrap();
     assert!(report.contains("fold-0, fold-1"));
+    let manifest = Manifest::read(&sandbox.path("runs/pooled/evaluate"), "evaluate").unwrap();
+    assert_eq!(manifest.facts["weights_teacher+bm25"].as_array().unwrap().len(), 2);
 
     let again = stage(&sandbox, "evaluate", &pool).succeeded();
     assert!(again.stderr.contains("evaluate: up to date"), "{}", again.stderr);
@@ -126,9 +128,14 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     stage(&sandbox, "evaluate", &own).succeeded();
     let manifest = Manifest::read(&sandbox.path("runs/fold-0/evaluate"), "evaluate").unwrap();
     for model in models {
-        let weight = manifest.facts[&format!("weight_{model}+bm25")].as_f64().unwrap();
-        assert!((0.0..=1.0).contains(&weight), "{model}: {weight}");
+        let weights = manifest.facts[&format!("weights_{model}+bm25")].as_array().unwrap();
+        assert_eq!(weights.len(), 1);
+        assert!((0.0..=1.0).contains(&weights[0].as_f64().unwrap()), "{model}: {weights:?}");
     }
+    stage(&sandbox, "ingest", &["run.name=fold-1", "ingest.split.test_fold=1", "ingest.split.train=0.1"]).succeeded();
+    let stale = stage(&sandbox, "evaluate", &pool);
+    let expected = "error: stage evaluate: ./runs/fold-1/evaluate: expected an evaluation of the run's present tables";
+    assert!(stale.error(3).starts_with(expected), "{}", stale.stderr);
     let deeper = ["run.name=pooled", "evaluate.pool=[\"fold-0\"]", "evaluate.depth=20"];
     let deeper = stage(&sandbox, "evaluate", &deeper);
     assert!(

@@ -15,15 +15,16 @@ const PAIRS: [[&str; 3]; 4] = [
     ["blue lamp", "lamp", "a lamp for the desk, blue"],
     ["wool", "scarf of wool", "warm"],
 ];
-const LORA: &str = "\n[teacher.lora]\nrank = 4\nalpha = 8\ndropout = 0.1\ntargets = [\"q_proj\", \"down_proj\"]\n";
+const LORA: &str = "\n[teacher.lora]\nrank = 4\nalpha = 8\ndropout = 0.1\n";
+const PROJECTIONS: &str = "[\"q_proj\", \"down_proj\"]";
 
-/// A sandbox whose teacher is adapted from the folder `decoder`.
-fn adapted(merge: bool) -> Sandbox {
+/// A sandbox whose teacher is adapted from one of its base models.
+fn adapted(base: &str, targets: &str, merge: bool) -> Sandbox {
     let sandbox = with_bases();
-    start_from(&sandbox, "teacher", "decoder");
+    start_from(&sandbox, "teacher", base);
     let config = sandbox.path("tiny.toml");
     let text = fs::read_to_string(&config).unwrap();
-    fs::write(config, format!("{text}{LORA}merge = {merge}\n")).unwrap();
+    fs::write(config, format!("{text}{LORA}targets = {targets}\nmerge = {merge}\n")).unwrap();
     for stage in ["cpt", "teacher"] {
         sandbox.stage(stage, &[]);
     }
@@ -51,10 +52,14 @@ fn assert_close(found: &[f64], expected: &[f64]) {
 
 #[test]
 fn an_adapter_scores_as_the_merged_teacher_and_as_peft() {
-    let (sandbox, merged) = (adapted(false), adapted(true));
+    let [sandbox, merged] = [false, true].map(|merge| adapted("decoder", PROJECTIONS, merge));
     let rank = sandbox.run_path("teacher/rank");
     assert!(rank.join("adapter_model.safetensors").exists() && !rank.join("model.safetensors").exists());
     assert!(merged.run_path("teacher/rank/model.safetensors").exists());
+    for (sandbox, library) in [(&sandbox, "peft"), (&merged, "transformers")] {
+        let card = fs::read_to_string(sandbox.run_path("teacher/rank/README.md")).unwrap();
+        assert!(card.starts_with(&format!("---\nlibrary_name: {library}\n")), "{card}");
+    }
     sandbox.stage("score", &[]);
 
     let ours = scores(&sandbox, "teacher/rank");
@@ -79,6 +84,18 @@ fn an_adapter_scores_as_the_merged_teacher_and_as_peft() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success());
     assert_close(&serde_json::from_slice::<Vec<f64>>(&output.stdout).unwrap(), &ours);
+}
+
+/// Without phase cpt the adapter belongs to the base model itself, which lies outside of the run.
+#[test]
+fn an_adapter_of_a_base_elsewhere_is_found() {
+    let [sandbox, merged] = [false, true].map(|merge| adapted("encoder", "[\"all-linear\"]", merge));
+    let config = fs::read_to_string(sandbox.run_path("teacher/rank/adapter_config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let base = fs::canonicalize(sandbox.path("encoder")).unwrap();
+    assert_eq!(fs::canonicalize(config["base_model_name_or_path"].as_str().unwrap()).unwrap(), base);
+    assert_close(&scores(&sandbox, "teacher/rank"), &scores(&merged, "teacher/rank"));
+    sandbox.stage("score", &[]);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub struct Card<'a> {
     pub about: &'a str,
     /// Its task in the terms of the Hub.
     pub pipeline_tag: &'a str,
+    /// What loads it: `transformers`, or `peft` for an adapter.
+    pub library: &'a str,
     /// What it started from, unless from random weights.
     pub base: Option<&'a BaseModel>,
     /// What the validation's value is called.
@@ -41,14 +43,14 @@ impl Card<'_> {
     /// The card of a model that later phases start from, also those of other runs: it tells of its own phase alone.
     #[must_use]
     pub fn of_phase(&self, seed: u64) -> String {
-        let Card { title, about, pipeline_tag, .. } = self;
+        let Card { title, about, pipeline_tag, library, .. } = self;
         let base_model = match self.base {
             Some(BaseModel::Hub { repository, .. }) => format!("base_model: {repository}\n"),
             _ => String::new(),
         };
         let version = env!("CARGO_PKG_VERSION");
         format!(
-            "---\nlibrary_name: transformers\npipeline_tag: {pipeline_tag}\n{base_model}tags:\n- disranker\n---\n\n\
+            "---\nlibrary_name: {library}\npipeline_tag: {pipeline_tag}\n{base_model}tags:\n- disranker\n---\n\n\
              # {title}\n\n{about} Trained by disranker {version}, seed {seed}.\n\n## Results\n\n{}",
             self.results(),
         )

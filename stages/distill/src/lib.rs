@@ -143,7 +143,15 @@ impl Parts<'_> {
     ) -> anyhow::Result<()> {
         let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
         let base = run.pipeline().student_origin();
-        let card = Card { title, about, pipeline_tag: "text-ranking", base, validation: VALIDATION_METRIC, summary };
+        let card = Card {
+            title,
+            about,
+            pipeline_tag: "text-ranking",
+            library: "transformers",
+            base,
+            validation: VALIDATION_METRIC,
+            summary,
+        };
         Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, &card.text(run))?)
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn system(name: &str, queries: &[TestQuery], noise: f64) -> SystemRun
         let score = |(&grade, draw): (&u8, usize)| f64::from(grade) + noise * draw as f64;
         query.grades.iter().zip(draws).map(score).collect()
     });
-    SystemRun { system: name.into(), scores: scores.collect(), weight: None }
+    SystemRun { system: name.into(), scores: scores.collect(), weights: Vec::new() }
 }
 
 /// The five systems of a run, the better ones first to last as the method hopes.

@@ -41,6 +41,6 @@ pub struct SystemRun {
     pub system: String,
     /// For each test query, the score of each of its candidates, higher is better.
     pub scores: Vec<Vec<f64>>,
-    /// Weight of the model in a system that interpolates it with BM25.
-    pub weight: Option<f64>,
+    /// Weight of the model in a system that interpolates it with BM25: one, or one for each fold. Empty in others.
+    pub weights: Vec<f64>,
 }

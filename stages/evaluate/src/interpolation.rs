@@ -46,13 +46,14 @@ pub(crate) fn across_folds(
     let Some(bm25) = runs.iter().find(|run| run.system == BM25) else { return Ok(Vec::new()) };
     let models = runs.iter().filter(|run| is_model(&run.system));
     let interpolated = models.map(|model| {
-        let mut scores = Vec::with_capacity(queries.len());
+        let (mut scores, mut weights) = (Vec::with_capacity(queries.len()), Vec::with_capacity(folds.len()));
         for &end in folds {
             let fold = scores.len()..end;
             let weight = fitted_without(model, bm25, queries, &fold, conventions)?;
             scores.extend(mixed(model, bm25, weight).scores.drain(fold));
+            weights.push(weight);
         }
-        Ok(SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weight: None })
+        Ok(SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weights })
     });
     interpolated.collect()
 }
@@ -116,7 +117,7 @@ fn mixed(model: &SystemRun, bm25: &SystemRun, weight: f64) -> SystemRun {
         both.map(|(model, bm25)| weight * model + (1.0 - weight) * bm25).collect()
     };
     let scores = model.scores.iter().zip(&bm25.scores).map(mix).collect();
-    SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weight: Some(weight) }
+    SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weights: vec![weight] }
 }
 
 /// The scores of one query with mean 0 and deviation 1; all 0 where they are equal.
@@ -146,7 +147,7 @@ mod tests {
         let found = with_bm25(&runs, queries, tested, &Conventions::default()).unwrap();
         assert_eq!(found.iter().map(|run| run.system.as_str()).collect::<Vec<_>>(), ["teacher+bm25"]);
         assert_eq!(found[0].scores.len(), queries.len());
-        found[0].weight.unwrap()
+        found[0].weights[0]
     }
 
     #[test]
@@ -178,8 +179,8 @@ mod tests {
         let mut teacher = system("teacher", &queries, 0.1);
         teacher.scores[..40].iter_mut().flatten().for_each(|score| *score = -*score);
         let runs = [system(BM25, &queries, 5.0), teacher];
-        let weight = |tested| with_bm25(&runs, &queries, tested, &Conventions::default()).unwrap()[0].weight;
-        assert!(weight(40) > Some(0.8), "{:?}", weight(40));
-        assert!(weight(0) < Some(0.5), "{:?}", weight(0));
+        let weight = |tested| with_bm25(&runs, &queries, tested, &Conventions::default()).unwrap()[0].weights[0];
+        assert!(weight(40) > 0.8, "{:?}", weight(40));
+        assert!(weight(0) < 0.5, "{:?}", weight(0));
     }
 }

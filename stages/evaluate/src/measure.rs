@@ -86,8 +86,8 @@ pub(crate) struct Measured<'a> {
     /// Values of each of [`MEAN_METRICS`].
     pub(crate) values: Vec<Vec<QueryValue>>,
     pub(crate) pairs: Vec<PairCounts>,
-    /// As [`SystemRun::weight`].
-    pub(crate) weight: Option<f64>,
+    /// As [`SystemRun::weights`].
+    pub(crate) weights: Vec<f64>,
 }
 
 /// Measures one system on every query.
@@ -111,7 +111,7 @@ pub(crate) fn measure<'a>(
         rankings: Vec::with_capacity(queries.len()),
         values: vec![Vec::with_capacity(queries.len()); MEAN_METRICS.len()],
         pairs: Vec::with_capacity(queries.len()),
-        weight: run.weight,
+        weights: run.weights.clone(),
     };
     for (query, scores) in queries.iter().zip(&run.scores) {
         let list = judged_list(query, scores).with_context(|| format!("system {system}"))?;

@@ -125,8 +125,8 @@ fn facts(run: &mut StageRun, evaluation: &Evaluation) {
         run.fact(&format!("tied_pairs_{system}"), tied);
     }
     for system in &evaluation.systems {
-        if let Some(weight) = system.weight {
-            run.fact(&format!("weight_{}", system.system), weight);
+        if !system.weights.is_empty() {
+            run.fact(&format!("weights_{}", system.system), system.weights.clone());
         }
         let primary = PRIMARY.name();
         let estimate = evaluation.estimate(system.system, &primary, "all");

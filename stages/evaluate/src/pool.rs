@@ -41,7 +41,9 @@ pub(crate) fn read(pipeline: &Pipeline) -> anyhow::Result<(Vec<TestQuery>, Vec<S
                 dir.display()
             )))?;
         }
-        let answers = StageDir::open(&dir, "evaluate")?.table("runs")?;
+        let evaluation = StageDir::open(&dir, "evaluate")?;
+        refuse_stale(&evaluation, &dir)?;
+        let answers = evaluation.table("runs")?;
         let answers = Answers::of(&answers)?;
         // Interpolated systems are made anew: each fold's weight from the others.
         for system in answers.systems().filter(|system| !is_interpolated(system)) {
@@ -63,12 +65,30 @@ pub(crate) fn read(pipeline: &Pipeline) -> anyhow::Result<(Vec<TestQuery>, Vec<S
         )))
     };
     pooled.iter().try_for_each(|(system, scores)| whole(system, scores))?;
-    let runs = pooled.into_iter().map(|((_, system), scores)| SystemRun { system, scores, weight: None });
+    let runs = pooled.into_iter().map(|((_, system), scores)| SystemRun { system, scores, weights: Vec::new() });
     let mut runs: Vec<SystemRun> = runs.collect();
     if pipeline.evaluate.interpolate {
         runs.extend(across_folds(&runs, &queries, &folds, &conventions(&pipeline.evaluate))?);
     }
     Ok((queries, runs))
+}
+
+/// Refuses an evaluation that was made from other tables than the run now holds.
+fn refuse_stale(evaluation: &StageDir, run_dir: &Path) -> anyhow::Result<()> {
+    for input in &evaluation.manifest().inputs {
+        let Some((stage, name)) = input.name.split_once('/').filter(|_| input.bytes.is_none()) else { continue };
+        let manifest = StageDir::open(run_dir, stage)?.manifest().clone();
+        let digest = manifest.table_digest(name).or_else(|| manifest.folder_digest(name));
+        if digest.as_ref() != Some(&input.digest) {
+            Err(BadInput(format!(
+                "{}: expected an evaluation of the run's present tables, found that {} has changed since; re-run evaluate \
+                 of that run",
+                evaluation.path().display(),
+                input.name
+            )))?;
+        }
+    }
+    Ok(())
 }
 
 fn test_queries(pipeline: &Pipeline, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {

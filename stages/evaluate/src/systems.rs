@@ -32,8 +32,8 @@ pub(crate) fn runs(
     lists: &[CandidateList],
 ) -> anyhow::Result<Vec<SystemRun>> {
     let mut runs = vec![
-        SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)?, weight: None },
-        SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weight: None },
+        SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)?, weights: Vec::new() },
+        SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weights: Vec::new() },
     ];
     let mut progress = run.progress("evaluate", (MODELS.len() * lists.len()) as u64);
     let batch_tokens = run.pipeline().score.batch_tokens;
@@ -48,7 +48,7 @@ pub(crate) fn runs(
             scores.push(logits.into_iter().map(f64::from).collect());
             progress.add(1);
         }
-        runs.push(SystemRun { system: system.into(), scores, weight: None });
+        runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
     }
     Ok(runs)
 }

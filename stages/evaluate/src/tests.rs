@@ -25,7 +25,7 @@ fn perfect_constant_and_reversed_scores_have_their_known_metrics() {
     let map = |name: &str, f: fn(f64) -> f64| SystemRun {
         system: name.into(),
         scores: perfect.scores.iter().map(|s| s.iter().map(|&x| f(x)).collect()).collect(),
-        weight: None,
+        weights: Vec::new(),
     };
     let runs = [perfect.clone(), map("constant", |_| 0.0), map("reversed", |x| -x)];
     let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();

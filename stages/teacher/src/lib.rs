@@ -143,6 +143,7 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer:
         title: "Teacher after continued pre-training",
         about: "A causal language model of query -> clicked title and summary.",
         pipeline_tag: "text-generation",
+        library: "transformers",
         base: run.pipeline().teacher.base.as_ref(),
         validation: phase.validation,
         summary: &summary,
@@ -188,10 +189,12 @@ fn rank(
     run.fact("judged_lists", train.len());
     run.fact("judged_documents_without_text", without_text);
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
+    let adapted = start::adapter_base(run)?;
     let card = Card {
         title: "Teacher",
         about: "Scores a query and a document with one raw logit.",
         pipeline_tag: "text-ranking",
+        library: if adapted.is_some() { "peft" } else { "transformers" },
         base: run.pipeline().teacher.base.as_ref(),
         validation: phase.validation,
         summary: &summary,
@@ -199,7 +202,7 @@ fn rank(
     let (folder, card) = (run.out().join("rank"), card.text(run));
     // An interrupted run may have left another kind of model.
     remove_stale(&folder)?;
-    match start::adapter_base(run)? {
+    match adapted {
         Some(base) => Ok(save_adapter(&folder, ranker, &base, tokenizer, &settings, &card)?),
         None => Ok(save_ranker(&folder, &ranker.merged()?, tokenizer, &settings, &card)?),
     }

@@ -93,6 +93,7 @@ fn train(
         title: "Teacher after titles",
         about: "Scores a title and a text of the collection with one raw logit.",
         pipeline_tag: "text-ranking",
+        library: "transformers",
         base: run.pipeline().teacher.base.as_ref(),
         validation: phase.validation,
         summary: &summary,

@@ -235,9 +235,13 @@ fn conventions(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
     };
     let cases = evaluation.special_cases();
     let count = |n: usize| number::count(n as u64);
+    let weights_of = match config.pool.is_empty() {
+        true => "Weight of a model beside BM25, best on validation queries",
+        false => "Weights of a model beside BM25 in each run, best on the other runs' queries",
+    };
     let mut rows = vec![
         ("Candidates", candidates),
-        ("Weight of a model beside BM25, best on validation queries", weights(evaluation)),
+        (weights_of, weights(evaluation)),
         ("Runs pooled", config.pool.join(", ")),
         ("NDCG gain", gain.into()),
         ("NDCG discount", "log2(rank + 1); the ideal is over all judged documents of the query".into()),
@@ -266,8 +270,11 @@ fn conventions(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
 }
 
 fn weights(evaluation: &Evaluation) -> String {
-    let weight = |system: &Measured| Some(format!("{} {:.2}", system.system, system.weight?));
-    evaluation.systems.iter().filter_map(weight).collect::<Vec<_>>().join(", ")
+    let weights = |system: &Measured| {
+        let weights: Vec<String> = system.weights.iter().map(|weight| format!("{weight:.2}")).collect();
+        (!weights.is_empty()).then(|| format!("{} {}", system.system, weights.join(" ")))
+    };
+    evaluation.systems.iter().filter_map(weights).collect::<Vec<_>>().join(", ")
 }
 
 fn stages(manifests: &[Manifest]) -> String {
