@@ -168,7 +168,7 @@ impl Bert {
     pub fn masked_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
         let hidden = embedding(&self.hidden(packed, mode)?, rows)?; // [masked, d]
         let words = self.params.view(mode).get("bert.embeddings.word_embeddings.weight")?;
-        Ok(cross_entropy(&hidden, &words, targets)?)
+        Ok(cross_entropy(&hidden, &words, targets, mode.precision())?)
     }
 
     /// The raw logit of each sequence, read at its first token.
@@ -177,7 +177,7 @@ impl Bert {
     /// `packed` of `n` sequences -> `[n]`.
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         let first = embedding(&self.hidden(packed, mode)?, &packed.first_tokens())?; // [n, d]
-        let weights = self.params.view(mode);
+        let weights = self.params.view(mode.exact());
         let pooled = weights.linear("bert.pooler.dense", &first)?.tanh()?;
         // A mask of its own, after those of the encoder.
         let mut drops = Drops::after(u64::MAX / 2, mode);
@@ -201,7 +201,7 @@ impl Drops {
     /// The places of a pass after the first `place`.
     fn after(place: u64, mode: Mode<'_>) -> Self {
         let seed = match mode {
-            Mode::Eval => None,
+            Mode::Eval(_) => None,
             Mode::Train { dropout_seed, .. } => Some(dropout_seed),
         };
         Self { seed, place }

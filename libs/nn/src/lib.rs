@@ -21,6 +21,7 @@ pub mod ops;
 pub mod optimizer;
 pub mod packed;
 pub mod params;
+pub mod precision;
 pub mod schedule;
 pub mod scoring;
 pub mod shards;

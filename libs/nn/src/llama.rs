@@ -15,6 +15,7 @@ use crate::model::{Mode, layer};
 use crate::ops::{Attention, Dropout, Rotary, attention, cross_entropy, embedding, linear, residual, rms_norm, swiglu};
 use crate::packed::Packed;
 use crate::params::{Init, ParamSpec, Params, View};
+use crate::precision::Precision;
 use crate::{Error, Result};
 
 /// The weight of the scoring head.
@@ -158,7 +159,7 @@ impl Llama {
         let (rows, targets) = prediction_rows(packed, loss_start)?;
         let hidden = embedding(&self.hidden(packed, mode)?, &rows)?; // [predicted, d]
         let name = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { LM_HEAD };
-        Ok(cross_entropy(&hidden, &self.params.view(mode).get(name)?, &targets)?)
+        Ok(cross_entropy(&hidden, &self.params.view(mode).get(name)?, &targets, mode.precision())?)
     }
 
     /// The raw logit of each sequence, read at its last token.
@@ -168,7 +169,7 @@ impl Llama {
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::Score)?;
         let last = embedding(&self.hidden(packed, mode)?, &packed.last_tokens())?; // [n, d]
-        Ok(linear(&last, &self.params.view(mode).get(SCORE)?, None)?.flatten_all()?)
+        Ok(linear(&last, &self.params.view(mode).get(SCORE)?, None, Precision::F32)?.flatten_all()?)
     }
 
     fn expect(&self, expected: Head) -> Result<()> {

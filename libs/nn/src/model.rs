@@ -13,12 +13,13 @@ use crate::lora::LoraConfig;
 use crate::ops::Tape;
 use crate::packed::Packed;
 use crate::params::Params;
+use crate::precision::Precision;
 
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy)]
 pub enum Mode<'a> {
     /// Scores only: no dropout, and no graph is kept, so no gradient can be asked for.
-    Eval,
+    Eval(Precision),
     /// A training step: the graph is kept, and dropout drops what this seed says.
     Train {
         /// Decides which values are dropped; a function of (run seed, step).
@@ -26,6 +27,8 @@ pub enum Mode<'a> {
         /// Where given, each layer keeps its input alone and is computed again in the backward pass, which is
         /// [`Tape::backward`].
         tape: Option<&'a Tape>,
+        /// Of the products, forward and backward.
+        precision: Precision,
     },
 }
 
@@ -33,8 +36,22 @@ impl Mode<'_> {
     /// The same pass with every layer kept.
     pub(crate) fn without_tape(self) -> Mode<'static> {
         match self {
-            Mode::Eval => Mode::Eval,
-            Mode::Train { dropout_seed, .. } => Mode::Train { dropout_seed, tape: None },
+            Mode::Eval(precision) => Mode::Eval(precision),
+            Mode::Train { dropout_seed, precision, .. } => Mode::Train { dropout_seed, tape: None, precision },
+        }
+    }
+
+    /// The same pass in `f32`.
+    pub(crate) fn exact(self) -> Self {
+        match self {
+            Mode::Eval(_) => Mode::Eval(Precision::F32),
+            Mode::Train { dropout_seed, tape, .. } => Mode::Train { dropout_seed, tape, precision: Precision::F32 },
+        }
+    }
+
+    pub(crate) fn precision(self) -> Precision {
+        match self {
+            Mode::Eval(precision) | Mode::Train { precision, .. } => precision,
         }
     }
 }

@@ -295,7 +295,7 @@ impl View<'_> {
         let layer = self.child(name);
         let (weight, bias) = (layer.get("weight")?, layer.find("bias"));
         let (Some(lora), Some(a)) = (&self.params.lora, layer.find(LORA_A)) else {
-            return Ok(linear(x, &weight, bias.as_ref())?);
+            return Ok(linear(x, &weight, bias.as_ref(), self.mode.precision())?);
         };
         let dropout = match self.mode {
             Mode::Train { dropout_seed, .. } if lora.config.dropout > 0.0 => {
@@ -303,7 +303,8 @@ impl View<'_> {
             }
             _ => None,
         };
-        let update = LowRank { weight, bias, scale: lora.config.scale(), dropout };
+        let precision = self.mode.precision();
+        let update = LowRank { weight, bias, scale: lora.config.scale(), dropout, precision };
         Ok(low_rank(x, &a, &layer.get(LORA_B)?, update)?)
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::model::{Mode, Ranker};
 use crate::packed::Packed;
+use crate::precision::Precision;
 use crate::shards::in_parallel;
 use crate::text::Sequence;
 
@@ -13,7 +14,12 @@ use crate::text::Sequence;
 ///
 /// # Errors
 /// A sequence the model refuses; a score that is not finite.
-pub fn score_sequences(ranker: &Ranker, sequences: &[Sequence], token_budget: usize) -> Result<Vec<f32>> {
+pub fn score_sequences(
+    ranker: &Ranker,
+    sequences: &[Sequence],
+    token_budget: usize,
+    precision: Precision,
+) -> Result<Vec<f32>> {
     let mut batches = Vec::new();
     let mut rest = sequences;
     while !rest.is_empty() {
@@ -22,7 +28,7 @@ pub fn score_sequences(ranker: &Ranker, sequences: &[Sequence], token_budget: us
         rest = later;
     }
     let score = |batch: usize| {
-        let logits = ranker.score(&Packed::of(batches[batch])?, Mode::Eval)?;
+        let logits = ranker.score(&Packed::of(batches[batch])?, Mode::Eval(precision))?;
         Ok(logits.to_vec1::<f32>()?)
     };
     let scores = in_parallel(batches.len(), score)?.concat();

@@ -18,6 +18,7 @@ use crate::model::{Mode, Ranker};
 use crate::ops::{Tape, score_loss};
 use crate::packed::Packed;
 use crate::params::Params;
+use crate::precision::Precision;
 use crate::text::Sequence;
 
 /// A loss and what it asks of the weights.
@@ -54,6 +55,8 @@ pub struct Passes {
     pub dropout_seed: u64,
     /// Whether layers are computed again in the backward pass instead of kept (gradient checkpointing).
     pub checkpoint_layers: bool,
+    /// Of the products.
+    pub precision: Precision,
 }
 
 impl Passes {
@@ -62,6 +65,7 @@ impl Passes {
         Mode::Train {
             dropout_seed: number(self.dropout_seed, "shard", shard as u64),
             tape: self.checkpoint_layers.then_some(tape),
+            precision: self.precision,
         }
     }
 }
@@ -211,7 +215,7 @@ mod tests {
     use super::*;
     use crate::params::{Init, ParamSpec};
 
-    const PASSES: Passes = Passes { dropout_seed: 0, checkpoint_layers: false };
+    const PASSES: Passes = Passes { dropout_seed: 0, checkpoint_layers: false, precision: Precision::F32 };
 
     #[test]
     fn shards_hold_every_sequence_once_and_equally_many_tokens() {

@@ -14,6 +14,7 @@ use nn::model::{Mode, Ranker};
 use nn::optimizer::{AdamW, AdamWConfig};
 use nn::packed::Packed;
 use nn::params::Params;
+use nn::precision::Precision;
 use nn::shards::{Passes, prediction_gradients, score_gradients};
 use nn::text::Sequence;
 use ranking::loss::pairwise_logistic;
@@ -67,7 +68,7 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
 
 /// The loss and the gradient of every weight that has one.
 fn gradients(ranker: &Ranker, checkpoint_layers: bool) -> (f64, BTreeMap<String, Vec<f32>>) {
-    let passes = Passes { dropout_seed: 5, checkpoint_layers };
+    let passes = Passes { dropout_seed: 5, checkpoint_layers, precision: Precision::F32 };
     let loss = |scores: &[f32]| pairwise_logistic(scores, &GRADES, &LISTS);
     let (_, found) = score_gradients(ranker, &sequences(), passes, loss).unwrap();
     let grads = ranker.params().iter().filter_map(|(name, var)| Some((name.to_owned(), flat(found.grads.get(var)?))));
@@ -103,7 +104,7 @@ fn a_language_model_computes_its_layers_again() {
     let gradients = |checkpoint_layers| {
         let (lengths, predictions): (Vec<usize>, Vec<usize>) =
             sequences().iter().map(|sequence| (sequence.ids.len(), sequence.ids.len() - 1)).unzip();
-        let passes = Passes { dropout_seed: 5, checkpoint_layers };
+        let passes = Passes { dropout_seed: 5, checkpoint_layers, precision: Precision::F32 };
         let loss = |range: std::ops::Range<usize>, mode: Mode<'_>| {
             let starts = vec![1; range.len()];
             model.lm_loss(&Packed::of(&sequences()[range])?, &starts, mode)
@@ -125,7 +126,7 @@ fn a_frozen_model_learns_by_its_updates_alone() {
     for ranker in [bert(), llama()] {
         let adapted = ranker.with_lora(&lora(), 1).unwrap();
         let packed = Packed::of(&sequences()).unwrap();
-        let scores = |ranker: &Ranker| flat(&ranker.score(&packed, Mode::Eval).unwrap());
+        let scores = |ranker: &Ranker| flat(&ranker.score(&packed, Mode::Eval(Precision::F32)).unwrap());
         assert_eq!(scores(&adapted), scores(&ranker), "updates start as nothing");
 
         let trained = adapted.params().trained();
@@ -133,7 +134,7 @@ fn a_frozen_model_learns_by_its_updates_alone() {
         let mut optimizer = AdamW::new(AdamWConfig::default(), &trained);
         let mut losses = Vec::new();
         for _ in 0..20 {
-            let passes = Passes { dropout_seed: 5, checkpoint_layers: false };
+            let passes = Passes { dropout_seed: 5, checkpoint_layers: false, precision: Precision::F32 };
             let loss = |scores: &[f32]| pairwise_logistic(scores, &GRADES, &LISTS);
             let (_, found) = score_gradients(&adapted, &sequences(), passes, loss).unwrap();
             optimizer.step(&trained, &found.grads, 0.01).unwrap();

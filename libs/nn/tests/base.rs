@@ -9,6 +9,7 @@ use nn::llama::Llama;
 use nn::model::Mode;
 use nn::packed::Packed;
 use nn::params::Params;
+use nn::precision::Precision;
 use nn::text::Template;
 use nn::tokenizer::Tokenizer;
 
@@ -51,7 +52,7 @@ fn kept_layers_have_the_weights_of_the_base() {
 fn keeping_every_layer_changes_no_score_and_dropping_one_does() {
     let deep = bert(3);
     let packed = Packed::from_sequences(&[vec![1, 2, 3, 4], vec![5, 6]]).unwrap();
-    let scores = |model: &Bert| model.score(&packed, Mode::Eval).unwrap().to_vec1::<f32>().unwrap();
+    let scores = |model: &Bert| model.score(&packed, Mode::Eval(Precision::F32)).unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(scores(&deep.keeping(&[0, 1, 2]).unwrap()), scores(&deep));
     assert_ne!(scores(&deep.keeping(&[0, 2]).unwrap()), scores(&deep));
 }

@@ -10,6 +10,7 @@ use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
 use nn::folder::{self, Base, Settings, Standardisation};
 use nn::llama::Llama;
 use nn::model::Ranker;
+use nn::precision::Precision;
 use nn::scoring::score_sequences;
 use nn::text::{Encoder, Scoring, Texts};
 use nn::tokenizer::Tokenizer;
@@ -63,7 +64,7 @@ fn scores(ranker: &Ranker, tokenizer: &Tokenizer, settings: &Settings, token_bud
     let titles = ["cheap red shoes", "blue", "", "red red red red red and more cheap shoes", "shoes"];
     let texts = titles.map(|title| Texts { query: "red shoes", title, summary: "and more" });
     let encoder = Encoder::new(tokenizer, &settings.scoring).unwrap();
-    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), token_budget).unwrap()
+    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), token_budget, Precision::F32).unwrap()
 }
 
 fn saved_student() -> TempDir {

@@ -16,11 +16,12 @@ use nn::ops::score_loss;
 use nn::optimizer::{AdamW, AdamWConfig};
 use nn::packed::Packed;
 use nn::params::Params;
+use nn::precision::Precision;
 use ranking::loss::{hybrid, pairwise_hinge, pairwise_logistic};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
-const TRAIN: Mode<'_> = Mode::Train { dropout_seed: 1, tape: None };
+const TRAIN: Mode<'_> = Mode::Train { dropout_seed: 1, tape: None, precision: Precision::F32 };
 const LISTS: [usize; 3] = [0, 3, 5];
 const GRADES: [f32; 5] = [2.0, 0.0, 1.0, 0.0, 1.0];
 const TEACHER: [f32; 5] = [0.7, -1.1, 0.2, 0.4, 2.0];
@@ -107,7 +108,7 @@ fn llama_scores_and_rank_losses() {
     let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
     assert_eq!(model.architecture(), Architecture::Llama);
     let packed = Packed::from_sequences(&sequences()).unwrap();
-    close("logits", &numbers(&model.score(&packed, Mode::Eval).unwrap()), &golden.values("logits"));
+    close("logits", &numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap()), &golden.values("logits"));
 
     let scores = model.score(&packed, TRAIN).unwrap();
     let hinge = score_loss(&scores, |scores| pairwise_hinge(scores, &GRADES, &LISTS, 0.5)).unwrap();
@@ -148,7 +149,7 @@ fn the_siblings_of_llama_score_and_rank() {
         let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
         assert_eq!(model.architecture(), Architecture::Llama);
         let packed = Packed::from_sequences(&sequences()).unwrap();
-        let logits = numbers(&model.score(&packed, Mode::Eval).unwrap());
+        let logits = numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
         for (found, expected) in logits.iter().zip(golden.values("logits")) {
             assert!((found - expected).abs() <= 1e-4 * expected.abs(), "{family}: {found}, PyTorch {expected}");
         }
@@ -170,7 +171,7 @@ fn what_is_written_of_a_sibling_reads_back_to_the_same_scores() {
         let again = Ranker::load(&config, &[&golden.checkpoint]).unwrap();
         assert_eq!(again.config_json().unwrap(), config);
         let packed = Packed::from_sequences(&sequences()).unwrap();
-        let scores = |model: &Ranker| numbers(&model.score(&packed, Mode::Eval).unwrap());
+        let scores = |model: &Ranker| numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
         assert_eq!(scores(&again), scores(&model));
     }
 }
@@ -180,7 +181,7 @@ fn bert_scores_and_distillation() {
     let golden = Golden::open("bert.safetensors");
     let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
     let packed = Packed::from_typed(&typed()).unwrap();
-    close("logits", &numbers(&model.score(&packed, Mode::Eval).unwrap()), &golden.values("logits"));
+    close("logits", &numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap()), &golden.values("logits"));
 
     let scores = model.score(&packed, TRAIN).unwrap();
     let loss = score_loss(&scores, |scores| hybrid(scores, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)).unwrap();
@@ -199,7 +200,7 @@ fn bert_matches_the_stock_encoder() {
         let packed = Packed::from_typed(&[(&ids, &types)]).unwrap();
         let row = |values: &[u32]| Tensor::new(values, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let expected = stock.forward(&row(&ids), &row(&types), None).unwrap().flatten_all().unwrap();
-        let found = model.hidden(&packed, Mode::Eval).unwrap().flatten_all().unwrap();
+        let found = model.hidden(&packed, Mode::Eval(Precision::F32)).unwrap().flatten_all().unwrap();
         close("hidden", &numbers(&found), &numbers(&expected));
     }
 }
@@ -209,9 +210,11 @@ fn a_packed_sequence_scores_as_it_does_alone() {
     for file in ["llama_score", "llama3", "mistral", "qwen2", "qwen3", "bert"] {
         let golden = Golden::open(&format!("{file}.safetensors"));
         let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
-        let together = numbers(&model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval).unwrap());
+        let together =
+            numbers(&model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval(Precision::F32)).unwrap());
         for (sequence, score) in typed().into_iter().zip(together) {
-            let alone = numbers(&model.score(&Packed::from_typed(&[sequence]).unwrap(), Mode::Eval).unwrap());
+            let alone =
+                numbers(&model.score(&Packed::from_typed(&[sequence]).unwrap(), Mode::Eval(Precision::F32)).unwrap());
             assert!((alone[0] - score).abs() < 1e-5, "{alone:?} {score}");
         }
     }
@@ -240,12 +243,12 @@ fn dropout_is_for_training_alone() {
     let model = Bert::new(config, 7).unwrap();
     let packed = Packed::from_typed(&typed()).unwrap();
     let score = |mode| numbers(&model.score(&packed, mode).unwrap());
-    let train = |dropout_seed| score(Mode::Train { dropout_seed, tape: None });
-    assert_eq!(score(Mode::Eval), score(Mode::Eval));
+    let train = |dropout_seed| score(Mode::Train { dropout_seed, tape: None, precision: Precision::F32 });
+    assert_eq!(score(Mode::Eval(Precision::F32)), score(Mode::Eval(Precision::F32)));
     assert_eq!(train(1), train(1));
     assert_ne!(train(1), train(2));
-    assert_ne!(train(1), score(Mode::Eval));
-    let untracked = model.score(&packed, Mode::Eval).unwrap();
+    assert_ne!(train(1), score(Mode::Eval(Precision::F32)));
+    let untracked = model.score(&packed, Mode::Eval(Precision::F32)).unwrap();
     assert!(!untracked.track_op(), "scoring keeps no graph");
 }
 
@@ -256,7 +259,7 @@ fn a_language_model_becomes_a_ranker() {
     let language = Llama::load(config.clone(), Head::LanguageModel, &[&golden.checkpoint]).unwrap();
     let packed = Packed::from_sequences(&sequences()).unwrap();
     assert_eq!(
-        language.score(&packed, Mode::Eval).unwrap_err().to_string(),
+        language.score(&packed, Mode::Eval(Precision::F32)).unwrap_err().to_string(),
         "the model has a LanguageModel head, but a Score head is needed"
     );
 
@@ -266,7 +269,7 @@ fn a_language_model_becomes_a_ranker() {
         assert_eq!(numbers(&kept.flatten_all().unwrap()), numbers(&var.flatten_all().unwrap()), "{name}");
     }
     assert!(ranker.params().get("lm_head.weight").is_err());
-    assert_eq!(ranker.score(&packed, Mode::Eval).unwrap().dims(), [5]);
+    assert_eq!(ranker.score(&packed, Mode::Eval(Precision::F32)).unwrap().dims(), [5]);
 
     let error = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap_err().to_string();
     assert!(error.ends_with("weight `lm_head.weight` is not part of this architecture"), "{error}");
@@ -368,13 +371,13 @@ fn bare_and_old_names_are_read() {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
     };
     let model = renamed(&golden, old, &["embeddings.position_ids"]);
-    let scores = model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval).unwrap();
+    let scores = model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval(Precision::F32)).unwrap();
     close("BERT", &numbers(&scores), &golden.values("logits"));
 
     let golden = Golden::open("qwen3.safetensors");
     let bare = |name: &str| name.trim_start_matches("model.").to_owned();
     let model = renamed(&golden, bare, &["layers.0.self_attn.rotary_emb.inv_freq"]);
-    let scores = model.score(&Packed::from_sequences(&sequences()).unwrap(), Mode::Eval).unwrap();
+    let scores = model.score(&Packed::from_sequences(&sequences()).unwrap(), Mode::Eval(Precision::F32)).unwrap();
     close("Qwen3", &numbers(&scores), &golden.values("logits"));
 }
 
@@ -398,7 +401,7 @@ fn sequences_a_model_cannot_take_are_refused() {
     let model = Bert::new(BertConfig { hidden_size: 48, num_attention_heads: 3, ..small_bert() }, 7).unwrap();
     let message = |ids: Vec<u32>| {
         let packed = Packed::from_sequences(&[ids]).unwrap();
-        model.score(&packed, Mode::Eval).unwrap_err().to_string()
+        model.score(&packed, Mode::Eval(Precision::F32)).unwrap_err().to_string()
     };
     assert_eq!(message(vec![1; 33]), "batch: a sequence has 33 tokens, the model takes 32");
     assert_eq!(message(vec![97]), "batch: token id 97 is outside the vocabulary of 97");

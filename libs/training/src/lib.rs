@@ -13,6 +13,7 @@ mod corpus;
 mod graded;
 mod log;
 mod phase;
+mod precision;
 mod rank;
 
 pub use allocator::keep_freed_memory;
@@ -24,4 +25,5 @@ pub use corpus::{Corpus, Document, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use log::TrainingLog;
 pub use phase::{Phase, check_resumed, passes, remove_checkpoints, train_phase};
+pub use precision::{PRECISION_KEY, arithmetic, precision};
 pub use rank::{RankTask, tokens_of, validation_ndcg};

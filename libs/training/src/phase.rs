@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use nn::checkpoint::Checkpoint;
+use nn::precision::Precision;
 use nn::schedule::Decay;
 use nn::shards::Passes;
 use nn::trainer::{Checkpointing, StepReport, Task, TrainConfig, TrainSummary, train};
@@ -89,8 +90,12 @@ pub fn train_phase(
 
 /// What a phase decides of the passes of a step.
 #[must_use]
-pub fn passes(seed: u64, step: usize, config: &TrainingConfig) -> Passes {
-    Passes { dropout_seed: number(seed, "dropout", step as u64), checkpoint_layers: config.gradient_checkpointing }
+pub fn passes(seed: u64, step: usize, config: &TrainingConfig, precision: Precision) -> Passes {
+    Passes {
+        dropout_seed: number(seed, "dropout", step as u64),
+        checkpoint_layers: config.gradient_checkpointing,
+        precision,
+    }
 }
 
 fn train_config(config: &TrainingConfig) -> TrainConfig {

@@ -2,6 +2,7 @@
 
 use nn::model::Ranker;
 use nn::params::Params;
+use nn::precision::Precision;
 use nn::scoring::score_sequences;
 use nn::shards::score_gradients;
 use nn::text::{Encoder, Sequence};
@@ -37,6 +38,8 @@ pub struct RankTask<'a> {
     pub phase: &'static str,
     /// The run's seed.
     pub seed: u64,
+    /// Of the products.
+    pub precision: Precision,
 }
 
 impl RankTask<'_> {
@@ -75,7 +78,7 @@ impl Task for RankTask<'_> {
             offsets.push(texts.len());
         }
         let sequences = self.encoder.encode_batch(&texts)?;
-        let passes = passes(self.seed, step, &self.config.training());
+        let passes = passes(self.seed, step, &self.config.training(), self.precision);
         let loss = |scores: &[f32]| self.loss(scores, &grades, &offsets);
         let (scores, gradients) = score_gradients(self.ranker, &sequences, passes, loss)?;
         Ok(StepLoss {
@@ -88,7 +91,7 @@ impl Task for RankTask<'_> {
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {
-        validation_ndcg(self.ranker, self.encoder, self.corpus, self.validation)
+        validation_ndcg(self.ranker, self.encoder, self.corpus, self.validation, self.precision)
     }
 }
 
@@ -101,10 +104,11 @@ pub fn validation_ndcg(
     encoder: &Encoder<'_>,
     corpus: &Corpus,
     lists: &[CandidateList],
+    precision: Precision,
 ) -> nn::Result<Option<f64>> {
     let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
     let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
-    let flat = score_sequences(ranker, &encoder.encode_batch(&texts)?, VALIDATION_TOKENS)?;
+    let flat = score_sequences(ranker, &encoder.encode_batch(&texts)?, VALIDATION_TOKENS, precision)?;
     let mut rest = &flat[..];
     let scores = lists.iter().map(|list| {
         let (own, later) = rest.split_at(list.documents.len());

@@ -3,6 +3,7 @@
 use nn::folder::Standardisation;
 use nn::model::Ranker;
 use nn::params::Params;
+use nn::precision::Precision;
 use nn::shards::score_gradients;
 use nn::text::Encoder;
 use nn::trainer::{StepLoss, Task, spread};
@@ -79,6 +80,7 @@ pub(crate) struct HybridTask<'a> {
     pub(crate) validation: &'a [CandidateList],
     pub(crate) config: &'a DistillConfig,
     pub(crate) seed: u64,
+    pub(crate) precision: Precision,
 }
 
 impl Task for HybridTask<'_> {
@@ -98,7 +100,7 @@ impl Task for HybridTask<'_> {
             offsets.push(texts.len());
         }
         let sequences = self.encoder.encode_batch(&texts)?;
-        let passes = passes(self.seed, step, &self.config.training());
+        let passes = passes(self.seed, step, &self.config.training(), self.precision);
         let mut components = Vec::new();
         let (scores, gradients) = score_gradients(self.student, &sequences, passes, |scores| {
             let hybrid = hybrid(scores, &targets, &offsets, self.config.alpha)?;
@@ -110,6 +112,6 @@ impl Task for HybridTask<'_> {
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {
-        validation_ndcg(self.student, self.encoder, self.corpus, self.validation)
+        validation_ndcg(self.student, self.encoder, self.corpus, self.validation, self.precision)
     }
 }

@@ -21,8 +21,8 @@ use nn::trainer::TrainSummary;
 use pipeline::config::{BaseModel, EncoderConfig};
 use pipeline::{BadInput, ConfigError, Input, Pipeline, Stage, StageRun};
 use training::{
-    CANDIDATE_KEYS, CandidateList, Card, Collection, Corpus, GradedList, Phase, RankTask, Start, TRAIN, TrainingLog,
-    VALIDATION, base_inputs, candidate_lists, check_resumed, graded_lists, train_phase,
+    CANDIDATE_KEYS, CandidateList, Card, Collection, Corpus, GradedList, PRECISION_KEY, Phase, RankTask, Start, TRAIN,
+    TrainingLog, VALIDATION, base_inputs, candidate_lists, check_resumed, graded_lists, precision, train_phase,
 };
 
 use crate::hybrid::{HybridTask, TeacherTable};
@@ -57,7 +57,7 @@ impl Stage for Distill {
     }
 
     fn config_keys(&self) -> &'static [&'static str] {
-        &CANDIDATE_KEYS
+        const { &[CANDIDATE_KEYS[0], CANDIDATE_KEYS[1], PRECISION_KEY] }
     }
 
     fn resumable(&self) -> bool {
@@ -177,6 +177,7 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, studen
         validation: &validation,
         config: &config,
         seed: run.seed(),
+        precision: precision(run.pipeline()),
     };
     let phase = Phase { name: "pretrain", config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
@@ -198,6 +199,7 @@ fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student
         validation: parts.validation,
         config: &config,
         seed: run.seed(),
+        precision: precision(run.pipeline()),
     };
     let phase = Phase { name: STUDENT, config: &config.training(), validation: VALIDATION_METRIC };
     let summary = train_phase(run, log, &phase, &mut task)?;
@@ -231,6 +233,7 @@ fn labels_only(
         config: &config,
         phase: LABELS_ONLY,
         seed: run.seed(),
+        precision: precision(run.pipeline()),
     };
     let phase = Phase { name: LABELS_ONLY, config: &config.training(), validation: VALIDATION_METRIC };
     let summary = train_phase(run, log, &phase, &mut task)?;

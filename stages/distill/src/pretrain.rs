@@ -10,6 +10,7 @@ use nn::bert::Bert;
 use nn::model::Mode;
 use nn::packed::Packed;
 use nn::params::Params;
+use nn::precision::Precision;
 use nn::shards::prediction_gradients;
 use nn::text::{Encoder, Sequence, Texts};
 use nn::trainer::{StepLoss, Task};
@@ -67,6 +68,7 @@ pub(crate) struct PretrainTask<'a> {
     pub(crate) validation: &'a [Sequence],
     pub(crate) config: &'a PretrainConfig,
     pub(crate) seed: u64,
+    pub(crate) precision: Precision,
 }
 
 /// Sequences with words hidden in them.
@@ -144,7 +146,7 @@ impl Task for PretrainTask<'_> {
         let examples: Vec<&Sequence> = chosen.into_iter().map(|example| &self.train[example]).collect();
         let hidden = self.hidden(&examples, &mut stream(self.seed, "pretrain/hidden", step as u64));
         let lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
-        let passes = passes(self.seed, step, &self.config.training());
+        let passes = passes(self.seed, step, &self.config.training(), self.precision);
         let loss = |range: Range<usize>, mode: Mode<'_>| self.loss(&hidden, range, mode);
         let gradients = prediction_gradients(self.student.params(), &lengths, &hidden.counts(), passes, loss)?;
         let (examples, tokens) = (examples.len(), lengths.iter().sum());
@@ -159,7 +161,7 @@ impl Task for PretrainTask<'_> {
             let examples: Vec<&Sequence> = examples.iter().collect();
             let hidden = self.hidden(&examples, &mut rng);
             let words: usize = hidden.counts().iter().sum();
-            let loss = self.loss(&hidden, 0..examples.len(), Mode::Eval)?;
+            let loss = self.loss(&hidden, 0..examples.len(), Mode::Eval(self.precision))?;
             sum += f64::from(loss.to_scalar::<f32>()?) * words as f64;
             predicted += words;
         }

@@ -1,7 +1,7 @@
 //! The stage: what it reads, and from there to measured systems.
 
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, TEST, VALIDATION, candidate_lists, teacher_inputs};
+use training::{Collection, PRECISION_KEY, TEST, VALIDATION, candidate_lists, teacher_inputs};
 
 use crate::measure::conventions;
 use crate::{SystemRun, TestQuery, evaluate, interpolation, pool, systems};
@@ -31,6 +31,10 @@ impl Stage for Evaluate {
         ];
         inputs.extend(teacher_inputs(pipeline)?);
         Ok(inputs)
+    }
+
+    fn config_keys(&self) -> &'static [&'static str] {
+        &[PRECISION_KEY]
     }
 
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {

@@ -7,7 +7,7 @@ use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::StageRun;
 use tables::StageDir;
-use training::{CandidateList, Collection};
+use training::{CandidateList, Collection, precision};
 
 use crate::SystemRun;
 
@@ -36,7 +36,7 @@ pub(crate) fn runs(
         SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weights: Vec::new() },
     ];
     let mut progress = run.progress("evaluate", (MODELS.len() * lists.len()) as u64);
-    let batch_tokens = run.pipeline().score.batch_tokens;
+    let (batch_tokens, precision) = (run.pipeline().score.batch_tokens, precision(run.pipeline()));
     for (system, stage, folder) in MODELS {
         let model = load_ranker(&run.input(stage)?.folder(folder)?)?;
         let encoder = Encoder::new(&model.tokenizer, &model.settings.scoring)?;
@@ -44,7 +44,7 @@ pub(crate) fn runs(
         for list in lists {
             let texts = list.documents.iter().map(|&document| collection.corpus.texts(list.query, document));
             let sequences = encoder.encode_batch(&texts.collect::<Vec<_>>())?;
-            let logits = score_sequences(&model.ranker, &sequences, batch_tokens)?;
+            let logits = score_sequences(&model.ranker, &sequences, batch_tokens, precision)?;
             scores.push(logits.into_iter().map(f64::from).collect());
             progress.add(1);
         }

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use pipeline::EXIT_CODES;
+use pipeline::config::Precision;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use training::arithmetic;
 
 use crate::Score;
 use crate::pairs::score_pairs;
@@ -23,15 +27,22 @@ struct Arguments {
     /// Where the same rows go, with `score`, the raw logit; of the same format as --pairs
     #[arg(long, value_name = "FILE", requires = "model")]
     out: Option<PathBuf>,
+    /// What matrix products multiply: `f32`, `bf16`, or `auto`, which is bf16 where the processor has it
+    #[arg(long, value_name = "PRECISION", requires = "model", default_value = "f32", value_parser = parse_precision)]
+    precision: Precision,
+}
+
+fn parse_precision(text: &str) -> Result<Precision, String> {
+    Precision::deserialize(text.into_deserializer()).map_err(|error: serde::de::value::Error| error.to_string())
 }
 
 /// The binary's `main`.
 #[must_use]
 pub fn execute() -> ExitCode {
-    let Arguments { stage, model, pairs, out } = Arguments::parse();
+    let Arguments { stage, model, pairs, out, precision } = Arguments::parse();
     match (model, pairs, out) {
         (Some(model), Some(pairs), Some(out)) => {
-            pipeline::execute_alone(stage.log_format, || score_pairs(&model, &pairs, &out))
+            pipeline::execute_alone(stage.log_format, || score_pairs(&model, &pairs, &out, arithmetic(precision)))
         }
         _ => pipeline::execute_with(&Score, &stage),
     }

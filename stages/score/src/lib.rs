@@ -16,10 +16,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float32Array, Int32Array, StringArray};
 use nn::folder::{SavedRanker, identity, load_ranker};
+use nn::precision::Precision;
 use nn::scoring::score_sequences;
 use nn::text::Encoder;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, Corpus, keep_freed_memory, teacher_inputs};
+use training::{Collection, Corpus, PRECISION_KEY, keep_freed_memory, precision, teacher_inputs};
 
 pub use command::execute;
 
@@ -42,6 +43,10 @@ impl Stage for Score {
         Ok(inputs)
     }
 
+    fn config_keys(&self) -> &'static [&'static str] {
+        &[PRECISION_KEY]
+    }
+
     fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
         keep_freed_memory();
         let config = run.pipeline().score.clone();
@@ -57,11 +62,12 @@ impl Stage for Score {
         let folder = run.input("teacher")?.folder("rank")?;
         let teacher = load_ranker(&folder)?;
         let name = identity(&folder)?;
+        let precision = precision(run.pipeline());
         let mut progress = run.progress("score", lists.len() as u64);
         let mut table = run.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
         let mut pairs = 0;
         for lists in lists.chunks(QUERIES_PER_WRITE) {
-            let scored = score_lists(&teacher, &collection.corpus, lists, config.batch_tokens)?;
+            let scored = score_lists(&teacher, &collection.corpus, lists, config.batch_tokens, precision)?;
             pairs += scored.len();
             table.write(columns(&collection.corpus, &scored, &name))?;
             progress.add(lists.len() as u64);
@@ -90,11 +96,12 @@ fn score_lists(
     corpus: &Corpus,
     lists: &[UnlabelledList],
     batch_tokens: usize,
+    precision: Precision,
 ) -> anyhow::Result<Vec<Scored>> {
     let encoder = Encoder::new(&teacher.tokenizer, &teacher.settings.scoring)?;
     let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
     let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
-    let scores = score_sequences(&teacher.ranker, &encoder.encode_batch(&texts)?, batch_tokens)?;
+    let scores = score_sequences(&teacher.ranker, &encoder.encode_batch(&texts)?, batch_tokens, precision)?;
     let mut rest = &scores[..];
     let mut rows = Vec::with_capacity(scores.len());
     for list in lists {

@@ -24,8 +24,8 @@ use nn::trainer::TrainSummary;
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
 use training::{
-    CANDIDATE_KEYS, Card, Collection, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION, base_identity,
-    base_inputs, candidate_lists, check_resumed, graded_lists, train_phase,
+    CANDIDATE_KEYS, Card, Collection, PRECISION_KEY, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION,
+    base_identity, base_inputs, candidate_lists, check_resumed, graded_lists, precision, train_phase,
 };
 
 use crate::pretrain::{Packs, PretrainTask};
@@ -55,7 +55,7 @@ impl Stage for Teacher {
     }
 
     fn config_keys(&self) -> &'static [&'static str] {
-        const { &[CANDIDATE_KEYS[0], CANDIDATE_KEYS[1], "cpt.max_query_tokens", "cpt.max_document_tokens"] }
+        const { &[CANDIDATE_KEYS[0], CANDIDATE_KEYS[1], "cpt.max_query_tokens", "cpt.max_document_tokens", PRECISION_KEY] }
     }
 
     fn resumable(&self) -> bool {
@@ -106,7 +106,8 @@ fn fingerprint(run: &StageRun, pretrained: bool) -> anyhow::Result<String> {
     let teacher = &run.pipeline().teacher;
     let tokenizer = cpt.manifest().folder_digest("teacher_tokenizer");
     let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
-    let phase = pretrained.then(|| (&teacher.cpt, cpt.manifest().table_digest("cpt_examples")));
+    let phase =
+        pretrained.then(|| (&teacher.cpt, cpt.manifest().table_digest("cpt_examples"), run.pipeline().run.precision));
     let lora = teacher.lora.as_ref().map(|lora| (lora.rank, lora.alpha, lora.dropout, &lora.targets));
     let budgets = (run.pipeline().cpt.max_query_tokens, run.pipeline().cpt.max_document_tokens);
     let start = (base, teacher.dropout, &teacher.model, tokenizer, budgets);
@@ -134,8 +135,14 @@ fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer:
     let model = start::adapted_language_model(run.pipeline(), model)?;
     let (all, trained) = (model.params().count(), model.params().trained().count());
     tracing::info!("teacher: {all} parameters, of which {trained} are trained");
-    let mut task =
-        PretrainTask { model: &model, train: &train, validation: &validation, config: &config, seed: run.seed() };
+    let mut task = PretrainTask {
+        model: &model,
+        train: &train,
+        validation: &validation,
+        config: &config,
+        seed: run.seed(),
+        precision: precision(run.pipeline()),
+    };
     let phase = Phase { name: PRETRAINING, config: &config.training(), validation: "validation_log_likelihood" };
     let summary = train_phase(run, log, &phase, &mut task)?;
     note(run, PRETRAINING, &summary);
@@ -182,6 +189,7 @@ fn rank(
         config: &config,
         phase: "rank",
         seed: run.seed(),
+        precision: precision(run.pipeline()),
     };
     let phase = Phase { name: "rank", config: &config.training(), validation: "validation_ndcg@10" };
     let summary = train_phase(run, log, &phase, &mut task)?;

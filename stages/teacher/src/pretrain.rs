@@ -7,6 +7,7 @@ use nn::llama::Llama;
 use nn::model::Mode;
 use nn::packed::Packed;
 use nn::params::Params;
+use nn::precision::Precision;
 use nn::shards::prediction_gradients;
 use nn::trainer::{StepLoss, Task};
 use pipeline::BadInput;
@@ -61,6 +62,7 @@ pub(crate) struct PretrainTask<'a> {
     pub(crate) validation: &'a Packs,
     pub(crate) config: &'a CptPhaseConfig,
     pub(crate) seed: u64,
+    pub(crate) precision: Precision,
 }
 
 impl PretrainTask<'_> {
@@ -87,7 +89,7 @@ impl Task for PretrainTask<'_> {
         let chosen = lists_at_step(self.seed, "cpt", packs.len(), self.config.packs_per_step, step as u64);
         let examples: Vec<&Example> = chosen.into_iter().flat_map(|pack| &packs[pack]).collect();
         let lengths: Vec<usize> = examples.iter().map(|example| example.ids.len()).collect();
-        let passes = passes(self.seed, step, &self.config.training());
+        let passes = passes(self.seed, step, &self.config.training(), self.precision);
         let loss = |range: Range<usize>, mode: Mode<'_>| self.loss(&examples[range], mode);
         let gradients = prediction_gradients(self.model.params(), &lengths, &predictions(&examples), passes, loss)?;
         let (examples, tokens) = (examples.len(), lengths.iter().sum());
@@ -100,7 +102,7 @@ impl Task for PretrainTask<'_> {
         for pack in &self.validation.0 {
             let examples: Vec<&Example> = pack.iter().collect();
             let tokens: usize = predictions(&examples).iter().sum();
-            let loss = self.loss(&examples, Mode::Eval)?;
+            let loss = self.loss(&examples, Mode::Eval(self.precision))?;
             sum += f64::from(loss.to_scalar::<f32>()?) * tokens as f64;
             predicted += tokens;
         }

@@ -11,7 +11,8 @@ use pipeline::config::TitlesConfig;
 use pipeline::{BadInput, StageRun};
 use ranking::rng::{permutation, stream};
 use training::{
-    Card, Collection, Corpus, Document, GradedList, Phase, Query, RankTask, Start, TRAIN, TrainingLog, train_phase,
+    Card, Collection, Corpus, Document, GradedList, Phase, Query, RankTask, Start, TRAIN, TrainingLog, precision,
+    train_phase,
 };
 
 use crate::takeover::{fingerprint_fact, take_over};
@@ -46,7 +47,8 @@ fn fingerprint(run: &StageRun, config: &TitlesConfig, body: &Body) -> anyhow::Re
     let (ingest, cpt) = (run.input("ingest")?, run.input("cpt")?);
     let inputs = (ingest.manifest().table_digest("documents"), cpt.manifest().folder_digest("teacher_tokenizer"));
     let budgets = (run.pipeline().cpt.max_query_tokens, run.pipeline().cpt.max_document_tokens);
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), &body.made_from, config, budgets, inputs);
+    let arithmetic = run.pipeline().run.precision;
+    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), arithmetic, &body.made_from, config, budgets, inputs);
     Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
 }
 
@@ -83,6 +85,7 @@ fn train(
         config,
         phase: TITLES,
         seed: run.seed(),
+        precision: precision(run.pipeline()),
     };
     let phase = Phase { name: TITLES, config: &config.training(), validation: "" };
     let summary = train_phase(run, log, &phase, &mut task)?;

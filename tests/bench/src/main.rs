@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use nn::precision::Precision;
 
 use crate::memory::{Memory, Training};
 use crate::peers::Peers;
@@ -42,6 +43,9 @@ enum Command {
         work: Work,
         /// Where its model and inputs are
         folder: PathBuf,
+        /// Round what matrix products multiply to bf16
+        #[arg(long)]
+        bf16: bool,
     },
 }
 
@@ -50,7 +54,9 @@ fn main() -> ExitCode {
         Command::Peers(peers) => peers.run(),
         Command::Memory(memory) => memory.run(),
         Command::Train { training } => training.run(),
-        Command::Worker { work, folder } => worker::run(work, &folder),
+        Command::Worker { work, folder, bf16 } => {
+            worker::run(work, &folder, if bf16 { Precision::Bf16 } else { Precision::F32 })
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,6 +12,7 @@ use nn::llama::Llama;
 use nn::lora::LoraConfig;
 use nn::model::Ranker;
 use nn::optimizer::{AdamW, AdamWConfig};
+use nn::precision::Precision;
 use nn::shards::{Passes, score_gradients};
 use nn::text::Sequence;
 use ranking::loss::pointwise_mse;
@@ -59,6 +60,7 @@ impl Memory {
                 work: name.to_owned(),
                 quantity: "peak_bytes",
                 peer: format!("disranker, {}", plain.name()),
+                precision: "f32".to_owned(),
                 threads: std::thread::available_parallelism().context("counting cores")?.get(),
                 rounds: vec![(saving.measure()?, plain.measure()?)],
             });
@@ -133,7 +135,8 @@ impl Training {
         let trained = ranker.params().trained();
         let mut optimizer = AdamW::new(AdamWConfig::default(), &trained);
         for dropout_seed in 0..STEPS {
-            let passes = Passes { dropout_seed, checkpoint_layers: self == Training::Checkpointed };
+            let passes =
+                Passes { dropout_seed, checkpoint_layers: self == Training::Checkpointed, precision: Precision::F32 };
             let loss = |scores: &[f32]| pointwise_mse(scores, &targets);
             let (_, gradients) = score_gradients(&ranker, &sequences, passes, loss)?;
             optimizer.step(&trained, &gradients.grads, 1e-4)?;

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
+use nn::precision::Precision;
 use serde_json::json;
 
 use crate::inputs::Source;
@@ -81,7 +82,7 @@ struct Measurement<'a> {
 impl Measurement<'_> {
     /// Seconds and peak memory of both sides over rounds in turn.
     fn compare(&self, rounds: u32) -> Result<Vec<Comparison>> {
-        let (mut ours, ready) = self.start_ours()?;
+        let (mut ours, ready) = self.our_fastest()?;
         let mut theirs = self.fastest_peer(&ready)?;
         ours.round()?;
         let mut pairs = Vec::new();
@@ -92,6 +93,7 @@ impl Measurement<'_> {
             work: self.work.name(),
             quantity,
             peer: theirs.name().to_owned(),
+            precision: ours.name().to_owned(),
             threads: self.threads,
             rounds: pairs.iter().map(|(ours, theirs)| (of(ours), of(theirs))).collect(),
         };
@@ -101,31 +103,38 @@ impl Measurement<'_> {
         ])
     }
 
-    fn start_ours(&self) -> Result<(Side, Ready)> {
-        let program = std::env::current_exe().context("finding this program")?;
-        let mut command = Command::new(program);
-        Side::start("disranker", command.arg("worker").arg(self.work.name()).arg(self.inputs), self.threads)
+    /// Our side, in bf16 where any precision will do and that is faster here, with what it computes in f32.
+    fn our_fastest(&self) -> Result<(Side, Ready)> {
+        let mut fastest = Fastest::default();
+        let (side, exact) = self.start_ours("f32", &[])?;
+        if !self.work.takes_bf16() || Precision::fastest() != Precision::Bf16 {
+            return Ok((side, exact));
+        }
+        fastest.race(self.work, side)?;
+        let (side, ready) = self.start_ours("bf16", &["--bf16"])?;
+        self.agree("bf16", &exact.check, &ready.check)?;
+        fastest.race(self.work, side)?;
+        Ok((fastest.side()?, exact))
     }
 
-    /// Starts every peer, checks that it computes what we compute, and keeps the one whose second round is fastest; one
-    /// that is far behind in its first, such as half precision on a processor without it, has none.
+    fn start_ours(&self, name: &str, options: &[&str]) -> Result<(Side, Ready)> {
+        let program = std::env::current_exe().context("finding this program")?;
+        let mut command = Command::new(program);
+        command.arg("worker").arg(self.work.name()).arg(self.inputs).args(options);
+        Side::start(name, &mut command, self.threads)
+    }
+
+    /// Starts every peer, checks that it computes what we compute, and keeps the fastest.
     fn fastest_peer(&self, ours: &Ready) -> Result<Side> {
-        let mut fastest: Option<(f64, Side)> = None;
+        let mut fastest = Fastest::default();
         for name in self.work.peers() {
             let mut command = Command::new(self.python);
             command.arg(self.script).arg(self.work.name()).arg(name).arg(self.inputs);
-            let (mut side, ready) = Side::start(name, &mut command, self.threads)?;
+            let (side, ready) = Side::start(name, &mut command, self.threads)?;
             self.agree(name, &ours.check, &ready.check)?;
-            let mut seconds = side.round()?.seconds;
-            if fastest.as_ref().is_none_or(|(best, _)| seconds < FAR_BEHIND * best) {
-                seconds = side.round()?.seconds;
-            }
-            eprintln!("{}: {name} takes {seconds:.3} s a round", self.work.name());
-            if fastest.as_ref().is_none_or(|(best, _)| seconds < *best) {
-                fastest = Some((seconds, side));
-            }
+            fastest.race(self.work, side)?;
         }
-        fastest.map(|(_, side)| side).context("no peer")
+        fastest.side()
     }
 
     /// Scores and losses agree to 1e-3, half-precision ones to 5e-2.
@@ -143,11 +152,34 @@ impl Measurement<'_> {
     }
 }
 
+/// The side whose second round is fastest; one that is far behind in its first, such as half precision on a processor
+/// without it, has none.
+#[derive(Default)]
+struct Fastest(Option<(f64, Side)>);
+
+impl Fastest {
+    fn race(&mut self, work: Work, mut side: Side) -> Result<()> {
+        let mut seconds = side.round()?.seconds;
+        if self.0.as_ref().is_none_or(|(best, _)| seconds < FAR_BEHIND * best) {
+            seconds = side.round()?.seconds;
+        }
+        eprintln!("{}: {} takes {seconds:.3} s a round", work.name(), side.name());
+        if self.0.as_ref().is_none_or(|(best, _)| seconds < *best) {
+            self.0 = Some((seconds, side));
+        }
+        Ok(())
+    }
+
+    fn side(self) -> Result<Side> {
+        self.0.map(|(_, side)| side).context("no peer")
+    }
+}
+
 /// Comparisons, a row each.
 pub(crate) fn table(comparisons: &[Comparison]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
-    table.set_header(["work", "quantity", "ours", "theirs", "ratio", "spread", "peer"]);
+    table.set_header(["work", "quantity", "ours", "theirs", "ratio", "spread", "precision", "peer"]);
     for row in comparisons {
         let (ratio, low, high) = row.ratio();
         let number = |value: f64| match row.quantity {
@@ -161,6 +193,7 @@ pub(crate) fn table(comparisons: &[Comparison]) -> Table {
             number(row.theirs()),
             format!("{ratio:.2}"),
             format!("{low:.2}-{high:.2}"),
+            row.precision.clone(),
             row.peer.clone(),
         ]);
     }

@@ -18,6 +18,8 @@ pub(crate) struct Comparison {
     pub(crate) work: String,
     pub(crate) quantity: &'static str,
     pub(crate) peer: String,
+    /// Of our products.
+    pub(crate) precision: String,
     pub(crate) threads: usize,
     /// (ours, theirs) of every round.
     pub(crate) rounds: Vec<(f64, f64)>,
@@ -98,6 +100,7 @@ fn columns(comparisons: &[Comparison]) -> Vec<ArrayRef> {
         texts(&|row| row.work.clone()),
         texts(&|row| row.quantity.to_owned()),
         texts(&|row| row.peer.clone()),
+        texts(&|row| row.precision.clone()),
         texts(&|_| processor.clone()),
         counts(&|row| row.threads),
         counts(&|row| row.rounds.len()),
@@ -121,7 +124,14 @@ mod tests {
     use super::*;
 
     fn comparison(rounds: &[(f64, f64)]) -> Comparison {
-        Comparison { work: "w".into(), quantity: "seconds", peer: "p".into(), threads: 2, rounds: rounds.to_vec() }
+        Comparison {
+            work: "w".into(),
+            quantity: "seconds",
+            peer: "p".into(),
+            precision: "f32".into(),
+            threads: 2,
+            rounds: rounds.to_vec(),
+        }
     }
 
     #[test]

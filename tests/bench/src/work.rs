@@ -29,6 +29,11 @@ impl Work {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
+    /// Whether any precision will do, on both sides.
+    pub(crate) fn takes_bf16(self) -> bool {
+        self.peers().iter().any(|peer| peer.ends_with("bf16"))
+    }
+
     /// Whom to compare with: the fastest counts.
     pub(crate) fn peers(self) -> &'static [&'static str] {
         match self {

@@ -10,6 +10,7 @@ use nn::llama::Llama;
 use nn::model::{Mode, Ranker};
 use nn::optimizer::{AdamW, AdamWConfig};
 use nn::packed::Packed;
+use nn::precision::Precision;
 use nn::scoring::score_sequences;
 use nn::shards::{Gradients, Passes, prediction_gradients, score_gradients};
 use nn::text::{Encoder, Sequence, Texts};
@@ -27,18 +28,18 @@ const LEARNING_RATE: f64 = 2e-5;
 const TOKEN_BUDGET: usize = 4096;
 
 /// Answers every line of stdin with a round.
-pub(crate) fn run(work: Work, folder: &Path) -> Result<()> {
+pub(crate) fn run(work: Work, folder: &Path, precision: Precision) -> Result<()> {
     training::keep_freed_memory();
     let inputs = Inputs::read(folder)?;
     let config_path = folder.join("config.json");
     let config = std::fs::read(&config_path).with_context(|| config_path.display().to_string())?;
     let model = Model::load(work, folder, &serde_json::from_slice(&config)?)?;
-    say(&Ready { check: model.check(&inputs)? })?;
+    say(&Ready { check: model.check(&inputs, precision)? })?;
     let mut step = Step::of(work, model, inputs, folder)?;
     for line in std::io::stdin().lock().lines() {
         line?;
         let started = Instant::now();
-        step.round()?;
+        step.round(precision)?;
         say(&Round { seconds: started.elapsed().as_secs_f64(), peak_bytes: peak_bytes()? })?;
     }
     Ok(())
@@ -75,16 +76,16 @@ impl Model {
     }
 
     /// Scores of the first batch, or its loss.
-    fn check(&self, inputs: &Inputs) -> Result<Vec<f64>> {
+    fn check(&self, inputs: &Inputs, precision: Precision) -> Result<Vec<f64>> {
         let batch = &inputs.batches[0];
         match self {
             Model::Ranker(ranker) => {
-                let scores = score_sequences(ranker, &sequences(batch), TOKEN_BUDGET)?;
+                let scores = score_sequences(ranker, &sequences(batch), TOKEN_BUDGET, precision)?;
                 Ok(scores.into_iter().map(f64::from).collect())
             }
             Model::Language(model) => {
                 let starts = vec![inputs.loss_start; batch.ids.len()];
-                let loss = model.lm_loss(&Packed::from_sequences(&batch.ids)?, &starts, Mode::Eval)?;
+                let loss = model.lm_loss(&Packed::from_sequences(&batch.ids)?, &starts, Mode::Eval(precision))?;
                 Ok(vec![f64::from(loss.to_scalar::<f32>()?)])
             }
         }
@@ -124,21 +125,21 @@ impl Step {
         })
     }
 
-    fn round(&mut self) -> Result<()> {
+    fn round(&mut self, precision: Precision) -> Result<()> {
         match self {
             Step::Train { model, optimizer, inputs, batches, steps } => {
                 for (batch, sequences) in inputs.batches.iter().zip(batches) {
                     *steps += 1;
-                    train(model, optimizer, inputs, batch, sequences, *steps)?;
+                    train(model, optimizer, inputs, (batch, sequences), passes(*steps, precision))?;
                 }
             }
-            Step::Score { ranker, sequences } => drop(score_sequences(ranker, sequences, TOKEN_BUDGET)?),
+            Step::Score { ranker, sequences } => drop(score_sequences(ranker, sequences, TOKEN_BUDGET, precision)?),
             Step::ScoreTexts { ranker, tokenizer, texts } => {
                 let scoring = scoring();
                 let encoder = Encoder::new(tokenizer, &scoring)?;
                 let texts: Vec<Texts<'_>> =
                     texts.iter().map(|(query, title)| Texts { query, title, summary: "" }).collect();
-                score_sequences(ranker, &encoder.encode_batch(&texts)?, TOKEN_BUDGET)?;
+                score_sequences(ranker, &encoder.encode_batch(&texts)?, TOKEN_BUDGET, precision)?;
             }
         }
         Ok(())
@@ -150,23 +151,22 @@ fn train(
     model: &Model,
     optimizer: &mut AdamW,
     inputs: &Inputs,
-    batch: &Batch,
-    sequences: &[Sequence],
-    step: u64,
+    (batch, sequences): (&Batch, &[Sequence]),
+    passes: Passes,
 ) -> Result<()> {
     let (params, gradients) = match model {
         Model::Ranker(ranker) => {
             let loss = |scores: &[f32]| score_loss(inputs, batch, scores);
-            (ranker.params(), score_gradients(ranker, sequences, passes(step), loss)?.1)
+            (ranker.params(), score_gradients(ranker, sequences, passes, loss)?.1)
         }
-        Model::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, step)?),
+        Model::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, passes)?),
     };
     optimizer.step(params, &gradients.grads, LEARNING_RATE)?;
     Ok(())
 }
 
-fn passes(dropout_seed: u64) -> Passes {
-    Passes { dropout_seed, checkpoint_layers: false }
+fn passes(dropout_seed: u64, precision: Precision) -> Passes {
+    Passes { dropout_seed, checkpoint_layers: false, precision }
 }
 
 /// The squared error, or, within lists, the pair-wise logistic loss.
@@ -178,10 +178,10 @@ fn score_loss(inputs: &Inputs, batch: &Batch, scores: &[f32]) -> Result<LossValu
     pairwise_logistic(scores, &batch.targets, &offsets)
 }
 
-fn language_gradients(llama: &Llama, inputs: &Inputs, batch: &Batch, step: u64) -> nn::Result<Gradients> {
+fn language_gradients(llama: &Llama, inputs: &Inputs, batch: &Batch, passes: Passes) -> nn::Result<Gradients> {
     let lengths: Vec<usize> = batch.ids.iter().map(Vec::len).collect();
     let predictions: Vec<usize> = lengths.iter().map(|length| length - inputs.loss_start).collect();
-    prediction_gradients(llama.params(), &lengths, &predictions, passes(step), |range, mode| {
+    prediction_gradients(llama.params(), &lengths, &predictions, passes, |range, mode| {
         let starts = vec![inputs.loss_start; range.len()];
         llama.lm_loss(&Packed::from_sequences(&batch.ids[range])?, &starts, mode)
     })

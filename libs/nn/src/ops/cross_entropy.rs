@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, all_threads, gemm, product};
+use super::gemm::{Compute, Matrix, gemm, product};
 use super::{input, lanes, output};
+use crate::precision::Precision;
 
 /// Logits held at a time, 32 MB: enough rows for a large vocabulary that adding to the gradient of the head, which passes
 /// over all of it once a chunk, costs little beside the products.
@@ -19,8 +20,9 @@ const CHUNK: usize = 1 << 23;
 ///
 /// # Shapes
 /// `hidden` `[t, d]`, `head` `[v, d]`, `targets` of length `t` -> scalar.
-pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Tensor> {
+pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], precision: Precision) -> Result<Tensor> {
     let op = CrossEntropy {
+        precision,
         targets: targets.into(),
         hidden_tracked: hidden.track_op(),
         head_tracked: head.track_op(),
@@ -30,6 +32,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<
 }
 
 struct CrossEntropy {
+    precision: Precision,
     targets: Arc<[u32]>,
     hidden_tracked: bool,
     head_tracked: bool,
@@ -79,10 +82,11 @@ impl CustomOp2 for CrossEntropy {
         let mut dhidden = vec![0.0; if self.hidden_tracked { t * d } else { 0 }];
         let mut dhead = vec![0.0; if self.head_tracked { v * d } else { 0 }];
         let (rows, mean) = (chunk_rows(v), 1.0 / t as f32);
+        let compute = Compute::shared(self.precision);
         let mut total = 0.0;
         for (chunk, (part, targets)) in hidden.chunks(rows * d).zip(self.targets.chunks(rows)).enumerate() {
             let (part, head) = (Matrix::new(part, d), Matrix::new(head, d));
-            let mut logits = product(part, head.t(), 1.0, all_threads());
+            let mut logits = product(part, head.t(), 1.0, compute);
             let rows_and_targets = logits.par_chunks_mut(v).zip(targets);
             let losses: Vec<f64> = rows_and_targets
                 .map(|(row, &target)| {
@@ -96,10 +100,10 @@ impl CustomOp2 for CrossEntropy {
             let dlogits = Matrix::new(&logits, v);
             if self.hidden_tracked {
                 let dpart = &mut dhidden[chunk * rows * d..][..targets.len() * d];
-                gemm(dpart, dlogits, head, mean, false, all_threads());
+                gemm(dpart, dlogits, head, mean, false, compute);
             }
             if self.head_tracked {
-                gemm(&mut dhead, dlogits.t(), part, mean, true, all_threads());
+                gemm(&mut dhead, dlogits.t(), part, mean, true, compute);
             }
         }
         let keep = |tracked: bool, values: Vec<f32>, rows: usize| {
@@ -129,11 +133,12 @@ impl CustomOp2 for CrossEntropy {
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
+    use crate::precision::Precision::F32;
 
     #[test]
     fn gradients_match_finite_differences() {
         let inputs = [random(1, &[5, 4]), random(2, &[7, 4])];
-        gradients(&inputs, |x| cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1]).unwrap());
+        gradients(&inputs, |x| cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1], F32).unwrap());
     }
 
     #[test]
@@ -141,10 +146,10 @@ mod tests {
         // 40 rows of a vocabulary so large that a chunk has 16 of them.
         let (hidden, head) = (random(1, &[40, 2]), random(2, &[CHUNK / 16, 2]));
         let targets: Vec<u32> = (0..40).map(|i| i * 7).collect();
-        let whole = cross_entropy(&hidden, &head, &targets).unwrap().to_scalar::<f32>().unwrap();
+        let whole = cross_entropy(&hidden, &head, &targets, F32).unwrap().to_scalar::<f32>().unwrap();
         let single = |row: usize| {
             let hidden = hidden.narrow(0, row, 1).unwrap().contiguous().unwrap();
-            cross_entropy(&hidden, &head, &targets[row..=row]).unwrap().to_scalar::<f32>().unwrap()
+            cross_entropy(&hidden, &head, &targets[row..=row], F32).unwrap().to_scalar::<f32>().unwrap()
         };
         let mean = (0..40).map(single).sum::<f32>() / 40.0;
         assert!((whole - mean).abs() < 1e-5, "{whole} {mean}");
@@ -154,13 +159,13 @@ mod tests {
     fn large_logits_stay_exact() {
         let hidden = Tensor::new(&[[100.0f32, -100.0]], &candle_core::Device::Cpu).unwrap();
         let head = Tensor::new(&[[1.0f32, 0.0], [0.0, 1.0]], &candle_core::Device::Cpu).unwrap();
-        let loss = |target| cross_entropy(&hidden, &head, &[target]).unwrap().to_scalar::<f32>().unwrap();
+        let loss = |target| cross_entropy(&hidden, &head, &[target], F32).unwrap().to_scalar::<f32>().unwrap();
         assert_eq!((loss(0), loss(1)), (0.0, 200.0));
     }
 
     #[test]
     fn targets_outside_the_vocabulary_are_refused() {
-        assert!(cross_entropy(&random(1, &[1, 4]), &random(2, &[7, 4]), &[7]).is_err());
-        assert!(cross_entropy(&random(1, &[2, 4]), &random(2, &[7, 4]), &[1]).is_err());
+        assert!(cross_entropy(&random(1, &[1, 4]), &random(2, &[7, 4]), &[7], F32).is_err());
+        assert!(cross_entropy(&random(1, &[2, 4]), &random(2, &[7, 4]), &[1], F32).is_err());
     }
 }

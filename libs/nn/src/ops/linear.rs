@@ -3,24 +3,38 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Matrix, all_threads, gemm, product};
+use super::gemm::{Compute, Matrix, gemm, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
+use crate::precision::Precision;
 
 /// `y = x w^T + b`.
 ///
 /// # Shapes
 /// `x` `[t, i]`, `weight` `[o, i]`, `bias` `[o]` -> `[t, o]`.
-pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub fn linear(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, precision: Precision) -> Result<Tensor> {
+    let linear = Linear { precision };
     match bias {
-        Some(bias) => x.apply_op3(weight, bias, Linear),
-        None => x.apply_op2(weight, Linear),
+        Some(bias) => x.apply_op3(weight, bias, linear),
+        None => x.apply_op2(weight, linear),
     }
 }
 
-struct Linear;
+struct Linear {
+    precision: Precision,
+}
 
 impl Linear {
-    fn forward(x: &[f32], weight: &[f32], bias: Option<&[f32]>, shapes: [&Layout; 2]) -> Result<(CpuStorage, Shape)> {
+    fn compute(&self) -> Compute {
+        Compute::shared(self.precision)
+    }
+
+    fn forward(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        shapes: [&Layout; 2],
+    ) -> Result<(CpuStorage, Shape)> {
         let ((t, i), (o, weight_i)) = (shapes[0].shape().dims2()?, shapes[1].shape().dims2()?);
         if i != weight_i || bias.is_some_and(|bias| bias.len() != o) {
             candle_core::bail!("linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}", bias.map(<[f32]>::len));
@@ -29,25 +43,25 @@ impl Linear {
         let y = match bias {
             Some(bias) => {
                 let mut y = bias.repeat(t);
-                gemm(&mut y, x, weight, 1.0, true, all_threads());
+                gemm(&mut y, x, weight, 1.0, true, self.compute());
                 y
             }
-            None => product(x, weight, 1.0, all_threads()),
+            None => product(x, weight, 1.0, self.compute()),
         };
         output(y, (t, o))
     }
 
-    fn backward(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn backward(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (o, i) = weight.dims2()?;
         lend([x, weight, grad], |[x_values, weight_values, grad]| {
             let grad = Matrix::new(grad, o);
             let mut result = (None, None);
             if x.track_op() {
-                let dx = product(grad, Matrix::new(weight_values, i), 1.0, all_threads());
+                let dx = product(grad, Matrix::new(weight_values, i), 1.0, self.compute());
                 result.0 = gradient(dx, x)?;
             }
             if weight.track_op() {
-                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, all_threads());
+                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, self.compute());
                 result.1 = gradient(dw, weight)?;
             }
             Ok(result)
@@ -61,11 +75,11 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
-        Self::forward(input(x, xl)?, input(w, wl)?, None, [xl, wl])
+        self.forward(input(x, xl)?, input(w, wl)?, None, [xl, wl])
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        Self::backward(x, w, &grad.contiguous()?)
+        self.backward(x, w, &grad.contiguous()?)
     }
 }
 
@@ -83,7 +97,7 @@ impl CustomOp3 for Linear {
         b: &CpuStorage,
         bl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Self::forward(input(x, xl)?, input(w, wl)?, Some(input(b, bl)?), [xl, wl])
+        self.forward(input(x, xl)?, input(w, wl)?, Some(input(b, bl)?), [xl, wl])
     }
 
     fn bwd(
@@ -95,7 +109,7 @@ impl CustomOp3 for Linear {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (dx, dw) = Self::backward(x, w, &grad)?;
+        let (dx, dw) = self.backward(x, w, &grad)?;
         let db =
             if b.track_op() { lend([&grad], |[grad]| gradient(column_sums(grad, b.elem_count()), b))? } else { None };
         Ok((dx, dw, db))
@@ -134,25 +148,55 @@ pub(super) fn sum_tasks(
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
+    use crate::precision::Precision::{Bf16, F32};
 
     #[test]
     fn gradients_match_finite_differences() {
         let inputs = [random(1, &[5, 7]), random(2, &[3, 7]), random(3, &[3])];
-        gradients(&inputs, |x| linear(&x[0], &x[1], Some(&x[2])).unwrap());
-        gradients(&inputs[..2], |x| linear(&x[0], &x[1], None).unwrap());
+        gradients(&inputs, |x| linear(&x[0], &x[1], Some(&x[2]), F32).unwrap());
+        gradients(&inputs[..2], |x| linear(&x[0], &x[1], None, F32).unwrap());
     }
 
     #[test]
     fn a_frozen_weight_gets_no_gradient() {
         let (x, w) = (candle_core::Var::from_tensor(&random(1, &[4, 3])).unwrap(), random(2, &[2, 3]));
-        let grads = linear(&x, &w, None).unwrap().sum_all().unwrap().backward().unwrap();
+        let grads = linear(&x, &w, None, F32).unwrap().sum_all().unwrap().backward().unwrap();
         assert!(grads.get(x.as_tensor()).is_some());
         assert!(grads.get(&w).is_none());
     }
 
     #[test]
+    fn bf16_rounds_what_is_multiplied_and_nothing_else() {
+        // 1 + 1/256 is 1 in bf16; the bias and the sums keep it.
+        let x = Tensor::new(&[[1.0f32 + 1.0 / 256.0, 3.0]], &candle_core::Device::Cpu).unwrap();
+        let weight = Tensor::new(&[[1.0f32, 1.0 / 256.0]], &candle_core::Device::Cpu).unwrap();
+        let bias = Tensor::new(&[1.0f32 / 1024.0], &candle_core::Device::Cpu).unwrap();
+        let y = |precision| {
+            let y = linear(&x, &weight, Some(&bias), precision).unwrap().flatten_all().unwrap();
+            y.to_vec1::<f32>().unwrap()[0]
+        };
+        assert_eq!(y(F32), 1.0 + 4.0 / 256.0 + 1.0 / 1024.0);
+        assert_eq!(y(Bf16), 1.0 + 3.0 / 256.0 + 1.0 / 1024.0);
+    }
+
+    #[test]
+    fn gradients_in_bf16_are_near_those_in_f32() {
+        let tensors = [random(1, &[50, 70]), random(2, &[33, 70])].map(|x| candle_core::Var::from_tensor(&x).unwrap());
+        let grads = |precision| {
+            let y = linear(&tensors[0], &tensors[1], None, precision).unwrap();
+            let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            tensors.each_ref().map(|x| grads.get(x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        };
+        for (exact, rounded) in grads(F32).iter().zip(grads(Bf16)) {
+            let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+            let error = norm(&mut exact.iter().zip(&rounded).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
+            assert!((1e-5..1e-2).contains(&error), "{error}");
+        }
+    }
+
+    #[test]
     fn other_shapes_are_refused() {
-        assert!(linear(&random(1, &[4, 3]), &random(2, &[2, 4]), None).is_err());
-        assert!(linear(&random(1, &[4, 3]), &random(2, &[2, 3]), Some(&random(3, &[3]))).is_err());
+        assert!(linear(&random(1, &[4, 3]), &random(2, &[2, 4]), None, F32).is_err());
+        assert!(linear(&random(1, &[4, 3]), &random(2, &[2, 3]), Some(&random(3, &[3])), F32).is_err());
     }
 }

@@ -3,8 +3,9 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::dropout::Dropout;
-use super::gemm::{Matrix, all_threads, gemm, product};
+use super::gemm::{Compute, Matrix, gemm, product};
 use super::{gradient, input, lend, output};
+use crate::precision::Precision;
 
 /// The frozen part of [`low_rank`] and how the update is applied.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct LowRank {
     pub scale: f32,
     /// What the update does not see of its input.
     pub dropout: Option<Dropout>,
+    /// Of all products.
+    pub precision: Precision,
 }
 
 /// `y = x w^T + b + scale * dropout(x) a^T b^T`. Nothing is kept for the backward pass but the inputs.
@@ -59,17 +62,17 @@ impl CustomOp3 for LowRank {
             );
         }
         let (x, a, b) = (input(x, xl)?, input(a, al)?, input(b, bl)?);
-        let rows = Matrix::new(x, i);
+        let (rows, compute) = (Matrix::new(x, i), Compute::shared(self.precision));
         let mut y = lend([&self.weight], |[weight]| match &self.bias {
             Some(bias) => lend([bias], |[bias]| {
                 let mut y = bias.repeat(t);
-                gemm(&mut y, rows, Matrix::new(weight, i).t(), 1.0, true, all_threads());
+                gemm(&mut y, rows, Matrix::new(weight, i).t(), 1.0, true, compute);
                 Ok(y)
             }),
-            None => Ok(product(rows, Matrix::new(weight, i).t(), 1.0, all_threads())),
+            None => Ok(product(rows, Matrix::new(weight, i).t(), 1.0, compute)),
         })?;
-        let inner = product(Matrix::new(&self.seen(x), i), Matrix::new(a, i).t(), 1.0, all_threads()); // [t, r]
-        gemm(&mut y, Matrix::new(&inner, r), Matrix::new(b, r).t(), self.scale, true, all_threads());
+        let inner = product(Matrix::new(&self.seen(x), i), Matrix::new(a, i).t(), 1.0, compute); // [t, r]
+        gemm(&mut y, Matrix::new(&inner, r), Matrix::new(b, r).t(), self.scale, true, compute);
         output(y, (t, o))
     }
 
@@ -83,17 +86,17 @@ impl CustomOp3 for LowRank {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let ((o, i), (r, _)) = (self.weight.dims2()?, a.dims2()?);
         lend([x, a, b, &grad.contiguous()?, &self.weight], |[xs, a_values, b_values, grad, weight]| {
-            let (seen, grad) = (self.seen(xs), Matrix::new(grad, o));
-            let inner = product(Matrix::new(&seen, i), Matrix::new(a_values, i).t(), 1.0, all_threads()); // [t, r]
-            let db = product(grad.t(), Matrix::new(&inner, r), self.scale, all_threads());
-            let dinner = product(grad, Matrix::new(b_values, r), self.scale, all_threads()); // [t, r]
-            let da = product(Matrix::new(&dinner, r).t(), Matrix::new(&seen, i), 1.0, all_threads());
+            let (seen, grad, compute) = (self.seen(xs), Matrix::new(grad, o), Compute::shared(self.precision));
+            let inner = product(Matrix::new(&seen, i), Matrix::new(a_values, i).t(), 1.0, compute); // [t, r]
+            let db = product(grad.t(), Matrix::new(&inner, r), self.scale, compute);
+            let dinner = product(grad, Matrix::new(b_values, r), self.scale, compute); // [t, r]
+            let da = product(Matrix::new(&dinner, r).t(), Matrix::new(&seen, i), 1.0, compute);
             let dx = if x.track_op() {
-                let mut dx = product(Matrix::new(&dinner, r), Matrix::new(a_values, i), 1.0, all_threads());
+                let mut dx = product(Matrix::new(&dinner, r), Matrix::new(a_values, i), 1.0, compute);
                 if let Some(dropout) = self.dropout {
                     dx = super::dropout::masked(&dx, dropout);
                 }
-                gemm(&mut dx, grad, Matrix::new(weight, i), 1.0, true, all_threads());
+                gemm(&mut dx, grad, Matrix::new(weight, i), 1.0, true, compute);
                 gradient(dx, x)?
             } else {
                 None
@@ -107,9 +110,10 @@ impl CustomOp3 for LowRank {
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
+    use crate::precision::Precision::F32;
 
     fn layer(bias: bool, dropout: Option<Dropout>) -> LowRank {
-        LowRank { weight: random(4, &[3, 7]), bias: bias.then(|| random(5, &[3])), scale: 0.7, dropout }
+        LowRank { weight: random(4, &[3, 7]), bias: bias.then(|| random(5, &[3])), scale: 0.7, dropout, precision: F32 }
     }
 
     #[test]
@@ -125,7 +129,7 @@ mod tests {
         let (x, a, b) = (random(1, &[5, 7]), random(2, &[2, 7]), random(3, &[3, 2]));
         let layer = layer(true, None);
         let merged = (&layer.weight + (b.matmul(&a).unwrap() * 0.7).unwrap()).unwrap();
-        let expected = super::super::linear(&x, &merged, layer.bias.as_ref()).unwrap().flatten_all().unwrap();
+        let expected = super::super::linear(&x, &merged, layer.bias.as_ref(), F32).unwrap().flatten_all().unwrap();
         let found = low_rank(&x, &a, &b, layer).unwrap().flatten_all().unwrap();
         let difference = (expected - found).unwrap().abs().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
         assert!(difference < 1e-6, "{difference}");

@@ -25,6 +25,7 @@ pub use attention::{Attention, Rotary, RotaryScaling, attention};
 pub use cross_entropy::cross_entropy;
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
+pub(crate) use gemm::has_fast_bf16;
 pub use linear::linear;
 pub use low_rank::{LowRank, low_rank};
 pub use norm::{layer_norm, rms_norm};

@@ -20,7 +20,7 @@ pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, LoraConfig,
     PretrainConfig, RankConfig, RankLoss, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
 };
-pub use run::{Device, RunConfig};
+pub use run::{Device, Precision, RunConfig};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
 pub use training::{ScheduleKind, TrainingConfig};
 

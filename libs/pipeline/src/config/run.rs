@@ -22,6 +22,22 @@ pub struct RunConfig {
     /// Where models are computed.
     #[serde(default)]
     pub device: Device,
+    /// How exactly matrix products are computed.
+    #[serde(default)]
+    pub precision: Precision,
+}
+
+/// What the matrix products of models multiply; sums, weights and optimizer state are `f32` in every case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// Numbers as they are.
+    #[default]
+    F32,
+    /// Numbers rounded to bf16: faster on processors with AVX-512 BF16, slower on others.
+    Bf16,
+    /// `bf16` where the processor has it, else `f32`.
+    Auto,
 }
 
 /// Where models are computed.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nn::folder::{SavedRanker, load_ranker};
 use nn::model::Ranker;
+use nn::precision::Precision;
 use nn::scoring::score_sequences;
 use nn::text::{Encoder, Scoring, Template, Texts};
 use pipeline::config::ScoreConfig;
@@ -20,7 +21,7 @@ const SCORE: &str = "score";
 const TOLD: usize = 120;
 
 /// Reads the rows of `pairs` and writes them to `out` with the scores of the ranker in the folder `model`.
-pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path, precision: Precision) -> anyhow::Result<()> {
     let extension = known_extension(pairs)?;
     if known_extension(out)? != extension {
         let (out, pairs) = (out.display(), pairs.display());
@@ -38,7 +39,7 @@ pub(crate) fn score_pairs(model: &Path, pairs: &Path, out: &Path) -> anyhow::Res
     if saved.is_foreign {
         tracing::info!("{}: {}", model.display(), assumed(&saved.settings.scoring));
     }
-    let scorer = Scorer::new(model, &saved)?;
+    let scorer = Scorer::new(model, &saved, precision)?;
     let rows = match extension {
         "jsonl" => jsonl::score(&scorer, pairs, out)?,
         _ => parquet::score(&scorer, pairs, out)?,
@@ -73,18 +74,20 @@ struct Scorer<'a> {
     ranker: &'a Ranker,
     encoder: Encoder<'a>,
     batch_tokens: usize,
+    precision: Precision,
 }
 
 impl<'a> Scorer<'a> {
-    fn new(folder: &'a Path, model: &'a SavedRanker) -> anyhow::Result<Scorer<'a>> {
+    fn new(folder: &'a Path, model: &'a SavedRanker, precision: Precision) -> anyhow::Result<Scorer<'a>> {
         let encoder = Encoder::new(&model.tokenizer, &model.settings.scoring)?;
-        Ok(Scorer { folder, ranker: &model.ranker, encoder, batch_tokens: ScoreConfig::default().batch_tokens })
+        let batch_tokens = ScoreConfig::default().batch_tokens;
+        Ok(Scorer { folder, ranker: &model.ranker, encoder, batch_tokens, precision })
     }
 
     /// The raw logit of each pair.
     fn scores(&self, texts: &[Texts<'_>]) -> anyhow::Result<Vec<f32>> {
         let sequences = self.encoder.encode_batch(texts)?;
-        score_sequences(self.ranker, &sequences, self.batch_tokens).map_err(|error| match error {
+        score_sequences(self.ranker, &sequences, self.batch_tokens, self.precision).map_err(|error| match error {
             nn::Error::NonFinite { value, .. } => {
                 let folder = self.folder.display();
                 let expected = "expected weights that give every row a finite score";

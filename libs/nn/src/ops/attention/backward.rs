@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use ::gemm::Parallelism;
-
-use super::super::gemm::{Matrix, gemm, product};
+use super::super::gemm::{Compute, Matrix, gemm, product};
 use super::super::lanes;
 use super::{Attention, Unit, blocks, part};
 
@@ -65,15 +63,15 @@ impl Attention {
         let (seen, span) = (keys.start * d..keys.end * d, block.start * d..block.end * d);
         let keys = keys.len();
 
-        let mut dweights = product(grad, v.t(), 1.0, Parallelism::None);
+        let mut dweights = product(grad, v.t(), 1.0, Compute::ALONE);
         self.drop_weights(unit, group, block.start, &mut dweights);
         let dv = &mut sums.v[seen.clone()];
         if self.dropout.is_some() {
             let mut dropped = weights.clone();
             self.drop_weights(unit, group, block.start, &mut dropped);
-            gemm(dv, Matrix::new(&dropped, keys).t(), grad, 1.0, true, Parallelism::None);
+            gemm(dv, Matrix::new(&dropped, keys).t(), grad, 1.0, true, Compute::ALONE);
         } else {
-            gemm(dv, Matrix::new(&weights, keys).t(), grad, 1.0, true, Parallelism::None);
+            gemm(dv, Matrix::new(&weights, keys).t(), grad, 1.0, true, Compute::ALONE);
         }
 
         for (dweights, weights) in dweights.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)) {
@@ -84,7 +82,7 @@ impl Attention {
         }
         let dscores = Matrix::new(&dweights, keys);
         let dq = &mut sums.q[group * n * d..][span];
-        gemm(dq, dscores, k, self.scale(), false, Parallelism::None);
-        gemm(&mut sums.k[seen], dscores.t(), q, self.scale(), true, Parallelism::None);
+        gemm(dq, dscores, k, self.scale(), false, Compute::ALONE);
+        gemm(&mut sums.k[seen], dscores.t(), q, self.scale(), true, Compute::ALONE);
     }
 }

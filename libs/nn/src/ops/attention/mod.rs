@@ -6,12 +6,11 @@ mod rotary;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::gemm::Parallelism;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::dropout::Dropout;
-use super::gemm::{Matrix, gemm, product};
+use super::gemm::{Compute, Matrix, gemm, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
 use backward::UnitGradients;
 pub use rotary::{Rotary, RotaryScaling};
@@ -130,7 +129,7 @@ impl Attention {
     fn weights(&self, q: &[f32], k: &[f32], block: &Range<usize>, keys: &Range<usize>) -> Vec<f32> {
         let d = self.head_dim;
         let (q, k) = (Matrix::new(part(q, block, d), d), Matrix::new(part(k, keys, d), d));
-        let mut weights = product(q, k.t(), self.scale(), Parallelism::None);
+        let mut weights = product(q, k.t(), self.scale(), Compute::ALONE);
         for (row, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
             let seen = if self.causal { self.first_key(row) - keys.start..row + 1 - keys.start } else { 0..keys.len() };
             lanes::softmax(&mut weights[seen.clone()]);
@@ -165,7 +164,7 @@ impl Attention {
                 let mut weights = self.weights(&q, &k, &block, &keys);
                 self.drop_weights(unit, group, block.start, &mut weights);
                 let (weights, v) = (Matrix::new(&weights, keys.len()), Matrix::new(part(&v, &keys, d), d));
-                gemm(&mut out[block.start * d..block.end * d], weights, v, 1.0, false, Parallelism::None);
+                gemm(&mut out[block.start * d..block.end * d], weights, v, 1.0, false, Compute::ALONE);
             }
         }
         out

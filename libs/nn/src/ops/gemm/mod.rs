@@ -1,6 +1,14 @@
 //! The matrix product on borrowed slices.
 
+mod bf16;
+mod tile;
+
+use std::borrow::Cow;
+use std::mem::MaybeUninit;
+
 use ::gemm::Parallelism;
+
+use crate::precision::Precision;
 
 /// A matrix view: `rows x cols` numbers of a slice, any strides.
 #[derive(Debug, Clone, Copy)]
@@ -34,19 +42,33 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// All threads of the current pool.
-pub(super) fn all_threads() -> Parallelism {
-    match rayon::current_num_threads() {
-        1 => Parallelism::None,
-        threads => Parallelism::Rayon(threads),
+/// How a product is computed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Compute {
+    precision: Precision,
+    threads: usize,
+}
+
+impl Compute {
+    /// In `f32`, on this thread.
+    pub(super) const ALONE: Compute = Compute { precision: Precision::F32, threads: 1 };
+
+    /// On all threads of the current pool.
+    pub(super) fn shared(precision: Precision) -> Compute {
+        Compute { precision, threads: rayon::current_num_threads() }
     }
+}
+
+/// Whether products of bf16 are faster than those of `f32` on this processor.
+pub(crate) fn has_fast_bf16() -> bool {
+    tile::native().is_some()
 }
 
 /// `scale * lhs rhs`, in memory that nothing has written before.
 ///
 /// # Shapes
 /// `lhs` `[m, k]`, `rhs` `[k, n]` -> `[m, n]` contiguous.
-pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, threads: Parallelism) -> Vec<f32> {
+pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, compute: Compute) -> Vec<f32> {
     let len = lhs.rows * rhs.cols;
     if lhs.cols == 0 {
         return vec![0.0; len];
@@ -57,7 +79,7 @@ pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, threads: Par
     // and none read.
     #[allow(unsafe_code)]
     unsafe {
-        write(out.as_mut_ptr(), lhs, rhs, scale, false, threads);
+        write(out.as_mut_ptr(), lhs, rhs, scale, false, compute);
         out.set_len(len);
     }
     out
@@ -67,19 +89,12 @@ pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, threads: Par
 ///
 /// # Shapes
 /// `lhs` `[m, k]`, `rhs` `[k, n]`, `out` `[m, n]` contiguous.
-pub(super) fn gemm(
-    out: &mut [f32],
-    lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
-    scale: f32,
-    accumulate: bool,
-    threads: Parallelism,
-) {
+pub(super) fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, compute: Compute) {
     check(lhs, rhs, out.len());
     // SAFETY: `check` passed, and `out` is borrowed mutably, so it overlaps neither view.
     #[allow(unsafe_code)]
     unsafe {
-        write(out.as_mut_ptr(), lhs, rhs, scale, accumulate, threads);
+        write(out.as_mut_ptr(), lhs, rhs, scale, accumulate, compute);
     }
 }
 
@@ -92,7 +107,29 @@ fn check(lhs: Matrix<'_>, rhs: Matrix<'_>, out: usize) {
 /// The shapes agree, both views lie inside their slices, and `out` is room for `m n` numbers outside of them, initialised
 /// where `accumulate`.
 #[allow(unsafe_code)]
-unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, threads: Parallelism) {
+unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, compute: Compute) {
+    let Compute { precision, threads } = compute;
+    match (precision, tile::native()) {
+        // SAFETY: the caller's.
+        (Precision::F32, _) => unsafe { write_f32(out, lhs, rhs, scale, accumulate, threads) },
+        (Precision::Bf16, Some(kernel)) if lhs.rows > 0 && lhs.cols > 0 && rhs.cols > 0 => {
+            // SAFETY: the caller's, and `MaybeUninit` asks for no initialised numbers.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), lhs.rows * rhs.cols) };
+            bf16::Product { lhs, rhs, scale, accumulate }.write(kernel, out, threads);
+        }
+        (Precision::Bf16, _) => {
+            let (mut lhs_rounded, mut rhs_rounded) = (Cow::default(), Cow::default());
+            let (lhs, rhs) = (lhs.rounded(&mut lhs_rounded), rhs.rounded(&mut rhs_rounded));
+            // SAFETY: the caller's: the rounded matrices have the shapes and strides of those they are made from.
+            unsafe { write_f32(out, lhs, rhs, scale, accumulate, threads) }
+        }
+    }
+}
+
+/// # Safety
+/// As [`write`].
+#[allow(unsafe_code)]
+unsafe fn write_f32(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, threads: usize) {
     let (m, k, n) = (lhs.rows, lhs.cols, rhs.cols);
     let keep = if accumulate { 1.0 } else { 0.0 };
     // SAFETY: the caller's.
@@ -116,7 +153,7 @@ unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, acc
             false,
             false,
             false,
-            threads,
+            if threads > 1 { Parallelism::Rayon(threads) } else { Parallelism::None },
         );
     }
 }
@@ -129,18 +166,18 @@ mod tests {
     fn products_and_transposes() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
         let mut out = [0.0; 4];
-        gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 2), 1.0, false, Parallelism::None);
+        gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 2), 1.0, false, Compute::ALONE);
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
-        gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 3).t(), 2.0, true, Parallelism::None);
+        gemm(&mut out, Matrix::new(&a, 3), Matrix::new(&b, 3).t(), 2.0, true, Compute::ALONE);
         assert_eq!(out, [5.0 + 14.0, 11.0 + 20.0, 14.0 + 32.0, 23.0 + 44.0]);
-        assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 2), 1.0, Parallelism::None), [5.0, 11.0, 14.0, 23.0]);
+        assert_eq!(product(Matrix::new(&a, 3), Matrix::new(&b, 2), 1.0, Compute::ALONE), [5.0, 11.0, 14.0, 23.0]);
         assert_eq!(
-            product(Matrix::strided(&[], 2, 0, 0), Matrix::strided(&[], 0, 3, 3), 1.0, Parallelism::None),
+            product(Matrix::strided(&[], 2, 0, 0), Matrix::strided(&[], 0, 3, 3), 1.0, Compute::ALONE),
             [0.0; 6]
         );
         // The second column of `a` alone.
         let mut out = [0.0; 2];
-        gemm(&mut out, Matrix::strided(&a[1..], 2, 1, 3), Matrix::new(&[2.0], 1), 1.0, false, Parallelism::None);
+        gemm(&mut out, Matrix::strided(&a[1..], 2, 1, 3), Matrix::new(&[2.0], 1), 1.0, false, Compute::ALONE);
         assert_eq!(out, [4.0, 10.0]);
     }
 
@@ -148,6 +185,6 @@ mod tests {
     #[should_panic(expected = "other shapes")]
     fn a_view_outside_its_slice_is_refused() {
         let mut out = [0.0; 4];
-        gemm(&mut out, Matrix::strided(&[1.0; 3], 2, 2, 2), Matrix::new(&[1.0; 4], 2), 1.0, false, Parallelism::None);
+        gemm(&mut out, Matrix::strided(&[1.0; 3], 2, 2, 2), Matrix::new(&[1.0; 4], 2), 1.0, false, Compute::ALONE);
     }
 }

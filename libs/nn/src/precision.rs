@@ -1,0 +1,23 @@
+//! How exactly matrix products are computed.
+
+use crate::ops::has_fast_bf16;
+
+/// The numbers that the products of linear layers and language-model heads multiply. They are summed in `f32`, and
+/// weights, activations, gradients, attention and scoring heads stay `f32` in either case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// The numbers as they are.
+    #[default]
+    F32,
+    /// The numbers rounded to bf16 (8 significant bits), which processors with AVX-512 BF16 multiply twice as fast.
+    /// Others round and multiply in `f32`: slower than [`Precision::F32`], with the same numbers but for the order of
+    /// sums.
+    Bf16,
+}
+
+impl Precision {
+    /// The faster one on this processor.
+    pub fn fastest() -> Precision {
+        if has_fast_bf16() { Precision::Bf16 } else { Precision::F32 }
+    }
+}
