@@ -12,6 +12,7 @@ use nn::config::{Architecture, BertConfig};
 use nn::folder::{Settings, identity, load_ranker, save_adapter, save_ranker};
 use nn::lora::LoraConfig;
 use nn::model::Ranker;
+use nn::precision::Precision;
 use nn::scoring::score_sequences;
 use nn::text::{Encoder, Scoring, Texts};
 use nn::tokenizer::Tokenizer;
@@ -57,7 +58,7 @@ fn scores(ranker: &Ranker) -> Vec<f32> {
     let (tokenizer, settings) = (tokenizer(), settings());
     let encoder = Encoder::new(&tokenizer, &settings.scoring).unwrap();
     let texts = ["cheap red shoes", "blue lamp", ""].map(|title| Texts { query: "red shoes", title, summary: "more" });
-    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), 64).unwrap()
+    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), 64, Precision::F32).unwrap()
 }
 
 #[test]
