@@ -83,11 +83,11 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
-# The same work here and in other libraries, in turn: just bench peers --work student-train-128 --rounds 5
+# Timings of each operation; or beside other libraries: just bench peers --work student-train-128 --rounds 5
 [group("development")]
-bench *arguments:
-    {{ build }}
-    {{ target }}/bench {{ arguments }}
+bench what="operations" *arguments:
+    {{ if what == "operations" { "cargo bench --locked --workspace --bench operations --" } else { build } }} \
+        {{ if what == "operations" { arguments } else { "&& " + target / "bench " + what + " " + arguments } }}
 
 # What continuous integration runs
 [group("development")]

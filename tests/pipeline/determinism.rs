@@ -33,3 +33,14 @@ fn a_stage_made_again_is_equal() {
     }
     sandbox.assert_tidy();
 }
+
+#[test]
+fn another_precision_makes_every_model_anew() {
+    let sandbox = Sandbox::finished();
+    for stage in STAGES {
+        let before = sandbox.digests(stage);
+        sandbox.stage(stage, &["--set", "run.precision=bf16"]);
+        let computes_models = ["teacher", "score", "distill", "evaluate"].contains(&stage);
+        assert_eq!(sandbox.digests(stage) != before, computes_models, "{stage}");
+    }
+}

@@ -62,6 +62,27 @@ fn written(path: &Path) -> Vec<f64> {
 }
 
 #[test]
+fn a_precision_rounds_what_is_multiplied() {
+    let sandbox = Sandbox::finished();
+    let line = |pair: &Pair| json!({ "query": pair.query, "title": pair.title, "summary": pair.summary }).to_string();
+    let lines: Vec<String> = scored(&sandbox).iter().take(50).map(line).collect();
+    fs::write(sandbox.path("pairs.jsonl"), lines.join("\n")).unwrap();
+    let scores = |precision: &str| {
+        let arguments = ["--model", MODEL, "--pairs", "pairs.jsonl", "--out", "out.jsonl", "--precision", precision];
+        finish(command(&sandbox.path(""), "score", &arguments)).succeeded();
+        written(&sandbox.path("out.jsonl"))
+    };
+    let (exact, rounded) = (scores("f32"), scores("bf16"));
+    assert_ne!(exact, rounded);
+    let far = exact.iter().zip(&rounded).find(|(a, b)| (*a - *b).abs() > 0.05 * a.abs().max(1.0));
+    assert_eq!(far, None);
+    assert!([&exact, &rounded].contains(&&scores("auto")));
+    let arguments = ["--model", MODEL, "--pairs", "pairs.jsonl", "--out", "out.jsonl", "--precision", "f16"];
+    let refused = finish(command(&sandbox.path(""), "score", &arguments));
+    assert!(refused.error(2).contains("f16"), "{}", refused.stderr);
+}
+
+#[test]
 fn json_lines_get_the_scores_of_the_pipeline() {
     let sandbox = Sandbox::finished();
     let pairs = scored(&sandbox);
