@@ -3,7 +3,6 @@
 //! The weights have the names of Hugging Face `BertForSequenceClassification` with one label.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -91,19 +90,30 @@ impl Bert {
         Ok(Self { config: BertConfig { num_hidden_layers: keep.len(), ..self.config.clone() }, params })
     }
 
-    /// The last block's output.
+    /// The last block's output for the tokens `rows` of the batch, in increasing order, or for all: nothing is computed
+    /// there that only other tokens' output depends on.
     ///
     /// # Shapes
-    /// `packed` of `t` tokens -> `[t, d]`.
-    pub fn hidden(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
+    /// `packed` of `t` tokens -> `[rows, d]`, or `[t, d]`.
+    pub fn hidden(&self, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
         let config = &self.config;
         packed.check(config.vocab_size, Some(config.type_vocab_size), config.max_position_embeddings)?;
         let mut drops = Drops::after(0, mode);
         let embeddings = self.params.view(mode).child("bert.embeddings");
         let mut x = self.embed(&embeddings, packed, &mut drops)?; // [t, d]
         for index in 0..config.num_hidden_layers {
-            let offsets = packed.offsets().clone();
-            let block = move |model: &Self, x: &Tensor, mode: Mode<'_>| model.block(index, x, offsets.clone(), mode);
+            let spec = Attention {
+                heads: config.num_attention_heads,
+                kv_heads: config.num_attention_heads,
+                head_dim: config.hidden_size / config.num_attention_heads,
+                causal: false,
+                window: None,
+                rotary: None,
+                offsets: packed.offsets().clone(),
+                queries: rows.filter(|_| index + 1 == config.num_hidden_layers).map(Into::into),
+                dropout: None,
+            };
+            let block = move |model: &Self, x: &Tensor, mode: Mode<'_>| model.block(index, x, spec.clone(), mode);
             x = layer(self, &x, mode, block)?;
         }
         Ok(x)
@@ -120,25 +130,17 @@ impl Bert {
     }
 
     /// # Shapes
-    /// `x` `[t, d]` -> `[t, d]`.
-    fn block(&self, index: usize, x: &Tensor, offsets: Arc<[usize]>, mode: Mode<'_>) -> Result<Tensor> {
-        let config = &self.config;
+    /// `x` `[t, d]` -> `[queries, d]`.
+    fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
         let weights = self.params.view(mode).child("bert.encoder.layer").child(index);
         // The embeddings drop at one place, a block at three.
         let drops = &mut Drops::after(1 + 3 * index as u64, mode);
-        let spec = Attention {
-            heads: config.num_attention_heads,
-            kv_heads: config.num_attention_heads,
-            head_dim: config.hidden_size / config.num_attention_heads,
-            causal: false,
-            window: None,
-            rotary: None,
-            offsets,
-            dropout: drops.next(config.attention_probs_dropout_prob),
-        };
+        let asking = spec.asking(x)?;
         let own = weights.child("attention.self");
-        let mixed = attention(&own.linear("query", x)?, &own.linear("key", x)?, &own.linear("value", x)?, spec)?;
-        let x = self.residual(&weights.child("attention.output"), &mixed, x, drops)?;
+        let (q, k, v) = (own.linear("query", &asking)?, own.linear("key", x)?, own.linear("value", x)?);
+        let spec = Attention { dropout: drops.next(self.config.attention_probs_dropout_prob), ..spec };
+        let mixed = attention(&q, &k, &v, spec)?;
+        let x = self.residual(&weights.child("attention.output"), &mixed, &asking, drops)?;
         let inner = gelu(&weights.linear("intermediate.dense", &x)?)?; // [t, intermediate]
         self.residual(&weights.child("output"), &inner, &x, drops)
     }
@@ -164,9 +166,9 @@ impl Bert {
     /// section 3.1, with input and output embedding tied and without the extra transformation before them).
     ///
     /// # Shapes
-    /// `packed` of `t` tokens, `rows` (each below `t`) and `targets` of one length, at least 1 -> scalar.
+    /// `packed` of `t` tokens, `rows` (increasing, below `t`) and `targets` of one length, at least 1 -> scalar.
     pub fn masked_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
-        let hidden = embedding(&self.hidden(packed, mode)?, rows)?; // [masked, d]
+        let hidden = self.hidden(packed, Some(rows), mode)?; // [masked, d]
         let words = self.params.view(mode).get("bert.embeddings.word_embeddings.weight")?;
         Ok(cross_entropy(&hidden, &words, targets, mode.precision())?)
     }
@@ -176,7 +178,7 @@ impl Bert {
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
-        let first = embedding(&self.hidden(packed, mode)?, &packed.first_tokens())?; // [n, d]
+        let first = self.hidden(packed, Some(&packed.first_tokens()), mode)?; // [n, d]
         let weights = self.params.view(mode.exact());
         let pooled = weights.linear("bert.pooler.dense", &first)?.tanh()?;
         // A mask of its own, after those of the encoder.

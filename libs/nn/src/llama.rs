@@ -81,11 +81,12 @@ impl Llama {
         Ok(Self { params: self.params.merged()?, ..self.clone() })
     }
 
-    /// The last block's output after the final norm.
+    /// The last block's output after the final norm for the tokens `rows` of the batch, in increasing order, or for all:
+    /// nothing is computed there that only other tokens' output depends on.
     ///
     /// # Shapes
-    /// `packed` of `t` tokens -> `[t, d]`.
-    pub fn hidden(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
+    /// `packed` of `t` tokens -> `[rows, d]`, or `[t, d]`.
+    pub fn hidden(&self, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
         let config = &self.config;
         packed.check(config.vocab_size, None, config.max_position_embeddings)?;
         let spec = Attention {
@@ -96,6 +97,7 @@ impl Llama {
             window: None,
             rotary: Some(Rotary::new(config.rope_theta, config.rope_scaling, config.head_width(), packed.longest())),
             offsets: packed.offsets().clone(),
+            queries: None,
             dropout: None,
         };
         let dropout = |layer: usize| match mode {
@@ -107,7 +109,8 @@ impl Llama {
         let weights = self.params.view(mode).child("model");
         let mut x = embedding(&weights.get("embed_tokens.weight")?, packed.ids())?; // [t, d]
         for index in 0..config.num_hidden_layers {
-            let spec = Attention { window: config.window(index), dropout: dropout(index), ..spec.clone() };
+            let queries = rows.filter(|_| index + 1 == config.num_hidden_layers).map(Into::into);
+            let spec = Attention { window: config.window(index), dropout: dropout(index), queries, ..spec.clone() };
             let block = move |model: &Self, x: &Tensor, mode: Mode<'_>| model.block(index, x, spec.clone(), mode);
             x = layer(self, &x, mode, block)?;
         }
@@ -115,20 +118,21 @@ impl Llama {
     }
 
     /// # Shapes
-    /// `x` `[t, d]` -> `[t, d]`.
+    /// `x` `[t, d]` -> `[queries, d]`.
     fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
         let weights = &self.params.view(mode).child("model.layers").child(index);
         let normed = self.norm(weights, "input_layernorm", x)?;
         let own = weights.child("self_attn");
-        let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &normed)?)?; // [t, heads * head_dim]
+        let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &spec.asking(&normed)?)?)?; // [queries, heads * head_dim]
         let k = self.norm_heads(&own, "k_norm", own.linear("k_proj", &normed)?)?; // [t, kv_heads * head_dim]
         let v = own.linear("v_proj", &normed)?;
+        let x = spec.asking(x)?;
         let mixed = attention(&q, &k, &v, spec)?;
-        let x = residual(x, &own.linear("o_proj", &mixed)?, None)?;
+        let x = residual(&x, &own.linear("o_proj", &mixed)?, None)?;
 
         let normed = self.norm(weights, "post_attention_layernorm", &x)?;
         let mlp = weights.child("mlp");
-        let gate = mlp.linear("gate_proj", &normed)?; // [t, intermediate]
+        let gate = mlp.linear("gate_proj", &normed)?; // [queries, intermediate]
         let up = mlp.linear("up_proj", &normed)?;
         Ok(residual(&x, &mlp.linear("down_proj", &swiglu(&gate, &up)?)?, None)?)
     }
@@ -157,7 +161,7 @@ impl Llama {
     pub fn lm_loss(&self, packed: &Packed, loss_start: &[usize], mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::LanguageModel)?;
         let (rows, targets) = prediction_rows(packed, loss_start)?;
-        let hidden = embedding(&self.hidden(packed, mode)?, &rows)?; // [predicted, d]
+        let hidden = self.hidden(packed, Some(&rows), mode)?; // [predicted, d]
         let name = if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { LM_HEAD };
         Ok(cross_entropy(&hidden, &self.params.view(mode).get(name)?, &targets, mode.precision())?)
     }
@@ -168,7 +172,7 @@ impl Llama {
     /// `packed` of `n` sequences -> `[n]`.
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::Score)?;
-        let last = embedding(&self.hidden(packed, mode)?, &packed.last_tokens())?; // [n, d]
+        let last = self.hidden(packed, Some(&packed.last_tokens()), mode)?; // [n, d]
         Ok(linear(&last, &self.params.view(mode).get(SCORE)?, None, Precision::F32)?.flatten_all()?)
     }
 

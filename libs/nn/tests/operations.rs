@@ -84,6 +84,7 @@ fn attention_matches_pytorch() {
         window: None,
         rotary: None,
         offsets: OFFSETS.into(),
+        queries: None,
         dropout: None,
     };
     let check = |case: &str, spec: Attention| {

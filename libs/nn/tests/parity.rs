@@ -200,7 +200,7 @@ fn bert_matches_the_stock_encoder() {
         let packed = Packed::from_typed(&[(&ids, &types)]).unwrap();
         let row = |values: &[u32]| Tensor::new(values, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let expected = stock.forward(&row(&ids), &row(&types), None).unwrap().flatten_all().unwrap();
-        let found = model.hidden(&packed, Mode::Eval(Precision::F32)).unwrap().flatten_all().unwrap();
+        let found = model.hidden(&packed, None, Mode::Eval(Precision::F32)).unwrap().flatten_all().unwrap();
         close("hidden", &numbers(&found), &numbers(&expected));
     }
 }

@@ -59,6 +59,7 @@ fn attentions(criterion: &mut Criterion) {
         window: None,
         rotary,
         offsets: (0..=TOKENS).step_by(length).collect(),
+        queries: None,
         dropout: None,
     };
     for length in [32, 128, 512] {

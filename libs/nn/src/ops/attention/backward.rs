@@ -6,14 +6,14 @@ use super::super::gemm::{Compute, Matrix, gemm, product};
 use super::super::lanes;
 use super::{Attention, Unit, blocks, part};
 
-/// Gradients of one unit: of its queries `[group, n, head_dim]`, its keys and its values `[n, head_dim]`.
+/// Gradients of one unit: of its queries `[group, queries, head_dim]`, its keys and its values `[n, head_dim]`.
 pub(super) struct UnitGradients {
     pub(super) q: Vec<f32>,
     pub(super) k: Vec<f32>,
     pub(super) v: Vec<f32>,
 }
 
-/// The rows `[n, head_dim]` of one query head, its key head and the gradient of its output.
+/// The rows of one query head and the gradient of its output `[queries, head_dim]`, and of its key head `[n, head_dim]`.
 struct HeadRows<'a> {
     q: &'a [f32],
     k: &'a [f32],
@@ -24,23 +24,24 @@ struct HeadRows<'a> {
 impl Attention {
     /// The gradients of one unit from the queries, keys, values and output gradient of the batch.
     pub(super) fn backward_unit(&self, [q, k, v, grad]: [&[f32]; 4], unit: &Unit) -> UnitGradients {
-        let (n, d) = (unit.sequence.len(), self.head_dim);
-        let k = self.head(k, unit, unit.kv_head, self.kv_heads);
-        let v = self.head_rows(v, unit, unit.kv_head, self.kv_heads);
-        let mut sums = UnitGradients { q: vec![0.0; self.group() * n * d], k: vec![0.0; n * d], v: vec![0.0; n * d] };
+        let (n, queries, d) = (unit.sequence.len(), unit.queries.len(), self.head_dim);
+        let mut sums =
+            UnitGradients { q: vec![0.0; self.group() * queries * d], k: vec![0.0; n * d], v: vec![0.0; n * d] };
+        if queries == 0 {
+            return sums;
+        }
+        let k = self.key_rows(k, unit);
+        let v = self.head_rows(v, &unit.sequence, unit.kv_head, self.kv_heads);
         for group in 0..self.group() {
-            let head = unit.kv_head * self.group() + group;
-            let q = self.head(q, unit, head, self.heads);
-            let grad = self.head_rows(grad, unit, head, self.heads);
+            let q = self.query_rows(q, unit, group);
+            let grad = self.head_rows(grad, &unit.queries, unit.kv_head * self.group() + group, self.heads);
             let rows = HeadRows { q: &q, k: &k, v: &v, grad: &grad };
-            for block in blocks(n) {
+            for block in blocks(queries) {
                 self.backward_block(&rows, unit, group, block, &mut sums);
             }
         }
-        if let Some(rotary) = &self.rotary {
-            sums.q.chunks_exact_mut(n * d).for_each(|dq| rotary.turn(dq, -1.0));
-            rotary.turn(&mut sums.k, -1.0);
-        }
+        sums.q.chunks_exact_mut(queries * d).for_each(|dq| self.turn_queries(dq, unit, -1.0));
+        self.turn_keys(&mut sums.k, -1.0);
         sums
     }
 
@@ -54,12 +55,12 @@ impl Attention {
         block: Range<usize>,
         sums: &mut UnitGradients,
     ) {
-        let (n, d) = (unit.sequence.len(), self.head_dim);
-        let keys = self.keys(&block, n);
+        let (queries, d) = (unit.queries.len(), self.head_dim);
+        let keys = self.keys(unit, &block);
         let row_major = |x, rows| Matrix::new(part(x, rows, d), d);
         let (q, grad) = (row_major(rows.q, &block), row_major(rows.grad, &block));
         let (k, v) = (row_major(rows.k, &keys), row_major(rows.v, &keys));
-        let weights = self.weights(rows.q, rows.k, &block, &keys);
+        let weights = self.weights(unit, rows.q, rows.k, &block, &keys);
         let (seen, span) = (keys.start * d..keys.end * d, block.start * d..block.end * d);
         let keys = keys.len();
 
@@ -81,7 +82,7 @@ impl Attention {
             }
         }
         let dscores = Matrix::new(&dweights, keys);
-        let dq = &mut sums.q[group * n * d..][span];
+        let dq = &mut sums.q[group * queries * d..][span];
         gemm(dq, dscores, k, self.scale(), false, Compute::ALONE);
         gemm(&mut sums.k[seen], dscores.t(), q, self.scale(), true, Compute::ALONE);
     }

@@ -57,11 +57,12 @@ impl Rotary {
         2 * self.half == head_dim && self.cos.len() >= positions * self.half
     }
 
-    /// Turns rows of one head, the first at position 0, by `direction` (1 forward, -1 back) times their angle.
-    pub(super) fn turn(&self, rows: &mut [f32], direction: f32) {
+    /// Turns rows of one head at these positions by `direction` (1 forward, -1 back) times their angle.
+    pub(super) fn turn(&self, rows: &mut [f32], positions: impl Iterator<Item = usize>, direction: f32) {
         let half = self.half;
-        let angles = self.cos.chunks_exact(half).zip(self.sin.chunks_exact(half));
-        for (row, (cos, sin)) in rows.chunks_exact_mut(2 * half).zip(angles) {
+        for (row, position) in rows.chunks_exact_mut(2 * half).zip(positions) {
+            let angles = position * half..(position + 1) * half;
+            let (cos, sin) = (&self.cos[angles.clone()], &self.sin[angles]);
             let (first, second) = row.split_at_mut(half);
             for (((a, b), &cos), &sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
                 let sin = sin * direction;

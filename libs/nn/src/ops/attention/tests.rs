@@ -10,6 +10,7 @@ fn spec(causal: bool, rotary: bool) -> Attention {
         window: None,
         rotary: rotary.then(|| Rotary::new(10.0, None, 4, 80)),
         offsets: vec![0, 3, 4, 9].into(),
+        queries: None,
         dropout: None,
     }
 }
@@ -39,6 +40,42 @@ fn gradients_within_a_window_match_finite_differences() {
     let one_head = |heads: usize| Attention { heads, kv_heads: 1, head_dim: 2, ..spec(true, false) };
     let x = [random(1, &[BLOCK + 3, 4]), random(2, &[BLOCK + 3, 2]), random(3, &[BLOCK + 3, 2])];
     gradients(&x, |x| run(x, Attention { window: Some(5), offsets: offsets.clone(), ..one_head(2) }));
+}
+
+/// Sequences where one, no and two tokens ask.
+fn asking(causal: bool) -> Attention {
+    Attention { queries: Some(vec![1, 5, 8].into()), ..spec(causal, true) }
+}
+
+#[test]
+fn gradients_of_some_queries_match_finite_differences() {
+    let [_, k, v] = inputs(9);
+    for causal in [false, true] {
+        gradients(&[random(1, &[3, 16]), k.clone(), v.clone()], |x| run(x, asking(causal)));
+    }
+    let narrow = Attention { window: Some(2), dropout: Some(Dropout::new(0.3, 5)), ..asking(true) };
+    gradients(&[random(1, &[3, 16]), k, v], |x| run(x, narrow.clone()));
+}
+
+#[test]
+fn some_queries_get_what_they_get_among_all() {
+    let t = 2 * BLOCK + 7;
+    let [q, k, v] = inputs(t);
+    for (causal, window) in [(false, None), (true, None), (true, Some(BLOCK))] {
+        let all = Attention {
+            offsets: vec![0, 3, t].into(),
+            window,
+            rotary: Some(Rotary::new(10.0, None, 4, t)),
+            ..spec(causal, true)
+        };
+        // More than a block of them, with gaps.
+        let rows: Vec<u32> = (4..t as u32).filter(|row| row % 5 > 0).collect();
+        let some = Attention { queries: Some(rows.clone().into()), ..all.clone() };
+        let expected = embedding(&run(&[q.clone(), k.clone(), v.clone()], all), &rows).unwrap();
+        let found = run(&[embedding(&q, &rows).unwrap(), k.clone(), v.clone()], some);
+        let worst = (found - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(worst < 1e-6, "causal {causal}, window {window:?}: {worst}");
+    }
 }
 
 #[test]
@@ -102,6 +139,10 @@ fn other_shapes_are_refused() {
     assert!(attention(&q, &k, &v, Attention { kv_heads: 4, ..spec(true, true) }).is_err());
     assert!(attention(&q, &k, &v, Attention { window: Some(2), ..spec(false, true) }).is_err());
     assert!(attention(&q, &k, &v, Attention { window: Some(0), ..spec(true, true) }).is_err());
+    for queries in [vec![1, 5], vec![1, 5, 9], vec![5, 1, 8], vec![1, 1, 8]] {
+        let q = random(1, &[3, 16]);
+        assert!(attention(&q, &k, &v, Attention { queries: Some(queries.into()), ..spec(true, true) }).is_err());
+    }
     let rotary = Some(Rotary::new(10.0, None, 4, 4));
     assert!(attention(&q, &k, &v, Attention { rotary, ..spec(true, true) }).is_err());
 }
@@ -110,7 +151,7 @@ fn other_shapes_are_refused() {
 fn rotary_turns_pairs_half_a_head_apart() {
     let rotary = Rotary::new(100.0, None, 4, 3);
     let mut rows = vec![1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0];
-    rotary.turn(&mut rows, 1.0);
+    rotary.turn(&mut rows, 0.., 1.0);
     assert_eq!(rows[..4], [1.0, 2.0, 3.0, 4.0], "position 0 does not turn");
     // Number 0 with number 2 by 1, number 1 with number 3 by 100^(-1/2) = 0.1.
     let turned = |a: f32, b: f32, angle: f32| (a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin());
@@ -118,7 +159,7 @@ fn rotary_turns_pairs_half_a_head_apart() {
     for (found, expected) in rows[4..].iter().zip([a, b, c, d]) {
         assert!((found - expected).abs() < 1e-6, "{rows:?}");
     }
-    rotary.turn(&mut rows, -1.0);
+    rotary.turn(&mut rows, 0.., -1.0);
     assert!(rows[4..].iter().zip([1.0, 2.0, 3.0, 4.0]).all(|(a, b)| (a - b).abs() < 1e-6));
 }
 
@@ -136,7 +177,7 @@ fn scaling_stretches_long_wavelengths_alone() {
         let theta = turns(times);
         let angle = |scaling| {
             let mut rows = vec![0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0];
-            Rotary::new(theta, scaling, 4, 2).turn(&mut rows, 1.0);
+            Rotary::new(theta, scaling, 4, 2).turn(&mut rows, 0.., 1.0);
             f64::from(rows[7]).asin()
         };
         assert!((angle(None) / angle(Some(scaling)) / slower - 1.0).abs() < 1e-5, "{times} turns");
