@@ -1,79 +1,82 @@
-//! The backward pass of one key head of one sequence.
+//! The backward pass.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::super::gemm::{Compute, Matrix, gemm, product};
+use rayon::prelude::*;
+
+use super::super::gemm::{Compute, Matrix, gemm_rows, product};
 use super::super::lanes;
-use super::{Attention, Unit, blocks, part};
+use super::{Attention, Sequence, blocks, part, split};
 
-/// Gradients of one unit: of its queries `[group, queries, head_dim]`, its keys and its values `[n, head_dim]`.
-pub(super) struct UnitGradients {
-    pub(super) q: Vec<f32>,
-    pub(super) k: Vec<f32>,
-    pub(super) v: Vec<f32>,
-}
-
-/// The rows of one query head and the gradient of its output `[queries, head_dim]`, and of its key head `[n, head_dim]`.
-struct HeadRows<'a> {
+/// What is known of one sequence: its queries, turned, and the gradient of their output, its keys, turned, and values.
+struct Known<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
     grad: &'a [f32],
 }
 
+/// Gradients of one sequence's queries, keys and values.
+struct Sums<'a> {
+    q: &'a mut [f32],
+    k: &'a mut [f32],
+    v: &'a mut [f32],
+}
+
 impl Attention {
-    /// The gradients of one unit from the queries, keys, values and output gradient of the batch.
-    pub(super) fn backward_unit(&self, [q, k, v, grad]: [&[f32]; 4], unit: &Unit) -> UnitGradients {
-        let (n, queries, d) = (unit.sequence.len(), unit.queries.len(), self.head_dim);
-        let mut sums =
-            UnitGradients { q: vec![0.0; self.group() * queries * d], k: vec![0.0; n * d], v: vec![0.0; n * d] };
-        if queries == 0 {
-            return sums;
-        }
-        let k = self.key_rows(k, unit);
-        let v = self.head_rows(v, &unit.sequence, unit.kv_head, self.kv_heads);
-        for group in 0..self.group() {
-            let q = self.query_rows(q, unit, group);
-            let grad = self.head_rows(grad, &unit.queries, unit.kv_head * self.group() + group, self.heads);
-            let rows = HeadRows { q: &q, k: &k, v: &v, grad: &grad };
-            for block in blocks(queries) {
-                self.backward_block(&rows, unit, group, block, &mut sums);
+    /// The gradients of queries, keys and values from these and the gradient of the output.
+    pub(super) fn backward(&self, [q, k, v, grad]: [&[f32]; 4]) -> [Vec<f32>; 3] {
+        let (q_width, k_width) = (self.query_width(), self.key_width());
+        let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| vec![0.0; x.len()]);
+        let sums = split(&mut dq, &self.query_offsets(), q_width)
+            .into_par_iter()
+            .zip(split(&mut dk, &self.offsets, k_width))
+            .zip(split(&mut dv, &self.offsets, k_width));
+        self.sequences().zip(sums).for_each(|(sequence, ((q_sums, k_sums), v_sums))| {
+            let asking = |x| part(x, &sequence.queries, q_width);
+            let seen = |x| part(x, &sequence.tokens, k_width);
+            let turned_q = self.turned(asking(q), self.query_positions(&sequence), self.heads);
+            let turned_k = self.turned(seen(k), 0.., self.kv_heads);
+            let known = Known { q: &turned_q, k: &turned_k, v: seen(v), grad: asking(grad) };
+            let mut sums = Sums { q: q_sums, k: k_sums, v: v_sums };
+            for head in 0..self.heads {
+                for block in blocks(sequence.queries.len()) {
+                    self.backward_block(&sequence, &known, head, &block, &mut sums);
+                }
             }
-        }
-        sums.q.chunks_exact_mut(queries * d).for_each(|dq| self.turn_queries(dq, unit, -1.0));
-        self.turn_keys(&mut sums.k, -1.0);
-        sums
+            self.turn(sums.q, self.query_positions(&sequence), self.heads, -1.0);
+            self.turn(sums.k, 0.., self.kv_heads, -1.0);
+        });
+        [dq, dk, dv]
     }
 
     /// With weights `p` (`p'` after dropout) and output gradient `g`: `dv = p'^T g`, `dp' = g v^T`,
     /// `ds = p (dp - sum(p dp))`, `dq = ds k`, `dk = ds^T q`, the last two times the scale.
     fn backward_block(
         &self,
-        rows: &HeadRows<'_>,
-        unit: &Unit,
-        group: usize,
-        block: Range<usize>,
-        sums: &mut UnitGradients,
+        sequence: &Sequence,
+        known: &Known<'_>,
+        head: usize,
+        block: &Range<usize>,
+        sums: &mut Sums<'_>,
     ) {
-        let (queries, d) = (unit.queries.len(), self.head_dim);
-        let keys = self.keys(unit, &block);
-        let row_major = |x, rows| Matrix::new(part(x, rows, d), d);
-        let (q, grad) = (row_major(rows.q, &block), row_major(rows.grad, &block));
-        let (k, v) = (row_major(rows.k, &keys), row_major(rows.v, &keys));
-        let weights = self.weights(unit, rows.q, rows.k, &block, &keys);
-        let (seen, span) = (keys.start * d..keys.end * d, block.start * d..block.end * d);
+        let (q_width, k_width, kv_head) = (self.query_width(), self.key_width(), self.kv_head(head));
+        let keys = self.keys(sequence, block);
+        let [q, grad] = [known.q, known.grad].map(|x| self.head(x, block, head, q_width));
+        let [k, v] = [known.k, known.v].map(|x| self.head(x, &keys, kv_head, k_width));
+        let asking = block.start * q_width + head * self.head_dim;
+        let seen = keys.start * k_width + kv_head * self.head_dim;
+        let weights = self.weights(sequence, block, &keys, [q, k]);
         let keys = keys.len();
 
         let mut dweights = product(grad, v.t(), 1.0, Compute::ALONE);
-        self.drop_weights(unit, group, block.start, &mut dweights);
-        let dv = &mut sums.v[seen.clone()];
+        self.drop_weights(sequence, head, block, &mut dweights);
+        let mut dropped = Cow::Borrowed(&weights);
         if self.dropout.is_some() {
-            let mut dropped = weights.clone();
-            self.drop_weights(unit, group, block.start, &mut dropped);
-            gemm(dv, Matrix::new(&dropped, keys).t(), grad, 1.0, true, Compute::ALONE);
-        } else {
-            gemm(dv, Matrix::new(&weights, keys).t(), grad, 1.0, true, Compute::ALONE);
+            self.drop_weights(sequence, head, block, dropped.to_mut());
         }
+        gemm_rows(&mut sums.v[seen..], k_width, Matrix::new(&dropped, keys).t(), grad, 1.0, true);
 
         for (dweights, weights) in dweights.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)) {
             let along = lanes::dot(dweights, weights);
@@ -82,8 +85,7 @@ impl Attention {
             }
         }
         let dscores = Matrix::new(&dweights, keys);
-        let dq = &mut sums.q[group * queries * d..][span];
-        gemm(dq, dscores, k, self.scale(), false, Compute::ALONE);
-        gemm(&mut sums.k[seen], dscores.t(), q, self.scale(), true, Compute::ALONE);
+        gemm_rows(&mut sums.q[asking..], q_width, dscores, k, self.scale(), false);
+        gemm_rows(&mut sums.k[seen..], k_width, dscores.t(), q, self.scale(), true);
     }
 }

@@ -3,6 +3,8 @@
 mod backward;
 mod rotary;
 
+use std::borrow::Cow;
+use std::iter::repeat_n;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,9 +13,8 @@ use rayon::prelude::*;
 
 use super::dropout::Dropout;
 use super::embedding::embedding;
-use super::gemm::{Compute, Matrix, gemm, product};
-use super::{gradient, input, lanes, lend, output, task_rows};
-use backward::UnitGradients;
+use super::gemm::{Compute, Matrix, gemm_rows, product};
+use super::{gradient, input, lanes, lend, output};
 pub use rotary::{Rotary, RotaryScaling};
 
 /// Query rows whose scores are held at a time.
@@ -53,14 +54,13 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, attention: Attention) -> Re
     q.apply_op3(k, v, attention)
 }
 
-/// One key head of one sequence: what a parallel task works on.
-#[derive(Clone)]
-struct Unit {
-    sequence: Range<usize>,
+/// What a parallel task works on.
+#[derive(Debug, Clone)]
+struct Sequence {
+    index: usize,
+    tokens: Range<usize>,
     /// Rows of `q`.
     queries: Range<usize>,
-    kv_head: usize,
-    index: usize,
 }
 
 impl Attention {
@@ -69,17 +69,13 @@ impl Attention {
         self.queries.as_ref().map_or_else(|| Ok(x.clone()), |rows| embedding(x, rows))
     }
 
-    fn group(&self) -> usize {
-        self.heads / self.kv_heads
-    }
-
-    fn units(&self) -> Vec<Unit> {
-        let (tokens, queries) = (self.offsets.windows(2), self.query_offsets());
-        let sequences =
-            tokens.zip(queries.windows(2)).map(|(tokens, queries)| (tokens[0]..tokens[1], queries[0]..queries[1]));
-        let heads = sequences.flat_map(|rows| (0..self.kv_heads).map(move |kv_head| (rows.clone(), kv_head)));
-        let unit = |(index, ((sequence, queries), kv_head))| Unit { sequence, queries, kv_head, index };
-        heads.enumerate().map(unit).collect()
+    fn sequences(&self) -> impl IndexedParallelIterator<Item = Sequence> {
+        let (tokens, queries) = (self.offsets.clone(), self.query_offsets());
+        (0..tokens.len().saturating_sub(1)).into_par_iter().map(move |index| Sequence {
+            index,
+            tokens: tokens[index]..tokens[index + 1],
+            queries: queries[index]..queries[index + 1],
+        })
     }
 
     /// Where the queries of each sequence start, and the end.
@@ -88,15 +84,32 @@ impl Attention {
         self.offsets.iter().map(|&offset| queries.partition_point(|&row| (row as usize) < offset)).collect()
     }
 
-    /// The position of a unit's query in its sequence.
-    fn position(&self, unit: &Unit, query: usize) -> usize {
-        self.queries.as_ref().map_or(query, |rows| rows[unit.queries.start + query] as usize - unit.sequence.start)
+    /// The position of a query in its sequence.
+    fn position(&self, sequence: &Sequence, query: usize) -> usize {
+        self.queries
+            .as_ref()
+            .map_or(query, |rows| rows[sequence.queries.start + query] as usize - sequence.tokens.start)
+    }
+
+    /// The numbers of a row of `q`.
+    fn query_width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// The numbers of a row of `k` and `v`.
+    fn key_width(&self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// The key head that a query head sees.
+    fn kv_head(&self, head: usize) -> usize {
+        head / (self.heads / self.kv_heads)
     }
 
     fn check(&self, shapes: [&Layout; 3]) -> Result<()> {
         let [q, k, v] = shapes.map(|layout| layout.shape().dims2());
         let ((asking, qd), (t, kd), v) = (q?, k?, v?);
-        let kv = (t, self.kv_heads * self.head_dim);
+        let kv = (t, self.key_width());
         let ends = self.offsets.first() == Some(&0) && self.offsets.last() == Some(&t) && self.offsets.is_sorted();
         let queries = match &self.queries {
             None => asking == t,
@@ -130,48 +143,31 @@ impl Attention {
         Ok(())
     }
 
-    /// The queries `[queries, head_dim]` of one head of a sequence, turned to their positions.
-    fn query_rows(&self, q: &[f32], unit: &Unit, group: usize) -> Vec<f32> {
-        let mut rows = self.head_rows(q, &unit.queries, unit.kv_head * self.group() + group, self.heads);
-        self.turn_queries(&mut rows, unit, 1.0);
+    /// The rows of a sequence, every head turned to its position.
+    fn turned<'a>(&self, rows: &'a [f32], positions: impl Iterator<Item = usize>, heads: usize) -> Cow<'a, [f32]> {
+        let mut rows = Cow::Borrowed(rows);
+        if self.rotary.is_some() {
+            self.turn(rows.to_mut(), positions, heads, 1.0);
+        }
         rows
     }
 
-    fn turn_queries(&self, rows: &mut [f32], unit: &Unit, direction: f32) {
+    fn turn(&self, rows: &mut [f32], positions: impl Iterator<Item = usize>, heads: usize, direction: f32) {
         if let Some(rotary) = &self.rotary {
-            rotary.turn(rows, (0..unit.queries.len()).map(|query| self.position(unit, query)), direction);
+            rotary.turn(rows, positions.flat_map(|position| repeat_n(position, heads)), direction);
         }
     }
 
-    /// The keys `[n, head_dim]` of one head of a sequence, turned to their positions.
-    fn key_rows(&self, k: &[f32], unit: &Unit) -> Vec<f32> {
-        let mut rows = self.head_rows(k, &unit.sequence, unit.kv_head, self.kv_heads);
-        self.turn_keys(&mut rows, 1.0);
-        rows
-    }
-
-    fn turn_keys(&self, rows: &mut [f32], direction: f32) {
-        if let Some(rotary) = &self.rotary {
-            rotary.turn(rows, 0.., direction);
-        }
-    }
-
-    /// The rows of one head, contiguous.
-    fn head_rows(&self, x: &[f32], rows: &Range<usize>, head: usize, heads: usize) -> Vec<f32> {
-        let (d, width) = (self.head_dim, heads * self.head_dim);
-        let mut own = Vec::with_capacity(rows.len() * d);
-        for row in rows.clone() {
-            own.extend_from_slice(&x[row * width + head * d..][..d]);
-        }
-        own
+    fn query_positions(&self, sequence: &Sequence) -> impl Iterator<Item = usize> {
+        (0..sequence.queries.len()).map(|query| self.position(sequence, query))
     }
 
     /// The keys that some query of a block sees.
-    fn keys(&self, unit: &Unit, block: &Range<usize>) -> Range<usize> {
+    fn keys(&self, sequence: &Sequence, block: &Range<usize>) -> Range<usize> {
         if self.causal {
-            self.first_key(self.position(unit, block.start))..self.position(unit, block.end - 1) + 1
+            self.first_key(self.position(sequence, block.start))..self.position(sequence, block.end - 1) + 1
         } else {
-            0..unit.sequence.len()
+            0..sequence.tokens.len()
         }
     }
 
@@ -180,14 +176,18 @@ impl Attention {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
 
-    /// The attention weights `[block, keys]` of a block of queries before dropout; `keys` are those it sees.
-    fn weights(&self, unit: &Unit, q: &[f32], k: &[f32], block: &Range<usize>, keys: &Range<usize>) -> Vec<f32> {
-        let d = self.head_dim;
-        let (q, k) = (Matrix::new(part(q, block, d), d), Matrix::new(part(k, keys, d), d));
+    /// The attention weights `[block, keys]` of a block of queries of one head before dropout; `keys` are those it sees.
+    fn weights(
+        &self,
+        sequence: &Sequence,
+        block: &Range<usize>,
+        keys: &Range<usize>,
+        [q, k]: [Matrix<'_>; 2],
+    ) -> Vec<f32> {
         let mut weights = product(q, k.t(), self.scale(), Compute::ALONE);
         for (query, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
             let seen = if self.causal {
-                let position = self.position(unit, query);
+                let position = self.position(sequence, query);
                 self.first_key(position) - keys.start..position + 1 - keys.start
             } else {
                 0..keys.len()
@@ -203,54 +203,35 @@ impl Attention {
         1.0 / (self.head_dim as f32).sqrt()
     }
 
-    /// Drops weights of a block, or what flows back to them.
-    fn drop_weights(&self, unit: &Unit, group: usize, start: usize, weights: &mut [f32]) {
+    /// Drops weights of a block of one head, or what flows back to them.
+    fn drop_weights(&self, sequence: &Sequence, head: usize, block: &Range<usize>, weights: &mut [f32]) {
         if let Some(dropout) = self.dropout {
-            let n = unit.sequence.len();
-            dropout.part((unit.index * self.group() + group) as u64).apply(start * n, weights);
+            let part = dropout.part((sequence.index * self.heads + head) as u64);
+            part.apply(block.start * sequence.tokens.len(), weights);
         }
     }
 
-    /// The output of one unit's query heads, `[group, queries, head_dim]`.
-    fn forward_unit(&self, q: &[f32], k: &[f32], v: &[f32], unit: &Unit) -> Vec<f32> {
-        let (queries, d) = (unit.queries.len(), self.head_dim);
-        let mut out = vec![0.0; self.group() * queries * d];
-        if queries == 0 {
-            return out;
-        }
-        let k = self.key_rows(k, unit);
-        let v = self.head_rows(v, &unit.sequence, unit.kv_head, self.kv_heads);
-        for (group, out) in out.chunks_exact_mut(queries * d).enumerate() {
-            let q = self.query_rows(q, unit, group);
-            for block in blocks(queries) {
-                let keys = self.keys(unit, &block);
-                let mut weights = self.weights(unit, &q, &k, &block, &keys);
-                self.drop_weights(unit, group, block.start, &mut weights);
-                let (weights, v) = (Matrix::new(&weights, keys.len()), Matrix::new(part(&v, &keys, d), d));
-                gemm(&mut out[block.start * d..block.end * d], weights, v, 1.0, false, Compute::ALONE);
+    /// The outputs of one sequence, all of them rows of the sequence alone.
+    fn forward_sequence(&self, sequence: &Sequence, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
+        let (q_width, k_width) = (self.query_width(), self.key_width());
+        let q = self.turned(q, self.query_positions(sequence), self.heads);
+        let k = self.turned(k, 0.., self.kv_heads);
+        for head in 0..self.heads {
+            for block in blocks(sequence.queries.len()) {
+                let keys = self.keys(sequence, &block);
+                let seen = |x| self.head(x, &keys, self.kv_head(head), k_width);
+                let asking = self.head(&q, &block, head, q_width);
+                let mut weights = self.weights(sequence, &block, &keys, [asking, seen(&k)]);
+                self.drop_weights(sequence, head, &block, &mut weights);
+                let out = &mut out[block.start * q_width + head * self.head_dim..];
+                gemm_rows(out, q_width, Matrix::new(&weights, keys.len()), seen(v), 1.0, false);
             }
         }
-        out
     }
 
-    /// Joins units' rows, `[heads / kv_heads, rows, head_dim]` each, to `[rows of all, heads * head_dim]`; `offsets` are
-    /// where each sequence's rows start, and the end.
-    fn join<'a>(&self, offsets: &[usize], heads: usize, parts: impl Fn(usize) -> &'a [f32] + Sync) -> Vec<f32> {
-        let (d, width, group) = (self.head_dim, heads * self.head_dim, heads / self.kv_heads);
-        let sequences = offsets.windows(2).enumerate();
-        let places: Vec<(usize, usize, usize)> =
-            sequences.flat_map(|(sequence, w)| (0..w[1] - w[0]).map(move |row| (sequence, row, w[1] - w[0]))).collect();
-        let mut out = vec![0.0; places.len() * width];
-        let task = task_rows(width);
-        out.par_chunks_mut(task * width).zip(places.par_chunks(task)).for_each(|(out, places)| {
-            for (out, &(sequence, row, n)) in out.chunks_exact_mut(width).zip(places) {
-                for (head, out) in out.chunks_exact_mut(d).enumerate() {
-                    let part = parts(sequence * self.kv_heads + head / group);
-                    out.copy_from_slice(&part[((head % group) * n + row) * d..][..d]);
-                }
-            }
-        });
-        out
+    /// These rows, of width `width`, of one head.
+    fn head<'a>(&self, x: &'a [f32], rows: &Range<usize>, head: usize, width: usize) -> Matrix<'a> {
+        Matrix::strided(&x[rows.start * width + head * self.head_dim..], rows.len(), self.head_dim, width)
     }
 }
 
@@ -259,9 +240,15 @@ fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(BLOCK).map(move |start| start..n.min(start + BLOCK))
 }
 
-/// These of the rows of width `d`.
-fn part<'a>(x: &'a [f32], rows: &Range<usize>, d: usize) -> &'a [f32] {
-    &x[rows.start * d..rows.end * d]
+/// The rows of each sequence, of width `width`.
+fn split<'a>(mut x: &'a mut [f32], offsets: &[usize], width: usize) -> Vec<&'a mut [f32]> {
+    let lengths = offsets.windows(2).map(|w| (w[1] - w[0]) * width);
+    lengths.map(|length| x.split_off_mut(..length).unwrap_or_default()).collect()
+}
+
+/// These of the rows of width `width`.
+fn part<'a>(x: &'a [f32], rows: &Range<usize>, width: usize) -> &'a [f32] {
+    &x[rows.start * width..rows.end * width]
 }
 
 impl CustomOp3 for Attention {
@@ -280,8 +267,14 @@ impl CustomOp3 for Attention {
     ) -> Result<(CpuStorage, Shape)> {
         self.check([ql, kl, vl])?;
         let (q, k, v) = (input(q, ql)?, input(k, kl)?, input(v, vl)?);
-        let parts: Vec<Vec<f32>> = self.units().par_iter().map(|unit| self.forward_unit(q, k, v, unit)).collect();
-        output(self.join(&self.query_offsets(), self.heads, |unit| &parts[unit]), ql.shape())
+        let (q_width, k_width) = (self.query_width(), self.key_width());
+        let mut out = vec![0.0; q.len()];
+        let outs = split(&mut out, &self.query_offsets(), q_width);
+        self.sequences().zip(outs).for_each(|(sequence, out)| {
+            let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
+            self.forward_sequence(&sequence, [q, own(k), own(v)], out);
+        });
+        output(out, ql.shape())
     }
 
     fn bwd(
@@ -293,13 +286,8 @@ impl CustomOp3 for Attention {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         lend([q, k, v, &grad.contiguous()?], |inputs| {
-            let parts: Vec<UnitGradients> =
-                self.units().par_iter().map(|unit| self.backward_unit(inputs, unit)).collect();
-            Ok((
-                gradient(self.join(&self.query_offsets(), self.heads, |unit| &parts[unit].q), q)?,
-                gradient(self.join(&self.offsets, self.kv_heads, |unit| &parts[unit].k), k)?,
-                gradient(self.join(&self.offsets, self.kv_heads, |unit| &parts[unit].v), v)?,
-            ))
+            let [dq, dk, dv] = self.backward(inputs);
+            Ok((gradient(dq, q)?, gradient(dk, k)?, gradient(dv, v)?))
         })
     }
 }

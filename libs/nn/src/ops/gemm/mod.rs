@@ -98,6 +98,28 @@ pub(super) fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32
     }
 }
 
+/// `out = scale * lhs rhs`, or `out += scale * lhs rhs` where `accumulate`, in `f32` and on this thread; the rows of `out`
+/// are `row_stride` apart, and what lies between them stays.
+///
+/// # Shapes
+/// `lhs` `[m, k]`, `rhs` `[k, n]`, `out` `[m, n]`.
+pub(super) fn gemm_rows(
+    out: &mut [f32],
+    row_stride: usize,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+    accumulate: bool,
+) {
+    check(lhs, rhs, lhs.rows * rhs.cols);
+    assert!(Matrix::strided(out, lhs.rows, rhs.cols, row_stride).fits() && rhs.cols <= row_stride, "rows that overlap");
+    // SAFETY: `check` passed, the rows lie inside of `out`, which is borrowed mutably, so it overlaps neither view.
+    #[allow(unsafe_code)]
+    unsafe {
+        write_f32(out.as_mut_ptr(), row_stride, lhs, rhs, scale, accumulate, 1);
+    }
+}
+
 fn check(lhs: Matrix<'_>, rhs: Matrix<'_>, out: usize) {
     let agree = lhs.cols == rhs.rows && out == lhs.rows * rhs.cols;
     assert!(agree && lhs.fits() && rhs.fits(), "a matrix product of other shapes");
@@ -111,7 +133,7 @@ unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, acc
     let Compute { precision, threads } = compute;
     match (precision, tile::native()) {
         // SAFETY: the caller's.
-        (Precision::F32, _) => unsafe { write_f32(out, lhs, rhs, scale, accumulate, threads) },
+        (Precision::F32, _) => unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) },
         (Precision::Bf16, Some(kernel)) if lhs.rows > 0 && lhs.cols > 0 && rhs.cols > 0 => {
             // SAFETY: the caller's, and `MaybeUninit` asks for no initialised numbers.
             let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), lhs.rows * rhs.cols) };
@@ -121,15 +143,23 @@ unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, acc
             let (mut lhs_rounded, mut rhs_rounded) = (Cow::default(), Cow::default());
             let (lhs, rhs) = (lhs.rounded(&mut lhs_rounded), rhs.rounded(&mut rhs_rounded));
             // SAFETY: the caller's: the rounded matrices have the shapes and strides of those they are made from.
-            unsafe { write_f32(out, lhs, rhs, scale, accumulate, threads) }
+            unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) }
         }
     }
 }
 
 /// # Safety
-/// As [`write`].
+/// As [`write`], with rows `row_stride` apart.
 #[allow(unsafe_code)]
-unsafe fn write_f32(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, threads: usize) {
+unsafe fn write_f32(
+    out: *mut f32,
+    row_stride: usize,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+    accumulate: bool,
+    threads: usize,
+) {
     let (m, k, n) = (lhs.rows, lhs.cols, rhs.cols);
     let keep = if accumulate { 1.0 } else { 0.0 };
     // SAFETY: the caller's.
@@ -140,7 +170,7 @@ unsafe fn write_f32(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32,
             k,
             out,
             1,
-            n as isize,
+            row_stride as isize,
             accumulate,
             lhs.data.as_ptr(),
             lhs.col_stride as isize,
@@ -179,6 +209,16 @@ mod tests {
         let mut out = [0.0; 2];
         gemm(&mut out, Matrix::strided(&a[1..], 2, 1, 3), Matrix::new(&[2.0], 1), 1.0, false, Compute::ALONE);
         assert_eq!(out, [4.0, 10.0]);
+    }
+
+    #[test]
+    fn rows_apart_leave_what_lies_between() {
+        let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0, 1.0]);
+        let mut out = [9.0; 5];
+        gemm_rows(&mut out, 3, Matrix::new(&a, 2), Matrix::new(&b, 2), 1.0, false);
+        assert_eq!(out, [5.0, 2.0, 9.0, 11.0, 4.0]);
+        gemm_rows(&mut out, 3, Matrix::new(&a, 2), Matrix::new(&b, 2), -1.0, true);
+        assert_eq!(out, [0.0, 0.0, 9.0, 0.0, 0.0]);
     }
 
     #[test]
