@@ -16,14 +16,13 @@ const TOKENS: usize = 4096;
 const WIDTH: usize = 384;
 const HEADS: usize = 12;
 const INNER: usize = 1536;
-/// Width, head width and vocabulary of the Llama.
+/// Width and vocabulary of the Llama.
 const LLAMA_WIDTH: usize = 512;
-const LLAMA_HEAD: usize = 64;
 const VOCABULARY: usize = 32_000;
 
+// A failure to make a tensor leaves nothing to measure.
+#[allow(clippy::unwrap_used)]
 fn random(shape: &[usize]) -> Var {
-    // A failure to make a tensor leaves nothing to measure.
-    #[allow(clippy::unwrap_used)]
     Var::rand(-1.0f32, 1.0, shape, &Device::Cpu).unwrap()
 }
 
@@ -97,14 +96,12 @@ fn losses(criterion: &mut Criterion) {
     }
 }
 
+// A failure to make the weights leaves nothing to measure.
+#[allow(clippy::unwrap_used)]
 fn optimizers(criterion: &mut Criterion) {
-    let specs = [ParamSpec::new("weight", &[VOCABULARY, LLAMA_HEAD * 8], Init::Normal(0.02))];
-    // A failure to make the weights leaves nothing to measure.
-    #[allow(clippy::unwrap_used)]
+    let specs = [ParamSpec::new("weight", &[VOCABULARY, LLAMA_WIDTH], Init::Normal(0.02))];
     let params = Params::init(&specs, 1).unwrap();
-    #[allow(clippy::unwrap_used)]
     let loss = params.get("weight").and_then(|weight| Ok(weight.sqr()?.sum_all()?)).unwrap();
-    #[allow(clippy::unwrap_used)]
     let grads = loss.backward().unwrap();
     let mut optimizer = AdamW::new(AdamWConfig::default(), &params);
     let mut group = criterion.benchmark_group("optimizer");

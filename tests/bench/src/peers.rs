@@ -105,11 +105,11 @@ impl Measurement<'_> {
 
     /// Our side, in bf16 where any precision will do and that is faster here, with what it computes in f32.
     fn our_fastest(&self) -> Result<(Side, Ready)> {
-        let mut fastest = Fastest::default();
         let (side, exact) = self.start_ours("f32", &[])?;
         if !self.work.takes_bf16() || Precision::fastest() != Precision::Bf16 {
             return Ok((side, exact));
         }
+        let mut fastest = Fastest::default();
         fastest.race(self.work, side)?;
         let (side, ready) = self.start_ours("bf16", &["--bf16"])?;
         self.agree("bf16", &exact.check, &ready.check)?;

@@ -28,12 +28,19 @@ fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
 
 /// `f(a[i], b[i])` for every pair of numbers.
 fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
-    let mut out = vec![0.0; a.len()];
-    out.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
+    assert_eq!(a.len(), b.len(), "numbers without a partner");
+    let mut out = Vec::with_capacity(a.len());
+    let unwritten = &mut out.spare_capacity_mut()[..a.len()];
+    unwritten.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
         for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            *out = f(a, b);
+            out.write(f(a, b));
         }
     });
+    // SAFETY: there is room for as many numbers as `a` and `b` have, and each was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        out.set_len(a.len());
+    }
     out
 }
 

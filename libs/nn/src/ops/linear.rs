@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::gemm::{Compute, Matrix, gemm, product};
+use super::gemm::{Compute, Matrix, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
 use crate::precision::Precision;
 
@@ -40,14 +40,11 @@ impl Linear {
             candle_core::bail!("linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}", bias.map(<[f32]>::len));
         }
         let (x, weight) = (Matrix::new(x, i), Matrix::new(weight, i).t());
-        let y = match bias {
-            Some(bias) => {
-                let mut y = bias.repeat(t);
-                gemm(&mut y, x, weight, 1.0, true, self.compute());
-                y
-            }
-            None => product(x, weight, 1.0, self.compute()),
-        };
+        let mut y = product(x, weight, 1.0, self.compute());
+        if let Some(bias) = bias {
+            let add = |rows: &mut [f32]| rows.chunks_exact_mut(o).for_each(|row| lanes::add_to(row, bias));
+            y.par_chunks_mut(task_rows(o) * o).for_each(add);
+        }
         output(y, (t, o))
     }
 

@@ -3,7 +3,6 @@
 //! The loops around the micro-kernel are those of Goto and van de Geijn (Anatomy of High-Performance Matrix
 //! Multiplication, 2008): a block of the right matrix is packed once, blocks of the left one by each thread.
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -19,6 +18,9 @@ const WIDTH: usize = 64 * COLUMNS;
 /// Rows of a task at most: its block of the left matrix stays in the second-level cache.
 const TASK_ROWS: usize = 8 * ROWS;
 
+/// Pairs of a row that are packed together: what four registers hold.
+const TURNED: usize = 8;
+
 /// The nearest bf16, ties to even, as the upper half of an `f32`.
 fn round(x: f32) -> u32 {
     let bits = x.to_bits();
@@ -32,28 +34,37 @@ fn pair(first: f32, second: f32) -> u32 {
     round(first) >> 16 | round(second)
 }
 
-impl<'a> Matrix<'a> {
-    /// The matrix with its numbers rounded to bf16 in `storage`.
-    pub(super) fn rounded(self, storage: &'a mut Cow<'_, [f32]>) -> Self {
-        *storage = self.data.par_iter().map(|&x| f32::from_bits(round(x))).collect::<Vec<_>>().into();
-        Self { data: storage, ..self }
+/// The first pairs of a row; 0 beyond its end.
+fn pairs(row: &[f32]) -> [u32; TURNED] {
+    let mut numbers = [0.0; 2 * TURNED];
+    match row.first_chunk() {
+        Some(first) => numbers = *first,
+        None => numbers[..row.len()].copy_from_slice(row),
+    }
+    std::array::from_fn(|index| pair(numbers[2 * index], numbers[2 * index + 1]))
+}
+
+impl Matrix<'_> {
+    /// The slice with its numbers rounded to bf16.
+    pub(super) fn rounded(&self) -> Vec<f32> {
+        self.data.par_iter().map(|&x| f32::from_bits(round(x))).collect()
     }
 
     /// The rows `first..first + W` of the columns `depth`, pair by pair; 0 beyond the edges.
     fn pack<const W: usize>(&self, first: usize, depth: Range<usize>, panel: &mut [[u32; W]]) {
         let rows = W.min(self.rows - first);
         if self.col_stride == 1 {
-            for row in 0..rows {
-                let numbers = &self.data[(first + row) * self.row_stride..][depth.clone()];
-                let (pairs, odd) = numbers.as_chunks::<2>();
-                for (to, &[a, b]) in panel.iter_mut().zip(pairs) {
-                    to[row] = pair(a, b);
+            let row = |index: usize| &self.data[(first + index) * self.row_stride..][depth.clone()];
+            for (block, to) in panel.chunks_mut(TURNED).enumerate() {
+                // Pairs lie side by side in a row and one below the other in the panel.
+                let mut turned = [[0; TURNED]; W];
+                for (index, turned) in turned[..rows].iter_mut().enumerate() {
+                    *turned = pairs(&row(index)[block * 2 * TURNED..]);
                 }
-                if let (Some(to), Some(&a)) = (panel.last_mut(), odd.first()) {
-                    to[row] = pair(a, 0.0);
+                for (index, to) in to.iter_mut().enumerate() {
+                    *to = turned.each_ref().map(|pairs| pairs[index]);
                 }
             }
-            panel.iter_mut().for_each(|to| to[rows..].fill(0));
         } else {
             let column = |index: usize| &self.data[index * self.col_stride + first..][..rows];
             for (to, index) in panel.iter_mut().zip(depth.clone().step_by(2)) {

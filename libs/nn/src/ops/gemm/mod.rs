@@ -3,7 +3,6 @@
 mod bf16;
 mod tile;
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use ::gemm::Parallelism;
@@ -140,8 +139,8 @@ unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, acc
             bf16::Product { lhs, rhs, scale, accumulate }.write(kernel, out, threads);
         }
         (Precision::Bf16, _) => {
-            let (mut lhs_rounded, mut rhs_rounded) = (Cow::default(), Cow::default());
-            let (lhs, rhs) = (lhs.rounded(&mut lhs_rounded), rhs.rounded(&mut rhs_rounded));
+            let (lhs_rounded, rhs_rounded) = (lhs.rounded(), rhs.rounded());
+            let (lhs, rhs) = (Matrix { data: &lhs_rounded, ..lhs }, Matrix { data: &rhs_rounded, ..rhs });
             // SAFETY: the caller's: the rounded matrices have the shapes and strides of those they are made from.
             unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) }
         }
