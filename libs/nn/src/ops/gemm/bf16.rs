@@ -36,12 +36,15 @@ fn pair(first: f32, second: f32) -> u32 {
 
 /// The first pairs of a row; 0 beyond its end.
 fn pairs(row: &[f32]) -> [u32; TURNED] {
-    let mut numbers = [0.0; 2 * TURNED];
-    match row.first_chunk() {
-        Some(first) => numbers = *first,
-        None => numbers[..row.len()].copy_from_slice(row),
-    }
-    std::array::from_fn(|index| pair(numbers[2 * index], numbers[2 * index + 1]))
+    let pair_up = |row: &[f32; 2 * TURNED]| std::array::from_fn(|index| pair(row[2 * index], row[2 * index + 1]));
+    row.first_chunk().map_or_else(
+        || {
+            let mut padded = [0.0; 2 * TURNED];
+            padded[..row.len()].copy_from_slice(row);
+            pair_up(&padded)
+        },
+        pair_up,
+    )
 }
 
 impl Matrix<'_> {
@@ -62,7 +65,7 @@ impl Matrix<'_> {
                     *turned = pairs(&row(index)[block * 2 * TURNED..]);
                 }
                 for (index, to) in to.iter_mut().enumerate() {
-                    *to = turned.each_ref().map(|pairs| pairs[index]);
+                    to.iter_mut().zip(&turned).for_each(|(to, pairs)| *to = pairs[index]);
                 }
             }
         } else {
