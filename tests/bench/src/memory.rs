@@ -116,7 +116,8 @@ impl Training {
         })
     }
 
-    /// Takes a few steps on sequences of 128 tokens, a list of 8 for the decoder and 32 for the encoder, and prints the process's peak memory.
+    /// Takes a few steps on sequences of 128 tokens, a list of 8 for the decoder and 32 for the encoder, and prints the
+    /// process's peak memory.
     pub(crate) fn run(self) -> Result<()> {
         // As every training phase.
         training::keep_freed_memory();
