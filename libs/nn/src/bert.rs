@@ -132,16 +132,17 @@ impl Bert {
     /// # Shapes
     /// `x` `[t, d]` -> `[queries, d]`.
     fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
-        let weights = self.params.view(mode).child("bert.encoder.layer").child(index);
+        let layer = |mode| self.params.view(mode).child("bert.encoder.layer").child(index);
+        let (weights, seen) = (layer(mode.reading(&spec)), layer(mode).child("attention.self"));
         // The embeddings drop at one place, a block at three.
         let drops = &mut Drops::after(1 + 3 * index as u64, mode);
         let asking = spec.asking(x)?;
-        let own = weights.child("attention.self");
-        let (q, k, v) = (own.linear("query", &asking)?, own.linear("key", x)?, own.linear("value", x)?);
+        let q = weights.child("attention.self").linear("query", &asking)?; // [queries, d]
+        let (k, v) = (seen.linear("key", x)?, seen.linear("value", x)?); // [t, d]
         let spec = Attention { dropout: drops.next(self.config.attention_probs_dropout_prob), ..spec };
         let mixed = attention(&q, &k, &v, spec)?;
         let x = self.residual(&weights.child("attention.output"), &mixed, &asking, drops)?;
-        let inner = gelu(&weights.linear("intermediate.dense", &x)?)?; // [t, intermediate]
+        let inner = gelu(&weights.linear("intermediate.dense", &x)?)?; // [queries, intermediate]
         self.residual(&weights.child("output"), &inner, &x, drops)
     }
 

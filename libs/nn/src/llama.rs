@@ -120,12 +120,13 @@ impl Llama {
     /// # Shapes
     /// `x` `[t, d]` -> `[queries, d]`.
     fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
-        let weights = &self.params.view(mode).child("model.layers").child(index);
+        let layer = |mode| self.params.view(mode).child("model.layers").child(index);
+        let (weights, seen) = (&layer(mode.reading(&spec)), layer(mode).child("self_attn"));
         let normed = self.norm(weights, "input_layernorm", x)?;
         let own = weights.child("self_attn");
         let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &spec.asking(&normed)?)?)?; // [queries, heads * head_dim]
-        let k = self.norm_heads(&own, "k_norm", own.linear("k_proj", &normed)?)?; // [t, kv_heads * head_dim]
-        let v = own.linear("v_proj", &normed)?;
+        let k = self.norm_heads(&seen, "k_norm", seen.linear("k_proj", &normed)?)?; // [t, kv_heads * head_dim]
+        let v = seen.linear("v_proj", &normed)?;
         let x = spec.asking(x)?;
         let mixed = attention(&q, &k, &v, spec)?;
         let x = residual(&x, &own.linear("o_proj", &mixed)?, None)?;

@@ -10,7 +10,7 @@ use crate::bert::Bert;
 use crate::config::{Architecture, BertConfig, Head, LlamaConfig};
 use crate::llama::Llama;
 use crate::lora::LoraConfig;
-use crate::ops::Tape;
+use crate::ops::{Attention, Tape};
 use crate::packed::Packed;
 use crate::params::Params;
 use crate::precision::Precision;
@@ -47,6 +47,12 @@ impl Mode<'_> {
             Mode::Eval(_) => Mode::Eval(Precision::F32),
             Mode::Train { dropout_seed, tape, .. } => Mode::Train { dropout_seed, tape, precision: Precision::F32 },
         }
+    }
+
+    /// The pass of the tokens whose queries a layer is computed for: in `f32` where only some are read. A loss on scores
+    /// lives on small differences between tokens that are nearly equal, which rounding would drown, and these are few.
+    pub(crate) fn reading(self, attention: &Attention) -> Self {
+        if attention.queries.is_some() { self.exact() } else { self }
     }
 
     pub(crate) fn precision(self) -> Precision {
