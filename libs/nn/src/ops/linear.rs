@@ -58,7 +58,7 @@ impl Linear {
                 result.0 = gradient(dx, x)?;
             }
             if weight.track_op() {
-                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, self.compute());
+                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, Compute::of_weight_gradients());
                 result.1 = gradient(dw, weight)?;
             }
             Ok(result)

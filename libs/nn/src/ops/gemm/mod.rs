@@ -52,6 +52,12 @@ impl Compute {
     /// In `f32`, on this thread.
     pub(super) const ALONE: Compute = Compute { precision: Precision::F32, threads: 1 };
 
+    /// Of a linear layer's weight gradients, in `f32` on all threads: they sum nearly cancelling terms over the tokens of
+    /// a batch, and what rounding leaves of such a sum is noise.
+    pub(super) fn of_weight_gradients() -> Compute {
+        Compute::shared(Precision::F32)
+    }
+
     /// On all threads of the current pool.
     pub(super) fn shared(precision: Precision) -> Compute {
         Compute { precision, threads: rayon::current_num_threads() }
