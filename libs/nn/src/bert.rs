@@ -132,8 +132,8 @@ impl Bert {
     /// # Shapes
     /// `x` `[t, d]` -> `[queries, d]`.
     fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
-        let layer = |mode| self.params.view(mode).child("bert.encoder.layer").child(index);
-        let (weights, seen) = (layer(mode.reading(&spec)), layer(mode).child("attention.self"));
+        let layer_weights = |mode| self.params.view(mode).child("bert.encoder.layer").child(index);
+        let (weights, seen) = (layer_weights(mode.reading(&spec)), layer_weights(mode).child("attention.self"));
         // The embeddings drop at one place, a block at three.
         let drops = &mut Drops::after(1 + 3 * index as u64, mode);
         let asking = spec.asking(x)?;

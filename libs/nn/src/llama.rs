@@ -120,12 +120,13 @@ impl Llama {
     /// # Shapes
     /// `x` `[t, d]` -> `[queries, d]`.
     fn block(&self, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
-        let layer = |mode| self.params.view(mode).child("model.layers").child(index);
-        let (weights, seen) = (&layer(mode.reading(&spec)), layer(mode).child("self_attn"));
+        let layer_weights = |mode| self.params.view(mode).child("model.layers").child(index);
+        let (weights, seen) = (&layer_weights(mode.reading(&spec)), layer_weights(mode).child("self_attn"));
         let normed = self.norm(weights, "input_layernorm", x)?;
         let own = weights.child("self_attn");
-        let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &spec.asking(&normed)?)?)?; // [queries, heads * head_dim]
-        let k = self.norm_heads(&seen, "k_norm", seen.linear("k_proj", &normed)?)?; // [t, kv_heads * head_dim]
+        // q is [queries, heads * head_dim], k and v are [t, kv_heads * head_dim].
+        let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &spec.asking(&normed)?)?)?;
+        let k = self.norm_heads(&seen, "k_norm", seen.linear("k_proj", &normed)?)?;
         let v = seen.linear("v_proj", &normed)?;
         let x = spec.asking(x)?;
         let mixed = attention(&q, &k, &v, spec)?;

@@ -27,7 +27,7 @@ pub enum Mode<'a> {
         /// Where given, each layer keeps its input alone and is computed again in the backward pass, which is
         /// [`Tape::backward`].
         tape: Option<&'a Tape>,
-        /// Of the products, forward and backward.
+        /// Of the products, forward and backward; [`Precision`] says of which.
         precision: Precision,
     },
 }
@@ -51,6 +51,7 @@ impl Mode<'_> {
 
     /// The pass of the tokens whose queries a layer is computed for: in `f32` where only some are read. A loss on scores
     /// lives on small differences between tokens that are nearly equal, which rounding would drown, and these are few.
+    /// Language-model losses, which read more, take the same way, and their last layer gains less from bf16.
     pub(crate) fn reading(self, attention: &Attention) -> Self {
         if attention.queries.is_some() { self.exact() } else { self }
     }

@@ -2,9 +2,9 @@
 
 use crate::ops::has_fast_bf16;
 
-/// The numbers that the products of linear layers and language-model heads multiply. They are summed in `f32`, and
-/// weights, activations, gradients (those of the layers' weights as products, too), attention, scoring heads and what the last layer makes of the tokens that are read
-/// stay `f32` in either case.
+/// The numbers that the products of linear layers and language-model heads multiply. In either case sums, weights, linear
+/// layers' weight gradients, activations, attention, scoring heads and what the last layer makes of the tokens that are
+/// read stay `f32`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
     /// The numbers as they are.

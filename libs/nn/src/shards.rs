@@ -55,7 +55,7 @@ pub struct Passes {
     pub dropout_seed: u64,
     /// Whether layers are computed again in the backward pass instead of kept (gradient checkpointing).
     pub checkpoint_layers: bool,
-    /// Of the products.
+    /// Of the products; [`Precision`] says of which.
     pub precision: Precision,
 }
 

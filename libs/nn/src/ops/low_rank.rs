@@ -18,7 +18,7 @@ pub struct LowRank {
     pub scale: f32,
     /// What the update does not see of its input.
     pub dropout: Option<Dropout>,
-    /// Of all products.
+    /// Of all products but the gradients of `a` and `b`, which are `f32`.
     pub precision: Precision,
 }
 

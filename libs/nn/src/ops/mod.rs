@@ -1,7 +1,7 @@
 //! Fused operations on contiguous `f32` tensors, each with its own backward pass.
 //!
 //! Candle's own fused operations leave no gradient, and its element-wise ones use one thread. These work in parallel
-//! over rows or heads, keep nothing for the backward pass that is cheap to compute again, return no gradient for an
+//! over rows or sequences, keep nothing for the backward pass that is cheap to compute again, return no gradient for an
 //! input nothing asks a gradient of (a frozen weight costs nothing), and add up in a fixed order.
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor};

@@ -69,6 +69,7 @@ impl Attention {
         self.queries.as_ref().map_or_else(|| Ok(x.clone()), |rows| embedding(x, rows))
     }
 
+    /// One task a sequence: a sequence alone keeps one thread busy.
     fn sequences(&self) -> impl IndexedParallelIterator<Item = Sequence> {
         let (tokens, queries) = (self.offsets.clone(), self.query_offsets());
         (0..tokens.len().saturating_sub(1)).into_par_iter().map(move |index| Sequence {
@@ -120,7 +121,7 @@ impl Attention {
             }
         };
         let divides = self.kv_heads > 0 && self.heads.is_multiple_of(self.kv_heads);
-        if qd != self.heads * self.head_dim || (t, kd) != kv || v != kv || !ends || !queries || !divides {
+        if qd != self.query_width() || (t, kd) != kv || v != kv || !ends || !queries || !divides {
             let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
             candle_core::bail!(
                 "attention: q [{asking}, {qd}], k [{t}, {kd}], v {v:?} for {heads} heads and {kv_heads} key heads of \

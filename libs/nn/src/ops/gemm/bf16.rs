@@ -18,7 +18,7 @@ const WIDTH: usize = 64 * COLUMNS;
 /// Rows of a task at most: its block of the left matrix stays in the second-level cache.
 const TASK_ROWS: usize = 8 * ROWS;
 
-/// Pairs of a row that are packed together: what four registers hold.
+/// Pairs of a row that are packed together: a panel's rows of them, turned, stay in the first-level cache.
 const TURNED: usize = 8;
 
 /// The nearest bf16, ties to even, as the upper half of an `f32`.
