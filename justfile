@@ -3,11 +3,11 @@ config := "pipeline.toml"
 # Every stage but `query` is built together, so that they share what they depend on; DuckDB is compiled for `sql` alone.
 build := "cargo build --release --locked --quiet --workspace --exclude query --bins"
 target := env("CARGO_TARGET_DIR", "target") / "release"
-pipeline_stages := "simulate ingest cpt teacher score distill evaluate"
+pipeline_stages := replace(trim(read(source_directory() / "stages/order")), "\n", " ")
 # all-MiniLM-L6-v2, which `cranfield` starts from
 minilm := "models/all-MiniLM-L6-v2"
-cranfield := "--config tests/configs/cranfield-minilm.toml --set " + quote("teacher.base=" + absolute_path(minilm))
-cranfield_folds := 'evaluate.pool=["cranfield-0", "cranfield-1", "cranfield-2", "cranfield-3", "cranfield-4"]'
+cranfield := "--config configs/cranfield-minilm.toml --set " + quote("teacher.base=" + absolute_path(minilm))
+cranfield_folds := 'evaluate.merge_runs=["cranfield-0", "cranfield-1", "cranfield-2", "cranfield-3", "cranfield-4"]'
 
 # List the recipes
 default:
@@ -83,12 +83,31 @@ lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- --deny warnings
 
+# The documentation of every crate; a broken link or another warning is an error
+[group("development")]
+doc:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --release --locked --workspace --no-deps
+
+# Licences, duplicate versions and sources of all dependencies, and security advisories where their database can be had
+[group("development")]
+deny:
+    cargo deny --locked check bans licenses sources
+    @if timeout 60 cargo deny --locked fetch db 2>/dev/null; \
+        then cargo deny --locked --offline check advisories; \
+        else echo "advisories: skipped, as github.com/rustsec/advisory-db cannot be fetched"; fi
+
+# Write the JSON schema of pipeline.toml and the reference page of its keys
+[group("development")]
+reference:
+    {{ build }}
+    {{ target }}/reference
+
 # Timings of each operation; or beside other libraries: just bench peers --work student-train-128 --rounds 5
 [group("development")]
 bench what="operations" *arguments:
     {{ if what == "operations" { "cargo bench --locked --workspace --bench operations --" } else { build } }} \
         {{ if what == "operations" { arguments } else { "&& " + target / "bench " + what + " " + arguments } }}
 
-# What continuous integration runs
+# What continuous integration runs; `cargo install --locked cargo-deny` once
 [group("development")]
-ci: lint test
+ci: lint doc deny test

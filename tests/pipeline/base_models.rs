@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::hub::{COMMIT, Hub};
 use crate::process::finish;
-use crate::sandbox::{CONFIG, Sandbox, copy};
+use crate::sandbox::{Sandbox, copy};
 
 /// A finished sandbox whose folder `encoder` holds a BERT of three layers, and `decoder` a pre-trained Llama.
 pub(crate) fn with_bases() -> Sandbox {
@@ -22,18 +22,13 @@ pub(crate) fn with_bases() -> Sandbox {
 
 /// Rewrites the sandbox's pipeline: `role` starts from `base` and no longer from a table and a tokenizer of its own.
 pub(crate) fn start_from(sandbox: &Sandbox, role: &str, base: &str) {
-    let config = sandbox.path(CONFIG);
-    let text = fs::read_to_string(&config).unwrap();
-    let (before, rest) = text.split_once(&format!("[{role}.model]")).unwrap();
-    let after = rest.split_once("\n\n").unwrap().1;
     let tokenizer = if role == "teacher" { "teacher_tokenizer" } else { "student_tokenizer" };
-    let text = format!("{before}{after}").replace(&format!("{tokenizer} = {{ vocab_size = 600 }}\n"), "");
-    let key = format!("base = {base:?}\n");
-    let text = match text.split_once(&format!("[{role}]\n")) {
-        Some((before, after)) => format!("{before}[{role}]\n{key}{after}"),
-        None => format!("{text}\n[{role}]\n{key}"),
-    };
-    fs::write(config, text).unwrap();
+    sandbox.edit_config(|tables| {
+        let table = tables[role].as_table_mut().unwrap();
+        table.remove("model").unwrap();
+        table.insert("base".into(), base.into());
+        tables["cpt"].as_table_mut().unwrap().remove(tokenizer).unwrap();
+    });
 }
 
 fn json(path: &Path) -> Value {
@@ -63,7 +58,7 @@ fn an_encoder_teaches_a_student_of_its_own_layers() {
 
     let companion = sandbox.path("encoder/tokenizer_config.json");
     fs::write(&companion, fs::read_to_string(&companion).unwrap() + "\n").unwrap();
-    for stage in ["cpt", "teacher", "distill"] {
+    for stage in ["cpt", "teacher", "score", "distill"] {
         let stderr = sandbox.stage(stage, &keep).stderr;
         assert!(stderr.contains(&format!("{stage}: running")), "{stderr}");
     }

@@ -1,13 +1,14 @@
 //! One seed, the same bytes.
 
-use crate::process::STAGES;
+use pipeline::stages;
+
 use crate::sandbox::Sandbox;
 
 #[test]
 fn two_runs_of_one_seed_are_equal() {
     let (first, second) = (Sandbox::finished(), Sandbox::new());
     second.run_all(&[]);
-    for stage in STAGES {
+    for stage in stages() {
         assert_eq!(first.digests(stage), second.digests(stage), "{stage}");
     }
 }
@@ -16,7 +17,7 @@ fn two_runs_of_one_seed_are_equal() {
 fn another_seed_changes_every_stage() {
     let (first, second) = (Sandbox::finished(), Sandbox::new());
     second.run_all(&["--set", "run.seed=7"]);
-    for stage in STAGES {
+    for stage in stages() {
         assert_ne!(first.digests(stage), second.digests(stage), "{stage}");
     }
 }
@@ -24,7 +25,7 @@ fn another_seed_changes_every_stage() {
 #[test]
 fn a_stage_made_again_is_equal() {
     let sandbox = Sandbox::finished();
-    for stage in STAGES {
+    for stage in stages() {
         let before = sandbox.digests(stage);
         let stderr = sandbox.stage(stage, &["--force"]).stderr;
         assert!(stderr.contains(&format!("{stage}: running")), "{stderr}");
@@ -37,7 +38,7 @@ fn a_stage_made_again_is_equal() {
 #[test]
 fn another_precision_makes_every_model_anew() {
     let sandbox = Sandbox::finished();
-    for stage in STAGES {
+    for stage in stages() {
         let before = sandbox.digests(stage);
         sandbox.stage(stage, &["--set", "run.precision=bf16"]);
         let computes_models = ["teacher", "score", "distill", "evaluate"].contains(&stage);

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use pipeline::stages;
 use tables::{Columns, Manifest, StageDir};
 
-use crate::process::{Outcome, STAGES, command, finish};
+use crate::process::{Outcome, command, finish};
 use crate::sandbox::{Sandbox, copy};
 
 const CONFIG: &str = "cranfield-minilm.toml";
@@ -22,8 +23,8 @@ const TINY: [&str; 22] = [
     "ingest.split.folds=2",
     "ingest.split.train=0.6",
     "ingest.split.validation=0.3",
-    "cpt.max_query_tokens=8",
-    "cpt.max_document_tokens=48",
+    "teacher.max_query_tokens=8",
+    "teacher.max_document_tokens=48",
     "teacher.base=encoder",
     "teacher.titles.steps=4",
     "teacher.rank.steps=4",
@@ -79,12 +80,12 @@ fn tested(sandbox: &Sandbox, run: &str) -> BTreeSet<String> {
 fn folds_share_the_titles_and_are_evaluated_as_one() {
     let sandbox = Sandbox::finished();
     copy(&sandbox.run_path("distill/student"), &sandbox.path("encoder"));
-    fs::copy(Path::new("configs").join(CONFIG), sandbox.path(CONFIG)).unwrap();
+    fs::copy(Path::new("../configs").join(CONFIG), sandbox.path(CONFIG)).unwrap();
     write_collection(&sandbox.path("collection"));
 
     for fold in ["0", "1"] {
         let sets = [format!("run.name=fold-{fold}"), format!("ingest.split.test_fold={fold}")];
-        for name in STAGES {
+        for name in stages() {
             let said = stage(&sandbox, name, &sets.each_ref().map(String::as_str)).succeeded().stderr;
             let taken_over = said.contains("teacher: phase titles is taken over from ./runs/fold-0/teacher");
             assert_eq!(taken_over, name == "teacher" && fold == "1", "{said}");
@@ -100,7 +101,7 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     assert!(first.is_disjoint(&second));
     assert_eq!((first.len(), second.len()), (QUERIES / 2, QUERIES / 2));
 
-    let pool = ["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-1\"]", "evaluate.interpolate=true"];
+    let pool = ["run.name=pooled", "evaluate.merge_runs=[\"fold-0\", \"fold-1\"]", "evaluate.interpolate=true"];
     let pooled = stage(&sandbox, "evaluate", &pool).succeeded();
     assert!(pooled.stdout.contains("24 queries"), "{}", pooled.stdout);
     assert_eq!(tested(&sandbox, "pooled"), &first | &second);
@@ -118,10 +119,11 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
 
     let again = stage(&sandbox, "evaluate", &pool).succeeded();
     assert!(again.stderr.contains("evaluate: up to date"), "{}", again.stderr);
-    let twice = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\", \"fold-0\"]"]);
-    let expected = "error: stage evaluate: evaluate.pool: expected runs that test different queries, found query `";
+    let twice = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.merge_runs=[\"fold-0\", \"fold-0\"]"]);
+    let expected =
+        "error: stage evaluate: evaluate.merge_runs: expected runs that test different queries, found query `";
     assert!(twice.error(3).starts_with(expected), "{}", twice.stderr);
-    let alone = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.pool=[\"fold-0\"]", pool[2]]);
+    let alone = stage(&sandbox, "evaluate", &["run.name=pooled", "evaluate.merge_runs=[\"fold-0\"]", pool[2]]);
     let expected = "error: stage evaluate: evaluate.interpolate: expected judged queries to choose a weight on";
     assert!(alone.error(3).starts_with(expected), "{}", alone.stderr);
     let own = ["run.name=fold-0", "ingest.split.test_fold=0", "evaluate.interpolate=true"];
@@ -136,7 +138,7 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     let stale = stage(&sandbox, "evaluate", &pool);
     let expected = "error: stage evaluate: ./runs/fold-1/evaluate: expected an evaluation of the run's present tables";
     assert!(stale.error(3).starts_with(expected), "{}", stale.stderr);
-    let deeper = ["run.name=pooled", "evaluate.pool=[\"fold-0\"]", "evaluate.depth=20"];
+    let deeper = ["run.name=pooled", "evaluate.merge_runs=[\"fold-0\"]", "evaluate.depth=20"];
     let deeper = stage(&sandbox, "evaluate", &deeper);
     assert!(
         deeper.error(3).contains("runs/fold-0/evaluate/runs: expected a score of system `bm25`"),

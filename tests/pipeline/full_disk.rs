@@ -5,7 +5,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::process::STAGES;
+use pipeline::stages;
+
 use crate::sandbox::Sandbox;
 
 /// A file system in memory, unmounted at the end.
@@ -53,7 +54,7 @@ fn a_full_disk_leaves_the_earlier_output() {
     };
     let copied = Command::new("cp").arg("-a").arg(finished.run_path("")).arg(sandbox.path("runs")).status();
     assert!(copied.unwrap().success());
-    for stage in STAGES {
+    for stage in stages() {
         let before = sandbox.digests(stage);
         let filler = disk.fill(8192);
         let outcome = sandbox.try_stage(stage, &["--force"]);

@@ -67,7 +67,7 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
          X-Repo-Commit: {COMMIT}\r\nConnection: close\r\n\r\n",
         last + 1 - first,
         content.len(),
-        tables::sha256_bytes(&content),
+        files::sha256(&content),
     )?;
     stream.write_all(&content[first..=last])
 }

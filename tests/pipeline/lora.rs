@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use toml::Table;
 
 use crate::base_models::{start_from, with_bases};
 use crate::sandbox::Sandbox;
@@ -15,16 +16,17 @@ const PAIRS: [[&str; 3]; 4] = [
     ["blue lamp", "lamp", "a lamp for the desk, blue"],
     ["wool", "scarf of wool", "warm"],
 ];
-const LORA: &str = "\n[teacher.lora]\nrank = 4\nalpha = 8\ndropout = 0.1\n";
+const LORA: &str = "rank = 4\nalpha = 8\ndropout = 0.1\n";
 const PROJECTIONS: &str = "[\"q_proj\", \"down_proj\"]";
 
 /// A sandbox whose teacher is adapted from one of its base models.
 fn adapted(base: &str, targets: &str, merge: bool) -> Sandbox {
     let sandbox = with_bases();
     start_from(&sandbox, "teacher", base);
-    let config = sandbox.path("tiny.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(config, format!("{text}{LORA}targets = {targets}\nmerge = {merge}\n")).unwrap();
+    let lora: Table = toml::from_str(&format!("{LORA}targets = {targets}\nmerge = {merge}\n")).unwrap();
+    sandbox.edit_config(|tables| {
+        tables["teacher"].as_table_mut().unwrap().insert("lora".into(), lora.into());
+    });
     for stage in ["cpt", "teacher"] {
         sandbox.stage(stage, &[]);
     }

@@ -2,7 +2,7 @@
 //!
 //! Build them first (`cargo build --release --workspace --bins`); the tests look for them beside their own executable.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
 mod base_models;
@@ -12,7 +12,9 @@ mod folds;
 mod full_disk;
 mod hub;
 mod input_errors;
+mod keys;
 mod lora;
+mod losses_and_metrics;
 mod model_cards;
 mod process;
 mod query;
@@ -20,5 +22,6 @@ mod real_data;
 mod resume;
 mod round_trip;
 mod run_all;
+mod sample;
 mod sandbox;
 mod score_pairs;

@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Every stage that leaves an output, in order.
-pub(crate) const STAGES: [&str; 7] = ["simulate", "ingest", "cpt", "teacher", "score", "distill", "evaluate"];
-
 /// Long enough for any machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -93,7 +90,7 @@ pub(crate) fn kill(mut child: Child) -> ExitStatus {
     child.wait().unwrap()
 }
 
-/// Whether `kill -9` ended the process.
+/// True if `kill -9` ended the process.
 pub(crate) fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(9)
 }

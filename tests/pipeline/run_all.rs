@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::SystemTime;
 
+use pipeline::stages;
 use tables::MANIFEST_FILE;
 
-use crate::process::STAGES;
 use crate::sandbox::Sandbox;
 
 #[test]
 fn every_stage_leaves_a_whole_output() {
     let sandbox = Sandbox::finished();
-    for stage in STAGES {
+    for stage in stages() {
         sandbox.assert_whole(stage);
     }
     sandbox.assert_tidy();
@@ -121,7 +121,7 @@ fn a_changed_key_runs_its_stage_and_what_reads_it() {
         assert_eq!(stderr.contains(&format!("{stage}: up to date")), !reads, "{stderr}");
     }
     let after = manifest_times(&sandbox);
-    let ran: Vec<&str> = STAGES.into_iter().filter(|stage| before[stage] != after[stage]).collect();
+    let ran: Vec<&str> = stages().filter(|stage| before[stage] != after[stage]).collect();
     assert_eq!(ran, ["distill", "evaluate"]);
     assert_ne!(sandbox.digests("distill"), student);
     for (stage, stderr) in sandbox.run_all(&change) {
@@ -131,5 +131,5 @@ fn a_changed_key_runs_its_stage_and_what_reads_it() {
 
 fn manifest_times(sandbox: &Sandbox) -> BTreeMap<&'static str, SystemTime> {
     let time = |stage| fs::metadata(sandbox.run_path(stage).join(MANIFEST_FILE)).unwrap().modified().unwrap();
-    STAGES.into_iter().map(|stage| (stage, time(stage))).collect()
+    stages().map(|stage| (stage, time(stage))).collect()
 }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use tables::{Columns, MANIFEST_FILE, Manifest, StageDir, sha256_file};
+use files::sha256_of_file;
+use pipeline::stages;
+use tables::{Columns, MANIFEST_FILE, Manifest, StageDir};
 use tempfile::TempDir;
+use toml::Table;
 
-use crate::process::{self, Outcome, STAGES, binary, command, finish};
+use crate::process::{self, Outcome, binary, command, finish};
 
 /// The pipeline file's name in a sandbox.
 pub(crate) const CONFIG: &str = "tiny.toml";
@@ -59,6 +62,13 @@ impl Sandbox {
         self.path("runs/tiny").join(relative)
     }
 
+    /// Changes the pipeline file.
+    pub(crate) fn edit_config(&self, change: impl FnOnce(&mut Table)) {
+        let mut tables: Table = toml::from_str(&fs::read_to_string(self.path(CONFIG)).unwrap()).unwrap();
+        change(&mut tables);
+        fs::write(self.path(CONFIG), toml::to_string(&tables).unwrap()).unwrap();
+    }
+
     /// The command line of a binary on this pipeline.
     pub(crate) fn command(&self, stage: &str, arguments: &[&str]) -> Command {
         command(self.dir.path(), stage, &[&["--config", CONFIG], arguments].concat())
@@ -78,7 +88,7 @@ impl Sandbox {
     /// Runs every stage; returns what each wrote to stderr.
     #[track_caller]
     pub(crate) fn run_all(&self, arguments: &[&str]) -> Vec<(&'static str, String)> {
-        STAGES.map(|stage| (stage, self.stage(stage, arguments).stderr)).to_vec()
+        stages().map(|stage| (stage, self.stage(stage, arguments).stderr)).collect()
     }
 
     /// Starts a stage and kills it as soon as `files` of the run's folder are there.
@@ -109,7 +119,7 @@ impl Sandbox {
         for path in files(&dir) {
             let name = path.strip_prefix(&dir).unwrap().to_str().unwrap().to_string();
             if name != MANIFEST_FILE && name != REPORT {
-                digests.insert(name, sha256_file(&path).unwrap());
+                digests.insert(name, sha256_of_file(&path).unwrap());
             }
         }
         digests

@@ -1,10 +1,10 @@
-//! Models of the Hugging Face Hub: fetched once into the cache that all Hugging Face tools share, and read from there
-//! afterwards without the network.
+//! Models of the Hugging Face Hub: downloaded once into the cache that all Hugging Face tools share, and read from there
+//! afterwards without network access.
 //!
-//! The environment decides as it does for those tools: `HF_HOME` (the cache is its folder `hub`), `HF_ENDPOINT` (another
-//! server), `HF_TOKEN` (for repositories that are not public) and `HF_HUB_OFFLINE` (nothing is fetched).
+//! The environment variables of those tools apply: `HF_HOME` (the cache is its folder `hub`), `HF_ENDPOINT` (another server),
+//! `HF_TOKEN` (access to private repositories) and `HF_HUB_OFFLINE` (no downloads).
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 use std::collections::BTreeSet;
@@ -19,10 +19,10 @@ const OPTIONAL: [&str; 2] = ["special_tokens_map.json", "tokenizer_config.json"]
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// Why a model cannot be had.
+/// Why a model is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing may be fetched, and the cache does not have the model.
+    /// The model is not in the cache, and downloads are switched off.
     #[error("hf:{name}: expected it in the cache {}, as HF_HUB_OFFLINE is set, found no whole copy; unset it once, or name a folder", cache.display())]
     Offline {
         /// `org/name@revision`.
@@ -30,17 +30,17 @@ pub enum Error {
         /// The cache.
         cache: PathBuf,
     },
-    /// The server did not answer, or refused.
+    /// The server could not be reached or refused the request.
     #[error("hf:{name}: fetching {file} failed: {cause}")]
     Fetch {
         /// `org/name@revision`.
         name: String,
-        /// The file, or what was asked for.
+        /// The file, or the request.
         file: String,
-        /// The client's reason.
+        /// The error of the HTTP client.
         cause: Box<ApiError>,
     },
-    /// The repository lacks a file that every model here has.
+    /// The repository lacks a required file.
     #[error("hf:{name}: expected {expected} in the repository, found none")]
     NoFile {
         /// `org/name@revision`.
@@ -48,15 +48,15 @@ pub enum Error {
         /// The file.
         expected: String,
     },
-    /// The index of the weights cannot be read, or names files outside the model's folder.
+    /// The weights' index cannot be read or names files outside the model's folder.
     #[error("{}: expected a weight_map from weights to files beside it, found {found}", path.display())]
     BadIndex {
         /// The index.
         path: PathBuf,
-        /// What is there.
+        /// What the index holds instead.
         found: String,
     },
-    /// The cache cannot be written.
+    /// The cache is not writable.
     #[error("{}: {cause}", path.display())]
     Io {
         /// The cache.
@@ -67,15 +67,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the model is not there or not whole, rather than the network or the disk failing.
+    /// True if the model is missing or incomplete, false if the network or the disk failed.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         matches!(self, Error::Offline { .. } | Error::NoFile { .. } | Error::BadIndex { .. })
     }
 }
 
-/// The folder of a model's configuration, tokenizer and safetensors weights. A revision that the cache has whole is not
-/// asked for again, so that a branch stays where it was first fetched.
+/// Returns the folder with a model's configuration, tokenizer and safetensors weights, downloading it if necessary. A
+/// revision that is complete in the cache is not looked up again, so a branch stays at the commit it was first fetched at.
 ///
 /// # Errors
 /// [`Error`].
@@ -100,22 +100,22 @@ pub fn fetch(repository: &str, revision: &str) -> Result<PathBuf, Error> {
     let api = builder.build().map_err(failed("anything"))?;
     let info = api.repo(repo(revision)).info().map_err(failed("the list of files"))?;
     let listed: BTreeSet<String> = info.siblings.into_iter().map(|file| file.rfilename).collect();
-    // By its commit, so that all files are of one state of the repository even while it changes.
+    // By commit, so that all files belong to one state of the repository even while it changes.
     let model = Remote { repo: api.repo(repo(&info.sha)), name: name.clone(), listed };
     let folder = model.fetch_all()?;
-    // The revision is noted last: what the cache knows by it is whole.
+    // The revision is recorded last: a recorded revision is complete.
     let noted = cache.repo(repo(revision)).create_ref(&info.sha);
     noted.map_err(|cause| Error::Io { path: cache.path().clone(), cause })?;
     Ok(folder)
 }
 
-/// The values that Hugging Face tools take for yes.
+/// True if `HF_HUB_OFFLINE` has a value that Hugging Face tools read as true.
 fn is_offline() -> bool {
     let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
     ["1", "true", "yes", "on"].contains(&value.as_str())
 }
 
-/// The cached folder of a revision that has all that is needed.
+/// The cached folder of a revision; `None` if a required file is missing.
 fn whole(cache: &Cache, repo: Repo) -> Result<Option<PathBuf>, Error> {
     let cached = cache.repo(repo);
     if NEEDED.iter().any(|file| cached.get(file).is_none()) {

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::config::Head;
-
 /// The result of every fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -124,12 +122,12 @@ pub enum Error {
     #[error("batch: {0}")]
     Batch(String),
     /// The model has no head for what was asked.
-    #[error("the model has a {found:?} head, but a {expected:?} head is needed")]
+    #[error("the model has a {found} head, but a {expected} head is needed")]
     Head {
         /// The head the model has.
-        found: Head,
+        found: &'static str,
         /// The head the call needs.
-        expected: Head,
+        expected: &'static str,
     },
     /// A file does not hold what it should.
     #[error("{}: expected {expected}, found {found}", path.display())]

@@ -1,33 +1,26 @@
-//! Differentiable layers, BERT and Llama rankers, and what training them needs, on packed batches of `f32` on the CPU.
+//! Cross-encoders for ranking and their training, on packed batches of `f32` on the CPU.
 //!
-//! A batch is [`packed::Packed`]: its sequences lie one after the other without padding. The heavy operations are
-//! fused, carry their own backward pass and work in parallel ([`ops`]); candle only keeps the graph.
+//! - [`cross_encoder`]: a saved ranker scores texts; start here.
+//! - [`folder`]: models as Hugging Face folders.
+//! - [`models`]: the architectures; a [`models::Model`] is one with weights.
+//! - [`text`]: tokenizers, input templates, batches.
+//! - [`train`]: the training loop.
+//! - [`weights`]: named weights, updates of low rank.
+//! - [`ops`]: fused operations with their gradients; candle keeps the graph.
+//!
+//! A batch is [`text::Packed`]: its sequences lie one after the other without padding.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod adapter;
-mod base;
-pub mod bert;
-pub mod checkpoint;
-pub mod config;
+pub mod cross_encoder;
 pub mod error;
 mod files;
 pub mod folder;
-pub mod llama;
-pub mod lora;
-mod merges;
-pub mod model;
+pub mod models;
 pub mod ops;
-pub mod optimizer;
-pub mod packed;
-pub mod params;
-pub mod precision;
-pub mod schedule;
-pub mod scoring;
-pub mod shards;
+mod parallel;
 pub mod text;
-pub mod tokenizer;
-pub mod trainer;
-mod weights;
+pub mod train;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -1,47 +1,70 @@
 //! Training with less memory: layers computed again, and updates of low rank beside frozen weights.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
-use nn::bert::Bert;
-use nn::config::{BertConfig, Head, LlamaConfig};
-use nn::llama::Llama;
-use nn::lora::LoraConfig;
-use nn::model::{Mode, Ranker};
-use nn::optimizer::{AdamW, AdamWConfig};
-use nn::packed::Packed;
-use nn::params::Params;
-use nn::precision::Precision;
-use nn::shards::{Passes, prediction_gradients, score_gradients};
-use nn::text::Sequence;
-use ranking::loss::pairwise_logistic;
+use nn::models::{Bert, DistilBert, Head, Llama, Model, Roberta};
+use nn::ops::Precision;
+use nn::text::{Packed, Sequence};
+use nn::train::{AdamW, AdamWConfig, Passes, prediction_gradients, score_gradients};
+use nn::weights::{LoraConfig, Mode, Params};
+use ranking::loss::{Logistic, Loss, LossError};
 
 const GRADES: [f32; 5] = [2.0, 0.0, 1.0, 0.0, 1.0];
 const LISTS: [usize; 3] = [0, 3, 5];
 
 fn sequences() -> Vec<Sequence> {
     let ids = [&[5, 61, 13, 0, 44, 2][..], &[7, 7, 1], &[30, 31, 8, 60, 2, 17, 55, 41], &[64], &[12, 50, 33, 21]];
-    ids.iter().map(|ids| Sequence { ids: ids.to_vec(), type_ids: vec![0; ids.len()], document: 0..0 }).collect()
+    ids.iter()
+        .map(|ids| Sequence { ids: ids.to_vec(), type_ids: vec![0; ids.len()], query: 0..0, document: 0..0 })
+        .collect()
 }
 
-fn bert() -> Ranker {
-    let config = BertConfig {
+fn bert() -> Model {
+    let config = Bert {
         vocab_size: 67,
         hidden_size: 24,
         intermediate_size: 40,
         num_hidden_layers: 3,
         num_attention_heads: 3,
         max_position_embeddings: 16,
-        ..BertConfig::default()
+        ..Bert::default()
     };
-    Ranker::Bert(Bert::new(config, 3).unwrap())
+    Model::new(Arc::new(config), Head::Score, 3).unwrap()
 }
 
-fn llama_config() -> LlamaConfig {
-    LlamaConfig {
+fn roberta() -> Model {
+    let config = Roberta {
+        vocab_size: 67,
+        hidden_size: 24,
+        intermediate_size: 40,
+        num_hidden_layers: 3,
+        num_attention_heads: 3,
+        max_position_embeddings: 16,
+        ..Roberta::default()
+    };
+    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+}
+
+fn distilbert() -> Model {
+    let config = DistilBert {
+        vocab_size: 67,
+        dim: 24,
+        hidden_dim: 40,
+        n_layers: 3,
+        n_heads: 3,
+        max_position_embeddings: 16,
+        ..DistilBert::default()
+    };
+    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+}
+
+fn llama_config() -> Llama {
+    Llama {
         vocab_size: 67,
         hidden_size: 24,
         intermediate_size: 40,
@@ -50,12 +73,12 @@ fn llama_config() -> LlamaConfig {
         num_key_value_heads: Some(2),
         max_position_embeddings: 16,
         attention_dropout: 0.1,
-        ..LlamaConfig::default()
+        ..Llama::default()
     }
 }
 
-fn llama() -> Ranker {
-    Ranker::Llama(Llama::new(llama_config(), Head::Score, 3).unwrap())
+fn llama() -> Model {
+    Model::new(Arc::new(llama_config()), Head::Score, 3).unwrap()
 }
 
 fn lora() -> LoraConfig {
@@ -67,9 +90,9 @@ fn flat(tensor: &Tensor) -> Vec<f32> {
 }
 
 /// The loss and the gradient of every weight that has one.
-fn gradients(ranker: &Ranker, checkpoint_layers: bool) -> (f64, BTreeMap<String, Vec<f32>>) {
+fn gradients(ranker: &Model, checkpoint_layers: bool) -> (f64, BTreeMap<String, Vec<f32>>) {
     let passes = Passes { dropout_seed: 5, checkpoint_layers, precision: Precision::F32 };
-    let loss = |scores: &[f32]| pairwise_logistic(scores, &GRADES, &LISTS);
+    let loss = |scores: &[f32]| Ok::<_, LossError>(Loss::Logistic(Logistic {}).compute(scores, &GRADES, &LISTS)?.total);
     let (_, found) = score_gradients(ranker, &sequences(), passes, loss).unwrap();
     let grads = ranker.params().iter().filter_map(|(name, var)| Some((name.to_owned(), flat(found.grads.get(var)?))));
     (found.loss, grads.collect())
@@ -87,7 +110,7 @@ fn assert_close(found: &BTreeMap<String, Vec<f32>>, expected: &BTreeMap<String, 
 
 #[test]
 fn layers_computed_again_give_the_same_gradients() {
-    for ranker in [bert(), llama()] {
+    for ranker in [bert(), roberta(), distilbert(), llama()] {
         for ranker in [ranker.with_lora(&lora(), 1).unwrap(), ranker] {
             let (kept, again) = (gradients(&ranker, false), gradients(&ranker, true));
             assert_eq!(kept.0, again.0, "dropout drops the same values");
@@ -99,20 +122,53 @@ fn layers_computed_again_give_the_same_gradients() {
 
 #[test]
 fn a_language_model_computes_its_layers_again() {
-    let config = LlamaConfig { tie_word_embeddings: true, ..llama_config() };
-    let model = Llama::new(config, Head::LanguageModel, 3).unwrap();
+    let config = Llama { tie_word_embeddings: true, ..llama_config() };
+    let model = Model::new(Arc::new(config), Head::LanguageModel, 3).unwrap();
     let gradients = |checkpoint_layers| {
         let (lengths, predictions): (Vec<usize>, Vec<usize>) =
             sequences().iter().map(|sequence| (sequence.ids.len(), sequence.ids.len() - 1)).unzip();
         let passes = Passes { dropout_seed: 5, checkpoint_layers, precision: Precision::F32 };
         let loss = |range: std::ops::Range<usize>, mode: Mode<'_>| {
             let starts = vec![1; range.len()];
-            model.lm_loss(&Packed::of(&sequences()[range])?, &starts, mode)
+            model.next_token_loss(&Packed::of(&sequences()[range])?, &starts, mode)
         };
         let found = prediction_gradients(model.params(), &lengths, &predictions, passes, loss).unwrap();
         model.params().iter().map(|(name, var)| (name.to_owned(), flat(found.grads.get(var).unwrap()))).collect()
     };
     assert_close(&gradients(true), &gradients(false));
+}
+
+#[test]
+fn masked_words_train_the_body_of_every_encoder() {
+    let packed = Packed::of(&sequences()).unwrap();
+    let mode = Mode::Train { dropout_seed: 5, tape: None, precision: Precision::F32 };
+    for model in [bert(), roberta(), distilbert()] {
+        let loss = model.masked_token_loss(&packed, &[1, 3, 8, 17], &[30, 2, 7, 61], mode).unwrap();
+        let grads = loss.backward().unwrap();
+        let body = model.body_params();
+        assert_eq!(body.len() + 4, model.params().len(), "a head of two affine layers");
+        for (name, var) in body.iter() {
+            let grad = flat(grads.get(var).unwrap_or_else(|| panic!("no gradient of {name}")));
+            assert!(grad.iter().all(|g| g.is_finite()) && grad.iter().any(|&g| g != 0.0), "{name}");
+        }
+    }
+    let error = llama().masked_token_loss(&packed, &[1], &[30], mode).unwrap_err().to_string();
+    assert_eq!(error, "training: masked words are predicted by encoders, found the architecture Llama");
+}
+
+#[test]
+fn shallower_encoders_keep_the_weights_of_their_layers() {
+    let packed = Packed::of(&sequences()).unwrap();
+    let scores = |model: &Model| flat(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
+    for model in [bert(), roberta(), distilbert()] {
+        let kept = |keep: &[usize]| model.keeping(keep).unwrap().unwrap();
+        assert_eq!(scores(&kept(&[0, 1, 2])), scores(&model));
+        assert_ne!(scores(&kept(&[0, 2])), scores(&model));
+        let (layers, fresh) = (kept(&[0, 2]), model.backbone().with_layers(2).unwrap());
+        let fresh = Model::new(fresh, Head::Score, 3).unwrap();
+        let names = |model: &Model| model.params().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(names(&layers), names(&fresh));
+    }
 }
 
 /// The values of all weights but the updates of low rank.
@@ -123,10 +179,10 @@ fn body(params: &Params) -> BTreeMap<String, Vec<f32>> {
 
 #[test]
 fn a_frozen_model_learns_by_its_updates_alone() {
-    for ranker in [bert(), llama()] {
+    for ranker in [bert(), roberta(), distilbert(), llama()] {
         let adapted = ranker.with_lora(&lora(), 1).unwrap();
         let packed = Packed::of(&sequences()).unwrap();
-        let scores = |ranker: &Ranker| flat(&ranker.score(&packed, Mode::Eval(Precision::F32)).unwrap());
+        let scores = |ranker: &Model| flat(&ranker.score(&packed, Mode::Eval(Precision::F32)).unwrap());
         assert_eq!(scores(&adapted), scores(&ranker), "updates start as nothing");
 
         let trained = adapted.params().trained();
@@ -135,7 +191,9 @@ fn a_frozen_model_learns_by_its_updates_alone() {
         let mut losses = Vec::new();
         for _ in 0..20 {
             let passes = Passes { dropout_seed: 5, checkpoint_layers: false, precision: Precision::F32 };
-            let loss = |scores: &[f32]| pairwise_logistic(scores, &GRADES, &LISTS);
+            let loss = |scores: &[f32]| {
+                Ok::<_, LossError>(Loss::Logistic(Logistic {}).compute(scores, &GRADES, &LISTS)?.total)
+            };
             let (_, found) = score_gradients(&adapted, &sequences(), passes, loss).unwrap();
             optimizer.step(&trained, &found.grads, 0.01).unwrap();
             losses.push(found.loss);
@@ -152,4 +210,79 @@ fn a_frozen_model_learns_by_its_updates_alone() {
             assert!((merged - adapted).abs() < 1e-5, "{merged} {adapted}");
         }
     }
+}
+
+fn small() -> Model {
+    let config = Bert {
+        vocab_size: 30,
+        hidden_size: 8,
+        intermediate_size: 12,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        max_position_embeddings: 16,
+        ..Bert::default()
+    };
+    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+}
+
+fn of_targets(targets: &[&str]) -> LoraConfig {
+    let targets = targets.iter().map(|&target| target.to_owned()).collect();
+    LoraConfig { rank: 2, alpha: 4.0, dropout: 0.0, targets }
+}
+
+#[test]
+fn targets_are_ends_of_names() {
+    let trained = |targets: &[&str]| {
+        let adapted = small().with_lora(&of_targets(targets), 1).unwrap();
+        let trained = adapted.params().trained();
+        trained
+            .iter()
+            .filter(|(name, _)| name.ends_with(".lora_A.weight"))
+            .map(|(name, _)| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        trained(&["query"]),
+        [0, 1].map(|layer| format!("bert.encoder.layer.{layer}.attention.self.query.lora_A.weight"))
+    );
+    assert_eq!(trained(&["layer.1.output.dense"]), ["bert.encoder.layer.1.output.dense.lora_A.weight"]);
+    assert_eq!(trained(&["dense"]).len(), 6);
+    assert_eq!(trained(&["all-linear"]).len(), 12);
+}
+
+#[test]
+fn only_updates_and_head_are_trained() {
+    let adapted = small().with_lora(&of_targets(&["value"]), 1).unwrap();
+    let trained = adapted.params().trained();
+    let names: Vec<_> = trained.iter().map(|(name, _)| name.rsplit("layer.").next().unwrap().to_owned()).collect();
+    assert_eq!(
+        names,
+        [
+            "0.attention.self.value.lora_A.weight",
+            "0.attention.self.value.lora_B.weight",
+            "1.attention.self.value.lora_A.weight",
+            "1.attention.self.value.lora_B.weight",
+            "bert.pooler.dense.bias",
+            "bert.pooler.dense.weight",
+            "classifier.bias",
+            "classifier.weight"
+        ]
+    );
+}
+
+#[test]
+fn what_is_out_of_range_is_named() {
+    let refusal = |config: LoraConfig| small().with_lora(&config, 1).unwrap_err().to_string();
+    assert_eq!(
+        refusal(of_targets(&["q_proj"])),
+        "lora.targets = q_proj: expected all-linear, or linear layers of the model: dense, key, query, value"
+    );
+    assert_eq!(refusal(LoraConfig { rank: 0, ..of_targets(&["key"]) }), "lora.rank = 0: expected at least 1");
+    assert_eq!(
+        refusal(LoraConfig { alpha: 0.0, ..of_targets(&["key"]) }),
+        "lora.alpha = 0: expected a positive number"
+    );
+    let dropout = LoraConfig { dropout: 1.0, ..of_targets(&["key"]) };
+    assert_eq!(refusal(dropout), "lora.dropout = 1: expected a number from 0 to below 1");
+    assert_eq!(refusal(of_targets(&[])), "lora.targets = []: expected at least one linear layer");
 }

@@ -1,21 +1,18 @@
 //! Adapter folders: what is written reads back to the same scores, and what this crate does not compute is refused.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::Tensor;
-use nn::bert::Bert;
-use nn::config::{Architecture, BertConfig};
+use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::{Settings, identity, load_ranker, save_adapter, save_ranker};
-use nn::lora::LoraConfig;
-use nn::model::Ranker;
-use nn::precision::Precision;
-use nn::scoring::score_sequences;
-use nn::text::{Encoder, Scoring, Texts};
-use nn::tokenizer::Tokenizer;
+use nn::models::{Backbone, Bert, DistilBert, Head, Model, Roberta};
+use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
+use nn::weights::LoraConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -26,24 +23,28 @@ fn tokenizer() -> Tokenizer {
 }
 
 fn settings() -> Settings {
-    Settings { scoring: Scoring::of(Architecture::Bert, 8, 16), standardisation: None }
+    Settings { scoring: Scoring::of(Kind::Encoder, 8, 16), standardisation: None }
 }
 
 /// A folder `base` with an encoder, and beside it `adapter` with updates and a head that differ from nothing.
-fn folders() -> (TempDir, Ranker) {
-    let config = BertConfig {
+fn folders() -> (TempDir, Model) {
+    let config = Bert {
         vocab_size: 60,
         hidden_size: 16,
         intermediate_size: 24,
         num_hidden_layers: 2,
         num_attention_heads: 2,
         max_position_embeddings: 40,
-        ..BertConfig::default()
+        ..Bert::default()
     };
+    folders_of(Arc::new(config), &["query", "dense"])
+}
+
+fn folders_of(backbone: Arc<dyn Backbone>, targets: &[&str]) -> (TempDir, Model) {
     let root = tempfile::tempdir().unwrap();
-    let base = Ranker::Bert(Bert::new(config, 3).unwrap());
+    let base = Model::new(backbone, Head::Score, 3).unwrap();
     save_ranker(&root.path().join("base"), &base, &tokenizer(), &settings(), "").unwrap();
-    let targets = vec!["query".to_owned(), "dense".to_owned()];
+    let targets = targets.iter().map(|&target| target.to_owned()).collect();
     let adapted = base.with_lora(&LoraConfig { rank: 2, alpha: 4.0, dropout: 0.1, targets }, 5).unwrap();
     for (name, var) in adapted.params().trained().iter().filter(|(name, _)| !name.ends_with("bias")) {
         let step = if name.contains("lora_") { 0.2 } else { 0.1 };
@@ -54,11 +55,59 @@ fn folders() -> (TempDir, Ranker) {
     (root, adapted)
 }
 
-fn scores(ranker: &Ranker) -> Vec<f32> {
+fn scores(ranker: &Model) -> Vec<f32> {
     let (tokenizer, settings) = (tokenizer(), settings());
-    let encoder = Encoder::new(&tokenizer, &settings.scoring).unwrap();
+    let pairs = PairTokenizer::new(&tokenizer, &settings.scoring).unwrap();
     let texts = ["cheap red shoes", "blue lamp", ""].map(|title| Texts { query: "red shoes", title, summary: "more" });
-    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), 64, Precision::F32).unwrap()
+    CrossEncoder::new(ranker, &pairs, Execution { batch_tokens: 64, ..Execution::default() }).score(&texts).unwrap()
+}
+
+/// The scores of the adapter in a folder, which are those of the model it was saved from.
+fn same_scores(adapter: &Path, adapted: &Model) -> Vec<f32> {
+    let saved = load_ranker(adapter).unwrap();
+    assert!(!saved.is_foreign && saved.settings == settings());
+    let (found, expected) = (scores(&saved.ranker), scores(adapted));
+    assert!(
+        found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5),
+        "{found:?} {expected:?}"
+    );
+    found
+}
+
+#[test]
+fn heads_of_other_encoders_are_saved_whole() {
+    let roberta = Roberta {
+        vocab_size: 60,
+        hidden_size: 16,
+        intermediate_size: 24,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        max_position_embeddings: 40,
+        ..Roberta::default()
+    };
+    let distilbert = DistilBert {
+        vocab_size: 60,
+        dim: 16,
+        hidden_dim: 24,
+        n_layers: 2,
+        n_heads: 2,
+        max_position_embeddings: 40,
+        ..DistilBert::default()
+    };
+    let cases: [(Arc<dyn Backbone>, Value); 2] =
+        [(Arc::new(roberta), json!(["classifier"])), (Arc::new(distilbert), json!(["classifier", "pre_classifier"]))];
+    for (backbone, heads) in cases {
+        let (root, adapted) = folders_of(backbone, &["all-linear"]);
+        let adapter = root.path().join("adapter");
+        let config: Value = serde_json::from_slice(&fs::read(adapter.join("adapter_config.json")).unwrap()).unwrap();
+        assert_eq!(config["modules_to_save"], heads);
+        assert_eq!(
+            config["target_modules"].as_array().unwrap().len(),
+            12,
+            "six layers of each block, none of the head"
+        );
+        same_scores(&adapter, &adapted);
+    }
 }
 
 #[test]
@@ -68,13 +117,7 @@ fn an_encoder_with_its_adapter_reads_back_to_the_same_scores() {
     let config: Value = serde_json::from_slice(&fs::read(adapter.join("adapter_config.json")).unwrap()).unwrap();
     assert_eq!(config["modules_to_save"], json!(["pooler", "classifier"]));
     assert_eq!(config["target_modules"].as_array().unwrap().len(), 8, "the pooler is no target but saved whole");
-    let saved = load_ranker(&adapter).unwrap();
-    assert!(!saved.is_foreign && saved.settings == settings());
-    let (found, expected) = (scores(&saved.ranker), scores(&adapted));
-    assert!(
-        found.iter().zip(&expected).all(|(found, expected)| (found - expected).abs() < 1e-5),
-        "{found:?} {expected:?}"
-    );
+    let found = same_scores(&adapter, &adapted);
     let base = scores(&load_ranker(&root.path().join("base")).unwrap().ranker);
     assert!(found.iter().zip(&base).all(|(found, base)| (found - base).abs() > 1e-3), "{found:?} {base:?}");
 }

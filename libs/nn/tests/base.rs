@@ -2,28 +2,32 @@
 
 #![allow(clippy::unwrap_used)]
 
-use nn::bert::Bert;
-use nn::config::{BertConfig, Head, LlamaConfig};
-use nn::folder::{Base, save_language_model};
-use nn::llama::Llama;
-use nn::model::Mode;
-use nn::packed::Packed;
-use nn::params::Params;
-use nn::precision::Precision;
-use nn::text::Template;
-use nn::tokenizer::Tokenizer;
+use std::sync::Arc;
 
-fn bert(layers: usize) -> Bert {
-    let config = BertConfig {
+use nn::folder::{Base, save_language_model};
+use nn::models::{Backbone, Bert, Head, Llama, Model};
+use nn::ops::Precision;
+use nn::text::{Kind, Packed, Template, Tokenizer};
+use nn::weights::{Mode, Params};
+
+fn config(layers: usize) -> Bert {
+    Bert {
         vocab_size: 30,
         hidden_size: 8,
         intermediate_size: 12,
         num_hidden_layers: layers,
         num_attention_heads: 2,
         max_position_embeddings: 16,
-        ..BertConfig::default()
-    };
-    Bert::new(config, 5).unwrap()
+        ..Bert::default()
+    }
+}
+
+fn bert(layers: usize) -> Model {
+    Model::new(Arc::new(config(layers)), Head::Score, 5).unwrap()
+}
+
+fn keeping(model: &Model, keep: &[usize]) -> Model {
+    model.keeping(keep).unwrap().unwrap()
 }
 
 fn values(params: &Params, name: &str) -> Vec<f32> {
@@ -33,9 +37,9 @@ fn values(params: &Params, name: &str) -> Vec<f32> {
 #[test]
 fn kept_layers_have_the_weights_of_the_base() {
     let deep = bert(5);
-    let kept = deep.keeping(&[0, 2, 4]).unwrap();
-    assert_eq!(kept.config(), &BertConfig { num_hidden_layers: 3, ..deep.config().clone() });
-    let names = |model: &Bert| model.params().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    let kept = keeping(&deep, &[0, 2, 4]);
+    assert_eq!(kept.config_json().unwrap(), config(3).config_json(Head::Score).unwrap());
+    let names = |model: &Model| model.params().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&kept), names(&bert(3)));
     for (new, old) in [0, 2, 4].into_iter().enumerate() {
         for weight in ["attention.self.query.weight", "output.dense.weight"] {
@@ -52,9 +56,9 @@ fn kept_layers_have_the_weights_of_the_base() {
 fn keeping_every_layer_changes_no_score_and_dropping_one_does() {
     let deep = bert(3);
     let packed = Packed::from_sequences(&[vec![1, 2, 3, 4], vec![5, 6]]).unwrap();
-    let scores = |model: &Bert| model.score(&packed, Mode::Eval(Precision::F32)).unwrap().to_vec1::<f32>().unwrap();
-    assert_eq!(scores(&deep.keeping(&[0, 1, 2]).unwrap()), scores(&deep));
-    assert_ne!(scores(&deep.keeping(&[0, 2]).unwrap()), scores(&deep));
+    let scores = |model: &Model| model.score(&packed, Mode::Eval(Precision::F32)).unwrap().to_vec1::<f32>().unwrap();
+    assert_eq!(scores(&keeping(&deep, &[0, 1, 2])), scores(&deep));
+    assert_ne!(scores(&keeping(&deep, &[0, 2])), scores(&deep));
 }
 
 #[test]
@@ -71,7 +75,7 @@ fn layers_that_are_not_there_are_refused() {
 fn a_decoder_ends_its_sequences_as_it_was_pre_trained() {
     let tokenizer = Tokenizer::train_byte_level_bpe(["query: red document: shoes"].iter(), 270).unwrap();
     let base = |eos_token_id| {
-        let config = LlamaConfig {
+        let config = Llama {
             vocab_size: 270,
             hidden_size: 16,
             intermediate_size: 24,
@@ -79,10 +83,10 @@ fn a_decoder_ends_its_sequences_as_it_was_pre_trained() {
             num_attention_heads: 2,
             max_position_embeddings: 40,
             eos_token_id,
-            ..LlamaConfig::default()
+            ..Llama::default()
         };
         let folder = tempfile::tempdir().unwrap();
-        let model = Llama::new(config, Head::LanguageModel, 3).unwrap();
+        let model = Model::new(Arc::new(config), Head::LanguageModel, 3).unwrap();
         save_language_model(folder.path(), &model, &tokenizer, "").unwrap();
         Base::open(folder.path()).unwrap()
     };
@@ -103,5 +107,7 @@ fn a_decoder_ends_its_sequences_as_it_was_pre_trained() {
     );
     let error = base(None).scoring(4, 64).unwrap_err().to_string();
     assert!(error.contains("the model has 40 positions"), "{error}");
-    assert!(!base(None).is_encoder().unwrap());
+    assert_eq!(base(None).backbone.kind(), Kind::Decoder);
+    let decoder = Model::new(base(None).backbone, Head::Score, 1).unwrap();
+    assert!(decoder.keeping(&[0]).unwrap().is_none(), "decoders keep all their layers");
 }

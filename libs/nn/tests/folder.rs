@@ -3,23 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use nn::bert::Bert;
-use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
+use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::{self, Base, Settings, Standardisation};
-use nn::llama::Llama;
-use nn::model::Ranker;
-use nn::precision::Precision;
-use nn::scoring::score_sequences;
-use nn::text::{Encoder, Scoring, Texts};
-use nn::tokenizer::Tokenizer;
+use nn::models::{Bert, Head, Llama, Model};
+use nn::ops::Precision;
+use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
 use tempfile::TempDir;
 
 const CORPUS: [&str; 3] = ["query: red shoes document: cheap", "cheap red shoes and more shoes", "blue shoes"];
 
-fn llama(head: Head) -> Llama {
-    let config = LlamaConfig {
+fn llama(head: Head) -> Model {
+    let config = Llama {
         vocab_size: 280,
         hidden_size: 16,
         intermediate_size: 24,
@@ -27,22 +24,22 @@ fn llama(head: Head) -> Llama {
         num_attention_heads: 2,
         max_position_embeddings: 64,
         pad_token_id: Some(0),
-        ..LlamaConfig::default()
+        ..Llama::default()
     };
-    Llama::new(config, head, 3).unwrap()
+    Model::new(Arc::new(config), head, 3).unwrap()
 }
 
-fn bert(vocab_size: usize) -> Ranker {
-    let config = BertConfig {
+fn bert(vocab_size: usize) -> Model {
+    let config = Bert {
         vocab_size,
         hidden_size: 16,
         intermediate_size: 24,
         num_hidden_layers: 2,
         num_attention_heads: 2,
         max_position_embeddings: 40,
-        ..BertConfig::default()
+        ..Bert::default()
     };
-    Ranker::Bert(Bert::new(config, 3).unwrap())
+    Model::new(Arc::new(config), Head::Score, 3).unwrap()
 }
 
 fn byte_level() -> Tokenizer {
@@ -53,23 +50,20 @@ fn word_piece() -> Tokenizer {
     Tokenizer::train_word_piece(CORPUS.iter(), 60).unwrap()
 }
 
-fn settings(architecture: Architecture) -> Settings {
-    Settings {
-        scoring: Scoring::of(architecture, 8, 16),
-        standardisation: Some(Standardisation { mean: 0.25, std: 1.5 }),
-    }
+fn settings(kind: Kind) -> Settings {
+    Settings { scoring: Scoring::of(kind, 8, 16), standardisation: Some(Standardisation { mean: 0.25, std: 1.5 }) }
 }
 
-fn scores(ranker: &Ranker, tokenizer: &Tokenizer, settings: &Settings, token_budget: usize) -> Vec<f32> {
+fn scores(ranker: &Model, tokenizer: &Tokenizer, settings: &Settings, batch_tokens: usize) -> Vec<f32> {
     let titles = ["cheap red shoes", "blue", "", "red red red red red and more cheap shoes", "shoes"];
     let texts = titles.map(|title| Texts { query: "red shoes", title, summary: "and more" });
-    let encoder = Encoder::new(tokenizer, &settings.scoring).unwrap();
-    score_sequences(ranker, &encoder.encode_batch(&texts).unwrap(), token_budget, Precision::F32).unwrap()
+    let pairs = PairTokenizer::new(tokenizer, &settings.scoring).unwrap();
+    CrossEncoder::new(ranker, &pairs, Execution { precision: Precision::F32, batch_tokens }).score(&texts).unwrap()
 }
 
 fn saved_student() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    folder::save_ranker(folder.path(), &bert(60), &word_piece(), &settings(Architecture::Bert), "# Card\n").unwrap();
+    folder::save_ranker(folder.path(), &bert(60), &word_piece(), &settings(Kind::Encoder), "# Card\n").unwrap();
     folder
 }
 
@@ -86,8 +80,8 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 #[test]
 fn rankers_read_back_to_the_same_scores_and_bytes() {
     let cases = [
-        (Ranker::Llama(llama(Head::Score)), byte_level(), settings(Architecture::Llama)),
-        (bert(60), word_piece(), settings(Architecture::Bert)),
+        (llama(Head::Score), byte_level(), settings(Kind::Decoder)),
+        (bert(60), word_piece(), settings(Kind::Encoder)),
     ];
     for (ranker, tokenizer, settings) in cases {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -106,7 +100,7 @@ fn rankers_read_back_to_the_same_scores_and_bytes() {
 
 #[test]
 fn the_token_budget_changes_no_order_and_no_score_beyond_rounding() {
-    let (ranker, tokenizer, settings) = (bert(60), word_piece(), settings(Architecture::Bert));
+    let (ranker, tokenizer, settings) = (bert(60), word_piece(), settings(Kind::Encoder));
     let all = scores(&ranker, &tokenizer, &settings, 10_000);
     assert_eq!(all.len(), 5);
     assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "different texts must differ in score");
@@ -123,12 +117,12 @@ fn a_language_model_becomes_a_ranker_of_the_same_body() {
     let model = llama(Head::LanguageModel);
     folder::save_language_model(folder.path(), &model, &byte_level(), "# Card\n").unwrap();
     let base = Base::open(folder.path()).unwrap();
-    let ranker = base.ranker(9).unwrap();
+    let ranker = base.model(Head::Score, 9).unwrap();
     let name = "model.layers.1.mlp.up_proj.weight";
     let values =
-        |params: &nn::params::Params| params.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        |params: &nn::weights::Params| params.get(name).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     assert_eq!(values(ranker.params()), values(model.params()));
-    assert_eq!(values(base.language_model(9).unwrap().params()), values(model.params()));
+    assert_eq!(values(base.model(Head::LanguageModel, 9).unwrap().params()), values(model.params()));
     let error = folder::load_ranker(folder.path()).unwrap_err().to_string();
     assert!(error.contains("config.json") && error.contains("LlamaForCausalLM"), "{error}");
 }
@@ -149,8 +143,8 @@ fn every_missing_file_is_named() {
 
 #[test]
 fn a_ranker_of_another_library_scores_as_its_architecture_does() {
-    for (ranker, tokenizer) in [(Ranker::Llama(llama(Head::Score)), byte_level()), (bert(60), word_piece())] {
-        let settings = settings(ranker.architecture());
+    for (ranker, tokenizer) in [(llama(Head::Score), byte_level()), (bert(60), word_piece())] {
+        let settings = settings(ranker.backbone().kind());
         let folder = tempfile::tempdir().unwrap();
         folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings, "").unwrap();
         assert!(!folder::load_ranker(folder.path()).unwrap().is_foreign);
@@ -159,8 +153,8 @@ fn a_ranker_of_another_library_scores_as_its_architecture_does() {
         assert!(foreign.is_foreign);
         let scoring = &foreign.settings.scoring;
         assert_eq!((&scoring.template, scoring.pooling), (&settings.scoring.template, settings.scoring.pooling));
-        let longest = Encoder::new(&foreign.tokenizer, scoring).unwrap().max_tokens();
-        assert_eq!(longest, ranker.max_tokens());
+        let longest = PairTokenizer::new(&foreign.tokenizer, scoring).unwrap().max_tokens();
+        assert_eq!(longest, ranker.backbone().max_tokens());
         assert_eq!(
             scores(&foreign.ranker, &foreign.tokenizer, &foreign.settings, 64),
             scores(&ranker, &tokenizer, &foreign.settings, 64)
@@ -170,7 +164,7 @@ fn a_ranker_of_another_library_scores_as_its_architecture_does() {
         let text = std::fs::read_to_string(&companion).unwrap();
         std::fs::write(companion, text.replacen('{', "{\"model_max_length\": 32,", 1)).unwrap();
         let shorter = folder::load_ranker(folder.path()).unwrap();
-        assert_eq!(Encoder::new(&shorter.tokenizer, &shorter.settings.scoring).unwrap().max_tokens(), 32);
+        assert_eq!(PairTokenizer::new(&shorter.tokenizer, &shorter.settings.scoring).unwrap().max_tokens(), 32);
     }
 }
 
@@ -188,7 +182,7 @@ fn a_classifier_of_two_labels_is_a_base_and_no_ranker() {
     candle_core::safetensors::save(&tensors, &weights).unwrap();
     let error = folder::load_ranker(folder.path()).unwrap_err().to_string();
     assert!(error.ends_with("expected id2label of one label: a model that scores, found 2 labels"), "{error}");
-    let ranker = Base::open(folder.path()).unwrap().ranker(1).unwrap();
+    let ranker = Base::open(folder.path()).unwrap().model(Head::Score, 1).unwrap();
     assert_eq!(ranker.params().get("classifier.weight").unwrap().dims(), [1, 16]);
     assert_eq!(
         ranker.params().get("bert.pooler.dense.bias").unwrap().to_vec1::<f32>().unwrap(),
@@ -215,7 +209,7 @@ fn what_is_wrong_with_a_configuration_is_named_with_its_file() {
         (
             "\"model_type\": \"bert\"",
             "\"model_type\": \"t5\"",
-            "model_type = \"t5\": expected \"llama\", \"mistral\", \"qwen2\", \"qwen3\" or \"bert\"",
+            "model_type = \"t5\": expected \"llama\", \"mistral\", \"qwen2\", \"qwen3\", \"bert\", \"roberta\", \"xlm-roberta\" or \"distilbert\"",
         ),
     ] {
         let changed = text.replace(from, to);
@@ -242,7 +236,7 @@ fn weightless(files: &[(&str, &[u8])]) -> TempDir {
 #[test]
 fn shards_hold_the_same_model() {
     let folder = saved_student();
-    let whole = Base::open(folder.path()).unwrap().ranker(9).unwrap();
+    let whole = Base::open(folder.path()).unwrap().model(Head::Score, 9).unwrap();
     let mut map = serde_json::Map::new();
     for (part, name) in ["model-1.safetensors", "model-2.safetensors"].into_iter().enumerate() {
         let weights = whole.params().only(|weight| (weight.len() % 2 == 0) == (part == 0));
@@ -298,7 +292,7 @@ fn shards_in_the_cache_of_hugging_face_are_links() {
     std::os::unix::fs::symlink("../../blobs/0a1b", snapshot.join("model-1.safetensors")).unwrap();
     let index = snapshot.join("model.safetensors.index.json");
     std::fs::write(index, r#"{"weight_map": {"classifier.bias": "model-1.safetensors"}}"#).unwrap();
-    assert!(Base::open(&snapshot).unwrap().ranker(1).is_ok());
+    assert!(Base::open(&snapshot).unwrap().model(Head::Score, 1).is_ok());
 }
 
 #[test]
@@ -344,7 +338,7 @@ fn a_vocabulary_larger_than_the_embedding_is_refused() {
     let tokenizer = word_piece();
     let rows = tokenizer.vocabulary_size() - 1;
     let folder = tempfile::tempdir().unwrap();
-    let error = folder::save_ranker(folder.path(), &bert(rows), &tokenizer, &settings(Architecture::Bert), "");
+    let error = folder::save_ranker(folder.path(), &bert(rows), &tokenizer, &settings(Kind::Encoder), "");
     let error = error.unwrap_err().to_string();
     assert!(error.contains(&format!("{} ids", rows + 1)) && error.contains(&format!("{rows} rows")), "{error}");
 }
@@ -355,11 +349,11 @@ fn a_scoring_that_does_not_fit_is_refused() {
     let refuse = |settings: &Settings| {
         folder::save_ranker(folder.path(), &bert(60), &word_piece(), settings, "").unwrap_err().to_string()
     };
-    let error = refuse(&settings(Architecture::Llama));
+    let error = refuse(&settings(Kind::Decoder));
     assert!(error.contains("Bert models do not score"), "{error}");
-    let long = Settings { scoring: Scoring::of(Architecture::Bert, 20, 18), standardisation: None };
+    let long = Settings { scoring: Scoring::of(Kind::Encoder, 20, 18), standardisation: None };
     assert!(refuse(&long).contains("sequences take up to 41 tokens"), "{}", refuse(&long));
-    let nothing = Settings { scoring: Scoring::of(Architecture::Bert, 0, 18), standardisation: None };
+    let nothing = Settings { scoring: Scoring::of(Kind::Encoder, 0, 18), standardisation: None };
     assert!(refuse(&nothing).contains("at least 1"));
 }
 
@@ -367,11 +361,11 @@ fn a_scoring_that_does_not_fit_is_refused() {
 fn a_saved_decoder_never_pads_with_the_token_it_is_read_at() {
     let tokenizer = byte_level();
     let end = tokenizer.id("</s>").unwrap();
-    let ranker = Ranker::Llama(llama(Head::Score));
+    let ranker = llama(Head::Score);
     for (padding, expected) in [(end, 0), (1, 1), (0, 0)] {
         let folder = tempfile::tempdir().unwrap();
         let tokenizer = tokenizer.with_pad_id(padding).unwrap();
-        folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(Architecture::Llama), "").unwrap();
+        folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(Kind::Decoder), "").unwrap();
         let base = Base::open(folder.path()).unwrap();
         assert_eq!(
             (base.config["pad_token_id"].as_u64(), base.tokenizer.pad_id()),

@@ -5,11 +5,11 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Result, Tensor, Var};
+use nn::ops::Precision::F32;
 use nn::ops::{
     Attention, LowRank, Rotary, attention, cross_entropy, embedding, gelu, layer_norm, linear, low_rank, residual,
     rms_norm, swiglu,
 };
-use nn::precision::Precision::F32;
 
 const OFFSETS: [usize; 5] = [0, 5, 6, 76, 79];
 const HEAD_DIM: usize = 6;

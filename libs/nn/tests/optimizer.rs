@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use candle_core::{Device, Tensor, Var};
-use nn::optimizer::{AdamW, AdamWConfig};
-use nn::params::{Init, ParamSpec, Params};
+use nn::train::{AdamW, AdamWConfig};
+use nn::weights::{Init, ParamSpec, Params};
 
 const NAMES: [&str; 2] = ["bias", "weight"];
 

@@ -1,23 +1,20 @@
 //! Models against PyTorch transformers: logits, losses and every gradient (`golden/models.py`), and ten steps of training
 //! (`golden/training.py`).
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use nn::bert::Bert;
-use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
-use nn::llama::Llama;
-use nn::model::{Mode, Ranker};
-use nn::ops::score_loss;
-use nn::optimizer::{AdamW, AdamWConfig};
-use nn::packed::Packed;
-use nn::params::Params;
-use nn::precision::Precision;
-use ranking::loss::{hybrid, pairwise_hinge, pairwise_logistic};
+use nn::models::{Bert, Head, Model, read_config};
+use nn::ops::{Precision, score_loss};
+use nn::text::{Kind, Packed};
+use nn::train::{AdamW, AdamWConfig};
+use nn::weights::{Mode, Params};
+use ranking::loss::{Hinge, Hybrid, Logistic, Loss, LossError, LossValue};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -25,7 +22,21 @@ const TRAIN: Mode<'_> = Mode::Train { dropout_seed: 1, tape: None, precision: Pr
 const LISTS: [usize; 3] = [0, 3, 5];
 const GRADES: [f32; 5] = [2.0, 0.0, 1.0, 0.0, 1.0];
 const TEACHER: [f32; 5] = [0.7, -1.1, 0.2, 0.4, 2.0];
+
+fn hinge(scores: &[f32]) -> Result<LossValue, LossError> {
+    Ok(Loss::Hinge(Hinge { margin: 0.5 }).compute(scores, &GRADES, &LISTS)?.total)
+}
+
+fn logistic(scores: &[f32]) -> Result<LossValue, LossError> {
+    Ok(Loss::Logistic(Logistic {}).compute(scores, &GRADES, &LISTS)?.total)
+}
+
+fn hybrid(scores: &[f32]) -> Result<LossValue, LossError> {
+    Ok(Loss::Hybrid(Hybrid { alpha: 0.3 }).compute(scores, &TEACHER, &LISTS)?.total)
+}
 const LOSS_START: [usize; 5] = [2, 1, 4, 0, 3];
+
+const ENCODERS: [&str; 4] = ["bert", "roberta", "xlm_roberta", "distilbert"];
 
 fn sequences() -> Vec<Vec<u32>> {
     vec![
@@ -70,6 +81,21 @@ impl Golden {
         Self { file, config, checkpoint, _folder: folder }
     }
 
+    /// The model with exactly the checkpoint's weights.
+    fn model(&self, head: Head) -> nn::Result<Model> {
+        Model::load(read_config(&self.config)?, head, &[&self.checkpoint], None)
+    }
+
+    /// The ranker with exactly the checkpoint's weights.
+    fn ranker(&self) -> Model {
+        self.model(Head::Score).unwrap()
+    }
+
+    /// The ranker with the checkpoint's body.
+    fn new_ranker(&self) -> Model {
+        Model::load(read_config(&self.config).unwrap(), Head::Score, &[&self.checkpoint], Some(3)).unwrap()
+    }
+
     fn values(&self, name: &str) -> Vec<f32> {
         flat(&self.file[name])
     }
@@ -105,27 +131,26 @@ fn numbers(tensor: &Tensor) -> Vec<f32> {
 #[test]
 fn llama_scores_and_rank_losses() {
     let golden = Golden::open("llama_score.safetensors");
-    let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
-    assert_eq!(model.architecture(), Architecture::Llama);
+    let model = golden.ranker();
+    assert_eq!(model.backbone().kind(), Kind::Decoder);
     let packed = Packed::from_sequences(&sequences()).unwrap();
     close("logits", &numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap()), &golden.values("logits"));
 
     let scores = model.score(&packed, TRAIN).unwrap();
-    let hinge = score_loss(&scores, |scores| pairwise_hinge(scores, &GRADES, &LISTS, 0.5)).unwrap();
-    golden.compare("hinge", model.params(), &hinge);
+    let loss = score_loss(&scores, hinge).unwrap();
+    golden.compare("hinge", model.params(), &loss);
     let scores = model.score(&packed, TRAIN).unwrap();
-    let logistic = score_loss(&scores, |scores| pairwise_logistic(scores, &GRADES, &LISTS)).unwrap();
-    golden.compare("logistic", model.params(), &logistic);
+    let loss = score_loss(&scores, logistic).unwrap();
+    golden.compare("logistic", model.params(), &loss);
 }
 
 #[test]
 fn llama_continued_pre_training() {
     for file in ["llama_lm.safetensors", "llama_lm_tied.safetensors"] {
         let golden = Golden::open(file);
-        let config = LlamaConfig::from_json(&golden.config).unwrap();
-        let model = Llama::load(config, Head::LanguageModel, &[&golden.checkpoint]).unwrap();
+        let model = golden.model(Head::LanguageModel).unwrap();
         let packed = Packed::from_sequences(&sequences()).unwrap();
-        golden.compare("cpt", model.params(), &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap());
+        golden.compare("cpt", model.params(), &model.next_token_loss(&packed, &LOSS_START, TRAIN).unwrap());
     }
 }
 
@@ -134,10 +159,10 @@ fn the_siblings_of_llama_continue_their_pre_training() {
     for family in ["mistral", "qwen2", "qwen3"] {
         let body = Golden::open(&format!("{family}.safetensors"));
         let golden = Golden::open(&format!("{family}_lm.safetensors"));
-        let config = LlamaConfig::from_json(&golden.config).unwrap();
-        let model = Llama::load_base(config, Head::LanguageModel, &[&body.checkpoint], 0).unwrap();
+        let backbone = read_config(&golden.config).unwrap();
+        let model = Model::load(backbone, Head::LanguageModel, &[&body.checkpoint], Some(0)).unwrap();
         let packed = Packed::from_sequences(&sequences()).unwrap();
-        golden.compare("cpt", model.params(), &model.lm_loss(&packed, &LOSS_START, TRAIN).unwrap());
+        golden.compare("cpt", model.params(), &model.next_token_loss(&packed, &LOSS_START, TRAIN).unwrap());
     }
 }
 
@@ -146,53 +171,66 @@ fn the_siblings_of_llama_continue_their_pre_training() {
 fn the_siblings_of_llama_score_and_rank() {
     for family in ["llama3", "mistral", "qwen2", "qwen3"] {
         let golden = Golden::open(&format!("{family}.safetensors"));
-        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
-        assert_eq!(model.architecture(), Architecture::Llama);
+        let model = golden.ranker();
+        assert_eq!(model.backbone().kind(), Kind::Decoder);
         let packed = Packed::from_sequences(&sequences()).unwrap();
         let logits = numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
         for (found, expected) in logits.iter().zip(golden.values("logits")) {
             assert!((found - expected).abs() <= 1e-4 * expected.abs(), "{family}: {found}, PyTorch {expected}");
         }
         let scores = model.score(&packed, TRAIN).unwrap();
-        let hinge = score_loss(&scores, |scores| pairwise_hinge(scores, &GRADES, &LISTS, 0.5)).unwrap();
-        golden.compare("hinge", model.params(), &hinge);
+        let loss = score_loss(&scores, hinge).unwrap();
+        golden.compare("hinge", model.params(), &loss);
     }
 }
 
 #[test]
-fn what_is_written_of_a_sibling_reads_back_to_the_same_scores() {
-    for (family, class) in [("llama3", "Llama"), ("mistral", "Mistral"), ("qwen2", "Qwen2"), ("qwen3", "Qwen3")] {
+fn what_is_written_reads_back_to_the_same_scores() {
+    for (family, class) in [
+        ("llama3", "Llama"),
+        ("mistral", "Mistral"),
+        ("qwen2", "Qwen2"),
+        ("qwen3", "Qwen3"),
+        ("bert", "Bert"),
+        ("roberta", "Roberta"),
+        ("xlm_roberta", "XLMRoberta"),
+        ("distilbert", "DistilBert"),
+    ] {
         let golden = Golden::open(&format!("{family}.safetensors"));
-        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let model = golden.ranker();
         let config = model.config_json().unwrap();
         assert_eq!(config["architectures"][0], format!("{class}ForSequenceClassification"));
         assert_eq!(config["model_type"], golden.config["model_type"]);
         model.params().save(&golden.checkpoint).unwrap();
-        let again = Ranker::load(&config, &[&golden.checkpoint]).unwrap();
+        let again = Model::load(read_config(&config).unwrap(), Head::Score, &[&golden.checkpoint], None).unwrap();
         assert_eq!(again.config_json().unwrap(), config);
         let packed = Packed::from_sequences(&sequences()).unwrap();
-        let scores = |model: &Ranker| numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
+        let scores = |model: &Model| numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
         assert_eq!(scores(&again), scores(&model));
     }
 }
 
+/// Odd sizes, positions that count from the padding token, a body without token types: also against a padded batch.
 #[test]
-fn bert_scores_and_distillation() {
-    let golden = Golden::open("bert.safetensors");
-    let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
-    let packed = Packed::from_typed(&typed()).unwrap();
-    close("logits", &numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap()), &golden.values("logits"));
+fn encoders_score_and_distil() {
+    for name in ENCODERS {
+        let golden = Golden::open(&format!("{name}.safetensors"));
+        let model = golden.ranker();
+        assert_eq!(model.backbone().kind(), Kind::Encoder);
+        let packed = Packed::from_typed(&typed()).unwrap();
+        let logits = numbers(&model.score(&packed, Mode::Eval(Precision::F32)).unwrap());
+        close(&format!("{name} logits"), &logits, &golden.values("logits"));
 
-    let scores = model.score(&packed, TRAIN).unwrap();
-    let loss = score_loss(&scores, |scores| hybrid(scores, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)).unwrap();
-    golden.compare("hybrid", model.params(), &loss);
+        let scores = model.score(&packed, TRAIN).unwrap();
+        let loss = score_loss(&scores, hybrid).unwrap();
+        golden.compare("hybrid", model.params(), &loss);
+    }
 }
 
 #[test]
 fn bert_matches_the_stock_encoder() {
     let golden = Golden::open("bert.safetensors");
-    let config = BertConfig::from_json(&golden.config).unwrap();
-    let model = Bert::load(config, &[&golden.checkpoint]).unwrap();
+    let model = golden.ranker();
     let stock_config = serde_json::from_value(golden.config.clone()).unwrap();
     let weights = candle_nn::VarBuilder::from_tensors(golden.file.clone(), DType::F32, &Device::Cpu);
     let stock = candle_transformers::models::bert::BertModel::load(weights.pp("bert"), &stock_config).unwrap();
@@ -213,8 +251,8 @@ fn bert_matches_the_stock_encoder() {
 
 #[test]
 fn what_the_last_layer_makes_of_a_read_token_stays_f32() {
-    let config = BertConfig { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 1, ..small_bert() };
-    let model = Bert::new(config, 7).unwrap();
+    let config = Bert { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 1, ..small_bert() };
+    let model = bert(config);
     let score = |precision| {
         let packed = Packed::from_typed(&typed()).unwrap();
         numbers(&model.score(&packed, Mode::Eval(precision)).unwrap())
@@ -228,9 +266,9 @@ fn what_the_last_layer_makes_of_a_read_token_stays_f32() {
 
 #[test]
 fn a_packed_sequence_scores_as_it_does_alone() {
-    for file in ["llama_score", "llama3", "mistral", "qwen2", "qwen3", "bert"] {
+    for file in ["llama_score", "llama3", "mistral", "qwen2", "qwen3"].into_iter().chain(ENCODERS) {
         let golden = Golden::open(&format!("{file}.safetensors"));
-        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let model = golden.ranker();
         let together =
             numbers(&model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval(Precision::F32)).unwrap());
         for (sequence, score) in typed().into_iter().zip(together) {
@@ -243,9 +281,9 @@ fn a_packed_sequence_scores_as_it_does_alone() {
 
 #[test]
 fn two_runs_give_the_same_bytes() {
-    let config = BertConfig { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 2, ..small_bert() };
+    let config = Bert { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 2, ..small_bert() };
     let run = || {
-        let model = Bert::new(config.clone(), 7).unwrap();
+        let model = bert(config.clone());
         let scores = model.score(&Packed::from_typed(&typed()).unwrap(), TRAIN).unwrap();
         let grads = scores.sum_all().unwrap().backward().unwrap();
         let grads: Vec<Vec<f32>> = model.params().iter().map(|(_, var)| flat(grads.get(var).unwrap())).collect();
@@ -254,14 +292,18 @@ fn two_runs_give_the_same_bytes() {
     assert!(run() == run());
 }
 
-fn small_bert() -> BertConfig {
-    BertConfig { vocab_size: 97, intermediate_size: 40, max_position_embeddings: 32, ..BertConfig::default() }
+fn bert(config: Bert) -> Model {
+    Model::new(Arc::new(config), Head::Score, 7).unwrap()
+}
+
+fn small_bert() -> Bert {
+    Bert { vocab_size: 97, intermediate_size: 40, max_position_embeddings: 32, ..Bert::default() }
 }
 
 #[test]
 fn dropout_is_for_training_alone() {
-    let config = BertConfig { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 1, ..small_bert() };
-    let model = Bert::new(config, 7).unwrap();
+    let config = Bert { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 1, ..small_bert() };
+    let model = bert(config);
     let packed = Packed::from_typed(&typed()).unwrap();
     let score = |mode| numbers(&model.score(&packed, mode).unwrap());
     let train = |dropout_seed| score(Mode::Train { dropout_seed, tape: None, precision: Precision::F32 });
@@ -276,15 +318,14 @@ fn dropout_is_for_training_alone() {
 #[test]
 fn a_language_model_becomes_a_ranker() {
     let golden = Golden::open("llama_lm.safetensors");
-    let config = LlamaConfig::from_json(&golden.config).unwrap();
-    let language = Llama::load(config.clone(), Head::LanguageModel, &[&golden.checkpoint]).unwrap();
+    let language = golden.model(Head::LanguageModel).unwrap();
     let packed = Packed::from_sequences(&sequences()).unwrap();
     assert_eq!(
         language.score(&packed, Mode::Eval(Precision::F32)).unwrap_err().to_string(),
         "the model has a LanguageModel head, but a Score head is needed"
     );
 
-    let ranker = Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap();
+    let ranker = golden.new_ranker();
     for (name, var) in language.params().iter().filter(|(name, _)| *name != "lm_head.weight") {
         let kept = ranker.params().get(name).unwrap();
         assert_eq!(numbers(&kept.flatten_all().unwrap()), numbers(&var.flatten_all().unwrap()), "{name}");
@@ -292,7 +333,7 @@ fn a_language_model_becomes_a_ranker() {
     assert!(ranker.params().get("lm_head.weight").is_err());
     assert_eq!(ranker.score(&packed, Mode::Eval(Precision::F32)).unwrap().dims(), [5]);
 
-    let error = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap_err().to_string();
+    let error = golden.model(Head::Score).unwrap_err().to_string();
     assert!(error.ends_with("weight `lm_head.weight` is not part of this architecture"), "{error}");
 }
 
@@ -304,19 +345,19 @@ fn an_encoder_with_another_head_becomes_a_ranker() {
     weights.insert("cls.predictions.bias".into(), Tensor::zeros(97, DType::F32, &Device::Cpu).unwrap());
     candle_core::safetensors::save(&weights, &golden.checkpoint).unwrap();
 
-    let ranker = Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap();
+    let ranker = golden.new_ranker();
     assert_eq!(ranker.params().get("classifier.weight").unwrap().dims(), [1, 48]);
     assert!(ranker.params().get("cls.predictions.bias").is_err());
-    let error = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap_err().to_string();
+    let error = golden.model(Head::Score).unwrap_err().to_string();
     assert!(error.contains("weight `cls.predictions.bias`"), "{error}");
 }
 
 /// What `golden/training.py` trains on: the distillation's loss for an encoder, the rank loss for a decoder.
-fn training_loss(ranker: &Ranker, batch: &Packed) -> Tensor {
+fn training_loss(ranker: &Model, batch: &Packed) -> Tensor {
     let scores = ranker.score(batch, TRAIN).unwrap();
-    let loss = match ranker.architecture() {
-        Architecture::Bert => score_loss(&scores, |s| hybrid(s, &TEACHER, &LISTS, 0.3).map(|loss| loss.total)),
-        Architecture::Llama => score_loss(&scores, |s| pairwise_hinge(s, &GRADES, &LISTS, 0.5)),
+    let loss = match ranker.backbone().kind() {
+        Kind::Encoder => score_loss(&scores, hybrid),
+        Kind::Decoder => score_loss(&scores, hinge),
     };
     loss.unwrap()
 }
@@ -331,9 +372,9 @@ fn near(what: &str, found: f64, expected: f32) {
 fn ten_steps_of_every_architecture_equal_pytorch() {
     let trained = candle_core::safetensors::load("tests/golden/training.safetensors", &Device::Cpu).unwrap();
     let adamw = AdamWConfig { weight_decay: 0.1, max_grad_norm: Some(6.0), epsilon: 1e-5, ..AdamWConfig::default() };
-    for name in ["bert", "llama_score", "llama3", "mistral", "qwen2", "qwen3"] {
+    for name in ENCODERS.into_iter().chain(["llama_score", "llama3", "mistral", "qwen2", "qwen3"]) {
         let golden = Golden::open(&format!("{name}.safetensors"));
-        let ranker = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let ranker = golden.ranker();
         let mut optimizer = AdamW::new(adamw, ranker.params());
         let values = |key: &str| flat(&trained[&format!("{name}.{key}")]);
         let (losses, norms) = (values("losses"), values("norms"));
@@ -347,8 +388,9 @@ fn ten_steps_of_every_architecture_equal_pytorch() {
             let stats = optimizer.step(ranker.params(), &loss.backward().unwrap(), 1e-3).unwrap();
             near(&format!("{name}: gradient norm of step {step}"), stats.grad_norm, expected_norm);
         }
-        // The softmax ignores the biases of BERT's keys: their gradients are rounding errors, whose signs Adam follows.
-        for (weight, var) in ranker.params().iter().filter(|(name, _)| !name.ends_with("key.bias")) {
+        // The softmax ignores the biases of an encoder's keys: their gradients are rounding errors, whose signs Adam follows.
+        let is_key = |name: &str| name.ends_with("key.bias") || name.ends_with("k_lin.bias");
+        for (weight, var) in ranker.params().iter().filter(|(name, _)| !is_key(name)) {
             let moved = values(&format!("moved.{weight}"))[0];
             compare_weight(
                 &format!("{name}: {weight}"),
@@ -375,13 +417,13 @@ fn compare_weight(what: &str, weight: &Tensor, before: Vec<f32>, moved: f32, sam
 }
 
 /// A checkpoint's weights under other names.
-fn renamed(golden: &Golden, name: impl Fn(&str) -> String, others: &[&str]) -> Ranker {
+fn renamed(golden: &Golden, name: impl Fn(&str) -> String, others: &[&str]) -> Model {
     let weights = candle_core::safetensors::load(&golden.checkpoint, &Device::Cpu).unwrap();
     let mut weights: HashMap<String, Tensor> = weights.into_iter().map(|(n, tensor)| (name(&n), tensor)).collect();
     let buffer = Tensor::zeros((1, 32), DType::I64, &Device::Cpu).unwrap();
     weights.extend(others.iter().map(|&name| (name.to_owned(), buffer.clone())));
     candle_core::safetensors::save(&weights, &golden.checkpoint).unwrap();
-    Ranker::load_base(&golden.config, &[&golden.checkpoint], 3).unwrap()
+    golden.new_ranker()
 }
 
 #[test]
@@ -394,6 +436,16 @@ fn bare_and_old_names_are_read() {
     let model = renamed(&golden, old, &["embeddings.position_ids"]);
     let scores = model.score(&Packed::from_typed(&typed()).unwrap(), Mode::Eval(Precision::F32)).unwrap();
     close("BERT", &numbers(&scores), &golden.values("logits"));
+
+    for (file, prefix, others) in [
+        ("roberta", "roberta.", &["embeddings.position_ids", "pooler.dense.weight", "lm_head.bias"][..]),
+        ("distilbert", "distilbert.", &["vocab_projector.bias", "vocab_layer_norm.weight"]),
+    ] {
+        let golden = Golden::open(&format!("{file}.safetensors"));
+        let model = renamed(&golden, |name| name.trim_start_matches(prefix).to_owned(), others);
+        let scores = model.score(&Packed::from_sequences(&sequences()).unwrap(), Mode::Eval(Precision::F32)).unwrap();
+        close(file, &numbers(&scores), &golden.values("logits"));
+    }
 
     let golden = Golden::open("qwen3.safetensors");
     let bare = |name: &str| name.trim_start_matches("model.").to_owned();
@@ -409,7 +461,7 @@ fn half_precision_is_widened() {
         let weights = candle_core::safetensors::load(&golden.checkpoint, &Device::Cpu).unwrap();
         let half = weights.iter().map(|(name, tensor)| (name.clone(), tensor.to_dtype(dtype).unwrap()));
         candle_core::safetensors::save(&half.collect(), &golden.checkpoint).unwrap();
-        let model = Ranker::load(&golden.config, &[&golden.checkpoint]).unwrap();
+        let model = golden.ranker();
         for (name, var) in model.params().iter() {
             let rounded = weights[name].to_dtype(dtype).unwrap().to_dtype(DType::F32).unwrap();
             assert_eq!(flat(var), flat(&rounded), "{name}");
@@ -419,11 +471,18 @@ fn half_precision_is_widened() {
 
 #[test]
 fn sequences_a_model_cannot_take_are_refused() {
-    let model = Bert::new(BertConfig { hidden_size: 48, num_attention_heads: 3, ..small_bert() }, 7).unwrap();
+    let model = bert(Bert { hidden_size: 48, num_attention_heads: 3, ..small_bert() });
     let message = |ids: Vec<u32>| {
         let packed = Packed::from_sequences(&[ids]).unwrap();
         model.score(&packed, Mode::Eval(Precision::F32)).unwrap_err().to_string()
     };
     assert_eq!(message(vec![1; 33]), "batch: a sequence has 33 tokens, the model takes 32");
     assert_eq!(message(vec![97]), "batch: token id 97 is outside the vocabulary of 97");
+
+    // 32 positions, of which the first is behind padding token 4.
+    let roberta = Golden::open("roberta.safetensors").ranker();
+    let score =
+        |length| roberta.score(&Packed::from_sequences(&[vec![1; length]]).unwrap(), Mode::Eval(Precision::F32));
+    assert!(score(27).is_ok());
+    assert_eq!(score(28).unwrap_err().to_string(), "batch: a sequence has 28 tokens, the model takes 27");
 }

@@ -5,11 +5,9 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use nn::checkpoint::snapshot;
-use nn::params::{Init, ParamSpec, Params};
-use nn::schedule::Decay;
-use nn::shards::Gradients;
-use nn::trainer::{Checkpointing, StepLoss, Task, TrainConfig, TrainSummary, train};
+use nn::train::checkpoint::snapshot;
+use nn::train::{Checkpointing, Decay, Gradients, StepLoss, Task, TrainConfig, TrainSummary, train};
+use nn::weights::{Init, ParamSpec, Params};
 use nn::{Error, Result};
 
 /// Least squares towards targets that depend on the step alone.
@@ -103,7 +101,7 @@ fn an_interrupted_run_ends_in_the_same_bits() {
             assert_eq!(error.unwrap_err().to_string(), "enough");
             let mut second = Quadratic::new();
             let mut steps = Vec::new();
-            let mut observer = |report: &nn::trainer::StepReport| {
+            let mut observer = |report: &nn::train::StepReport| {
                 steps.push(report.step);
                 Ok(())
             };
@@ -182,7 +180,7 @@ fn the_best_weights_are_kept_and_a_tie_keeps_the_earlier() {
         7 => Err(Error::Caller("enough".into())),
         _ => Ok(()),
     });
-    weights.replace(nn::checkpoint::Checkpoint::load(&path, "data and config").unwrap().weights);
+    weights.replace(nn::train::checkpoint::Checkpoint::load(&path, "data and config").unwrap().weights);
     assert_eq!(snapshot(&task.params).unwrap(), weights.unwrap());
 
     let mut constant = Quadratic { validations: |_| 0.5, ..Quadratic::new() };
@@ -219,7 +217,7 @@ fn scores_that_stay_equal_raise_the_alarm() {
         let mut task = Quadratic { spread: Some(spread), ..Quadratic::new() };
         let mut reports = Vec::new();
         let config = TrainConfig { steps: 25, ..config() };
-        let mut observer = |report: &nn::trainer::StepReport| {
+        let mut observer = |report: &nn::train::StepReport| {
             reports.push(report.collapsed);
             Ok(())
         };

@@ -1,27 +1,27 @@
 //! A stage's `main`.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use tables::{Manifest, OutputDir};
 
-use crate::config::{ConfigError, Pipeline, load};
+use crate::config::{ConfigError, load};
 use crate::exit::guarded;
 use crate::freshness::{input_entries, is_fresh};
+use crate::lineage::outdated;
 use crate::log::{self, LogFormat};
-use crate::stage::{Stage, StageRun};
+use crate::stage::{About, Input, NothingToDo, Stage, StageContext};
 
 /// What `--help` of a stage ends with.
 pub const EXIT_CODES: &str = "Exit codes: 0 done or up to date, 1 failed, 2 bad usage or configuration, 3 bad input data or no room for the output.";
 
 /// The command line every stage has.
 #[derive(Debug, Parser)]
-#[command(version, about = "One stage of a disranker pipeline", after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES)]
 pub struct Arguments {
     /// The pipeline file; relative paths in it start at its folder
     #[arg(long, value_name = "FILE", default_value = "pipeline.toml")]
@@ -32,7 +32,7 @@ pub struct Arguments {
     /// Runs even if the output is up to date, and from the beginning even if there is a checkpoint
     #[arg(long)]
     pub force: bool,
-    /// Goes on with a training that was interrupted; refused where there is none, or one of other data or configuration
+    /// Resumes a training that was interrupted; refused where there is none, or one of other data or configuration
     #[arg(long, conflicts_with = "force")]
     pub resume: bool,
     /// How log lines are written to stderr
@@ -40,9 +40,21 @@ pub struct Arguments {
     pub log_format: LogFormat,
 }
 
-/// Parses the command line and runs `stage`.
+/// A command line with the stage's name, and what it does, reads and writes, in its help.
+#[must_use]
+pub fn described<S: Stage>(command: Command) -> Command {
+    let About { does, reads, writes } = S::ABOUT;
+    let name = S::NAME;
+    let about = format!("Stage {name} of a disranker pipeline: {does}.");
+    let long = format!("{about}\n\nReads:  {reads}\nWrites: {writes}, below <root>/<name>/{name}/");
+    command.name(name).about(about).long_about(long)
+}
+
+/// A stage's `main`: parses the command line and runs `stage`.
 pub fn execute<S: Stage>(stage: &S) -> ExitCode {
-    execute_with(stage, &Arguments::parse())
+    let matches = described::<S>(Arguments::command()).get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    execute_with(stage, &arguments)
 }
 
 /// Runs `stage` as `arguments` say.
@@ -62,82 +74,77 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let pipeline = load(&arguments.config, &arguments.overrides)?;
     limit_threads(pipeline.run.threads);
-    if let Some(reason) = stage.not_configured(&pipeline) {
-        tracing::info!("{}: nothing to do: {reason}", S::NAME);
-        return Ok(());
-    }
-    let root = pipeline.run_dir();
+    let config = match stage.configure(&pipeline) {
+        Ok(config) => config,
+        Err(NothingToDo(reason)) => {
+            tracing::info!("{}: nothing to do: {reason}", S::NAME);
+            return Ok(());
+        }
+    };
+    let paths = pipeline.paths();
+    let root = paths.run_dir();
     std::fs::create_dir_all(&root).with_context(|| format!("{}: creating failed", root.display()))?;
     let _lock = lock(&root, S::NAME)?;
 
     let target = root.join(S::NAME);
     let before = Manifest::read(&target, S::NAME).ok();
-    let inputs = input_entries(&pipeline, &stage.inputs(&pipeline)?, before.as_ref())?;
-    let mut manifest = Manifest {
+    let declared = stage.inputs(&config, &paths)?;
+    let manifest = Manifest {
         stage: S::NAME.into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        seed: pipeline.run.seed,
-        config: stage_config(&pipeline, S::NAME, stage.config_keys())?,
-        inputs,
-        tables: BTreeMap::new(),
-        files: Vec::new(),
-        facts: serde_json::Map::new(),
-        wall_seconds: 0.0,
-        peak_memory_bytes: None,
+        stage_version: S::VERSION,
+        config: serde_json::to_value(&config).context("the configuration cannot be written as JSON")?,
+        inputs: input_entries(&paths, &declared, before.as_ref())?,
+        ..Manifest::default()
     };
+    let earlier = declared.iter().filter_map(Input::of_stage).map(|(stage, _)| stage);
+    if let Some(outdated) = outdated(&paths, &root, earlier)? {
+        return Err(outdated.into());
+    }
     if !arguments.force && before.is_some_and(|before| is_fresh(&target, &before, &manifest)) {
         tracing::info!("{}: up to date", S::NAME);
         return Ok(());
     }
-
     if arguments.resume && !stage.resumable() {
         let stage = S::NAME;
         Err(ConfigError::Unusable(format!("--resume: stage {stage} keeps no checkpoints; run it without --resume")))?;
     }
     let output = OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?;
-    let bars = arguments.log_format == LogFormat::Text;
-    let mut work = StageRun {
-        bars,
+    let mut context = StageContext {
+        bars: arguments.log_format == LogFormat::Text,
         forced: arguments.force,
         resumed: arguments.resume,
         inputs: manifest.inputs.clone(),
         config: manifest.config.clone(),
         fingerprint: fingerprint(&manifest)?,
-        ..StageRun::new(pipeline, output.path().to_path_buf())
+        ..StageContext::new(paths, output.path().to_path_buf(), declared)
     };
     tracing::info!("{}: running", S::NAME);
-    if let Err(error) = stage.run(&mut work) {
+    if let Err(error) = stage.run(&config, &mut context) {
         if !stage.resumable() {
             // The first error is the one to report; what cannot be removed now is removed by the next run.
             let _ = output.discard();
         }
         return Err(error).with_context(|| format!("stage {}", S::NAME));
     }
-    manifest.tables = work.tables;
-    manifest.facts = work.facts;
-    manifest.wall_seconds = started.elapsed().as_secs_f64();
-    manifest.peak_memory_bytes = peak_memory();
-    let wall = manifest.wall_seconds;
-    output.commit(manifest)?;
-    tracing::info!("{}: done in {wall:.1}s", S::NAME);
+    commit(output, context, manifest, started)
+}
+
+/// Commits the stage's output with its complete manifest.
+fn commit(output: OutputDir, context: StageContext, manifest: Manifest, started: Instant) -> anyhow::Result<()> {
+    let wall_seconds = started.elapsed().as_secs_f64();
+    let stage = manifest.stage.clone();
+    let (tables, facts) = (context.tables, context.facts);
+    output.commit(Manifest { tables, facts, wall_seconds, peak_memory_bytes: peak_memory(), ..manifest })?;
+    tracing::info!("{stage}: done in {wall_seconds:.1}s");
     Ok(())
 }
 
-/// The stage's own table of the configuration, resolved, and the values of `keys` of other tables.
-fn stage_config(pipeline: &Pipeline, stage: &str, keys: &[&str]) -> anyhow::Result<serde_json::Value> {
-    let mut all = serde_json::to_value(pipeline).context("the configuration cannot be written as JSON")?;
-    let mut own = all.get_mut(stage).map(serde_json::Value::take).unwrap_or_default();
-    for &key in keys {
-        own[key] = all.pointer(&format!("/{}", key.replace('.', "/"))).cloned().unwrap_or_default();
-    }
-    Ok(own)
-}
-
-/// Digest of what decides the output of a run, as its still empty manifest says it.
+/// Digest of what decides the output of a run: stage version, configuration and inputs of its manifest.
 fn fingerprint(manifest: &Manifest) -> anyhow::Result<String> {
     let inputs: Vec<_> = manifest.inputs.iter().map(|input| (&input.name, &input.digest)).collect();
-    let decides = (&manifest.stage, &manifest.version, manifest.seed, &manifest.config, inputs);
-    Ok(tables::sha256_bytes(&serde_json::to_vec(&decides).context("the manifest cannot be written as JSON")?))
+    let decides = (&manifest.stage, manifest.stage_version, &manifest.config, inputs);
+    Ok(files::sha256(&serde_json::to_vec(&decides).context("the manifest cannot be written as JSON")?))
 }
 
 /// Keeps a second process from running the same stage of the same run.
@@ -153,7 +160,7 @@ fn lock(root: &Path, stage: &str) -> anyhow::Result<File> {
     }
 }
 
-/// Sets the worker threads of every library that asks the environment.
+/// Sets the number of worker threads of the libraries that read it from the environment.
 ///
 /// candle has a pool of its own whose idle threads spin and starve ours; the few element-wise operations left to it are
 /// faster on the calling thread.
@@ -171,7 +178,7 @@ fn limit_threads(threads: usize) {
     }
 }
 
-/// Highest resident memory of this process in bytes, where Linux tells it.
+/// Highest resident memory of this process in bytes; `None` where /proc does not have it.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use crate::ConfigError;
+use crate::lineage::Outdated;
 
 /// Input data that cannot be used: exit code 3. The text names the file, the expected, the found and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +19,7 @@ const BAD_CONFIG: u8 = 2;
 /// Exit code of bad input data, or of a disk with no room for the output.
 const BAD_DATA: u8 = 3;
 
-/// Characters of an error line that are told at most: those at its start, which name the place, and those at its end,
-/// which say what to do.
+/// Most characters of an error line: its start names the place, its end says what to do, the middle is cut.
 const LINE_START: usize = 700;
 const LINE_END: usize = 250;
 
@@ -63,7 +63,7 @@ fn bounded(line: &str) -> String {
     format!("{} ... {}", &line[..at(LINE_START)], &line[at(characters - LINE_END)..])
 }
 
-/// Whether the disk has no room left: the one failure of the machine that the user can mend at once.
+/// True if the disk is full, which the user can mend.
 fn disk_is_full(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| match cause.downcast_ref::<tables::Error>() {
         Some(tables::Error::Io { cause, .. }) => cause.kind() == ErrorKind::StorageFull,
@@ -79,8 +79,11 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if cause.is::<ConfigError>() {
             return BAD_CONFIG;
         }
-        if cause.is::<BadInput>() {
+        if cause.is::<BadInput>() || cause.is::<Outdated>() {
             return BAD_DATA;
+        }
+        if let Some(error) = cause.downcast_ref::<records::Error>() {
+            return if error.is_bad_input() { BAD_DATA } else { FAILED };
         }
         if let Some(error) = cause.downcast_ref::<tables::Error>() {
             return if error.is_bad_input() { BAD_DATA } else { FAILED };

@@ -4,20 +4,24 @@
 //! configuration, decides whether there is anything to do, runs the stage into a partial folder, commits it with a
 //! manifest and turns errors into one line and an exit code.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
 mod execute;
 mod exit;
 mod freshness;
+mod lineage;
 mod log;
+mod paths;
 mod progress;
 mod stage;
 
 pub use config::{ConfigError, Pipeline};
-pub use execute::{Arguments, EXIT_CODES, execute, execute_alone, execute_with};
+pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, execute_with};
 pub use exit::{BadInput, guarded};
+pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;
+pub use paths::RunPaths;
 pub use progress::Progress;
-pub use stage::{Input, Stage, StageRun};
+pub use stage::{About, Input, NothingToDo, Stage, StageContext, stages};

@@ -33,7 +33,7 @@ impl Progress {
         Progress { label: label.into(), total, done: 0, bar, started: now, last_line: now }
     }
 
-    /// Sets how much is done, with a word on how it goes (a loss, say).
+    /// Sets how much is done, with a message such as the current loss.
     pub fn set(&mut self, done: u64, message: &str) {
         self.done = done;
         if let Some(bar) = &self.bar {

@@ -3,44 +3,76 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tables::{InputEntry, StageDir, TableEntry, TableWriter, WriteOptions};
 
 use crate::config::Pipeline;
+use crate::paths::RunPaths;
 use crate::progress::Progress;
+
+/// The stages in the order they run. The file is the only list of them; the justfile reads it too.
+const ORDER: &str = include_str!("../../../stages/order");
+
+/// The names of the stages in the order they run.
+pub fn stages() -> impl DoubleEndedIterator<Item = &'static str> {
+    ORDER.lines()
+}
 
 /// One step of the pipeline: inputs to one output folder.
 pub trait Stage {
     /// The stage's name: its binary, its table in `pipeline.toml`, its folder.
     const NAME: &'static str;
 
-    /// Why there is nothing to do under this configuration, where that is so.
-    fn not_configured(&self, pipeline: &Pipeline) -> Option<String> {
-        let _ = pipeline;
-        None
-    }
+    /// Version of what the stage computes. A commit that changes the output for the same inputs and configuration raises
+    /// it, so that outputs of earlier versions are made again.
+    const VERSION: u32;
+
+    /// What the stage does, reads and writes, for `--help`.
+    const ABOUT: About;
+
+    /// Everything the stage takes from `pipeline.toml`: its own table, the keys of other tables that it reads, and of
+    /// `[run]` the seed and the precision if it uses them. It is all the configuration that [`Stage::run`] sees, and, as
+    /// JSON, what decides whether an output is up to date.
+    type Config: Serialize;
+
+    /// Takes the stage's configuration from the pipeline's.
+    ///
+    /// # Errors
+    /// [`NothingToDo`] where the pipeline does not ask for this stage.
+    fn configure(&self, pipeline: &Pipeline) -> Result<Self::Config, NothingToDo>;
 
     /// Everything the stage reads.
     ///
     /// # Errors
-    /// Where an input cannot even be named, such as a pattern no file matches.
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>>;
+    /// Where an input cannot even be named, such as a pattern that no file matches.
+    fn inputs(&self, config: &Self::Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>>;
 
-    /// Keys of other tables of the configuration that decide the output too, such as `evaluate.depth`.
-    fn config_keys(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// Whether an interrupted run leaves checkpoints to go on from.
+    /// True if an interrupted run leaves checkpoints to resume from.
     fn resumable(&self) -> bool {
         false
     }
 
-    /// Makes the output in [`StageRun::out`].
+    /// Makes the output in [`StageContext::out`].
     ///
     /// # Errors
     /// Anything; the earlier output stays as it was.
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()>;
+    fn run(&self, config: &Self::Config, context: &mut StageContext) -> anyhow::Result<()>;
 }
+
+/// What a stage does, in the words of its `--help`.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    /// What it does, in one line.
+    pub does: &'static str,
+    /// The tables, folders and files it reads.
+    pub reads: &'static str,
+    /// The tables and folders it writes.
+    pub writes: &'static str,
+}
+
+/// The pipeline does not ask for a stage; the text is the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NothingToDo(pub String);
 
 /// Something a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +95,20 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// A stage at work.
+impl Input {
+    /// The stage and the table or folder of it that is read; `None` for a file.
+    pub(crate) fn of_stage(&self) -> Option<(&'static str, &'static str)> {
+        match *self {
+            Input::Table { stage, table: name } | Input::Folder { stage, folder: name } => Some((stage, name)),
+            Input::File(_) => None,
+        }
+    }
+}
+
+/// What a running stage works with: its inputs, its output folder, the tables and figures it has written.
 #[derive(Debug)]
-pub struct StageRun {
-    pub(crate) pipeline: Pipeline,
+pub struct StageContext {
+    pub(crate) paths: RunPaths,
     pub(crate) out: PathBuf,
     pub(crate) tables: BTreeMap<String, TableEntry>,
     pub(crate) facts: serde_json::Map<String, serde_json::Value>,
@@ -74,16 +116,17 @@ pub struct StageRun {
     pub(crate) fingerprint: String,
     pub(crate) forced: bool,
     pub(crate) resumed: bool,
+    pub(crate) declared: Vec<Input>,
     pub(crate) inputs: Vec<InputEntry>,
     pub(crate) config: serde_json::Value,
 }
 
-impl StageRun {
-    /// A run that writes below `out`, for tests of a stage's library.
+impl StageContext {
+    /// A context that reads `declared` and writes below `out`, for tests of a stage's library.
     #[must_use]
-    pub fn new(pipeline: Pipeline, out: PathBuf) -> StageRun {
-        StageRun {
-            pipeline,
+    pub fn new(paths: RunPaths, out: PathBuf, declared: Vec<Input>) -> StageContext {
+        StageContext {
+            paths,
             out,
             tables: BTreeMap::new(),
             facts: serde_json::Map::new(),
@@ -91,49 +134,44 @@ impl StageRun {
             fingerprint: String::new(),
             forced: false,
             resumed: false,
+            declared,
             inputs: Vec::new(),
             config: serde_json::Value::Null,
         }
     }
 
-    /// The whole configuration.
+    /// Where the pipeline's files are.
     #[must_use]
-    pub fn pipeline(&self) -> &Pipeline {
-        &self.pipeline
+    pub fn paths(&self) -> &RunPaths {
+        &self.paths
     }
 
-    /// The run's seed.
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        self.pipeline.run.seed
-    }
-
-    /// Digest of all that decides the output: inputs, configuration, seed and version. A checkpoint of another one
-    /// must not be resumed.
+    /// Digest of all that decides the output: stage version, configuration and inputs. A checkpoint of another one must
+    /// not be resumed.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// Whether the user asked to make everything anew.
+    /// True if the user asked to make everything anew.
     #[must_use]
     pub fn forced(&self) -> bool {
         self.forced
     }
 
-    /// Whether the user asked to go on with an interrupted run, and with nothing else.
+    /// True if the user asked to resume an interrupted run, and to do nothing else.
     #[must_use]
     pub fn resumed(&self) -> bool {
         self.resumed
     }
 
-    /// What the stage reads, with digests.
+    /// The declared inputs with their digests.
     #[must_use]
     pub fn inputs(&self) -> &[InputEntry] {
         &self.inputs
     }
 
-    /// The stage's own table of the configuration, resolved.
+    /// The stage's configuration, as the manifest keeps it.
     #[must_use]
     pub fn config(&self) -> &serde_json::Value {
         &self.config
@@ -145,12 +183,15 @@ impl StageRun {
         &self.out
     }
 
-    /// An earlier stage's committed output.
+    /// An earlier stage's committed output, of which the declared inputs can be read.
     ///
     /// # Errors
-    /// [`tables::Error::MissingStage`] where it has not been run.
+    /// [`tables::Error::MissingStage`] where the stage has not been run; reading what is not declared as an input is
+    /// [`tables::Error::Undeclared`].
     pub fn input(&self, stage: &str) -> tables::Result<StageDir> {
-        StageDir::open(&self.pipeline.run_dir(), stage)
+        let declared = self.declared.iter().filter_map(Input::of_stage);
+        let declared = declared.filter(|&(of, _)| of == stage).map(|(_, name)| name.to_string());
+        Ok(StageDir::open(&self.paths.run_dir(), stage)?.restricted_to(declared.collect()))
     }
 
     /// Begins a table of the output.
@@ -161,7 +202,7 @@ impl StageRun {
         TableWriter::create(&self.out, name, WriteOptions::default(), metadata)
     }
 
-    /// Closes a table and enters it into the manifest; returns its rows.
+    /// Closes a table and enters it into the manifest; returns the number of its rows.
     ///
     /// # Errors
     /// [`tables::Error`].
@@ -173,12 +214,12 @@ impl StageRun {
         Ok(rows)
     }
 
-    /// Notes a figure in the manifest.
+    /// Adds a figure to the manifest.
     pub fn fact(&mut self, name: &str, value: impl Into<serde_json::Value>) {
         self.facts.insert(name.to_string(), value.into());
     }
 
-    /// Begins a progress bar (or, off a terminal, a log line now and then).
+    /// Begins a progress bar (or, without a terminal, a log line every ten seconds).
     #[must_use]
     pub fn progress(&self, label: &str, total: u64) -> Progress {
         Progress::new(label, total, self.bars)

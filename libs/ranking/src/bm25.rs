@@ -134,7 +134,7 @@ impl Index {
         self.documents
     }
 
-    /// Whether no document is indexed.
+    /// True if no document is indexed.
     pub fn is_empty(&self) -> bool {
         self.documents == 0
     }

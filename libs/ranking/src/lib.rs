@@ -7,7 +7,7 @@
 //! - [`clicks`]: position bias, estimated, removed and simulated.
 //! - [`rng`]: the seeded streams that all randomness of the project comes from.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bm25;

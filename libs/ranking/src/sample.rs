@@ -124,8 +124,11 @@ mod tests {
     #[test]
     fn without_negatives_the_sample_is_that_of_the_judged() {
         let labels = [1.0, 0.0, 2.0, 0.0, 0.0];
-        let alone = sample_list(&mut stream(5, "t", 1), &labels, 3);
-        assert_eq!(sample_with_negatives(&mut stream(5, "t", 1), &labels, 0, 3), (alone, Vec::new()));
+        let (mut rng, mut other) = (stream(5, "t", 1), stream(5, "t", 1));
+        for _ in 0..3 {
+            let alone = sample_list(&mut rng, &labels, 3);
+            assert_eq!(sample_with_negatives(&mut other, &labels, 0, 3), (alone, Vec::new()));
+        }
     }
 
     #[test]

@@ -1,16 +1,15 @@
-//! A table that grows while a run goes on: one small file per append, each whole or not there.
+//! A table that grows while a stage runs: each append writes one file atomically.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 
 use crate::columns::Columns;
-use crate::commit::write_atomic;
 use crate::read::open_parquet;
 use crate::write::encode_part;
-use crate::{Error, Result, Schema};
+use crate::{Error, Result, Rows, Schema};
 
 /// A growing table `dir/<name>`; readers such as DuckDB may open its files at any moment.
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub struct AppendTable {
 }
 
 impl AppendTable {
-    /// Opens the table `name` below `dir`, with what earlier appends left there.
+    /// Opens the table `name` below `dir`, including the rows of earlier appends.
     ///
     /// # Errors
     /// [`Error::UnknownSchema`], [`Error::Io`].
@@ -36,10 +35,10 @@ impl AppendTable {
     /// Appends rows as one file.
     ///
     /// # Errors
-    /// [`Error::SchemaMismatch`], [`Error::Io`].
-    pub fn append(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
+    /// [`Error::BadRows`], [`Error::Io`].
+    pub fn append<T>(&mut self, rows: Rows<'_, T>) -> Result<()> {
         let path = self.dir.join(format!("part-{:05}.parquet", self.parts));
-        write_atomic(&path, &encode_part(&path, self.schema, columns)?)?;
+        files::write_atomically(&path, &encode_part(&path, self.schema, rows)?)?;
         self.parts += 1;
         Ok(())
     }

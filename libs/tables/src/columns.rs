@@ -1,18 +1,12 @@
 //! Typed access to a table's columns by name.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
-};
-use arrow::buffer::OffsetBuffer;
-use arrow::datatypes::{DataType, Field};
+use arrow::array::{Array, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
 
 use crate::{Error, Result, Schema};
 
-/// A table in memory.
+/// A table in memory, whose columns are read by name and type.
 #[derive(Debug, Clone)]
 pub struct Columns {
     batch: RecordBatch,
@@ -53,8 +47,6 @@ impl Columns {
     typed! {
         /// A text column.
         strings -> StringArray;
-        /// A true-or-false column.
-        bools -> BooleanArray;
         /// A 32-bit integer column.
         int32s -> Int32Array;
         /// A 64-bit integer column.
@@ -63,9 +55,7 @@ impl Columns {
         float32s -> Float32Array;
         /// A 64-bit float column.
         float64s -> Float64Array;
-        /// A time column, microseconds since 1970.
-        timestamps -> TimestampMicrosecondArray;
-        /// A column of integer lists.
+        /// A column of lists of 32-bit integers, as [`Columns::int32_list`] reads them.
         lists -> ListArray;
     }
 
@@ -78,13 +68,4 @@ impl Columns {
         let values = values.as_any().downcast_ref::<Int32Array>();
         Ok(values.map(|values| values.values().to_vec()).unwrap_or_default())
     }
-}
-
-/// A column of 32-bit integer lists, as [`crate::ColumnType::ListInt32`] wants it.
-#[must_use]
-pub fn list_int32(rows: &[Vec<i32>]) -> ArrayRef {
-    let field = Arc::new(Field::new("item", DataType::Int32, false));
-    let offsets = OffsetBuffer::from_lengths(rows.iter().map(Vec::len));
-    let values: Int32Array = rows.iter().flatten().copied().collect::<Vec<i32>>().into();
-    Arc::new(ListArray::new(field, offsets, Arc::new(values), None))
 }

@@ -1,15 +1,14 @@
 //! The atomic commit of a stage's output.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::{AtomicFile, Error, FileEntry, MANIFEST_FILE, Manifest, Result, StageDir, sha256_file};
+use crate::{Error, FileEntry, MANIFEST_FILE, Manifest, Result, StageDir};
 
-/// A stage's output while it is being made: `.<stage>.partial` beside the target folder.
+/// A stage's output while the stage runs: the folder `.<stage>.partial` beside the target folder.
 ///
-/// [`OutputDir::commit`] makes it the stage's folder: fsync of every file, rename, manifest last. Until then the
-/// stage's earlier output is untouched.
+/// [`OutputDir::commit`] flushes every file to disk, renames the folder to `<stage>` and writes the manifest last. Until
+/// then the stage's earlier output is untouched.
 #[derive(Debug)]
 pub struct OutputDir {
     root: PathBuf,
@@ -18,7 +17,7 @@ pub struct OutputDir {
 }
 
 impl OutputDir {
-    /// Opens the stage's partial folder below `root`. What an interrupted run left there is kept with `resume`, else
+    /// Opens the stage's partial folder below `root`. Files of an interrupted run are kept if `resume` is true, else
     /// removed.
     ///
     /// # Errors
@@ -46,16 +45,15 @@ impl OutputDir {
         remove_dir(&self.partial)
     }
 
-    /// Makes the partial folder the stage's output. `manifest.files` is filled with every file that belongs to no
-    /// table.
+    /// Replaces the stage's output by the partial folder. Fills `manifest.files` with every file that belongs to no table.
     ///
     /// # Errors
     /// [`Error::Io`]; the earlier output is then still in place unless the last renames themselves failed.
     pub fn commit(self, mut manifest: Manifest) -> Result<StageDir> {
-        let mut files = Vec::new();
-        list_files(&self.partial, &self.partial, &mut files)?;
+        let mut paths = Vec::new();
+        list_files(&self.partial, &self.partial, &mut paths)?;
         let tables: Vec<String> = manifest.tables.keys().map(|table| format!("{table}/")).collect();
-        manifest.files = files
+        manifest.files = paths
             .into_iter()
             .filter(|path| !tables.iter().any(|table| path.starts_with(table)))
             .map(|path| file_entry(&self.partial, path))
@@ -69,13 +67,13 @@ impl OutputDir {
             fs::rename(&target, &old).map_err(Error::io(&target, "renaming"))?;
         }
         fs::rename(&self.partial, &target).map_err(Error::io(&self.partial, "renaming"))?;
-        sync_dir(&self.root)?;
+        files::sync_folder(&self.root)?;
         let text = serde_json::to_vec_pretty(&manifest).map_err(|e| Error::BadManifest {
             path: target.join(MANIFEST_FILE),
             stage: self.stage.clone(),
             reason: e.to_string(),
         })?;
-        write_atomic(&target.join(MANIFEST_FILE), &text)?;
+        files::write_atomically(&target.join(MANIFEST_FILE), &text)?;
         remove_dir(&old)?;
         StageDir::open(&self.root, &self.stage)
     }
@@ -85,25 +83,7 @@ impl OutputDir {
 pub(crate) fn file_entry(root: &Path, path: String) -> Result<FileEntry> {
     let full = root.join(&path);
     let bytes = fs::metadata(&full).map_err(Error::io(&full, "reading"))?.len();
-    Ok(FileEntry { bytes, sha256: sha256_file(&full)?, path })
-}
-
-/// Writes a file of a stage's output so that it is either whole or not there: as [`AtomicFile`], in one go.
-///
-/// # Errors
-/// [`Error::Io`]; the temporary file is removed then.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = AtomicFile::create_in_own_folder(path)?;
-    file.write_all(bytes).map_err(Error::io(path, "writing"))?;
-    file.commit()
-}
-
-/// Makes a folder's entries durable.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn sync_dir(dir: &Path) -> Result<()> {
-    File::open(dir).and_then(|file| file.sync_all()).map_err(Error::io(dir, "syncing"))
+    Ok(FileEntry { bytes, sha256: files::sha256_of_file(&full)?, path })
 }
 
 fn sync_tree(dir: &Path) -> Result<()> {
@@ -115,7 +95,7 @@ fn sync_tree(dir: &Path) -> Result<()> {
             File::open(&path).and_then(|file| file.sync_all()).map_err(Error::io(&path, "syncing"))?;
         }
     }
-    sync_dir(dir)
+    Ok(files::sync_folder(dir)?)
 }
 
 /// Relative paths of all files below `dir`, sorted, with `/` between folders.

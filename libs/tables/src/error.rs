@@ -1,4 +1,4 @@
-//! What can go wrong with tables, each naming the file, the expected and the found.
+//! The crate's errors: each names the file, what was expected and what was found.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,12 @@ pub enum Error {
     /// A stage's output has not been made, or was not finished.
     #[error("{}: no finished output of stage `{stage}`; run `{stage}` first", path.display())]
     MissingStage {
-        /// The manifest that is not there.
+        /// The missing manifest.
         path: PathBuf,
         /// The stage to run.
         stage: String,
     },
-    /// A manifest that is not one.
+    /// A manifest that cannot be parsed.
     #[error("{}: not a readable manifest ({reason}); re-run stage `{stage}` with --force", path.display())]
     BadManifest {
         /// The manifest.
@@ -46,16 +46,26 @@ pub enum Error {
         /// The table or file looked for.
         wanted: String,
     },
-    /// A file's bytes are not those that were written.
+    /// A stage reads a table or folder that it has not declared as an input: a mistake in the stage's code.
+    #[error("{}: `{name}` of stage `{stage}` is read without being declared as an input", path.display())]
+    Undeclared {
+        /// The table or folder.
+        path: PathBuf,
+        /// The stage that writes it.
+        stage: String,
+        /// Its name.
+        name: String,
+    },
+    /// A file differs from what was written.
     #[error("{}: expected sha256 {expected}, found {found}: the file was changed or damaged; re-run stage `{stage}` with --force", path.display())]
     Checksum {
         /// The damaged file.
         path: PathBuf,
         /// The stage that writes it.
         stage: String,
-        /// From the manifest.
+        /// The checksum in the manifest.
         expected: String,
-        /// Of the bytes on disk.
+        /// The checksum of the file.
         found: String,
     },
     /// A table whose columns are not the schema's.
@@ -70,6 +80,20 @@ pub enum Error {
         /// What the schema says.
         expected: String,
         /// What is there.
+        found: String,
+    },
+    /// Rows whose columns are not the schema's; a defect of the program.
+    #[error("{}: table `{table}`, column `{column}`: expected {expected}, found {found}", path.display())]
+    BadRows {
+        /// The table's folder or file.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: String,
+        /// What the schema says.
+        expected: String,
+        /// What was to be written.
         found: String,
     },
     /// Rows out of the schema's sort order.
@@ -113,11 +137,25 @@ pub enum Error {
     },
 }
 
+impl From<files::Error> for Error {
+    fn from(files::Error { path, action, cause }: files::Error) -> Error {
+        Error::Io { path, action, cause }
+    }
+}
+
 impl Error {
-    /// Whether the cause is bad input data rather than the machine.
+    /// True if the data is at fault, false for a failure of the machine or a defect of the program.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, Error::Io { .. } | Error::BadSchema { .. } | Error::UnknownSchema(_) | Error::Unsorted { .. })
+        !matches!(
+            self,
+            Error::Io { .. }
+                | Error::BadSchema { .. }
+                | Error::UnknownSchema(_)
+                | Error::BadRows { .. }
+                | Error::Undeclared { .. }
+                | Error::Unsorted { .. }
+        )
     }
 
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
@@ -130,7 +168,7 @@ impl Error {
         move |cause| Error::Arrow { path, cause }
     }
 
-    /// Keeps the operating system's own error where Parquet met one, so that a full disk reads as such.
+    /// Keeps an operating system's error inside a Parquet error as such, so that a full disk is recognised.
     pub(crate) fn parquet(path: &Path) -> impl FnOnce(parquet::errors::ParquetError) -> Error {
         use parquet::errors::ParquetError;
         let path = path.to_path_buf();

@@ -1,26 +1,25 @@
-//! A stage's manifest: what went in, what came out, and under which configuration.
+//! A stage's manifest: its inputs, its outputs and its configuration.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::checksum::sha256_bytes;
 use crate::{Error, Result};
 
 /// The manifest's file name inside a stage's folder.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
-/// Written last, when a stage's output is complete.
-#[derive(Debug, Clone, Serialize, Deserialize, PartialEq)]
+/// The record of a complete output; written last.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq)]
 pub struct Manifest {
     /// The stage that wrote the folder.
     pub stage: String,
     /// The program's version.
     pub version: String,
-    /// The run's seed.
-    pub seed: u64,
-    /// The stage's resolved configuration.
+    /// Version of what the stage computes.
+    pub stage_version: u32,
+    /// All of the configuration that the stage read.
     pub config: serde_json::Value,
     /// What the output was made from.
     pub inputs: Vec<InputEntry>,
@@ -28,11 +27,11 @@ pub struct Manifest {
     pub tables: BTreeMap<String, TableEntry>,
     /// Every other file of the folder.
     pub files: Vec<FileEntry>,
-    /// Figures of the run that later stages and people read.
+    /// Named results of the run, such as counts and chosen weights.
     pub facts: serde_json::Map<String, serde_json::Value>,
     /// Wall time of the run that finished the output.
     pub wall_seconds: f64,
-    /// Highest resident memory of the process, where the system tells.
+    /// Highest resident memory of the process; `None` where the operating system does not report it.
     pub peak_memory_bytes: Option<u64>,
 }
 
@@ -94,23 +93,23 @@ impl Manifest {
         })
     }
 
-    /// Digest of one table's content: it changes when, and only when, a byte of its files does.
+    /// Digest of a table, of a folder such as a model's, or of a file of the output; `None` where the output has none of this
+    /// name.
     #[must_use]
-    pub fn table_digest(&self, table: &str) -> Option<String> {
-        let entry = self.tables.get(table)?;
-        Some(digest_of(entry.schema_version, &entry.files))
-    }
-
-    /// Digest of the files below `folder` that are not tables, such as a model's.
-    #[must_use]
-    pub fn folder_digest(&self, folder: &str) -> Option<String> {
-        let prefix = format!("{folder}/");
-        let files: Vec<FileEntry> = self.files.iter().filter(|f| f.path.starts_with(&prefix)).cloned().collect();
-        (!files.is_empty()).then(|| digest_of(0, &files))
+    pub fn digest_of(&self, name: &str) -> Option<String> {
+        if let Some(table) = self.tables.get(name) {
+            return Some(digest(table.schema_version, table.files.iter()));
+        }
+        if let Some(file) = self.files.iter().find(|file| file.path == name) {
+            return Some(file.sha256.clone());
+        }
+        let prefix = format!("{name}/");
+        let mut files = self.files.iter().filter(|file| file.path.starts_with(&prefix)).peekable();
+        files.peek().is_some().then(|| digest(0, files))
     }
 }
 
-fn digest_of(version: u32, files: &[FileEntry]) -> String {
-    let lines: Vec<String> = files.iter().map(|f| format!("{} {}", f.sha256, f.path)).collect();
-    sha256_bytes(format!("{version}\n{}", lines.join("\n")).as_bytes())
+fn digest<'a>(version: u32, entries: impl Iterator<Item = &'a FileEntry>) -> String {
+    let lines: Vec<String> = entries.map(|entry| format!("{} {}", entry.sha256, entry.path)).collect();
+    files::sha256(format!("{version}\n{}", lines.join("\n")).as_bytes())
 }

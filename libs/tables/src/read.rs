@@ -1,5 +1,6 @@
 //! Reading a committed stage's tables and files, each checked against the manifest.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -8,7 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::ChunkReader;
 
 use crate::columns::Columns;
-use crate::{Error, FileEntry, Manifest, Result, Schema, TableEntry, sha256_bytes};
+use crate::{Error, FileEntry, Manifest, Result, Schema, TableEntry};
 
 /// A stage's committed output folder with its manifest.
 #[derive(Debug, Clone)]
@@ -16,6 +17,8 @@ pub struct StageDir {
     path: PathBuf,
     stage: String,
     manifest: Manifest,
+    /// The tables and folders that may be read; all without this list.
+    declared: Option<BTreeSet<String>>,
 }
 
 impl StageDir {
@@ -26,7 +29,14 @@ impl StageDir {
     pub fn open(root: &Path, stage: &str) -> Result<StageDir> {
         let path = root.join(stage);
         let manifest = Manifest::read(&path, stage)?;
-        Ok(StageDir { path, stage: stage.to_string(), manifest })
+        Ok(StageDir { path, stage: stage.to_string(), manifest, declared: None })
+    }
+
+    /// The same output, of which the tables and folders of this list alone can be read: those that a later stage declared
+    /// as its inputs, and that its freshness therefore depends on.
+    #[must_use]
+    pub fn restricted_to(self, declared: BTreeSet<String>) -> StageDir {
+        StageDir { declared: Some(declared), ..self }
     }
 
     /// The stage's folder.
@@ -44,7 +54,7 @@ impl StageDir {
     /// Reads a whole table, checksums verified, columns in the schema's order.
     ///
     /// # Errors
-    /// [`Error::NotListed`], [`Error::Checksum`], [`Error::SchemaMismatch`], [`Error::Parquet`].
+    /// [`Error::NotListed`], [`Error::Undeclared`], [`Error::Checksum`], [`Error::SchemaMismatch`], [`Error::Parquet`].
     pub fn table(&self, name: &str) -> Result<Columns> {
         let mut batches = Vec::new();
         self.for_each_batch(name, |batch| {
@@ -82,7 +92,7 @@ impl StageDir {
         Ok(())
     }
 
-    /// A key of the table files' metadata, such as the tokenizer's identity.
+    /// The value of a key in the metadata of the table's files, such as the tokenizer's identity.
     ///
     /// # Errors
     /// As [`StageDir::table`].
@@ -97,11 +107,12 @@ impl StageDir {
         Ok(metadata.and_then(|pairs| pairs.iter().find(|pair| pair.key == key)?.value.clone()))
     }
 
-    /// Checks every file below `folder` (a model, say) against the manifest and returns the folder's path.
+    /// Checks every file below `folder`, such as a model's, against the manifest and returns the folder's path.
     ///
     /// # Errors
-    /// [`Error::NotListed`], [`Error::Checksum`], [`Error::Io`].
+    /// [`Error::NotListed`], [`Error::Undeclared`], [`Error::Checksum`], [`Error::Io`].
     pub fn folder(&self, folder: &str) -> Result<PathBuf> {
+        self.check_declared(folder)?;
         let prefix = format!("{folder}/");
         let mut found = false;
         for file in self.manifest.files.iter().filter(|file| file.path.starts_with(&prefix)) {
@@ -111,7 +122,17 @@ impl StageDir {
         if found { Ok(self.path.join(folder)) } else { Err(self.not_listed(format!("folder `{folder}`"))) }
     }
 
+    fn check_declared(&self, name: &str) -> Result<()> {
+        match &self.declared {
+            Some(declared) if !declared.contains(name) => {
+                Err(Error::Undeclared { path: self.path.join(name), stage: self.stage.clone(), name: name.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn entry(&self, name: &str) -> Result<&TableEntry> {
+        self.check_declared(name)?;
         self.manifest.tables.get(name).ok_or_else(|| self.not_listed(format!("table `{name}`")))
     }
 
@@ -122,7 +143,7 @@ impl StageDir {
     fn verified(&self, file: &FileEntry) -> Result<Vec<u8>> {
         let path = self.path.join(&file.path);
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "reading"))?;
-        let found = sha256_bytes(&bytes);
+        let found = files::sha256(&bytes);
         if found != file.sha256 {
             let stage = self.stage.clone();
             return Err(Error::Checksum { path, stage, expected: file.sha256.clone(), found });

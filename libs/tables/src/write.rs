@@ -11,14 +11,15 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use crate::commit::file_entry;
+use crate::rows::{Rows, checked_batch};
 use crate::{Error, Result, Schema, TableEntry};
 
-/// How a table's files are cut and compressed.
+/// How a table is divided into files, and their compression.
 #[derive(Debug, Clone, Copy)]
 pub struct WriteOptions {
-    /// Rows of a file before the next one is begun.
+    /// Largest number of rows of a file.
     pub rows_per_file: usize,
-    /// Rows of a row group.
+    /// Largest number of rows of a row group.
     pub rows_per_group: usize,
     /// zstd level, 1..=22.
     pub zstd_level: i32,
@@ -32,7 +33,7 @@ impl Default for WriteOptions {
 
 /// Writes one table as `dir/<name>/part-00000.parquet`, ...
 ///
-/// The folder `dir` is an [`crate::OutputDir`]'s: nothing is visible to readers before its commit.
+/// `dir` is the folder of an [`crate::OutputDir`], so readers see nothing before its commit.
 pub struct TableWriter {
     dir: PathBuf,
     schema: &'static Schema,
@@ -75,13 +76,26 @@ impl TableWriter {
         Ok(writer)
     }
 
-    /// Appends rows: one array per column, in the schema's order.
+    /// Appends rows.
     ///
     /// # Errors
-    /// [`Error::SchemaMismatch`] for other columns, types or nulls, [`Error::Unsorted`], [`Error::Io`].
-    pub fn write(&mut self, columns: Vec<ArrayRef>) -> Result<()> {
-        let batch = checked_batch(&self.dir, self.schema, columns)?;
-        self.check_order(&batch)?;
+    /// [`Error::BadRows`] for columns that are not the schema's, [`Error::Unsorted`], [`Error::Io`].
+    pub fn write<T>(&mut self, rows: Rows<'_, T>) -> Result<()> {
+        let batch = rows.into_batch(&self.dir, self.schema)?;
+        self.append(&batch)
+    }
+
+    /// Appends rows that were read from an earlier version of the same table.
+    ///
+    /// # Errors
+    /// As [`TableWriter::write`].
+    pub fn write_batch(&mut self, batch: &RecordBatch) -> Result<()> {
+        let batch = checked_batch(&self.dir, self.schema, batch)?;
+        self.append(&batch)
+    }
+
+    fn append(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.check_order(batch)?;
         let mut start = 0;
         while start < batch.num_rows() {
             if self.rows_in_file == self.options.rows_per_file {
@@ -157,24 +171,14 @@ impl TableWriter {
     }
 }
 
-/// One whole Parquet file of rows in the schema's columns.
-pub(crate) fn encode_part(path: &Path, schema: &'static Schema, columns: Vec<ArrayRef>) -> Result<Vec<u8>> {
-    let batch = checked_batch(path, schema, columns)?;
+/// The bytes of one Parquet file that holds `rows`.
+pub(crate) fn encode_part<T>(path: &Path, schema: &'static Schema, rows: Rows<'_, T>) -> Result<Vec<u8>> {
+    let batch = rows.into_batch(path, schema)?;
     let properties = properties(path, WriteOptions::default(), table_metadata(schema, &[]))?;
     let mut writer =
         ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties)).map_err(Error::parquet(path))?;
     writer.write(&batch).map_err(Error::parquet(path))?;
     writer.into_inner().map_err(Error::parquet(path))
-}
-
-fn checked_batch(path: &Path, schema: &'static Schema, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
-    RecordBatch::try_new(schema.arrow(), columns).map_err(|e| Error::SchemaMismatch {
-        path: path.to_path_buf(),
-        table: &schema.name,
-        version: schema.version,
-        expected: "the columns of its schema".into(),
-        found: e.to_string(),
-    })
 }
 
 fn table_metadata(schema: &Schema, extra: &[(&str, &str)]) -> Vec<KeyValue> {
@@ -192,7 +196,7 @@ fn properties(path: &Path, options: WriteOptions, metadata: Vec<KeyValue>) -> Re
         .build())
 }
 
-/// Indices of the sort columns; the crate's tests hold that each exists.
+/// Indices of the sort columns; the crate's tests check that each exists.
 fn sort_columns(schema: &'static Schema) -> impl Iterator<Item = usize> {
     schema.sort.iter().filter_map(|name| schema.columns.iter().position(|column| &column.name == name))
 }

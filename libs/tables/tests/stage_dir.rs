@@ -1,38 +1,25 @@
 //! Writing, committing and reading a stage's output, and what happens when its files are damaged.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Int32Array, StringArray};
+use arrow::array::Array;
 use proptest::prelude::*;
-use tables::{AppendTable, Error, Manifest, OutputDir, StageDir, TableEntry, TableWriter, WriteOptions};
+use tables::{AppendTable, Error, Manifest, OutputDir, Rows, StageDir, TableEntry, TableWriter, WriteOptions};
 
 fn manifest(tables: BTreeMap<String, TableEntry>) -> Manifest {
-    Manifest {
-        stage: "ingest".into(),
-        version: "0".into(),
-        seed: 1,
-        config: serde_json::Value::Null,
-        inputs: Vec::new(),
-        tables,
-        files: Vec::new(),
-        facts: serde_json::Map::new(),
-        wall_seconds: 0.0,
-        peak_memory_bytes: None,
-    }
+    Manifest { stage: "ingest".into(), tables, ..Manifest::default() }
 }
 
-fn judgments(rows: &[(String, String, i32)]) -> Vec<ArrayRef> {
-    vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.0))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.1))),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.2))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|_| "train"))),
-    ]
+fn judgments(rows: &[(String, String, i32)]) -> Rows<'_, (String, String, i32)> {
+    Rows::of(rows)
+        .strings("query_id", |row| row.0.as_str())
+        .strings("doc_id", |row| row.1.as_str())
+        .int32s("grade", |row| row.2)
+        .strings("split", |_| "train")
 }
 
 fn row(query: &str, document: &str, grade: i32) -> (String, String, i32) {
@@ -91,12 +78,10 @@ fn rows_out_of_order_nulls_and_other_types_are_refused() {
     let mut table = create();
     table.write(judgments(&[row("b", "a", 0)])).unwrap();
     refused(table.write(judgments(&[row("a", "a", 0)])), "row 1 breaks the sort order");
-    let mut columns = judgments(&[row("a", "a", 0)]);
-    columns[2] = Arc::new(Int32Array::from(vec![None]));
-    refused(create().write(columns), "non-nullable");
-    let mut columns = judgments(&[row("a", "a", 0)]);
-    columns[2] = Arc::new(StringArray::from(vec!["1"]));
-    refused(create().write(columns), "Utf8");
+    let rest =
+        || Rows::of(&["a"]).strings("query_id", |&id| id).strings("doc_id", |&id| id).strings("split", |_| "train");
+    refused(create().write(rest().int32s("grade", |_| None)), "non-nullable");
+    refused(create().write(rest().strings("grade", |_| "1")), "Utf8");
     assert!(matches!(
         TableWriter::create(root.path(), "nonsense", WriteOptions::default(), &[]).map(drop),
         Err(Error::UnknownSchema(_))
@@ -141,8 +126,8 @@ fn the_earlier_output_stays_until_the_commit() {
     output.discard().unwrap();
     let second = commit(root.path(), &[row("a", "b", 1), row("a", "c", 1)], WriteOptions::default());
     assert_eq!(second.table("judgments").unwrap().rows(), 2);
-    assert_ne!(first.manifest().table_digest("judgments"), second.manifest().table_digest("judgments"));
-    assert_eq!(first.manifest().folder_digest("model"), second.manifest().folder_digest("model"));
+    assert_ne!(first.manifest().digest_of("judgments"), second.manifest().digest_of("judgments"));
+    assert_eq!(first.manifest().digest_of("model"), second.manifest().digest_of("model"));
     let left: Vec<_> = std::fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["ingest"]);
 }

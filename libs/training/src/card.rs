@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use nn::trainer::TrainSummary;
-use pipeline::StageRun;
+use nn::train::TrainSummary;
+use pipeline::StageContext;
 use pipeline::config::BaseModel;
 use tables::InputEntry;
 
-/// What a card says beyond the data and the configuration of the run. It tells no times, so that equal runs leave equal
+/// What a card says beyond the data and the configuration of the run. It holds no times, so that equal runs leave equal
 /// cards.
 #[derive(Debug, Clone, Copy)]
 pub struct Card<'a> {
@@ -24,26 +24,28 @@ pub struct Card<'a> {
     pub base: Option<&'a BaseModel>,
     /// What the validation's value is called.
     pub validation: &'a str,
+    /// The run's seed.
+    pub seed: u64,
     /// How its training ended.
     pub summary: &'a TrainSummary,
 }
 
 impl Card<'_> {
-    /// The card of a model that `run` trained.
+    /// The card of a model that belongs to one run: with its data and configuration.
     #[must_use]
-    pub fn text(&self, run: &StageRun) -> String {
+    pub fn text(&self, context: &StageContext) -> String {
         format!(
-            "{}\n## Data\n\n{}\n## Configuration\n\nThe stage's table.\n\n```json\n{:#}\n```\n",
-            self.of_phase(run.seed()),
-            data(run),
-            run.config(),
+            "{}\n## Data\n\n{}\n## Configuration\n\nAll that the stage read of the pipeline.\n\n```json\n{:#}\n```\n",
+            self.of_phase(),
+            data(context),
+            context.config(),
         )
     }
 
-    /// The card of a model that later phases start from, also those of other runs: it tells of its own phase alone.
+    /// The card of a model that later phases start from, those of other runs included: it describes its own phase alone.
     #[must_use]
-    pub fn of_phase(&self, seed: u64) -> String {
-        let Card { title, about, pipeline_tag, library, .. } = self;
+    pub fn of_phase(&self) -> String {
+        let Card { title, about, pipeline_tag, library, seed, .. } = self;
         let base_model = match self.base {
             Some(BaseModel::Hub { repository, .. }) => format!("base_model: {repository}\n"),
             _ => String::new(),
@@ -71,10 +73,10 @@ impl Card<'_> {
 }
 
 /// The inputs of a run, with the rows of its tables.
-fn data(run: &StageRun) -> String {
+fn data(context: &StageContext) -> String {
     let mut table = "| input | rows | sha256 |\n| --- | --- | --- |\n".to_string();
-    for input in run.inputs() {
-        let (name, rows) = named(run, input);
+    for input in context.inputs() {
+        let (name, rows) = named(context, input);
         let rows = rows.map(|rows| rows.to_string()).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = writeln!(table, "| {name} | {rows} | {} |", input.digest);
@@ -83,13 +85,13 @@ fn data(run: &StageRun) -> String {
 }
 
 /// The name and rows of a table of an earlier stage, or the bare name of a file: where it lies is nobody else's concern.
-fn named(run: &StageRun, input: &InputEntry) -> (String, Option<u64>) {
+fn named(context: &StageContext, input: &InputEntry) -> (String, Option<u64>) {
     if input.bytes.is_some() {
         let name = Path::new(&input.name).file_name().unwrap_or_default();
         return (name.to_string_lossy().into_owned(), None);
     }
     let rows = input.name.split_once('/').and_then(|(stage, table)| {
-        let stage = run.input(stage).ok()?;
+        let stage = context.input(stage).ok()?;
         Some(stage.manifest().tables.get(table)?.rows)
     });
     (input.name.clone(), rows)

@@ -1,11 +1,9 @@
 //! The table `training_metrics`, which grows while a training runs.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
-use pipeline::StageRun;
-use tables::{AppendTable, Columns, StageDir};
+use pipeline::StageContext;
+use tables::{AppendTable, Columns, Rows, StageDir};
 
 const TABLE: &str = "training_metrics";
 
@@ -67,19 +65,19 @@ impl TrainingLog {
     }
 
     /// Turns the log into the run's finished table: sorted, one value per phase, step and metric (a resumed training
-    /// tells again of the steps since its checkpoint).
+    /// repeats the steps since its checkpoint).
     ///
     /// # Errors
     /// [`tables::Error`].
-    pub fn finish(mut self, run: &mut StageRun) -> tables::Result<()> {
+    pub fn finish(mut self, context: &mut StageContext) -> tables::Result<()> {
         self.flush()?;
         let mut rows = rows_of(&self.table.rows()?)?;
         rows.sort_by(|a, b| (&a.phase, a.step, &a.metric).cmp(&(&b.phase, b.step, &b.metric)));
         rows.dedup_by(|a, b| (&a.phase, a.step, &a.metric) == (&b.phase, b.step, &b.metric));
         self.table.clear()?;
-        let mut table = run.create_table(TABLE, &[])?;
+        let mut table = context.create_table(TABLE, &[])?;
         table.write(columns(&rows))?;
-        run.finish_table(TABLE, table)?;
+        context.finish_table(TABLE, table)?;
         Ok(())
     }
 }
@@ -96,25 +94,24 @@ fn rows_of(table: &Columns) -> tables::Result<Vec<Row>> {
     Ok(rows.collect())
 }
 
-fn columns(rows: &[Row]) -> Vec<ArrayRef> {
-    vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.phase))),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.step))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.metric))),
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.value))),
-    ]
+fn columns(rows: &[Row]) -> Rows<'_, Row> {
+    Rows::of(rows)
+        .strings("phase", |row| row.phase.as_str())
+        .int64s("step", |row| row.step)
+        .strings("metric", |row| row.metric.as_str())
+        .float64s("value", |row| row.value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pipeline::RunPaths;
 
     #[test]
     fn a_resumed_training_leaves_one_value_per_step() {
         let root = tempfile::tempdir().unwrap();
-        let config = "../../pipeline.toml";
-        let pipeline = pipeline::config::load(Path::new(config), &[]).unwrap();
-        let mut run = StageRun::new(pipeline, root.path().to_path_buf());
+        let paths = RunPaths::new(root.path(), "runs", "test");
+        let mut context = StageContext::new(paths, root.path().to_path_buf(), Vec::new());
         let mut log = TrainingLog::open(root.path()).unwrap();
         for step in 1..=3 {
             log.add("rank", step, &[("loss", step as f64), ("learning_rate", 0.5)]);
@@ -126,7 +123,7 @@ mod tests {
             log.add("rank", step, &[("loss", step as f64), ("learning_rate", 0.5)]);
         }
         log.add("cpt", 1, &[("loss", 9.0)]);
-        log.finish(&mut run).unwrap();
+        log.finish(&mut context).unwrap();
         let rows = rows_of(&AppendTable::open(root.path(), TABLE).unwrap().rows().unwrap()).unwrap();
         let told: Vec<_> = rows.iter().map(|row| (&row.phase[..], row.step, &row.metric[..], row.value)).collect();
         let mut expected = vec![("cpt", 1, "loss", 9.0)];

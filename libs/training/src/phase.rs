@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use nn::checkpoint::Checkpoint;
-use nn::precision::Precision;
-use nn::schedule::Decay;
-use nn::shards::Passes;
-use nn::trainer::{Checkpointing, StepReport, Task, TrainConfig, TrainSummary, train};
+use models::keep_freed_memory;
+use nn::ops::Precision;
+use nn::train::checkpoint::Checkpoint;
+use nn::train::{Checkpointing, Decay, Passes, StepReport, Task, TrainConfig, TrainSummary, train};
 use pipeline::config::{ScheduleKind, TrainingConfig};
-use pipeline::{BadInput, ConfigError, StageRun};
+use pipeline::{BadInput, ConfigError, StageContext};
 use ranking::rng::number;
 
-use crate::{TrainingLog, keep_freed_memory};
+use crate::TrainingLog;
 
 /// Steps between two appends to the log, without checkpoints.
 const FLUSH_EVERY: usize = 50;
@@ -34,17 +33,17 @@ pub struct Phase<'a> {
 /// [`BadInput`] for a checkpoint of other data or another configuration; a training that diverges; a disk that is
 /// full.
 pub fn train_phase(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &mut TrainingLog,
     phase: &Phase<'_>,
     task: &mut dyn Task,
 ) -> anyhow::Result<TrainSummary> {
     keep_freed_memory();
     let Phase { name, config, validation } = *phase;
-    let path = run.out().join(format!("{name}.checkpoint"));
-    let fingerprint = run.fingerprint().to_string();
+    let path = context.out().join(format!("{name}.checkpoint"));
+    let fingerprint = context.fingerprint().to_string();
     let checkpointing = Checkpointing { path: &path, fingerprint: &fingerprint, every: config.checkpoint_every };
-    let mut progress = run.progress(name, config.steps as u64);
+    let mut progress = context.progress(name, config.steps as u64);
     let mut warned = false;
     let mut observe = |report: &StepReport| {
         let mut values = vec![
@@ -122,19 +121,19 @@ fn train_config(config: &TrainingConfig) -> TrainConfig {
 ///
 /// # Errors
 /// [`ConfigError`] where there is nothing to go on with; [`BadInput`] for a checkpoint of something else.
-pub fn check_resumed(run: &StageRun) -> anyhow::Result<()> {
-    if !run.resumed() {
+pub fn check_resumed(context: &StageContext) -> anyhow::Result<()> {
+    if !context.resumed() {
         return Ok(());
     }
-    let checkpoints = checkpoints(run.out())?;
+    let checkpoints = checkpoints(context.out())?;
     if checkpoints.is_empty() {
-        let out = run.out().display();
+        let out = context.out().display();
         Err(ConfigError::Unusable(format!(
             "--resume: {out}: expected checkpoints of an interrupted run, found none; run without --resume to begin one"
         )))?;
     }
     for path in checkpoints {
-        Checkpoint::load(&path, run.fingerprint()).map_err(|error| BadInput(error.to_string()))?;
+        Checkpoint::load(&path, context.fingerprint()).map_err(|error| BadInput(error.to_string()))?;
     }
     Ok(())
 }
@@ -143,8 +142,8 @@ pub fn check_resumed(run: &StageRun) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// A file that cannot be removed.
-pub fn remove_checkpoints(run: &StageRun) -> anyhow::Result<()> {
-    for path in checkpoints(run.out())? {
+pub fn remove_checkpoints(context: &StageContext) -> anyhow::Result<()> {
+    for path in checkpoints(context.out())? {
         std::fs::remove_file(&path).with_context(|| format!("{}: removing failed", path.display()))?;
     }
     Ok(())

@@ -1,14 +1,11 @@
 //! Examples: which pairs, how they are tokenized, packed and written.
 
-use std::sync::Arc;
-
-use arrow::array::{Int32Array, Int64Array, StringArray};
-use nn::text::{Encoder, Sequence, Texts};
-use pipeline::StageRun;
+use collection::{Corpus, TRAIN, VALIDATION};
+use nn::text::{PairTokenizer, Sequence, Texts};
+use pipeline::StageContext;
 use pipeline::config::CptConfig;
 use ranking::sample::epoch_order;
-use tables::{StageDir, list_int32};
-use training::{Corpus, TRAIN, VALIDATION};
+use tables::{Rows, StageDir};
 
 /// Pairs of the validation split that are kept, enough for a steady validation loss.
 const VALIDATION_EXAMPLES: usize = 500;
@@ -58,9 +55,9 @@ pub(crate) fn clicked_pairs(ingest: &StageDir, corpus: &Corpus, config: &CptConf
 }
 
 /// Tokenizes every pair. A pair whose document has no text at all teaches nothing and is left out.
-pub(crate) fn encode(encoder: &Encoder<'_>, corpus: &Corpus, pairs: &[Clicked]) -> anyhow::Result<Vec<Example>> {
+pub(crate) fn encode(tokenizer: &PairTokenizer, corpus: &Corpus, pairs: &[Clicked]) -> anyhow::Result<Vec<Example>> {
     let texts: Vec<Texts<'_>> = pairs.iter().map(|pair| corpus.texts(pair.query, pair.document)).collect();
-    let sequences = encoder.encode_batch(&texts)?;
+    let sequences = tokenizer.encode_batch(&texts)?;
     let examples = pairs.iter().zip(sequences).filter(|(_, sequence)| !sequence.document.is_empty());
     Ok(examples
         .map(|(pair, mut sequence)| {
@@ -100,7 +97,7 @@ pub(crate) fn pack(examples: &[Example], splits: &[&str], pack_tokens: usize, se
 
 /// Writes the table `cpt_examples`, pack by pack.
 pub(crate) fn write(
-    run: &mut StageRun,
+    context: &mut StageContext,
     corpus: &Corpus,
     examples: &[Example],
     packs: &[Vec<usize>],
@@ -108,22 +105,19 @@ pub(crate) fn write(
 ) -> anyhow::Result<()> {
     let order: Vec<(usize, &Example)> =
         packs.iter().enumerate().flat_map(|(i, pack)| pack.iter().map(move |&e| (i, &examples[e]))).collect();
-    let mut table = run.create_table("cpt_examples", &[("disranker.tokenizer", tokenizer)])?;
+    let mut table = context.create_table("cpt_examples", &[("disranker.tokenizer", tokenizer)])?;
     for rows in order.chunks(65_536) {
-        let ids: Vec<Vec<i32>> =
-            rows.iter().map(|(_, e)| e.sequence.ids.iter().map(|&id| id as i32).collect()).collect();
-        let lengths = rows.iter().map(|(_, e)| e.sequence.ids.len() as i32);
-        table.write(vec![
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|(pack, _)| *pack as i64))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, e)| &corpus.queries[e.query].query_id))),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, e)| &corpus.documents[e.document].doc_id))),
-            list_int32(&ids),
-            Arc::new(Int32Array::from_iter_values(rows.iter().map(|(_, e)| e.sequence.document.start as i32))),
-            Arc::new(Int32Array::from_iter_values(lengths)),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, e)| &corpus.queries[e.query].split))),
-        ])?;
+        let columns = Rows::of(rows)
+            .int64s("pack", |(pack, _)| *pack as i64)
+            .strings("query_id", |(_, e)| corpus.queries[e.query].query_id.as_str())
+            .strings("doc_id", |(_, e)| corpus.documents[e.document].doc_id.as_str())
+            .int32_lists("input_ids", |(_, e)| e.sequence.ids.iter().map(|&id| id as i32).collect::<Vec<i32>>())
+            .int32s("loss_start", |(_, e)| e.sequence.document.start as i32)
+            .int32s("length", |(_, e)| e.sequence.ids.len() as i32)
+            .strings("split", |(_, e)| corpus.queries[e.query].split.as_str());
+        table.write(columns)?;
     }
-    run.finish_table("cpt_examples", table)?;
+    context.finish_table("cpt_examples", table)?;
     Ok(())
 }
 
@@ -135,7 +129,7 @@ mod tests {
         let example = |&length: &usize| Example {
             query: 0,
             document: 0,
-            sequence: Sequence { ids: vec![1; length], type_ids: vec![0; length], document: 0..length },
+            sequence: Sequence { ids: vec![1; length], type_ids: vec![0; length], query: 0..0, document: 0..length },
         };
         lengths.iter().map(example).collect()
     }

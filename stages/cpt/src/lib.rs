@@ -3,16 +3,19 @@
 //! One example is the teacher's input, for a decoder `query: {query} document: {title} {summary}`, its loss on title and
 //! summary alone. Examples are grouped into packs of at most `pack_tokens` tokens, in a random order of the run's seed.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod examples;
 mod tokenizers;
 
 use anyhow::Context;
-use nn::text::Encoder;
-use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Corpus, Start, TRAIN, base_inputs};
+use collection::{Corpus, TRAIN};
+use models::{Origin, Start, base_inputs};
+use nn::text::{Kind, PairTokenizer};
+use pipeline::config::{BaseModel, CptConfig, TeacherConfig};
+use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use serde::Serialize;
 
 /// Folder of the teacher's tokenizer.
 pub const TEACHER_TOKENIZER: &str = "teacher_tokenizer";
@@ -23,49 +26,93 @@ pub const STUDENT_TOKENIZER: &str = "student_tokenizer";
 #[derive(Debug)]
 pub struct Cpt;
 
+/// What the stage reads of `pipeline.toml`.
+#[derive(Debug, Serialize)]
+pub struct Config {
+    seed: u64,
+    cpt: CptConfig,
+    teacher_base: Option<BaseModel>,
+    student_base: Option<BaseModel>,
+    /// Tokens of a query and of a document in the teacher's input.
+    max_query_tokens: usize,
+    max_document_tokens: usize,
+}
+
+impl Config {
+    fn teacher(&self) -> Origin<'_> {
+        Origin {
+            key: "teacher.base",
+            base: self.teacher_base.as_ref(),
+            kind: Kind::Decoder,
+            max_query_tokens: self.max_query_tokens,
+            max_document_tokens: self.max_document_tokens,
+            // Examples are tokenized, not trained on.
+            dropout: None,
+        }
+    }
+}
+
 impl Stage for Cpt {
     const NAME: &'static str = "cpt";
+    const VERSION: u32 = 1;
+    const ABOUT: About = About {
+        does: "trains or takes over the tokenizers, and makes continued pre-training examples from satisfied clicks",
+        reads: "ingest/queries, ingest/documents, ingest/pairs; the tokenizers of teacher.base and distill.base",
+        writes: "cpt_examples; the folders teacher_tokenizer and student_tokenizer",
+    };
+    type Config = Config;
 
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
+        let TeacherConfig { base, max_query_tokens, max_document_tokens, .. } = &pipeline.teacher;
+        Ok(Config {
+            seed: pipeline.run.seed,
+            cpt: pipeline.cpt.clone(),
+            teacher_base: base.clone(),
+            student_base: pipeline.student_origin().cloned(),
+            max_query_tokens: *max_query_tokens,
+            max_document_tokens: *max_document_tokens,
+        })
+    }
+
+    fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let table = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![table("queries"), table("documents"), table("pairs")];
-        inputs.extend(tokenizers::files(pipeline).into_iter().map(Input::File));
-        inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref())?);
-        inputs.extend(base_inputs(pipeline, pipeline.student_origin())?);
+        inputs.extend(tokenizers::files(&config.cpt, paths).into_iter().map(Input::File));
+        inputs.extend(base_inputs(paths, config.teacher_base.as_ref())?);
+        inputs.extend(base_inputs(paths, config.student_base.as_ref())?);
         Ok(inputs)
     }
 
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
-        let config = run.pipeline().cpt.clone();
-        let ingest = run.input("ingest")?;
+    fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        let ingest = context.input("ingest")?;
         let corpus = Corpus::read(&ingest)?;
-        let teacher = tokenizers::teacher(run.pipeline(), &corpus).context("teacher's tokenizer")?;
-        tokenizers::save(&teacher, &run.out().join(TEACHER_TOKENIZER))?;
-        let student = tokenizers::student(run.pipeline(), &corpus).context("student's tokenizer")?;
-        tokenizers::save(&student, &run.out().join(STUDENT_TOKENIZER))?;
+        let teacher = tokenizers::teacher(config, context.paths(), &corpus).context("teacher's tokenizer")?;
+        tokenizers::save(&teacher, &context.out().join(TEACHER_TOKENIZER))?;
+        let student = tokenizers::student(config, context.paths(), &corpus).context("student's tokenizer")?;
+        tokenizers::save(&student, &context.out().join(STUDENT_TOKENIZER))?;
 
-        let clicked = examples::clicked_pairs(&ingest, &corpus, &config)?;
+        let clicked = examples::clicked_pairs(&ingest, &corpus, &config.cpt)?;
         if !clicked.iter().any(|pair| corpus.queries[pair.query].split == TRAIN) {
             let path = ingest.path().join("pairs");
             return Err(BadInput(format!(
                 "{}: expected pairs of the training split with at least {} satisfied clicks, found none; lower \
                  cpt.min_satisfied_clicks or ingest.clean.satisfied_dwell_seconds, or ingest more log",
                 path.display(),
-                config.min_satisfied_clicks
+                config.cpt.min_satisfied_clicks
             )))?;
         }
-        let scoring = Start::of_teacher(run.pipeline(), &teacher)?.scoring;
-        let encoder = Encoder::new(&teacher, &scoring)?;
-        let examples = examples::encode(&encoder, &corpus, &clicked)?;
+        let scoring = Start::open(context.paths(), &config.teacher(), &teacher)?.scoring;
+        let tokenizer = PairTokenizer::new(&teacher, &scoring)?;
+        let examples = examples::encode(&tokenizer, &corpus, &clicked)?;
         let splits: Vec<&str> = examples.iter().map(|example| &corpus.queries[example.query].split[..]).collect();
-        let packs = examples::pack(&examples, &splits, config.pack_tokens, run.seed());
+        let packs = examples::pack(&examples, &splits, config.cpt.pack_tokens, config.seed);
         let tokens: usize = examples.iter().map(|example| example.sequence.ids.len()).sum();
-        examples::write(run, &corpus, &examples, &packs, &teacher.identity())?;
-        run.fact("examples", examples.len());
-        run.fact("packs", packs.len());
-        run.fact("tokens", tokens);
-        run.fact("teacher_vocabulary", teacher.vocabulary_size());
-        run.fact("student_vocabulary", student.vocabulary_size());
+        examples::write(context, &corpus, &examples, &packs, &teacher.identity())?;
+        context.fact("examples", examples.len());
+        context.fact("packs", packs.len());
+        context.fact("tokens", tokens);
+        context.fact("teacher_vocabulary", teacher.vocabulary_size());
+        context.fact("student_vocabulary", student.vocabulary_size());
         Ok(())
     }
 }

@@ -3,29 +3,32 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use nn::tokenizer::Tokenizer;
-use pipeline::config::{BaseModel, TokenizerConfig};
-use pipeline::{BadInput, Pipeline};
-use training::{Corpus, TRAIN, open_base};
+use collection::{Corpus, TRAIN};
+use models::open_base;
+use nn::text::Tokenizer;
+use pipeline::config::{BaseModel, CptConfig, TokenizerConfig};
+use pipeline::{BadInput, RunPaths};
+
+use crate::Config;
 
 /// Learns a vocabulary of a size from texts.
 type Train = fn(std::vec::IntoIter<String>, usize) -> nn::Result<Tokenizer>;
 
-pub(crate) fn teacher(pipeline: &Pipeline, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
-    let (base, config) = (&pipeline.teacher.base, &pipeline.cpt.teacher_tokenizer);
-    tokenizer(pipeline, corpus, base.as_ref(), config.as_ref(), Tokenizer::train_byte_level_bpe)
+pub(crate) fn teacher(config: &Config, paths: &RunPaths, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
+    let source = (config.teacher_base.as_ref(), config.cpt.teacher_tokenizer.as_ref());
+    tokenizer(paths, corpus, source, Tokenizer::train_byte_level_bpe)
 }
 
-pub(crate) fn student(pipeline: &Pipeline, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
-    let (base, config) = (pipeline.student_origin(), &pipeline.cpt.student_tokenizer);
-    tokenizer(pipeline, corpus, base, config.as_ref(), Tokenizer::train_word_piece)
+pub(crate) fn student(config: &Config, paths: &RunPaths, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
+    let source = (config.student_base.as_ref(), config.cpt.student_tokenizer.as_ref());
+    tokenizer(paths, corpus, source, Tokenizer::train_word_piece)
 }
 
 /// The files that tokenizers are read from, base models aside.
-pub(crate) fn files(pipeline: &Pipeline) -> Vec<PathBuf> {
-    let configured = [&pipeline.cpt.teacher_tokenizer, &pipeline.cpt.student_tokenizer].into_iter().flatten();
-    let paths = configured.filter_map(|config| config.path.as_ref());
-    paths.map(|path| pipeline.resolve(path).join("tokenizer.json")).collect()
+pub(crate) fn files(config: &CptConfig, paths: &RunPaths) -> Vec<PathBuf> {
+    let configured = [&config.teacher_tokenizer, &config.student_tokenizer].into_iter().flatten();
+    let folders = configured.filter_map(|config| config.path.as_ref());
+    folders.map(|folder| paths.resolve(folder).join("tokenizer.json")).collect()
 }
 
 pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> anyhow::Result<()> {
@@ -34,18 +37,17 @@ pub(crate) fn save(tokenizer: &Tokenizer, folder: &Path) -> anyhow::Result<()> {
 }
 
 fn tokenizer(
-    pipeline: &Pipeline,
+    paths: &RunPaths,
     corpus: &Corpus,
-    base: Option<&BaseModel>,
-    config: Option<&TokenizerConfig>,
+    (base, config): (Option<&BaseModel>, Option<&TokenizerConfig>),
     train: Train,
 ) -> anyhow::Result<Tokenizer> {
     if let Some(base) = base {
-        return Ok(open_base(pipeline, base)?.tokenizer);
+        return Ok(open_base(paths, base)?.tokenizer);
     }
     let config = config.cloned().unwrap_or_default();
     match config.path {
-        Some(path) => Ok(Tokenizer::load(&pipeline.resolve(&path)).map_err(|error| BadInput(error.to_string()))?),
+        Some(path) => Ok(Tokenizer::load(&paths.resolve(&path)).map_err(|error| BadInput(error.to_string()))?),
         None => Ok(train(texts(corpus).into_iter(), config.vocab_size)?),
     }
 }

@@ -4,33 +4,30 @@
 //!
 //! Output: the folders `student` and `student_labels_only`, as Hugging Face saves them, and `training_metrics`.
 
-// A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod hybrid;
+mod config;
 mod pretrain;
+mod teacher_table;
 
 use anyhow::Context;
-use nn::bert::Bert;
-use nn::config::BertConfig;
+use collection::{Collection, Corpus, TRAIN, VALIDATION, candidate_lists, graded_lists};
+use models::{Start, arithmetic, base_inputs};
 use nn::folder::{Settings, Standardisation, save_ranker};
-use nn::model::Ranker;
-use nn::text::Encoder;
-use nn::tokenizer::Tokenizer;
-use nn::trainer::TrainSummary;
-use pipeline::config::{BaseModel, EncoderConfig};
-use pipeline::{BadInput, ConfigError, Input, Pipeline, Stage, StageRun};
-use training::{
-    CANDIDATE_KEYS, CandidateList, Card, Collection, Corpus, GradedList, PRECISION_KEY, Phase, RankTask, Start, TRAIN,
-    TrainingLog, VALIDATION, base_inputs, candidate_lists, check_resumed, graded_lists, precision, train_phase,
-};
+use nn::models::{Head, Model, Sizes, from_sizes};
+use nn::text::{Kind, PairTokenizer, Tokenizer};
+use nn::train::TrainSummary;
+use pipeline::config::BaseModel;
+use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
 
-use crate::hybrid::{HybridTask, TeacherTable};
 use crate::pretrain::{PretrainTask, clicked_pairs};
+use crate::teacher_table::TeacherTable;
+
+pub use crate::config::Config;
 
 const STUDENT: &str = "student";
 const LABELS_ONLY: &str = "student_labels_only";
-const VALIDATION_METRIC: &str = "validation_ndcg@10";
 
 /// The stage.
 #[derive(Debug)]
@@ -38,8 +35,20 @@ pub struct Distill;
 
 impl Stage for Distill {
     const NAME: &'static str = "distill";
+    const VERSION: u32 = 1;
+    const ABOUT: About = About {
+        does: "trains the student on the teacher's scores, and for comparison the same student on judged labels alone",
+        reads: "ingest/queries, ingest/documents, ingest/judgments, cpt/cpt_examples, score/teacher_scores; the folder \
+                cpt/student_tokenizer; distill.base",
+        writes: "training_metrics; the folders student and student_labels_only",
+    };
+    type Config = Config;
 
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
+        Ok(Config::of(pipeline))
+    }
+
+    fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![
             ingest("queries"),
@@ -49,197 +58,207 @@ impl Stage for Distill {
             Input::Table { stage: "score", table: "teacher_scores" },
             Input::Folder { stage: "cpt", folder: "student_tokenizer" },
         ];
-        inputs.extend(base_inputs(pipeline, pipeline.distill.base.as_ref())?);
-        if pipeline.distill.base == Some(BaseModel::Teacher) {
-            inputs.extend(base_inputs(pipeline, pipeline.student_origin())?);
+        inputs.extend(base_inputs(paths, config.distill.base.as_ref())?);
+        if config.distill.base == Some(BaseModel::Teacher) {
+            inputs.extend(base_inputs(paths, config.origin.as_ref())?);
         }
         Ok(inputs)
-    }
-
-    fn config_keys(&self) -> &'static [&'static str] {
-        const { &[CANDIDATE_KEYS[0], CANDIDATE_KEYS[1], PRECISION_KEY] }
     }
 
     fn resumable(&self) -> bool {
         true
     }
 
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
-        check_resumed(run)?;
-        let mut log = TrainingLog::open(run.out())?;
-        let ingest = run.input("ingest")?;
+    fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        check_resumed(context)?;
+        let mut log = TrainingLog::open(context.out())?;
+        let ingest = context.input("ingest")?;
         let collection = Collection::read(&ingest)?;
-        let validation = candidate_lists(&ingest, &collection, VALIDATION, &run.pipeline().evaluate)?;
-        let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("student_tokenizer")?)?;
-        let base = run.pipeline().distill.base.as_ref();
-        let start = Start::of_student(run.pipeline(), base, &tokenizer)?;
-        let parts = Parts { corpus: &collection.corpus, validation: &validation, tokenizer: &tokenizer, start: &start };
-        let student = parts.student(run)?;
+        let candidates = match &config.validation {
+            Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
+            None => Vec::new(),
+        };
+        let validator = Validator { lists: &candidates, config: config.validation.as_ref() };
+        let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("student_tokenizer")?)?;
+        let start = Start::open(context.paths(), &config.student(), &tokenizer)?;
+        let parts = Parts { config, corpus: &collection.corpus, validator, tokenizer: &tokenizer, start: &start };
+        let student = parts.student()?;
         tracing::info!("distill: {} parameters", student.params().count());
-        pretrain(run, &mut log, &parts, &student)?;
-        distill(run, &mut log, &parts, &student)?;
+        pretrain(context, &mut log, &parts, &student)?;
+        distill(context, &mut log, &parts, &student)?;
         let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
-        collection.add_negatives(&mut train, run.pipeline().distill.labels_only.negatives_depth)?;
-        let origin = Start::of_student(run.pipeline(), run.pipeline().student_origin(), &tokenizer)?;
+        collection.add_negatives(&mut train, config.distill.labels_only.negatives_depth)?;
+        let origin = Start::open(context.paths(), &config.label_only_student(), &tokenizer)?;
         let parts = Parts { start: &origin, ..parts };
-        labels_only(run, &mut log, &parts, &parts.student(run)?, &train)?;
-        log.finish(run)?;
-        training::remove_checkpoints(run)
+        let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
+        labels_only(context, &mut log, &parts, &parts.student()?, &train)?;
+        log.finish(context)?;
+        training::remove_checkpoints(context)
     }
 }
 
 /// What both students share.
 struct Parts<'a> {
+    config: &'a Config,
     corpus: &'a Corpus,
-    validation: &'a [CandidateList],
+    validator: Validator<'a>,
     tokenizer: &'a Tokenizer,
     start: &'a Start,
 }
 
 impl Parts<'_> {
     /// A student before its first step, the same one every time.
-    fn student(&self, run: &StageRun) -> anyhow::Result<Ranker> {
-        let config = &run.pipeline().distill;
-        let Some(base) = &self.start.base else { return Ok(Ranker::Bert(self.random_student(run)?)) };
-        let ranker = base.ranker(run.seed()).map_err(|error| BadInput(format!("distill.base: {error}")))?;
-        match (ranker, &config.keep_layers) {
-            (ranker, None) => Ok(ranker),
-            (Ranker::Bert(deep), Some(keep)) => {
-                let kept = deep.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;
-                Ok(Ranker::Bert(kept))
-            }
-            (decoder, Some(_)) => Err(ConfigError::Unusable(format!(
-                "distill.keep_layers: expected an encoder as distill.base, found the architecture {:?}",
-                decoder.architecture()
-            )))?,
-        }
+    fn student(&self) -> anyhow::Result<Model> {
+        let Some(base) = &self.start.base else { return self.random_student() };
+        let bad_base = |error| BadInput(format!("distill.base: {error}"));
+        let student = base.model(Head::Score, self.config.seed).map_err(bad_base)?;
+        let Some(keep) = &self.config.distill.keep_layers else { return Ok(student) };
+        let kept = student.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;
+        Ok(kept.ok_or_else(|| {
+            ConfigError::Unusable(format!(
+                "distill.keep_layers: expected an encoder as distill.base, found the architecture {}",
+                student.backbone().name()
+            ))
+        })?)
     }
 
-    fn random_student(&self, run: &StageRun) -> anyhow::Result<Bert> {
-        let model = run.pipeline().distill.model.clone().context("distill.model: expected a table, found none")?;
-        let EncoderConfig { hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, dropout } = model;
-        let config = BertConfig {
-            vocab_size: self.tokenizer.vocabulary_size(),
-            hidden_size,
-            intermediate_size,
-            num_hidden_layers,
-            num_attention_heads,
-            max_position_embeddings: Encoder::new(self.tokenizer, &self.start.scoring)?.max_tokens(),
-            hidden_dropout_prob: dropout,
-            attention_probs_dropout_prob: dropout,
-            pad_token_id: Some(self.tokenizer.id("[PAD]")?),
-            ..BertConfig::default()
+    fn random_student(&self) -> anyhow::Result<Model> {
+        let table = self.config.distill.model.clone().context("distill.model: expected a table, found none")?;
+        let sizes = Sizes {
+            hidden_size: table.hidden_size,
+            intermediate_size: table.intermediate_size,
+            num_hidden_layers: table.num_hidden_layers,
+            num_attention_heads: table.num_attention_heads,
+            num_key_value_heads: None,
+            max_tokens: self.pairs()?.max_tokens(),
+            dropout: table.dropout,
         };
-        Ok(Bert::new(config, run.seed())?)
+        Ok(Model::new(from_sizes(Kind::Encoder, &sizes, self.tokenizer)?, Head::Score, self.config.seed)?)
+    }
+
+    /// The input of the student.
+    fn pairs(&self) -> anyhow::Result<PairTokenizer> {
+        Ok(PairTokenizer::new(self.tokenizer, &self.start.scoring)?)
     }
 
     fn save(
         &self,
-        run: &StageRun,
+        context: &StageContext,
         name: &str,
-        student: &Ranker,
+        student: &Model,
         standardisation: Option<Standardisation>,
         (title, about, summary): (&str, &str, &TrainSummary),
     ) -> anyhow::Result<()> {
         let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
-        let base = run.pipeline().student_origin();
         let card = Card {
             title,
             about,
             pipeline_tag: "text-ranking",
             library: "transformers",
-            base,
-            validation: VALIDATION_METRIC,
+            base: self.config.origin.as_ref(),
+            validation: &self.validator.name(),
+            seed: self.config.seed,
             summary,
         };
-        Ok(save_ranker(&run.out().join(name), student, self.tokenizer, &settings, &card.text(run))?)
+        Ok(save_ranker(&context.out().join(name), student, self.tokenizer, &settings, &card.text(context))?)
     }
 }
 
 /// Pre-training on the log, where the pipeline asks for it.
-fn pretrain(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Ranker) -> anyhow::Result<()> {
-    let Some(config) = run.pipeline().distill.pretrain.clone() else { return Ok(()) };
-    let Ranker::Bert(student) = student else {
-        let found = student.architecture();
-        return Err(ConfigError::Unusable(format!(
-            "distill.pretrain: expected an encoder as distill.base, found the architecture {found:?}; remove the table"
+fn pretrain(
+    context: &mut StageContext,
+    log: &mut TrainingLog,
+    parts: &Parts<'_>,
+    student: &Model,
+) -> anyhow::Result<()> {
+    let Some(config) = &parts.config.distill.pretrain else { return Ok(()) };
+    if student.backbone().kind() != Kind::Encoder {
+        let found = student.backbone().name();
+        Err(ConfigError::Unusable(format!(
+            "distill.pretrain: expected an encoder as distill.base, found the architecture {found}; remove the table"
         )))?;
-    };
-    let cpt = run.input("cpt")?;
-    let encoder = Encoder::new(parts.tokenizer, &parts.start.scoring)?;
-    let train = clicked_pairs(&cpt, parts.corpus, &encoder, TRAIN)?;
-    let validation = clicked_pairs(&cpt, parts.corpus, &encoder, VALIDATION)?;
+    }
+    let cpt = context.input("cpt")?;
+    let pairs = parts.pairs()?;
+    let train = clicked_pairs(&cpt, parts.corpus, &pairs, TRAIN)?;
+    let validation = clicked_pairs(&cpt, parts.corpus, &pairs, VALIDATION)?;
     let mut task = PretrainTask {
         student,
         words: parts.tokenizer.vocabulary_size(),
-        mask: parts.tokenizer.id("[MASK]")?,
+        mask: parts.tokenizer.mask_id()?,
         train: &train,
         validation: &validation,
-        config: &config,
-        seed: run.seed(),
-        precision: precision(run.pipeline()),
+        config,
+        seed: parts.config.seed,
+        precision: arithmetic(parts.config.precision),
     };
     let phase = Phase { name: "pretrain", config: &config.training(), validation: "validation_log_likelihood" };
-    let summary = train_phase(run, log, &phase, &mut task)?;
-    run.fact("pretrain_steps", summary.steps);
-    run.fact("pretrain_examples", summary.examples);
+    let summary = train_phase(context, log, &phase, &mut task)?;
+    context.fact("pretrain_steps", summary.steps);
+    context.fact("pretrain_examples", summary.examples);
     Ok(())
 }
 
 /// The distilled student.
-fn distill(run: &mut StageRun, log: &mut TrainingLog, parts: &Parts<'_>, student: &Ranker) -> anyhow::Result<()> {
-    let config = run.pipeline().distill.clone();
-    let table = TeacherTable::read(&run.input("score")?, parts.corpus, config.standardise)?;
-    let encoder = Encoder::new(parts.tokenizer, &parts.start.scoring)?;
-    let mut task = HybridTask {
-        student,
-        encoder: &encoder,
+fn distill(
+    context: &mut StageContext,
+    log: &mut TrainingLog,
+    parts: &Parts<'_>,
+    student: &Model,
+) -> anyhow::Result<()> {
+    let (config, standardise) = (parts.config.distill.list_training(), parts.config.distill.standardise);
+    let table = TeacherTable::read(&context.input("score")?, parts.corpus, standardise, &config.loss)?;
+    let pairs = parts.pairs()?;
+    let mut task = ListTask {
+        ranker: student,
+        tokenizer: &pairs,
         corpus: parts.corpus,
         lists: &table.lists,
-        validation: parts.validation,
+        validator: parts.validator,
         config: &config,
-        seed: run.seed(),
-        precision: precision(run.pipeline()),
+        stream: "distill",
+        seed: parts.config.seed,
+        precision: arithmetic(parts.config.precision),
     };
-    let phase = Phase { name: STUDENT, config: &config.training(), validation: VALIDATION_METRIC };
-    let summary = train_phase(run, log, &phase, &mut task)?;
-    run.fact("student_steps", summary.steps);
-    run.fact("student_examples", summary.examples);
-    run.fact("student_best_validation", summary.best.map(|best| best.value));
-    run.fact("student_collapsed", summary.collapsed);
+    let phase = Phase { name: STUDENT, config: &config.training, validation: &parts.validator.name() };
+    let summary = train_phase(context, log, &phase, &mut task)?;
+    context.fact("student_steps", summary.steps);
+    context.fact("student_examples", summary.examples);
+    context.fact("student_best_validation", summary.best.map(|best| best.value));
+    context.fact("student_collapsed", summary.collapsed);
     let about = "A ranker distilled from list-wise teacher scores; one raw logit per pair.";
-    parts.save(run, STUDENT, student, table.standardisation, ("Student", about, &summary))
+    parts.save(context, STUDENT, student, table.standardisation, ("Student", about, &summary))
 }
 
 /// The same student, trained on the judged labels alone.
 fn labels_only(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    student: &Ranker,
-    train: &[GradedList],
+    student: &Model,
+    train: &[LabelledList],
 ) -> anyhow::Result<()> {
-    let config = run.pipeline().distill.labels_only.clone();
+    let config = parts.config.distill.labels_only.list_training();
     if train.is_empty() {
         Err(BadInput("ingest/judgments: expected judged queries in the training split, found none".into()))?;
     }
-    let encoder = Encoder::new(parts.tokenizer, &parts.start.scoring)?;
-    let mut task = RankTask {
+    let pairs = parts.pairs()?;
+    let mut task = ListTask {
         ranker: student,
-        encoder: &encoder,
+        tokenizer: &pairs,
         corpus: parts.corpus,
-        train,
-        validation: parts.validation,
+        lists: train,
+        validator: parts.validator,
         config: &config,
-        phase: LABELS_ONLY,
-        seed: run.seed(),
-        precision: precision(run.pipeline()),
+        stream: LABELS_ONLY,
+        seed: parts.config.seed,
+        precision: arithmetic(parts.config.precision),
     };
-    let phase = Phase { name: LABELS_ONLY, config: &config.training(), validation: VALIDATION_METRIC };
-    let summary = train_phase(run, log, &phase, &mut task)?;
-    run.fact("labels_only_steps", summary.steps);
-    run.fact("labels_only_examples", summary.examples);
-    run.fact("labels_only_best_validation", summary.best.map(|best| best.value));
+    let phase = Phase { name: LABELS_ONLY, config: &config.training, validation: &parts.validator.name() };
+    let summary = train_phase(context, log, &phase, &mut task)?;
+    context.fact("labels_only_steps", summary.steps);
+    context.fact("labels_only_examples", summary.examples);
+    context.fact("labels_only_best_validation", summary.best.map(|best| best.value));
     let about = "The student's architecture trained on judged labels alone, as a baseline.";
-    parts.save(run, LABELS_ONLY, student, None, ("Label-only student", about, &summary))
+    parts.save(context, LABELS_ONLY, student, None, ("Label-only student", about, &summary))
 }

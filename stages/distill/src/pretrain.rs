@@ -6,23 +6,21 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use nn::bert::Bert;
-use nn::model::Mode;
-use nn::packed::Packed;
-use nn::params::Params;
-use nn::precision::Precision;
-use nn::shards::prediction_gradients;
-use nn::text::{Encoder, Sequence, Texts};
-use nn::trainer::{StepLoss, Task};
+use collection::Corpus;
+use nn::models::Model;
+use nn::ops::Precision;
+use nn::text::{Packed, PairTokenizer, Sequence, Texts};
+use nn::train::{StepLoss, Task, prediction_gradients};
+use nn::weights::{Mode, Params};
 use pipeline::BadInput;
 use pipeline::config::PretrainConfig;
 use rand::{Rng, RngExt};
 use ranking::rng::stream;
 use ranking::sample::lists_at_step;
 use tables::StageDir;
-use training::{Corpus, passes};
+use training::passes;
 
-/// Share of the chosen tokens that become `[MASK]`, and of those that become a random word; the rest stays as it is.
+/// Share of the chosen tokens that become the mask token, and of those that become a random word; the rest stays as it is.
 const MASKED: f64 = 0.8;
 const REPLACED: f64 = 0.1;
 /// Which side is mostly hidden takes turns.
@@ -41,7 +39,7 @@ enum Side {
 pub(crate) fn clicked_pairs(
     cpt: &StageDir,
     corpus: &Corpus,
-    encoder: &Encoder<'_>,
+    tokenizer: &PairTokenizer,
     split: &str,
 ) -> anyhow::Result<Vec<Sequence>> {
     let table = cpt.table("cpt_examples")?;
@@ -53,16 +51,16 @@ pub(crate) fn clicked_pairs(
         })?;
         texts.push(corpus.texts(corpus.query(query_ids.value(row))?, document));
     }
-    Ok(encoder.encode_batch(&texts)?)
+    Ok(tokenizer.encode_batch(&texts)?)
 }
 
-/// Pre-trains a BERT student.
+/// Pre-trains a student, an encoder.
 #[derive(Debug)]
 pub(crate) struct PretrainTask<'a> {
-    pub(crate) student: &'a Bert,
+    pub(crate) student: &'a Model,
     /// Size of the vocabulary.
     pub(crate) words: usize,
-    /// Id of `[MASK]`.
+    /// Id of the mask token.
     pub(crate) mask: u32,
     pub(crate) train: &'a [Sequence],
     pub(crate) validation: &'a [Sequence],
@@ -109,16 +107,15 @@ impl PretrainTask<'_> {
             targets.extend(words.iter().map(|(_, word)| *word));
             start += sequence.ids.len();
         }
-        self.student.masked_loss(&Packed::of(sequences)?, &rows, &targets, mode)
+        self.student.masked_token_loss(&Packed::of(sequences)?, &rows, &targets, mode)
     }
 
     /// Places of the words to predict, at least one: most of one side, and a few of the other.
     fn chosen(&self, sequence: &Sequence, hidden: Side, rng: &mut impl Rng) -> Vec<usize> {
-        let separator = sequence.document.start - 1;
         let few = self.config.mask_fraction;
-        let words: Vec<usize> = (1..sequence.ids.len() - 1).filter(|&place| place != separator).collect();
+        let words: Vec<usize> = sequence.query.clone().chain(sequence.document.clone()).collect();
         let chance = |place| {
-            let side = if place < separator { Side::Query } else { Side::Document };
+            let side = if sequence.query.contains(&place) { Side::Query } else { Side::Document };
             if side == hidden { 1.0 - few } else { few }
         };
         let chosen: Vec<usize> = words.iter().copied().filter(|&place| rng.random_bool(chance(place))).collect();
@@ -137,7 +134,7 @@ impl PretrainTask<'_> {
 
 impl Task for PretrainTask<'_> {
     fn params(&self) -> Params {
-        self.student.encoder_params()
+        self.student.body_params()
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {

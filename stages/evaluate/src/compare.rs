@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 
+use ranking::metrics::Metric;
 use ranking::significance::{Interval, bootstrap_mean, holm, paired_t_test, randomisation_test};
 
-use crate::measure::{MEAN_METRICS, Measured, Slice};
+use crate::measure::{Measured, Slice};
 
 /// Two systems on the queries they share.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,15 +35,21 @@ pub(crate) struct Draws {
     pub(crate) seed: u64,
 }
 
-/// Compares each system with each later one by every mean metric; pooled PNR has no value per query to pair.
+/// Compares each system with each later one by every one of `metrics` that is a mean over queries; a pooled one has no
+/// values of queries to pair.
 ///
 /// Metrics with fewer than two common queries are left out: no test is defined for them.
 ///
 /// # Errors
 /// [`ranking::significance::SignificanceError`], which finite metrics rule out.
-pub(crate) fn compare(systems: &[Measured], slice: &Slice, draws: Draws) -> anyhow::Result<Vec<Comparison>> {
+pub(crate) fn compare(
+    metrics: &[Metric],
+    systems: &[Measured],
+    slice: &Slice,
+    draws: Draws,
+) -> anyhow::Result<Vec<Comparison>> {
     let mut found = Vec::new();
-    for (index, metric) in MEAN_METRICS.iter().enumerate() {
+    for (index, metric) in metrics.iter().enumerate().filter(|(_, metric)| !metric.is_pooled()) {
         for (i, a) in systems.iter().enumerate() {
             for b in &systems[i + 1..] {
                 let differences = differences(a, b, index, slice);
@@ -50,7 +57,7 @@ pub(crate) fn compare(systems: &[Measured], slice: &Slice, draws: Draws) -> anyh
                     found.push(Comparison {
                         system_a: a.system.to_string(),
                         system_b: b.system.to_string(),
-                        metric: metric.name(),
+                        metric: metric.to_string(),
                         slice: slice.name,
                         difference: differences.iter().sum::<f64>() / differences.len() as f64,
                         interval: bootstrap_mean(&differences, draws.resamples, draws.seed)?,
@@ -69,8 +76,8 @@ pub(crate) fn compare(systems: &[Measured], slice: &Slice, draws: Draws) -> anyh
     Ok(found)
 }
 
-/// Differences of `MEAN_METRICS[metric]` on the queries that count for both systems.
+/// Differences of a metric, given by its place among those measured, on the queries that count for both systems.
 pub(crate) fn differences(a: &Measured, b: &Measured, metric: usize, slice: &Slice) -> Vec<f64> {
-    let (a, b) = (&a.values[metric], &b.values[metric]);
-    slice.queries.iter().filter_map(|&i| Some(a[i].value? - b[i].value?)).collect()
+    let (a, b) = (&a.metrics[metric], &b.metrics[metric]);
+    slice.queries.iter().filter_map(|&query| Some(a.of_query(query)? - b.of_query(query)?)).collect()
 }

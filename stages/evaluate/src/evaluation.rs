@@ -3,16 +3,20 @@
 use std::num::NonZeroUsize;
 
 use pipeline::config::EvaluateConfig;
-use ranking::metrics::PairCounts;
+use ranking::metrics::{Metric, PairCounts, Ranking};
 
 use crate::compare::{Comparison, Draws, compare, differences};
 use crate::input::{SystemRun, TestQuery};
-use crate::measure::{Estimate, MEAN_METRICS, Measured, PRIMARY, conventions, estimates, has_pairs, measure, slices};
+use crate::measure::{Estimate, Measured, estimates, measure, slices};
 
 /// Metrics of all systems on all slices, and the tests between them.
 #[derive(Debug)]
 pub(crate) struct Evaluation<'a> {
     pub(crate) queries: &'a [TestQuery],
+    /// In the order in which people read them.
+    pub(crate) metrics: Vec<Metric>,
+    /// The metric that systems are compared by first.
+    pub(crate) primary: Metric,
     pub(crate) systems: Vec<Measured<'a>>,
     pub(crate) estimates: Vec<Estimate>,
     pub(crate) comparisons: Vec<Comparison>,
@@ -29,18 +33,21 @@ impl<'a> Evaluation<'a> {
         config: &EvaluateConfig,
         seed: u64,
     ) -> anyhow::Result<Evaluation<'a>> {
-        let conventions = conventions(config);
-        let systems = runs.iter().map(|run| measure(queries, run, &conventions)).collect::<anyhow::Result<Vec<_>>>()?;
+        let (metrics, conventions) = (&config.metrics[..], config.conventions());
+        let systems = runs.iter().map(|run| measure(queries, run, metrics, &conventions));
+        let systems = systems.collect::<anyhow::Result<Vec<_>>>()?;
         let count = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
         let draws = Draws { resamples: count(config.bootstrap), permutations: count(config.permutations), seed };
         let slices = slices(queries);
         let mut found = Vec::new();
         for slice in &slices {
             for system in &systems {
-                found.extend(estimates(system, slice, draws.resamples, seed)?);
+                found.extend(estimates(metrics, system, slice, draws.resamples, seed)?);
             }
         }
-        Ok(Evaluation { queries, estimates: found, comparisons: compare(&systems, &slices[0], draws)?, systems })
+        let comparisons = compare(metrics, &systems, &slices[0], draws)?;
+        let (metrics, primary) = (config.metrics.clone(), config.primary);
+        Ok(Evaluation { queries, metrics, primary, estimates: found, comparisons, systems })
     }
 
     /// A metric of a system on a slice.
@@ -50,7 +57,7 @@ impl<'a> Evaluation<'a> {
 
     /// How `a` compares with `b` by the primary metric, in this direction.
     pub(crate) fn comparison(&self, a: &str, b: &str) -> Option<Comparison> {
-        let primary = PRIMARY.name();
+        let primary = self.primary.to_string();
         let of = |a: &str, b: &str| {
             self.comparisons.iter().find(|c| c.metric == primary && c.system_a == a && c.system_b == b)
         };
@@ -82,7 +89,7 @@ impl<'a> Evaluation<'a> {
 
     /// The student's share of the teacher's primary metric.
     pub(crate) fn student_share(&self) -> Option<f64> {
-        let value = |system| self.estimate(system, &PRIMARY.name(), "all")?.value;
+        let value = |system| self.estimate(system, &self.primary.to_string(), "all")?.value;
         let teacher = value("teacher").filter(|&teacher| teacher > 0.0)?;
         Some(value("student")? / teacher)
     }
@@ -90,28 +97,27 @@ impl<'a> Evaluation<'a> {
     /// The primary metric of `a` less that of `b`, query by query.
     pub(crate) fn differences(&self, a: &str, b: &str) -> Option<Vec<f64>> {
         let system = |name| self.systems.iter().find(|s| s.system == name);
-        let primary = MEAN_METRICS.iter().position(|&m| m == PRIMARY)?;
+        let primary = self.metrics.iter().position(|&metric| metric == self.primary)?;
         let [all, ..] = slices(self.queries);
         Some(differences(system(a)?, system(b)?, primary, &all))
     }
 
     /// How often each special case of the conventions arose.
     pub(crate) fn special_cases(&self) -> SpecialCases {
-        let any = self.systems.first();
-        let queries = |keep: &dyn Fn(&Measured, usize) -> bool| {
-            any.map_or(0, |s| (0..self.queries.len()).filter(|&i| keep(s, i)).count())
-        };
+        // All systems rank the same candidates.
+        let rankings = self.systems.first().map_or(&[][..], |system| &system.rankings[..]);
+        let queries = |keep: fn(&Ranking) -> bool| rankings.iter().filter(|ranking| keep(ranking)).count();
         SpecialCases {
             queries: self.queries.len(),
             candidates: self.queries.iter().map(|q| q.doc_ids.len()).sum(),
             judged: self.queries.iter().map(|q| q.all_grades.len()).sum(),
-            no_relevant: queries(&|system, i| system.values[0][i].no_relevant),
-            one_grade: queries(&|system, i| !has_pairs(&system.pairs[i])),
+            no_relevant: queries(|ranking| ranking.relevant() == 0),
+            one_grade: queries(|ranking| !PairCounts::of(ranking).any()),
             tied_pairs: self
                 .systems
                 .iter()
                 .map(|system| {
-                    let pooled: PairCounts = system.pairs.iter().copied().sum();
+                    let pooled: PairCounts = system.rankings.iter().map(PairCounts::of).sum();
                     (system.system.to_string(), pooled.tied)
                 })
                 .collect(),
@@ -130,8 +136,8 @@ pub(crate) struct SpecialCases {
     pub(crate) judged: usize,
     /// Queries without a relevant document.
     pub(crate) no_relevant: usize,
-    /// Queries whose candidates all have one grade, which PNR cannot use.
+    /// Queries whose candidates all have one grade, so that no order of them is better than another.
     pub(crate) one_grade: usize,
-    /// Pairs of different grade with equal scores, by system; PNR counts neither side.
+    /// Pairs of different grade with equal scores, by system.
     pub(crate) tied_pairs: Vec<(String, u64)>,
 }

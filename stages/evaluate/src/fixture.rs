@@ -17,8 +17,8 @@ pub(crate) fn queries(count: usize) -> Vec<TestQuery> {
             query: format!("query {i}"),
             searches: (i as i64 * 7919) % 100,
             doc_ids: (0..DOCUMENTS).map(|d| format!("d{d:02}")).collect(),
-            all_grades: grades.clone(),
-            grades,
+            grades: grades.iter().copied().map(Some).collect(),
+            all_grades: grades,
         }
     };
     (0..count).map(query).collect()
@@ -28,7 +28,7 @@ pub(crate) fn queries(count: usize) -> Vec<TestQuery> {
 pub(crate) fn system(name: &str, queries: &[TestQuery], noise: f64) -> SystemRun {
     let scores = queries.iter().enumerate().map(|(i, query)| {
         let draws = permutation(&mut stream(2, name, i as u64), query.grades.len());
-        let score = |(&grade, draw): (&u8, usize)| f64::from(grade) + noise * draw as f64;
+        let score = |(&grade, draw): (&Option<u8>, usize)| f64::from(grade.unwrap_or(0)) + noise * draw as f64;
         query.grades.iter().zip(draws).map(score).collect()
     });
     SystemRun { system: name.into(), scores: scores.collect(), weights: Vec::new() }

@@ -1,6 +1,6 @@
 //! What is evaluated.
 
-use training::{CandidateList, Corpus};
+use collection::{CandidateList, Corpus};
 
 /// A test query: the documents every system ranks, and what was judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct TestQuery {
     pub searches: i64,
     /// The candidates: what every system ranks.
     pub doc_ids: Vec<String>,
-    /// Grade of each candidate, 0 where nobody judged it.
-    pub grades: Vec<u8>,
+    /// Grade of each candidate; `None` where nobody judged it.
+    pub grades: Vec<Option<u8>>,
     /// Grades of every judged document of the query, candidate or not: what the ideal ranking is made of.
     pub all_grades: Vec<u8>,
 }

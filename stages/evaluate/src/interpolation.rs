@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use pipeline::BadInput;
-use ranking::metrics::{Conventions, Mean};
+use pipeline::config::Validation;
 
 use crate::input::{SystemRun, TestQuery};
-use crate::measure::{MEAN_METRICS, PRIMARY, measure};
+use crate::measure::rankings;
 use crate::systems::{BM25, is_model};
 
 /// The weights tried are 0, 1 / `STEPS`, ..., 1.
 const STEPS: usize = 20;
 
 /// Every model among `runs` interpolated with BM25, as systems `<model>+bm25`. `tested` queries are followed by those of the
-/// validation split, which decide on a model's weight.
+/// validation split, which decide on a model's weight by the metric of `by`.
 ///
 /// # Errors
 /// Scores that are NaN or do not match the candidates of the validation queries.
@@ -21,12 +21,12 @@ pub(crate) fn with_bm25(
     runs: &[SystemRun],
     queries: &[TestQuery],
     tested: usize,
-    conventions: &Conventions,
+    by: &Validation,
 ) -> anyhow::Result<Vec<SystemRun>> {
     let Some(bm25) = runs.iter().find(|run| run.system == BM25) else { return Ok(Vec::new()) };
     let models = runs.iter().filter(|run| is_model(&run.system));
     let interpolated = models.map(|model| {
-        let weight = fitted(model, bm25, queries, tested..queries.len(), conventions)?;
+        let weight = fitted(model, bm25, queries, tested..queries.len(), by)?;
         Ok(mixed(model, bm25, weight))
     });
     interpolated.collect()
@@ -41,7 +41,7 @@ pub(crate) fn across_folds(
     runs: &[SystemRun],
     queries: &[TestQuery],
     folds: &[usize],
-    conventions: &Conventions,
+    by: &Validation,
 ) -> anyhow::Result<Vec<SystemRun>> {
     let Some(bm25) = runs.iter().find(|run| run.system == BM25) else { return Ok(Vec::new()) };
     let models = runs.iter().filter(|run| is_model(&run.system));
@@ -49,7 +49,7 @@ pub(crate) fn across_folds(
         let (mut scores, mut weights) = (Vec::with_capacity(queries.len()), Vec::with_capacity(folds.len()));
         for &end in folds {
             let fold = scores.len()..end;
-            let weight = fitted_without(model, bm25, queries, &fold, conventions)?;
+            let weight = fitted_without(model, bm25, queries, &fold, by)?;
             scores.extend(mixed(model, bm25, weight).scores.drain(fold));
             weights.push(weight);
         }
@@ -64,7 +64,7 @@ fn fitted_without(
     bm25: &SystemRun,
     queries: &[TestQuery],
     left_out: &Range<usize>,
-    conventions: &Conventions,
+    by: &Validation,
 ) -> anyhow::Result<f64> {
     let others = |run: &SystemRun| {
         let mut run = run.clone();
@@ -73,26 +73,26 @@ fn fitted_without(
     };
     let mut queries = queries.to_vec();
     queries.drain(left_out.clone());
-    fitted(&others(model), &others(bm25), &queries, 0..queries.len(), conventions)
+    fitted(&others(model), &others(bm25), &queries, 0..queries.len(), by)
 }
 
-/// The weight of the model that is best on a range of the queries by the primary metric; of equal ones, the largest.
+/// The weight of the model that is best on a range of the queries; of equal ones, the largest.
 fn fitted(
     model: &SystemRun,
     bm25: &SystemRun,
     queries: &[TestQuery],
     range: Range<usize>,
-    conventions: &Conventions,
+    by: &Validation,
 ) -> anyhow::Result<f64> {
     let mut best = (f64::NEG_INFINITY, 0.0);
     for step in 0..=STEPS {
         let weight = step as f64 / STEPS as f64;
         let mut run = mixed(model, bm25, weight);
         run.scores = run.scores.drain(range.clone()).collect();
-        let Some(value) = primary(&queries[range.clone()], &run, conventions)? else {
+        let Some(value) = value(&queries[range.clone()], &run, by)? else {
             Err(BadInput(
                 "evaluate.interpolate: expected judged queries to choose a weight on, found none: raise \
-                 ingest.split.validation, or pool two runs or more"
+                 ingest.split.validation, or merge two runs or more"
                     .into(),
             ))?
         };
@@ -103,11 +103,9 @@ fn fitted(
     Ok(best.1)
 }
 
-/// Mean of the primary metric; `None` where no query counts.
-fn primary(queries: &[TestQuery], run: &SystemRun, conventions: &Conventions) -> anyhow::Result<Option<f64>> {
-    let measured = measure(queries, run, conventions)?;
-    let values = MEAN_METRICS.iter().zip(&measured.values).find(|(metric, _)| **metric == PRIMARY);
-    Ok(values.and_then(|(_, values)| Mean::of(values).value))
+/// The metric that decides; `None` where no query counts.
+fn value(queries: &[TestQuery], run: &SystemRun, by: &Validation) -> anyhow::Result<Option<f64>> {
+    Ok(by.metric.measure(&rankings(queries, run, &by.conventions)?).value())
 }
 
 /// Both systems with a given weight of the first.
@@ -132,6 +130,11 @@ fn standardised(scores: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::fixture::{queries, system};
+    use pipeline::config::EvaluateConfig;
+
+    fn by() -> Validation {
+        EvaluateConfig::default().validation()
+    }
 
     #[test]
     fn scores_are_standardised_by_query() {
@@ -144,7 +147,7 @@ mod tests {
     fn weight(queries: &[TestQuery], tested: usize, teacher: f64, bm25: f64) -> f64 {
         let runs =
             [system("log_order", queries, 1.0), system(BM25, queries, bm25), system("teacher", queries, teacher)];
-        let found = with_bm25(&runs, queries, tested, &Conventions::default()).unwrap();
+        let found = with_bm25(&runs, queries, tested, &by()).unwrap();
         assert_eq!(found.iter().map(|run| run.system.as_str()).collect::<Vec<_>>(), ["teacher+bm25"]);
         assert_eq!(found[0].scores.len(), queries.len());
         found[0].weights[0]
@@ -165,7 +168,7 @@ mod tests {
         let mut teacher = system("teacher", &queries, 0.1);
         teacher.scores[40..].iter_mut().flatten().for_each(|score| *score = -*score);
         let runs = [system(BM25, &queries, 5.0), teacher];
-        let found = across_folds(&runs, &queries, &[40, 60], &Conventions::default()).unwrap();
+        let found = across_folds(&runs, &queries, &[40, 60], &by()).unwrap();
         // The first fold's weight comes from the second, where the teacher is upside down; and the other way round.
         let [first, second] = found[0].weights[..] else { panic!("{:?}", found[0].weights) };
         assert!(first < 0.3, "{first}");
@@ -182,7 +185,7 @@ mod tests {
         let mut teacher = system("teacher", &queries, 0.1);
         teacher.scores[..40].iter_mut().flatten().for_each(|score| *score = -*score);
         let runs = [system(BM25, &queries, 5.0), teacher];
-        let weight = |tested| with_bm25(&runs, &queries, tested, &Conventions::default()).unwrap()[0].weights[0];
+        let weight = |tested| with_bm25(&runs, &queries, tested, &by()).unwrap()[0].weights[0];
         assert!(weight(40) > 0.8, "{:?}", weight(40));
         assert!(weight(0) < 0.5, "{:?}", weight(0));
     }

@@ -1,7 +1,6 @@
-//! Stage `evaluate`: every system on the held-out queries, judged by NDCG, MRR and PNR with confidence intervals and
+//! Stage `evaluate`: every system on the held-out queries, by the metrics of `evaluate.metrics` with confidence intervals and
 //! paired tests, as tables, on stdout and as `report.html`.
 
-// A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod compare;
@@ -11,9 +10,9 @@ mod fixture;
 mod input;
 mod interpolation;
 mod measure;
+mod merge;
 mod number;
 mod output;
-mod pool;
 mod report;
 mod stage;
 mod summary;
@@ -22,10 +21,10 @@ mod systems;
 use std::io::Write;
 
 use anyhow::Context;
-use pipeline::{BadInput, StageRun};
+use pipeline::{BadInput, StageContext};
 
 pub use input::{SystemRun, TestQuery};
-pub use stage::Evaluate;
+pub use stage::{Config, Evaluate};
 
 use evaluation::Evaluation;
 
@@ -34,18 +33,23 @@ use evaluation::Evaluation;
 /// # Errors
 /// [`BadInput`] without a query, [`ranking::metrics::MetricError`] on a score that is NaN (named with its system, query
 /// and document), and where an earlier stage's output cannot be read.
-pub fn evaluate(run: &mut StageRun, queries: &[TestQuery], runs: &[SystemRun]) -> anyhow::Result<()> {
+pub fn evaluate(
+    config: &Config,
+    context: &mut StageContext,
+    queries: &[TestQuery],
+    runs: &[SystemRun],
+) -> anyhow::Result<()> {
     if queries.is_empty() {
-        let judgments = run.pipeline().run_dir().join("ingest/judgments");
+        let judgments = context.paths().run_dir().join("ingest/judgments");
         Err(BadInput(format!(
             "{}: expected judged queries of the split `test`, found none; judge more queries or lower \
              ingest.split.train, then re-run stage `ingest`",
             judgments.display()
         )))?;
     }
-    let evaluation = Evaluation::new(queries, runs, &run.pipeline().evaluate, run.seed())?;
-    output::write(run, &evaluation)?;
-    report::write(run, &evaluation)?;
+    let evaluation = Evaluation::new(queries, runs, &config.evaluate, config.seed)?;
+    output::write(context, &evaluation)?;
+    report::write(config, context, &evaluation)?;
     let mut stdout = std::io::stdout().lock();
     write!(stdout, "{}", summary::text(&evaluation)).context("stdout: writing failed")?;
     Ok(())

@@ -1,91 +1,20 @@
-//! Metrics of every system on every query, and their means with confidence intervals.
+//! Metrics of every system on every query, and their values over queries with confidence intervals.
 
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, ensure};
-use pipeline::config::{self, EvaluateConfig};
-use ranking::metrics::{
-    Conventions, Document, Gain, JudgedList, Mean, NoRelevant, PairCounts, QueryValue, Ties, ndcg, reciprocal_rank,
-};
+use ranking::metrics::{Conventions, Document, JudgedList, Measurements, Metric, Ranking};
 use ranking::significance::{Interval, bootstrap_mean, bootstrap_pnr};
 
 use crate::input::{SystemRun, TestQuery};
 
-/// A metric whose value is a mean over queries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MeanMetric {
-    Ndcg(NonZeroUsize),
-    ReciprocalRank(NonZeroUsize),
-}
-
-const fn cutoff(k: usize) -> NonZeroUsize {
-    match NonZeroUsize::new(k) {
-        Some(k) => k,
-        None => NonZeroUsize::MIN,
-    }
-}
-
-/// The metric that systems are judged by first.
-pub(crate) const PRIMARY: MeanMetric = MeanMetric::Ndcg(cutoff(10));
-
-/// Every mean metric, in the order people read them.
-pub(crate) const MEAN_METRICS: [MeanMetric; 5] = [
-    MeanMetric::Ndcg(cutoff(1)),
-    MeanMetric::Ndcg(cutoff(3)),
-    MeanMetric::Ndcg(cutoff(5)),
-    PRIMARY,
-    MeanMetric::ReciprocalRank(cutoff(10)),
-];
-
-/// Name of the pooled positive-negative ratio.
-pub(crate) const PNR: &str = "pnr";
-
-impl MeanMetric {
-    /// Its name in the tables.
-    pub(crate) fn name(self) -> String {
-        match self {
-            MeanMetric::Ndcg(k) => format!("ndcg@{k}"),
-            MeanMetric::ReciprocalRank(k) => format!("mrr@{k}"),
-        }
-    }
-
-    fn of(self, list: &JudgedList, conventions: &Conventions) -> QueryValue {
-        match self {
-            MeanMetric::Ndcg(k) => ndcg(list, k, conventions),
-            MeanMetric::ReciprocalRank(k) => reciprocal_rank(list, k, conventions),
-        }
-    }
-}
-
-/// The configuration in the metrics' own terms.
-pub(crate) fn conventions(config: &EvaluateConfig) -> Conventions {
-    Conventions {
-        gain: match config.gain {
-            config::Gain::Exponential => Gain::Exponential,
-            config::Gain::Linear => Gain::Linear,
-        },
-        ties: match config.ties {
-            config::Ties::DocIdDescending => Ties::DocIdDescending,
-            config::Ties::Stable => Ties::Stable,
-        },
-        no_relevant: match config.no_relevant {
-            config::NoRelevant::Skip => NoRelevant::Skip,
-            config::NoRelevant::Zero => NoRelevant::Zero,
-            config::NoRelevant::One => NoRelevant::One,
-        },
-        ..Conventions::default()
-    }
-}
-
-/// One system's metrics, query by query in the order of the test queries.
+/// One system's rankings and metrics, query by query in the order of the test queries.
 #[derive(Debug)]
 pub(crate) struct Measured<'a> {
     pub(crate) system: &'a str,
-    /// Each query's documents, best first.
-    pub(crate) rankings: Vec<Vec<Document<'a>>>,
-    /// Values of each of [`MEAN_METRICS`].
-    pub(crate) values: Vec<Vec<QueryValue>>,
-    pub(crate) pairs: Vec<PairCounts>,
+    pub(crate) rankings: Vec<Ranking<'a>>,
+    /// Of each metric, in the order in which they were asked for.
+    pub(crate) metrics: Vec<Measurements>,
     /// As [`SystemRun::weights`].
     pub(crate) weights: Vec<f64>,
 }
@@ -93,35 +22,39 @@ pub(crate) struct Measured<'a> {
 /// Measures one system on every query.
 ///
 /// # Errors
-/// Where scores and candidates do not match, and on a NaN score, naming system, query and document.
+/// As [`rankings`].
 pub(crate) fn measure<'a>(
     queries: &'a [TestQuery],
     run: &'a SystemRun,
+    metrics: &[Metric],
     conventions: &Conventions,
 ) -> anyhow::Result<Measured<'a>> {
-    let system = run.system.as_str();
+    let rankings = rankings(queries, run, conventions)?;
+    let metrics = metrics.iter().map(|metric| metric.measure(&rankings)).collect();
+    Ok(Measured { system: &run.system, rankings, metrics, weights: run.weights.clone() })
+}
+
+/// The ranking that a system makes of the candidates of every query.
+///
+/// # Errors
+/// Where scores and candidates do not match, and on a NaN score, naming system, query and document.
+pub(crate) fn rankings<'a>(
+    queries: &'a [TestQuery],
+    run: &SystemRun,
+    conventions: &Conventions,
+) -> anyhow::Result<Vec<Ranking<'a>>> {
+    let system = &run.system;
     ensure!(
         run.scores.len() == queries.len(),
         "system {system}: expected the scores of {} queries, found {}",
         queries.len(),
         run.scores.len()
     );
-    let mut measured = Measured {
-        system,
-        rankings: Vec::with_capacity(queries.len()),
-        values: vec![Vec::with_capacity(queries.len()); MEAN_METRICS.len()],
-        pairs: Vec::with_capacity(queries.len()),
-        weights: run.weights.clone(),
-    };
-    for (query, scores) in queries.iter().zip(&run.scores) {
+    let ranking = |(query, scores): (&'a TestQuery, &Vec<f64>)| {
         let list = judged_list(query, scores).with_context(|| format!("system {system}"))?;
-        measured.rankings.push(list.ranked(conventions.ties));
-        measured.pairs.push(PairCounts::of(&list));
-        for (metric, values) in MEAN_METRICS.iter().zip(&mut measured.values) {
-            values.push(metric.of(&list, conventions));
-        }
-    }
-    Ok(measured)
+        Ok(list.ranking(conventions))
+    };
+    queries.iter().zip(&run.scores).map(ranking).collect()
 }
 
 fn judged_list<'a>(query: &'a TestQuery, scores: &[f64]) -> anyhow::Result<JudgedList<'a>> {
@@ -134,16 +67,9 @@ fn judged_list<'a>(query: &'a TestQuery, scores: &[f64]) -> anyhow::Result<Judge
         scores.len(),
         grades.len()
     );
-    let scored = documents
-        .iter()
-        .zip(scores)
-        .zip(grades)
-        .map(|((doc_id, &score), &grade)| Document { doc_id, score, grade: Some(grade) })
-        .collect();
-    // A candidate nobody judged counts as grade 0; the ideal ranking gains nothing from the zeros added for it.
-    let unjudged = grades.iter().filter(|&&grade| grade == 0).map(|_| 0);
-    let judged: Vec<u8> = query.all_grades.iter().copied().chain(unjudged).collect();
-    Ok(JudgedList::new(&query.query_id, scored, &judged)?)
+    let scored = documents.iter().zip(scores).zip(grades);
+    let scored = scored.map(|((doc_id, &score), &grade)| Document { doc_id, score, grade });
+    Ok(JudgedList::new(&query.query_id, scored.collect(), &query.all_grades)?)
 }
 
 /// A set of test queries.
@@ -184,44 +110,34 @@ pub(crate) struct Estimate {
     pub(crate) queries: usize,
 }
 
-/// Every metric of a system on a slice. The resamples are the same for every system, so intervals compare.
+/// Every one of `metrics` of a system on a slice. The resamples are the same for every system, so intervals compare.
 ///
 /// # Errors
 /// [`ranking::significance::SignificanceError`], which finite metrics rule out.
 pub(crate) fn estimates(
+    metrics: &[Metric],
     measured: &Measured,
     slice: &Slice,
     resamples: NonZeroUsize,
     seed: u64,
 ) -> anyhow::Result<Vec<Estimate>> {
-    let estimate = |metric, value, interval, queries| Estimate {
-        system: measured.system.to_string(),
-        metric,
-        slice: slice.name,
-        value,
-        interval,
-        queries,
-    };
-    let mut found = Vec::new();
-    for (metric, values) in MEAN_METRICS.iter().zip(&measured.values) {
-        let values: Vec<QueryValue> = slice.queries.iter().map(|&i| values[i]).collect();
-        let mean = Mean::of(&values);
-        let defined: Vec<f64> = values.iter().filter_map(|value| value.value).collect();
-        let interval = match defined.as_slice() {
-            [] => None,
-            defined => Some(bootstrap_mean(defined, resamples, seed)?),
+    let estimate = |(metric, all): (&Metric, &Measurements)| {
+        let of_slice = all.select(&slice.queries);
+        let interval = match &of_slice {
+            Measurements::Mean(values) => {
+                let defined: Vec<f64> = values.iter().filter_map(|value| value.value).collect();
+                (!defined.is_empty()).then(|| bootstrap_mean(&defined, resamples, seed)).transpose()?
+            }
+            Measurements::Pooled(pairs) => bootstrap_pnr(pairs, resamples, seed),
         };
-        found.push(estimate(metric.name(), mean.value, interval, mean.queries));
-    }
-    let pairs: Vec<PairCounts> = slice.queries.iter().map(|&i| measured.pairs[i]).collect();
-    let pooled: PairCounts = pairs.iter().copied().sum();
-    let interval = bootstrap_pnr(&pairs, resamples, seed);
-    let counting = pairs.iter().filter(|pairs| has_pairs(pairs)).count();
-    found.push(estimate(PNR.into(), pooled.pnr(), interval, counting));
-    Ok(found)
-}
-
-/// Whether a query has documents of different grades.
-pub(crate) fn has_pairs(pairs: &PairCounts) -> bool {
-    pairs.concordant + pairs.discordant + pairs.tied > 0
+        Ok(Estimate {
+            system: measured.system.to_string(),
+            metric: metric.to_string(),
+            slice: slice.name,
+            value: of_slice.value(),
+            interval,
+            queries: of_slice.queries(),
+        })
+    };
+    metrics.iter().zip(&measured.metrics).map(estimate).collect()
 }

@@ -1,137 +1,134 @@
 //! The stage's tables and facts.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float64Array, Int32Array, Int64Array, StringArray};
-use pipeline::StageRun;
+use pipeline::StageContext;
+use ranking::metrics::Measurements;
+use tables::Rows;
 
 use crate::evaluation::Evaluation;
-use crate::measure::{MEAN_METRICS, Measured, PNR, PRIMARY};
+use crate::measure::Measured;
 
 /// Writes `runs`, `query_metrics`, `metrics` and `comparisons`, and notes the special cases in the manifest.
 ///
 /// # Errors
 /// [`tables::Error`].
-pub(crate) fn write(run: &mut StageRun, evaluation: &Evaluation) -> anyhow::Result<()> {
-    runs(run, evaluation)?;
-    query_metrics(run, evaluation)?;
-    metrics(run, evaluation)?;
-    comparisons(run, evaluation)?;
-    facts(run, evaluation);
+pub(crate) fn write(context: &mut StageContext, evaluation: &Evaluation) -> anyhow::Result<()> {
+    runs(context, evaluation)?;
+    query_metrics(context, evaluation)?;
+    metrics(context, evaluation)?;
+    comparisons(context, evaluation)?;
+    facts(context, evaluation);
     Ok(())
 }
 
-fn runs(run: &mut StageRun, evaluation: &Evaluation) -> anyhow::Result<()> {
-    let mut table = run.create_table("runs", &[])?;
+fn runs(context: &mut StageContext, evaluation: &Evaluation) -> anyhow::Result<()> {
+    let mut table = context.create_table("runs", &[])?;
     let queries = by_query_id(evaluation);
     for system in by_name(evaluation) {
         for &i in &queries {
-            let ranking = &system.rankings[i];
+            let ranking = system.rankings[i].retrieved();
             let query_id = evaluation.queries[i].query_id.as_str();
-            table.write(vec![
-                strings(ranking.iter().map(|_| system.system)),
-                strings(ranking.iter().map(|_| query_id)),
-                strings(ranking.iter().map(|document| document.doc_id)),
-                floats(ranking.iter().map(|document| document.score)),
-                Arc::new(Int32Array::from_iter_values(1..=ranking.len() as i32)),
-            ])?;
+            let mut ranks = 1..;
+            let rows = Rows::of(ranking)
+                .strings("system", |_| system.system)
+                .strings("query_id", |_| query_id)
+                .strings("doc_id", |document| document.doc_id)
+                .float64s("score", |document| document.score)
+                .int32s("rank", |_| ranks.next());
+            table.write(rows)?;
         }
     }
-    run.finish_table("runs", table)?;
+    context.finish_table("runs", table)?;
     Ok(())
 }
 
-fn query_metrics(run: &mut StageRun, evaluation: &Evaluation) -> anyhow::Result<()> {
+fn query_metrics(context: &mut StageContext, evaluation: &Evaluation) -> anyhow::Result<()> {
     let mut rows: Vec<(&str, String, &str, f64)> = Vec::new();
     for system in &evaluation.systems {
         for (i, query) in evaluation.queries.iter().enumerate() {
             let mut push = |metric: String, value: f64| {
                 rows.push((system.system, metric, &query.query_id, value));
             };
-            for (metric, values) in MEAN_METRICS.iter().zip(&system.values) {
-                if let Some(value) = values[i].value {
-                    push(metric.name(), value);
+            for (metric, measured) in evaluation.metrics.iter().zip(&system.metrics) {
+                if let Some(value) = measured.of_query(i) {
+                    push(metric.to_string(), value);
+                }
+                if let Measurements::Pooled(pairs) = measured {
+                    push("concordant".into(), pairs[i].concordant as f64);
+                    push("discordant".into(), pairs[i].discordant as f64);
+                    push("tied".into(), pairs[i].tied as f64);
                 }
             }
-            let pairs = system.pairs[i];
-            if let Some(ratio) = pairs.pnr() {
-                push(PNR.into(), ratio);
-            }
-            push("concordant".into(), pairs.concordant as f64);
-            push("discordant".into(), pairs.discordant as f64);
-            push("tied".into(), pairs.tied as f64);
         }
     }
     rows.sort_by(|a, b| (a.0, &a.1, a.2).cmp(&(b.0, &b.1, b.2)));
-    let mut table = run.create_table("query_metrics", &[])?;
-    table.write(vec![
-        strings(rows.iter().map(|row| row.0)),
-        strings(rows.iter().map(|row| row.2)),
-        strings(rows.iter().map(|row| row.1.as_str())),
-        floats(rows.iter().map(|row| row.3)),
-    ])?;
-    run.finish_table("query_metrics", table)?;
+    let mut table = context.create_table("query_metrics", &[])?;
+    let columns = Rows::of(&rows)
+        .strings("system", |row| row.0)
+        .strings("query_id", |row| row.2)
+        .strings("metric", |row| row.1.as_str())
+        .float64s("value", |row| row.3);
+    table.write(columns)?;
+    context.finish_table("query_metrics", table)?;
     Ok(())
 }
 
-fn metrics(run: &mut StageRun, evaluation: &Evaluation) -> anyhow::Result<()> {
+fn metrics(context: &mut StageContext, evaluation: &Evaluation) -> anyhow::Result<()> {
     let mut rows: Vec<_> = evaluation.estimates.iter().collect();
     rows.sort_by(|a, b| (a.slice, &a.metric, &a.system).cmp(&(b.slice, &b.metric, &b.system)));
-    let mut table = run.create_table("metrics", &[])?;
-    let optional = |values: Vec<Option<f64>>| -> ArrayRef { Arc::new(Float64Array::from(values)) };
-    table.write(vec![
-        strings(rows.iter().map(|row| row.system.as_str())),
-        strings(rows.iter().map(|row| row.metric.as_str())),
-        strings(rows.iter().map(|row| row.slice)),
-        optional(rows.iter().map(|row| row.value).collect()),
-        optional(rows.iter().map(|row| Some(row.interval?.low)).collect()),
-        optional(rows.iter().map(|row| Some(row.interval?.high)).collect()),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.queries as i64))),
-    ])?;
-    run.finish_table("metrics", table)?;
+    let mut table = context.create_table("metrics", &[])?;
+    let columns = Rows::of(&rows)
+        .strings("system", |row| row.system.as_str())
+        .strings("metric", |row| row.metric.as_str())
+        .strings("slice", |row| row.slice)
+        .float64s("value", |row| row.value)
+        .float64s("ci_low", |row| Some(row.interval?.low))
+        .float64s("ci_high", |row| Some(row.interval?.high))
+        .int64s("queries", |row| row.queries as i64);
+    table.write(columns)?;
+    context.finish_table("metrics", table)?;
     Ok(())
 }
 
-fn comparisons(run: &mut StageRun, evaluation: &Evaluation) -> anyhow::Result<()> {
+fn comparisons(context: &mut StageContext, evaluation: &Evaluation) -> anyhow::Result<()> {
     let mut rows: Vec<_> = evaluation.comparisons.iter().collect();
     rows.sort_by(|a, b| {
         (a.slice, &a.metric, &a.system_a, &a.system_b).cmp(&(b.slice, &b.metric, &b.system_a, &b.system_b))
     });
-    let mut table = run.create_table("comparisons", &[])?;
-    table.write(vec![
-        strings(rows.iter().map(|row| row.system_a.as_str())),
-        strings(rows.iter().map(|row| row.system_b.as_str())),
-        strings(rows.iter().map(|row| row.metric.as_str())),
-        strings(rows.iter().map(|row| row.slice)),
-        floats(rows.iter().map(|row| row.difference)),
-        floats(rows.iter().map(|row| row.interval.low)),
-        floats(rows.iter().map(|row| row.interval.high)),
-        floats(rows.iter().map(|row| row.p_value)),
-        floats(rows.iter().map(|row| row.p_value_t)),
-        floats(rows.iter().map(|row| row.p_adjusted)),
-    ])?;
-    run.finish_table("comparisons", table)?;
+    let mut table = context.create_table("comparisons", &[])?;
+    let columns = Rows::of(&rows)
+        .strings("system_a", |row| row.system_a.as_str())
+        .strings("system_b", |row| row.system_b.as_str())
+        .strings("metric", |row| row.metric.as_str())
+        .strings("slice", |row| row.slice)
+        .float64s("difference", |row| row.difference)
+        .float64s("ci_low", |row| row.interval.low)
+        .float64s("ci_high", |row| row.interval.high)
+        .float64s("p_value", |row| row.p_value)
+        .float64s("p_value_t", |row| row.p_value_t)
+        .float64s("p_adjusted", |row| row.p_adjusted);
+    table.write(columns)?;
+    context.finish_table("comparisons", table)?;
     Ok(())
 }
 
-fn facts(run: &mut StageRun, evaluation: &Evaluation) {
+fn facts(context: &mut StageContext, evaluation: &Evaluation) {
     let cases = evaluation.special_cases();
-    run.fact("test_queries", cases.queries);
-    run.fact("candidates", cases.candidates);
-    run.fact("judged_documents", cases.judged);
-    run.fact("queries_without_relevant", cases.no_relevant);
-    run.fact("queries_of_one_grade", cases.one_grade);
+    context.fact("test_queries", cases.queries);
+    context.fact("candidates", cases.candidates);
+    context.fact("judged_documents", cases.judged);
+    context.fact("queries_without_relevant", cases.no_relevant);
+    context.fact("queries_of_one_grade", cases.one_grade);
     for (system, tied) in cases.tied_pairs {
-        run.fact(&format!("tied_pairs_{system}"), tied);
+        context.fact(&format!("tied_pairs_{system}"), tied);
     }
     for system in &evaluation.systems {
         if !system.weights.is_empty() {
-            run.fact(&format!("weights_{}", system.system), system.weights.clone());
+            context.fact(&format!("weights_{}", system.system), system.weights.clone());
         }
-        let primary = PRIMARY.name();
+        let primary = evaluation.primary.to_string();
         let estimate = evaluation.estimate(system.system, &primary, "all");
         if let Some(value) = estimate.and_then(|estimate| estimate.value) {
-            run.fact(&format!("{primary}_{}", system.system), value);
+            context.fact(&format!("{primary}_{}", system.system), value);
         }
     }
 }
@@ -146,12 +143,4 @@ fn by_query_id(evaluation: &Evaluation) -> Vec<usize> {
     let mut order: Vec<usize> = (0..evaluation.queries.len()).collect();
     order.sort_by_key(|&i| &evaluation.queries[i].query_id);
     order
-}
-
-fn strings<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
-}
-
-fn floats(values: impl Iterator<Item = f64>) -> ArrayRef {
-    Arc::new(Float64Array::from_iter_values(values))
 }

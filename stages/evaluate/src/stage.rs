@@ -1,21 +1,71 @@
 //! The stage: what it reads, and from there to measured systems.
 
-use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, PRECISION_KEY, TEST, VALIDATION, candidate_lists, teacher_inputs};
+use collection::{Collection, TEST, VALIDATION, candidate_lists};
+use models::teacher_inputs;
+use pipeline::config::{BaseModel, EvaluateConfig, JudgmentFormat, Precision};
+use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use serde::Serialize;
 
-use crate::measure::conventions;
-use crate::{SystemRun, TestQuery, evaluate, interpolation, pool, systems};
+use crate::{SystemRun, TestQuery, evaluate, interpolation, merge, systems};
 
 /// The stage.
 #[derive(Debug)]
 pub struct Evaluate;
 
+/// What the stage reads of `pipeline.toml`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Config {
+    pub(crate) seed: u64,
+    pub(crate) precision: Precision,
+    pub(crate) evaluate: EvaluateConfig,
+    /// Tokens of one forward pass, as `score` has it.
+    pub(crate) batch_tokens: usize,
+    /// True if the grades are derived from clicks, which the report says.
+    pub(crate) grades_from_clicks: bool,
+    /// The base model of a teacher that is saved as an adapter.
+    pub(crate) adapter_base: Option<BaseModel>,
+}
+
+impl Config {
+    /// The stage's part of a pipeline.
+    #[must_use]
+    pub fn of(pipeline: &Pipeline) -> Config {
+        Config {
+            seed: pipeline.run.seed,
+            precision: pipeline.run.precision,
+            evaluate: pipeline.evaluate.clone(),
+            batch_tokens: pipeline.score.batch_tokens,
+            grades_from_clicks: pipeline.ingest.judgments.format == JudgmentFormat::Clicks,
+            adapter_base: pipeline.teacher.adapter_base().cloned(),
+        }
+    }
+
+    /// True if the stage evaluates the merged test queries of other runs.
+    pub(crate) fn merges_runs(&self) -> bool {
+        !self.evaluate.merge_runs.is_empty()
+    }
+}
+
 impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
+    const VERSION: u32 = 1;
+    const ABOUT: About = About {
+        does: "ranks the held-out queries with every system and writes metrics, intervals, paired tests and the report",
+        reads: "ingest/queries, ingest/documents, ingest/impressions, ingest/judgments, teacher/training_metrics, \
+                distill/training_metrics; the folders teacher/rank, distill/student, distill/student_labels_only; or, with \
+                evaluate.merge_runs, the table runs of these runs",
+        writes: "runs, query_metrics, metrics, comparisons; report.html; a summary on stdout",
+    };
+    type Config = Config;
 
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
-        if !pipeline.evaluate.pool.is_empty() {
-            return Ok(pool::evaluations(pipeline)?.into_iter().map(Input::File).collect());
+    fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
+        Ok(Config::of(pipeline))
+    }
+
+    fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
+        if config.merges_runs() {
+            let manifests = merge::manifests(&config.evaluate.merge_runs, paths)?;
+            return Ok(manifests.into_iter().map(Input::File).collect());
         }
         let table = |stage, table| Input::Table { stage, table };
         let folder = |stage, folder| Input::Folder { stage, folder };
@@ -29,30 +79,27 @@ impl Stage for Evaluate {
             folder("distill", "student"),
             folder("distill", "student_labels_only"),
         ];
-        inputs.extend(teacher_inputs(pipeline)?);
+        inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
         Ok(inputs)
     }
 
-    fn config_keys(&self) -> &'static [&'static str] {
-        &[PRECISION_KEY]
-    }
-
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
-        let pooled = !run.pipeline().evaluate.pool.is_empty();
-        let (queries, runs) = if pooled { pool::read(run.pipeline())? } else { ranked(run)? };
-        evaluate(run, &queries, &runs)
+    fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        let merged = config.merges_runs();
+        let (queries, runs) =
+            if merged { merge::read(&config.evaluate, context.paths())? } else { ranked(config, context)? };
+        evaluate(config, context, &queries, &runs)
     }
 }
 
 /// The test queries, and the answers of this run's systems to them.
-fn ranked(run: &StageRun) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
-    let ingest = run.input("ingest")?;
+fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+    let ingest = context.input("ingest")?;
     let collection = Collection::read(&ingest)?;
-    let config = &run.pipeline().evaluate;
-    let mut lists = candidate_lists(&ingest, &collection, TEST, config)?;
+    let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
+    let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
     let tested = lists.len();
-    if config.interpolate {
-        lists.extend(candidate_lists(&ingest, &collection, VALIDATION, config)?);
+    if evaluate.interpolate {
+        lists.extend(candidate_lists(&ingest, &collection, VALIDATION, &candidates)?);
         if lists.len() == tested {
             Err(BadInput(format!(
                 "{}: expected judged queries of the split `validation` for evaluate.interpolate, found none; judge more \
@@ -62,9 +109,9 @@ fn ranked(run: &StageRun) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
         }
     }
     let mut queries: Vec<TestQuery> = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
-    let mut runs = systems::runs(run, &ingest, &collection, &lists)?;
-    if config.interpolate {
-        runs.extend(interpolation::with_bm25(&runs, &queries, tested, &conventions(config))?);
+    let mut runs = systems::runs(config, context, &ingest, &collection, &lists)?;
+    if evaluate.interpolate {
+        runs.extend(interpolation::with_bm25(&runs, &queries, tested, &candidates)?);
     }
     queries.truncate(tested);
     runs.iter_mut().for_each(|run| run.scores.truncate(tested));

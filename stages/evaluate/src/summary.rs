@@ -4,13 +4,12 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::compare::Comparison;
 use crate::evaluation::Evaluation;
-use crate::measure::{MEAN_METRICS, PNR, PRIMARY};
 use crate::number;
 
 /// Systems by metrics on the whole test set with 95 % intervals, then the comparisons that matter.
 pub(crate) fn text(evaluation: &Evaluation) -> String {
     let mut text = format!("{}\n", table(evaluation));
-    let name = PRIMARY.name();
+    let name = evaluation.primary;
     if let Some(share) = evaluation.student_share() {
         text += &format!("The student has {:.1} % of the teacher's {name}.\n", 100.0 * share);
     }
@@ -23,7 +22,7 @@ pub(crate) fn text(evaluation: &Evaluation) -> String {
 fn table(evaluation: &Evaluation) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
-    let metrics: Vec<String> = metric_names().collect();
+    let metrics: Vec<String> = evaluation.metrics.iter().map(ToString::to_string).collect();
     let heading = format!("{} queries", evaluation.queries.len());
     table.set_header(std::iter::once(heading).chain(metrics.iter().cloned()));
     for system in &evaluation.systems {
@@ -39,12 +38,6 @@ fn table(evaluation: &Evaluation) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
-}
-
-/// Names of the reported metrics, in the order people read them.
-pub(crate) fn metric_names() -> impl Iterator<Item = String> {
-    let means = MEAN_METRICS.iter().map(|metric| metric.name());
-    means.chain([PNR.to_string()])
 }
 
 fn line(comparison: &Comparison) -> String {

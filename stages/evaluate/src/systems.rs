@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use nn::folder::load_ranker;
-use nn::scoring::score_sequences;
-use nn::text::Encoder;
-use pipeline::StageRun;
+use collection::{CandidateList, Collection};
+use models::arithmetic;
+use nn::cross_encoder::{CrossEncoder, Execution};
+use pipeline::StageContext;
 use tables::StageDir;
-use training::{CandidateList, Collection, precision};
 
-use crate::SystemRun;
+use crate::{Config, SystemRun};
 
 /// The lexical baseline, which every model is interpolated with.
 pub(crate) const BM25: &str = "bm25";
@@ -26,7 +25,8 @@ const MODELS: [(&str, &str, &str); 3] = [
 
 /// Scores of every system for every candidate.
 pub(crate) fn runs(
-    run: &StageRun,
+    config: &Config,
+    context: &StageContext,
     ingest: &StageDir,
     collection: &Collection,
     lists: &[CandidateList],
@@ -35,16 +35,14 @@ pub(crate) fn runs(
         SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)?, weights: Vec::new() },
         SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weights: Vec::new() },
     ];
-    let mut progress = run.progress("evaluate", (MODELS.len() * lists.len()) as u64);
-    let (batch_tokens, precision) = (run.pipeline().score.batch_tokens, precision(run.pipeline()));
+    let mut progress = context.progress("evaluate", (MODELS.len() * lists.len()) as u64);
+    let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
     for (system, stage, folder) in MODELS {
-        let model = load_ranker(&run.input(stage)?.folder(folder)?)?;
-        let encoder = Encoder::new(&model.tokenizer, &model.settings.scoring)?;
+        let model = CrossEncoder::open(&context.input(stage)?.folder(folder)?, execution)?;
         let mut scores = Vec::with_capacity(lists.len());
         for list in lists {
             let texts = list.documents.iter().map(|&document| collection.corpus.texts(list.query, document));
-            let sequences = encoder.encode_batch(&texts.collect::<Vec<_>>())?;
-            let logits = score_sequences(&model.ranker, &sequences, batch_tokens, precision)?;
+            let logits = model.score(&texts.collect::<Vec<_>>())?;
             scores.push(logits.into_iter().map(f64::from).collect());
             progress.add(1);
         }
@@ -53,12 +51,12 @@ pub(crate) fn runs(
     Ok(runs)
 }
 
-/// Whether a system is one of the models.
+/// True if a system is one of the models.
 pub(crate) fn is_model(system: &str) -> bool {
     MODELS.iter().any(|(name, ..)| *name == system)
 }
 
-/// Whether a system interpolates a model with BM25.
+/// True if a system interpolates a model with BM25.
 pub(crate) fn is_interpolated(system: &str) -> bool {
     system.strip_suffix("+bm25").is_some_and(is_model)
 }

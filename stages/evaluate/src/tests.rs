@@ -1,14 +1,13 @@
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
-use pipeline::config::{EvaluateConfig, NoRelevant, load};
-use ranking::metrics::MetricError;
-use tables::{Manifest, OutputDir, StageDir, TableWriter, WriteOptions};
+use pipeline::Input;
+use pipeline::config::{EvaluateConfig, load};
+use ranking::metrics::{Metric, MetricError, NoRelevant, Unjudged};
+use tables::{Manifest, OutputDir, Rows, StageDir, TableWriter, WriteOptions};
 
 use super::*;
 use crate::fixture::{queries, system, systems};
-use crate::measure::{PNR, slices};
+use crate::measure::slices;
 
 fn config() -> EvaluateConfig {
     EvaluateConfig { bootstrap: 200, permutations: 300, ..EvaluateConfig::default() }
@@ -33,9 +32,9 @@ fn perfect_constant_and_reversed_scores_have_their_known_metrics() {
         assert_eq!(value(&evaluation, "perfect", metric), Some(1.0), "{metric}");
         assert!(value(&evaluation, "constant", metric) < Some(0.7), "{metric}");
     }
-    assert_eq!(value(&evaluation, "perfect", PNR), Some(f64::INFINITY));
-    assert_eq!(value(&evaluation, "constant", PNR), None);
-    assert_eq!(value(&evaluation, "reversed", PNR), Some(0.0));
+    assert_eq!(value(&evaluation, "perfect", "pnr"), Some(f64::INFINITY));
+    assert_eq!(value(&evaluation, "constant", "pnr"), None);
+    assert_eq!(value(&evaluation, "reversed", "pnr"), Some(0.0));
     assert_eq!(value(&evaluation, "reversed", "ndcg@1"), Some(0.0));
 }
 
@@ -60,11 +59,35 @@ fn an_unjudged_candidate_counts_as_grade_zero() {
     let mut queries = queries(3);
     for query in &mut queries {
         query.doc_ids.push("unjudged".into());
-        query.grades.push(0);
+        query.grades.push(None);
     }
     let runs = [system("bm25", &queries, 0.0)];
     let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
     assert_eq!(value(&evaluation, "bm25", "ndcg@10"), Some(1.0));
+    assert_eq!(value(&evaluation, "bm25", "pnr"), Some(f64::INFINITY));
+}
+
+#[test]
+fn exactly_the_named_metrics_are_measured_and_compared() {
+    let mut queries = queries(30);
+    for query in &mut queries {
+        query.doc_ids.push("unjudged".into());
+        query.grades.push(None);
+    }
+    let names = ["map", "judged@13", "pnr", "rbp@0.8"];
+    let metrics: Vec<Metric> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let config = EvaluateConfig { primary: metrics[0], metrics, unjudged: Unjudged::Removed, ..config() };
+    let runs = [system("bm25", &queries, 0.6), system("teacher", &queries, 0.2)];
+    let evaluation = Evaluation::new(&queries, &runs, &config, 1).unwrap();
+    let of_teacher = evaluation.estimates.iter().filter(|e| e.system == "teacher" && e.slice == "all");
+    assert_eq!(of_teacher.map(|e| e.metric.as_str()).collect::<Vec<_>>(), names);
+    let compared: Vec<&str> = evaluation.comparisons.iter().map(|c| c.metric.as_str()).collect();
+    assert_eq!(compared, ["map", "judged@13", "rbp@0.8"]);
+    let judged = value(&evaluation, "teacher", "judged@13").unwrap();
+    assert!((judged - 12.0 / 13.0).abs() < 1e-12, "{judged}");
+    assert_eq!(evaluation.comparison("teacher", "bm25").unwrap().metric, "map");
+    let text = summary::text(&evaluation);
+    assert!(text.contains("rbp@0.8") && !text.contains("ndcg"), "{text}");
 }
 
 #[test]
@@ -110,18 +133,7 @@ fn each_pair_is_compared_once_and_corrected_over_the_table() {
 }
 
 fn manifest(stage: &str) -> Manifest {
-    Manifest {
-        stage: stage.into(),
-        version: "0".into(),
-        seed: 1,
-        config: serde_json::Value::Null,
-        inputs: Vec::new(),
-        tables: Default::default(),
-        files: Vec::new(),
-        facts: Default::default(),
-        wall_seconds: 83.4,
-        peak_memory_bytes: Some(700 << 20),
-    }
+    Manifest { stage: stage.into(), wall_seconds: 83.4, peak_memory_bytes: Some(700 << 20), ..Manifest::default() }
 }
 
 /// A finished stage with falling losses and rising validation NDCG.
@@ -136,15 +148,13 @@ fn commit_training(root: &Path, stage: &str, phases: &[&str]) {
             }
         }
     }
-    let strings = |values: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(values)) };
-    let columns = vec![
-        strings(rows.iter().map(|row| row.0).collect()),
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))) as ArrayRef,
-        strings(rows.iter().map(|row| row.2).collect()),
-        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.3))),
-    ];
     let output = OutputDir::open(root, stage, false).unwrap();
     let mut table = TableWriter::create(output.path(), "training_metrics", WriteOptions::default(), &[]).unwrap();
+    let columns = Rows::of(&rows)
+        .strings("phase", |row| row.0)
+        .int64s("step", |row| row.1)
+        .strings("metric", |row| row.2)
+        .float64s("value", |row| row.3);
     table.write(columns).unwrap();
     let mut manifest = manifest(stage);
     manifest.tables.insert("training_metrics".into(), table.finish().unwrap());
@@ -159,16 +169,17 @@ fn evaluated(root: &Path, overrides: &[&str]) -> StageDir {
     let fast = ["evaluate.bootstrap=200", "evaluate.permutations=300"];
     let overrides: Vec<String> = [root.as_str()].iter().chain(&fast).chain(overrides).map(|s| s.to_string()).collect();
     let pipeline = load(Path::new(file), &overrides).unwrap();
-    let run_dir = pipeline.run_dir();
+    let (paths, run_dir) = (pipeline.paths(), pipeline.paths().run_dir());
     std::fs::create_dir_all(&run_dir).unwrap();
     commit_training(&run_dir, "teacher", &["cpt", "rank"]);
     commit_training(&run_dir, "distill", &["student", "student_labels_only"]);
     let output = OutputDir::open(&run_dir, "evaluate", false).unwrap();
-    let mut run = StageRun::new(pipeline, output.path().to_path_buf());
+    let declared = ["teacher", "distill"].map(|stage| Input::Table { stage, table: "training_metrics" });
+    let mut context = StageContext::new(paths, output.path().to_path_buf(), declared.to_vec());
     let queries = queries(120);
     let mut runs = systems(&queries);
     runs.push(system("<b>&\"odd\"", &queries, 2.0));
-    evaluate(&mut run, &queries, &runs).unwrap();
+    evaluate(&Config::of(&pipeline), &mut context, &queries, &runs).unwrap();
     for table in ["runs", "query_metrics", "metrics", "comparisons"] {
         assert!(output.path().join(table).join("part-00000.parquet").exists(), "{table}");
     }
@@ -225,8 +236,8 @@ fn no_test_query_is_bad_input() {
     let root = tempfile::tempdir().unwrap();
     let file = "../../pipeline.toml";
     let pipeline = load(Path::new(file), &[]).unwrap();
-    let mut run = StageRun::new(pipeline, root.path().to_path_buf());
-    let error = evaluate(&mut run, &[], &[]).unwrap_err();
+    let mut context = StageContext::new(pipeline.paths(), root.path().to_path_buf(), Vec::new());
+    let error = evaluate(&Config::of(&pipeline), &mut context, &[], &[]).unwrap_err();
     assert!(error.is::<BadInput>());
     assert!(error.to_string().contains("expected judged queries"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Duplicates and robots.
+//! Removal of duplicate events, repeated documents and robots.
 
 use anyhow::Result;
 use pipeline::config::CleanConfig;
@@ -6,26 +6,26 @@ use polars::prelude::*;
 
 use crate::log::Log;
 
-/// Sessions of fewer shown results are too short to tell a robot by its click rate.
+/// A session is a robot's by its click rate only if it has at least this many shown results.
 const MIN_ROBOT_RESULTS: u32 = 20;
 
 const DUPLICATE: &str = "event logged twice";
 const SHOWN_TWICE: &str = "document shown twice on the page";
 const ROBOT: &str = "session of a robot";
 
-/// What cleaning leaves of the log.
+/// The log's rows after cleaning.
 #[derive(Debug)]
 pub(crate) struct Cleaned {
-    /// The rows that stay, in the order of [`frame`].
+    /// The kept rows, with the columns of [`frame`].
     pub(crate) kept: DataFrame,
     /// The other rows, ascending, each with the reason.
     pub(crate) rejected: Vec<(usize, &'static str)>,
 }
 
-/// Removes duplicate events, documents shown twice on a page, and robots.
+/// Removes duplicate events, documents shown twice on a page, and sessions of robots.
 ///
-/// Of events that agree in search, document and position a clicked one stays, else the first of the files; of a
-/// document's places on a page the highest.
+/// Of events with the same search, document and position, a clicked one is kept, else the first in the files. Of a
+/// document's positions on a page, the highest is kept.
 ///
 /// # Errors
 /// Only on a defect of the program.
@@ -77,7 +77,7 @@ fn frame(log: &Log) -> PolarsResult<DataFrame> {
     )
 }
 
-/// Sessions that ask more, or click a larger share of what they are shown, than people do.
+/// Sessions with too many searches, or with too large a share of clicked results.
 fn robots(shown: &DataFrame, config: &CleanConfig) -> LazyFrame {
     let click_rate = col("clicked").cast(DataType::Float64).mean();
     let many_searches = col("searches").gt(lit(config.max_searches_per_session as u64));

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use pipeline::config::{CleanConfig, DocumentsConfig};
+use records::{Field, Layout, RawFile, Reason};
 
-use crate::account::{Account, Rules, Source};
-use crate::files::RawFile;
+use crate::input::{RecordCounts, RejectLimits, Source};
 use crate::names::Names;
-use crate::record::{Field, Layout, Reason};
 
 /// The documents by number.
 #[derive(Debug, Default)]
@@ -16,7 +15,7 @@ pub(crate) struct Documents {
     pub(crate) ids: Names,
     pub(crate) titles: Vec<String>,
     pub(crate) summaries: Vec<String>,
-    /// When each was first seen, where log rows carry them.
+    /// By document: the time of the earliest log row that carries it.
     first_seen: HashMap<u32, Option<i64>>,
 }
 
@@ -30,13 +29,13 @@ impl Documents {
         layout: Layout,
         config: &DocumentsConfig,
         clean: &CleanConfig,
-    ) -> Result<(Documents, Account)> {
+    ) -> Result<(Documents, RecordCounts)> {
         let columns = &config.columns;
         let mut fields = vec![Field::required(&columns.doc_id), Field::optional(&columns.title)];
         fields.extend(columns.summary.iter().map(|name| Field::optional(name)));
         let source = Source { what: "documents", files, layout, fields };
         let mut documents = Documents::default();
-        let account = source.read(Rules::of(clean), |_, _, values| {
+        let counts = source.read(RejectLimits::of(clean), |_, _, values| {
             let Some((Some(id), rest)) = values.split_first() else {
                 return Err("doc_id is missing".into());
             };
@@ -49,7 +48,7 @@ impl Documents {
             documents.add(id, title, parts.join(" "));
             Ok(())
         })?;
-        Ok((documents, account))
+        Ok((documents, counts))
     }
 
     fn add(&mut self, id: &str, title: String, summary: String) -> u32 {
@@ -58,7 +57,8 @@ impl Documents {
         self.ids.number(id)
     }
 
-    /// Takes a document from a log row; of several rows the one that was shown first is kept, without times the first.
+    /// Adds a document from a log row and returns its number. Of several rows of a document the earliest is kept; without
+    /// times, the first.
     pub(crate) fn see(&mut self, id: &str, shown_at: Option<i64>, title: &str, summary: &str) -> u32 {
         let number = match self.ids.find(id) {
             None => self.add(id, title.into(), summary.into()),

@@ -6,14 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::Result;
 use pipeline::BadInput;
 use pipeline::config::JudgmentFormat;
+use records::{Delimited, Field, Layout, RawFile, Reason, Values};
 
-use crate::account::{Account, Rules, Source};
-use crate::delimited::Delimited;
 use crate::documents::Documents;
-use crate::files::RawFile;
+use crate::input::{RecordCounts, RejectLimits, Source};
 use crate::pairs::Pair;
 use crate::query::Queries;
-use crate::record::{Field, Layout, Reason, Values};
 use crate::value;
 
 /// How relevant a document is to a query.
@@ -31,11 +29,11 @@ pub(crate) type QueryIds = HashMap<String, u32>;
 ///
 /// # Errors
 /// As [`Source::read`]; any malformed or repeated query is one.
-pub(crate) fn read_queries(files: Vec<RawFile>, queries: &mut Queries) -> Result<(QueryIds, Account)> {
+pub(crate) fn read_queries(files: Vec<RawFile>, queries: &mut Queries) -> Result<(QueryIds, RecordCounts)> {
     let fields = ["_id", "text"].map(Field::required).to_vec();
     let source = Source { what: "judged queries", files, layout: Layout::Jsonl, fields };
     let mut ids = QueryIds::new();
-    let account = source.read(Rules::STRICT, |_, _, values| {
+    let counts = source.read(RejectLimits::STRICT, |_, _, values| {
         let [Some(id), Some(text)] = &values[..] else {
             return Err("_id or text is missing".into());
         };
@@ -45,10 +43,10 @@ pub(crate) fn read_queries(files: Vec<RawFile>, queries: &mut Queries) -> Result
             Some(_) => Err("query id given twice".into()),
         }
     })?;
-    Ok((ids, account))
+    Ok((ids, counts))
 }
 
-/// Where judgments of a file format are.
+/// The judgment files, and their fields by format.
 pub(crate) fn source(files: Vec<RawFile>, format: JudgmentFormat) -> Source {
     let tsv = Layout::Delimited { kind: Delimited::Tsv, header: true };
     let trec = Layout::Delimited { kind: Delimited::Space, header: false };
@@ -79,11 +77,11 @@ pub(crate) fn read(
     ids: &QueryIds,
     complete: bool,
     documents: &Documents,
-) -> Result<(Vec<Judgment>, Account)> {
+) -> Result<(Vec<Judgment>, RecordCounts)> {
     let mut given: Vec<Given> = Vec::new();
     let mut seen = HashSet::new();
     let trec = source.layout == Layout::Delimited { kind: Delimited::Space, header: false };
-    let mut account = source.read(Rules::STRICT, |file, line, values| {
+    let mut counts = source.read(RejectLimits::STRICT, |file, line, values| {
         let (query, document, grade) = fields(values, trec)?;
         let grade = value::grade(grade).map_err(|reason| Reason::Malformed(reason.into()))?;
         if !seen.insert((query.to_string(), document.to_string())) {
@@ -105,16 +103,16 @@ pub(crate) fn read(
         let Judgment { query, document, grade } = given.judgment;
         (query, document, Reverse(grade), given.file, given.line)
     });
-    let judgments = merge(source, given, &mut account)?;
+    let judgments = merge(source, given, &mut counts)?;
     if judgments.is_empty() {
         let problem = "expected judgments of the log's documents, found none; correct ingest.judgments";
         Err(BadInput(format!("judgments: {problem}")))?;
     }
-    Ok((judgments, account))
+    Ok((judgments, counts))
 }
 
 fn fields<'a>(values: &'a Values, trec: bool) -> Result<(&'a str, &'a str, &'a str), Reason> {
-    // A TREC line is query, iteration, document, grade; the iteration says nothing.
+    // A TREC line is query, iteration, document, grade; the iteration is unused.
     let places = if trec { [0, 2, 3] } else { [0, 1, 2] };
     let at = |place: usize| values.get(place).and_then(|value| value.as_deref());
     match places.map(at) {
@@ -124,7 +122,7 @@ fn fields<'a>(values: &'a Values, trec: bool) -> Result<(&'a str, &'a str, &'a s
 }
 
 /// Keeps the first of the records of each query and document.
-fn merge(source: &Source, sorted: Vec<Given>, account: &mut Account) -> Result<Vec<Judgment>> {
+fn merge(source: &Source, sorted: Vec<Given>, counts: &mut RecordCounts) -> Result<Vec<Judgment>> {
     let mut kept: Vec<Judgment> = Vec::new();
     let mut merged = BTreeMap::new();
     for Given { judgment, file, line } in sorted {
@@ -135,17 +133,16 @@ fn merge(source: &Source, sorted: Vec<Given>, account: &mut Account) -> Result<V
             kept.push(judgment);
         }
     }
-    account.reject_rows(source, &merged)?;
+    counts.reject_rows(source, &merged)?;
     Ok(kept)
 }
 
 const MERGED: &str = "judged as high or higher under another id of the same query text";
 
-/// Lowest share of the query's best debiased click-through rate for grades 1, 2, 3 and 4.
+/// Lowest ratio to the query's best debiased click-through rate for grades 1, 2, 3 and 4.
 pub(crate) const GRADE_SHARES: [f64; 4] = [0.1, 0.25, 0.5, 0.8];
 
-/// Grades from the clicks on pairs shown at least `min_impressions` times: by the share of the query's best rate, and 0
-/// without a click.
+/// Grades from clicks, for pairs shown at least `min_impressions` times: by [`GRADE_SHARES`], and 0 without a click.
 pub(crate) fn from_clicks(pairs: &[Pair], min_impressions: usize) -> Vec<Judgment> {
     let enough = |pair: &&Pair| pair.impressions >= min_impressions as u64;
     let mut best: HashMap<u32, f64> = HashMap::new();

@@ -2,16 +2,15 @@
 
 use anyhow::Result;
 use pipeline::config::{IngestConfig, LogColumns};
+use records::{Field, Layout, RawFile, Reason, Values};
 
-use crate::account::{Account, Rules, Source};
 use crate::documents::Documents;
-use crate::files::RawFile;
+use crate::input::{RecordCounts, RejectLimits, Source};
 use crate::names::Names;
 use crate::query::Queries;
-use crate::record::{Field, Layout, Reason, Values};
 use crate::value;
 
-/// The readable rows, column by column; texts as numbers.
+/// The rows of the log, column by column; texts are replaced by their numbers in [`Names`].
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) file: Vec<u32>,
@@ -38,7 +37,7 @@ impl Log {
     }
 }
 
-/// Places of the wanted fields in a record's values.
+/// Indices of the wanted fields in a record's values.
 #[derive(Debug)]
 struct Places {
     query: usize,
@@ -79,7 +78,7 @@ fn places(columns: &LogColumns) -> (Places, Vec<Field>) {
     (places, fields)
 }
 
-/// Where log rows come from.
+/// The log's files and wanted fields.
 pub(crate) fn source(files: Vec<RawFile>, layout: Layout, columns: &LogColumns) -> Source {
     let (_, fields) = places(columns);
     Source { what: "log", files, layout, fields }
@@ -94,11 +93,12 @@ pub(crate) fn read(
     config: &IngestConfig,
     documents: &mut Documents,
     queries: &mut Queries,
-) -> Result<(Log, Account)> {
+) -> Result<(Log, RecordCounts)> {
     let (places, _) = places(&config.log.columns);
     let mut reader = Reader { config, places, documents, queries, log: Log::default() };
-    let account = source.read(Rules::of(&config.clean), |file, line, values| reader.take(file as u32, line, values))?;
-    Ok((reader.log, account))
+    let counts =
+        source.read(RejectLimits::of(&config.clean), |file, line, values| reader.take(file as u32, line, values))?;
+    Ok((reader.log, counts))
 }
 
 struct Reader<'a> {

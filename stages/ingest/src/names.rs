@@ -1,9 +1,9 @@
-//! Texts as small numbers.
+//! Numbers in place of repeated texts.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Distinct texts, numbered in the order they come.
+/// Distinct texts, numbered from 0 in the order of their first use.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     numbers: HashMap<Rc<str>, u32>,
@@ -11,7 +11,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// The number of `name`, which is new where it has none yet.
+    /// The number of `name`; adds it if it is new.
     pub(crate) fn number(&mut self, name: &str) -> u32 {
         if let Some(&number) = self.numbers.get(name) {
             return number;
@@ -33,18 +33,18 @@ impl Names {
         &self.names[number as usize]
     }
 
-    /// How many there are.
+    /// The number of distinct texts.
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// By number: the place of the text in byte-wise order.
+    /// By number: the rank of the text in byte-wise order.
     pub(crate) fn ranks(&self) -> Vec<u32> {
         ranks(&self.names)
     }
 }
 
-/// By index: the place of each text in byte-wise order.
+/// By index: the rank of each text in byte-wise order.
 pub(crate) fn ranks<T: Ord>(texts: &[T]) -> Vec<u32> {
     let mut order: Vec<usize> = (0..texts.len()).collect();
     order.sort_by(|&a, &b| texts[a].cmp(&texts[b]));

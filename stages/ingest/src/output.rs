@@ -1,18 +1,14 @@
 //! The tables, each in its schema's order.
 
-use std::sync::Arc;
-
 use anyhow::Result;
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
-};
-use pipeline::StageRun;
+use pipeline::StageContext;
 use polars::prelude::*;
+use records::RawFile;
+use tables::Rows;
 
-use crate::account::Reject;
 use crate::clean;
 use crate::documents::Documents;
-use crate::files::RawFile;
+use crate::input::Reject;
 use crate::judgments::Judgment;
 use crate::log::Log;
 use crate::names::ranks;
@@ -20,10 +16,10 @@ use crate::pairs::Pair;
 use crate::query::Queries;
 use crate::split::Split;
 
-/// Rows handed to a table at a time.
+/// Rows written at a time.
 const ROWS: usize = 65_536;
 
-/// What the tables say about a query.
+/// Ids, splits and numbers of searches of the queries.
 pub(crate) struct QueryTable<'a> {
     pub(crate) queries: &'a Queries,
     pub(crate) ids: Vec<String>,
@@ -43,17 +39,15 @@ impl QueryTable<'_> {
     }
 
     /// Writes `queries`.
-    pub(crate) fn write(&self, run: &mut StageRun) -> Result<()> {
+    pub(crate) fn write(&self, context: &mut StageContext) -> Result<()> {
         let mut order: Vec<u32> = (0..self.ids.len() as u32).collect();
         order.retain(|&query| self.splits[query as usize].is_some());
         order.sort_by_key(|&query| self.id(query));
-        write(run, "queries", &order, |rows| {
-            vec![
-                text(rows, |&query| self.id(query)),
-                text(rows, |&query| self.queries.text(query)),
-                int64s(rows, |&query| self.searches[query as usize]),
-                text(rows, |&query| self.split(query)),
-            ]
+        write(context, "queries", &order, |rows| {
+            rows.strings("query_id", |&query| self.id(query))
+                .strings("query", |&query| self.queries.text(query))
+                .int64s("searches", |&query| self.searches[query as usize] as i64)
+                .strings("split", |&query| self.split(query))
         })?;
         Ok(())
     }
@@ -61,7 +55,7 @@ impl QueryTable<'_> {
 
 /// Writes `impressions`: the kept rows of the log.
 pub(crate) fn write_impressions(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &Log,
     kept: &DataFrame,
     files: &[RawFile],
@@ -69,19 +63,17 @@ pub(crate) fn write_impressions(
     table: &QueryTable,
 ) -> Result<u64> {
     let order = impression_order(log, kept, documents)?;
-    write(run, "impressions", &order, |rows| {
-        vec![
-            text(rows, |&row| log.searches.name(log.search[row])),
-            text(rows, |&row| log.sessions.name(log.session[row])),
-            Arc::new(StringArray::from_iter(rows.iter().map(|&row| log.user[row].map(|user| log.users.name(user))))),
-            text(rows, |&row| table.id(log.query[row])),
-            text(rows, |&row| documents.ids.name(log.document[row])),
-            Arc::new(Int32Array::from_iter_values(rows.iter().map(|&row| log.position[row]))),
-            Arc::new(BooleanArray::from_iter(rows.iter().map(|&row| Some(log.clicked[row])))),
-            Arc::new(Float64Array::from_iter(rows.iter().map(|&row| log.dwell_seconds[row]))),
-            times(rows, |&row| log.shown_at[row]),
-            text(rows, |&row| &files[log.file[row] as usize].name),
-        ]
+    write(context, "impressions", &order, |rows| {
+        rows.strings("search_id", |&row| log.searches.name(log.search[row]))
+            .strings("session_id", |&row| log.sessions.name(log.session[row]))
+            .strings("user_id", |&row| log.user[row].map(|user| log.users.name(user)))
+            .strings("query_id", |&row| table.id(log.query[row]))
+            .strings("doc_id", |&row| documents.ids.name(log.document[row]))
+            .int32s("position", |&row| log.position[row])
+            .bools("clicked", |&row| log.clicked[row])
+            .float64s("dwell_seconds", |&row| log.dwell_seconds[row])
+            .timestamps("shown_at", |&row| log.shown_at[row])
+            .strings("source", |&row| &*files[log.file[row] as usize].name)
     })
 }
 
@@ -102,30 +94,33 @@ fn impression_order(log: &Log, kept: &DataFrame, documents: &Documents) -> Resul
 }
 
 /// Writes `pairs`.
-pub(crate) fn write_pairs(run: &mut StageRun, pairs: &[Pair], documents: &Documents, table: &QueryTable) -> Result<()> {
+pub(crate) fn write_pairs(
+    context: &mut StageContext,
+    pairs: &[Pair],
+    documents: &Documents,
+    table: &QueryTable,
+) -> Result<()> {
     let (queries, ids) = (ranks(&table.ids), documents.ids.ranks());
     let mut order: Vec<&Pair> = pairs.iter().collect();
     order.sort_by_key(|pair| (queries[pair.query as usize], ids[pair.document as usize]));
-    write(run, "pairs", &order, |rows| {
-        vec![
-            text(rows, |pair| table.id(pair.query)),
-            text(rows, |pair| documents.ids.name(pair.document)),
-            int64s(rows, |pair| pair.impressions),
-            int64s(rows, |pair| pair.clicks),
-            int64s(rows, |pair| pair.satisfied_clicks),
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(|pair| pair.ctr()))),
-            Arc::new(Float64Array::from_iter_values(rows.iter().map(|pair| pair.debiased_ctr))),
-            times(rows, |pair| pair.first_seen),
-            times(rows, |pair| pair.last_seen),
-            text(rows, |pair| table.split(pair.query)),
-        ]
+    write(context, "pairs", &order, |rows| {
+        rows.strings("query_id", |pair| table.id(pair.query))
+            .strings("doc_id", |pair| documents.ids.name(pair.document))
+            .int64s("impressions", |pair| pair.impressions as i64)
+            .int64s("clicks", |pair| pair.clicks as i64)
+            .int64s("satisfied_clicks", |pair| pair.satisfied_clicks as i64)
+            .float64s("ctr", |pair| pair.ctr())
+            .float64s("debiased_ctr", |pair| pair.debiased_ctr)
+            .timestamps("first_seen", |pair| pair.first_seen)
+            .timestamps("last_seen", |pair| pair.last_seen)
+            .strings("split", |pair| table.split(pair.query))
     })?;
     Ok(())
 }
 
 /// Writes `judgments`.
 pub(crate) fn write_judgments(
-    run: &mut StageRun,
+    context: &mut StageContext,
     judgments: &[Judgment],
     documents: &Documents,
     table: &QueryTable,
@@ -133,62 +128,48 @@ pub(crate) fn write_judgments(
     let (queries, ids) = (ranks(&table.ids), documents.ids.ranks());
     let mut order: Vec<&Judgment> = judgments.iter().collect();
     order.sort_by_key(|judgment| (queries[judgment.query as usize], ids[judgment.document as usize]));
-    write(run, "judgments", &order, |rows| {
-        vec![
-            text(rows, |judgment| table.id(judgment.query)),
-            text(rows, |judgment| documents.ids.name(judgment.document)),
-            Arc::new(Int32Array::from_iter_values(rows.iter().map(|judgment| judgment.grade))),
-            text(rows, |judgment| table.split(judgment.query)),
-        ]
+    write(context, "judgments", &order, |rows| {
+        rows.strings("query_id", |judgment| table.id(judgment.query))
+            .strings("doc_id", |judgment| documents.ids.name(judgment.document))
+            .int32s("grade", |judgment| judgment.grade)
+            .strings("split", |judgment| table.split(judgment.query))
     })?;
     Ok(())
 }
 
 /// Writes `documents`.
-pub(crate) fn write_documents(run: &mut StageRun, documents: &Documents) -> Result<()> {
+pub(crate) fn write_documents(context: &mut StageContext, documents: &Documents) -> Result<()> {
     let mut order: Vec<u32> = (0..documents.ids.len() as u32).collect();
     order.sort_by_key(|&document| documents.ids.name(document));
-    write(run, "documents", &order, |rows| {
-        vec![
-            text(rows, |&document| documents.ids.name(document)),
-            text(rows, |&document| documents.titles[document as usize].as_str()),
-            text(rows, |&document| documents.summaries[document as usize].as_str()),
-        ]
+    write(context, "documents", &order, |rows| {
+        rows.strings("doc_id", |&document| documents.ids.name(document))
+            .strings("title", |&document| documents.titles[document as usize].as_str())
+            .strings("summary", |&document| documents.summaries[document as usize].as_str())
     })?;
     Ok(())
 }
 
 /// Writes `rejects`.
-pub(crate) fn write_rejects(run: &mut StageRun, mut rejects: Vec<Reject>) -> Result<()> {
+pub(crate) fn write_rejects(context: &mut StageContext, mut rejects: Vec<Reject>) -> Result<()> {
     rejects.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    write(run, "rejects", &rejects, |rows| {
-        vec![
-            text(rows, |reject| &reject.file),
-            int64s(rows, |reject| reject.line),
-            text(rows, |reject| &reject.reason),
-            text(rows, |reject| &reject.content),
-        ]
+    write(context, "rejects", &rejects, |rows| {
+        rows.strings("file", |reject| &*reject.file)
+            .int64s("line", |reject| reject.line as i64)
+            .strings("reason", |reject| &*reject.reason)
+            .strings("content", |reject| reject.content.as_str())
     })?;
     Ok(())
 }
 
-fn write<T>(run: &mut StageRun, name: &str, rows: &[T], columns: impl Fn(&[T]) -> Vec<ArrayRef>) -> Result<u64> {
-    let mut table = run.create_table(name, &[])?;
-    for rows in rows.chunks(ROWS) {
-        table.write(columns(rows))?;
+fn write<T>(
+    context: &mut StageContext,
+    name: &str,
+    records: &[T],
+    columns: impl for<'a> Fn(Rows<'a, T>) -> Rows<'a, T>,
+) -> Result<u64> {
+    let mut table = context.create_table(name, &[])?;
+    for records in records.chunks(ROWS) {
+        table.write(columns(Rows::of(records)))?;
     }
-    Ok(run.finish_table(name, table)?)
-}
-
-fn text<'a, T>(rows: &'a [T], value: impl Fn(&'a T) -> &'a str) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(rows.iter().map(value)))
-}
-
-fn int64s<T>(rows: &[T], value: impl Fn(&T) -> u64) -> ArrayRef {
-    Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| value(row) as i64)))
-}
-
-fn times<T>(rows: &[T], value: impl Fn(&T) -> Option<i64>) -> ArrayRef {
-    let times: Vec<Option<i64>> = rows.iter().map(value).collect();
-    Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"))
+    Ok(context.finish_table(name, table)?)
 }

@@ -1,4 +1,4 @@
-//! Counts of each query and document, and the clicks freed from the bias of positions.
+//! Counts of impressions and clicks by query and document, and click-through rates corrected for position bias.
 
 use anyhow::{Context, Result};
 use pipeline::BadInput;
@@ -8,11 +8,11 @@ use ranking::clicks::{Cell, ClickError, Propensity, debiased_ctr};
 /// Steps of expectation-maximisation.
 const ITERATIONS: usize = 100;
 
-/// Impressions a pair needs to take part in the estimate. The model fits every pair an appeal of its own, and that of a
-/// rare pair explains its few clicks whatever the position: many rare pairs make all positions look alike.
+/// Impressions that a pair needs to take part in the estimate. The model fits an attractiveness to every pair, and that of
+/// a rare pair explains its few clicks at any position: many rare pairs would make all positions look alike.
 const MIN_IMPRESSIONS: u64 = 20;
 
-/// Examinations imagined at the log's mean rate for every pair, so that a single lucky click low on a page does not
+/// Prior examinations at the log's mean rate that are added to every pair, so that a single click low on a page does not
 /// make the best rate of a query.
 pub(crate) const PRIOR_STRENGTH: f64 = 1.0;
 
@@ -35,7 +35,7 @@ impl Pair {
     }
 }
 
-/// All pairs and how much each position is looked at.
+/// All pairs, and the examination probability of each position.
 #[derive(Debug)]
 pub(crate) struct Pairs {
     /// By query and document number.
@@ -67,8 +67,9 @@ pub(crate) fn count(kept: &DataFrame) -> Result<Pairs> {
     Ok(Pairs { pairs, examination, prior })
 }
 
-/// How much each position of `cells` is looked at, relative to position 1: estimated from the pairs shown often enough,
-/// or from all where those never stood at the top. A position of no such pair is taken for the last one that has some.
+/// Examination probability of each position of `cells`, relative to position 1: estimated from the pairs shown often
+/// enough, or from all pairs if none of those was shown at position 1. A position without such pairs gets the estimate of
+/// the last one before it that has some.
 fn examination(cells: &[Cell], pairs: &[Pair]) -> Result<Vec<f64>> {
     let often = |cell: &&Cell| pairs[cell.item].impressions >= MIN_IMPRESSIONS;
     let frequent: Vec<Cell> = cells.iter().filter(often).copied().collect();

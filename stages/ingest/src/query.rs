@@ -1,4 +1,4 @@
-//! Queries: the normalised text is the key, and where its id comes from.
+//! Queries: normalised texts, their numbers and their ids.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -17,7 +17,7 @@ pub(crate) fn normalise(text: &str) -> String {
     words.join(" ")
 }
 
-/// What a normalised text hashes to; independent of seed, source and platform.
+/// SHA-256 of a normalised text; independent of seed, source and platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TextHash([u8; 32]);
 
@@ -31,7 +31,7 @@ impl TextHash {
         self.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// A number of other bits than the id's.
+    /// A number from other bits than the id's.
     pub(crate) fn number(&self) -> u64 {
         self.0[8..16].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
     }
@@ -44,12 +44,12 @@ pub(crate) struct Queries {
     hashes: Vec<TextHash>,
     /// The smallest id the source gave each text.
     source_ids: Vec<Option<String>>,
-    /// Raw texts met before.
+    /// Numbers of raw texts; `None` for texts that are blank once normalised.
     known: HashMap<String, Option<u32>>,
 }
 
 impl Queries {
-    /// The number of a raw text; `None` where nothing is left of it.
+    /// The number of a raw text; `None` if its normalised form is empty.
     pub(crate) fn number(&mut self, raw: &str) -> Option<u32> {
         if let Some(&known) = self.known.get(raw) {
             return known;
@@ -69,7 +69,7 @@ impl Queries {
         number
     }
 
-    /// Notes that the source calls the query `id`.
+    /// Records an id that the source uses for the query.
     pub(crate) fn note_id(&mut self, query: u32, id: &str) {
         let smallest = &mut self.source_ids[query as usize];
         if smallest.as_deref().is_none_or(|known| id < known) {
@@ -89,7 +89,8 @@ impl Queries {
         self.texts.len()
     }
 
-    /// The id of each query: the smallest the source gave its text, unless a smaller text has it; else the text's hash.
+    /// By query: the smallest id that the source uses for its text, unless a text before it in byte-wise order has that id;
+    /// else the text's hash.
     ///
     /// # Errors
     /// Where two texts would get one id all the same.

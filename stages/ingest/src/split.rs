@@ -1,4 +1,4 @@
-//! Which part a query belongs to.
+//! Assignment of queries to training, validation and test.
 
 use std::collections::BTreeSet;
 
@@ -27,21 +27,21 @@ impl Split {
     }
 }
 
-/// What decides the part of a query.
+/// The properties of a query that decide its part.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Key<'a> {
     /// Hash of its text.
     pub(crate) hash: u64,
-    /// The judgments' id of it; `None` where nobody judged it.
+    /// Its id in the judgments; `None` if it is not judged.
     pub(crate) judged_as: Option<&'a str>,
 }
 
-/// The parts of queries, and the rule that made them.
+/// The part of each query, and the rule that was used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Assignment {
     pub(crate) splits: Vec<Split>,
-    /// `hash`: new queries move no other. `rank`: of so few queries that the hash would leave a part empty, each part
-    /// gets its share in the order of the hashes.
+    /// `hash`: by the hash of the text, so that further queries do not move others. `rank`: used where hashes would leave a
+    /// part empty; each part gets its share in the order of the hashes.
     pub(crate) rule: &'static str,
 }
 

@@ -1,9 +1,9 @@
-//! Single values: what a field's text means. Each refusal is a short reason without the value, so that rejects can be
-//! counted by reason; the value stands in the reject's content.
+//! Parsing of single values. An error is a short reason without the value, so that rejects can be counted by reason; the
+//! value is in the reject's content.
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
 
-/// Positions past this are no places on a result page.
+/// The largest position accepted.
 const MAX_POSITION: i32 = 10_000;
 
 /// A whole number; `3.0` is one.
@@ -16,7 +16,7 @@ fn whole(text: &str) -> Option<i64> {
     exact.then_some(number as i64)
 }
 
-/// A place on the result page, from 1, of a log that counts from `first`.
+/// A position on the result page, from 1, of a log that counts from `first`.
 pub(crate) fn position(text: &str, first: i32) -> Result<i32, &'static str> {
     let found = whole(text).ok_or("position is not a whole number")?;
     let from_one = found.saturating_add(1 - i64::from(first));
@@ -27,7 +27,7 @@ pub(crate) fn position(text: &str, first: i32) -> Result<i32, &'static str> {
     }
 }
 
-/// Whether a result was clicked.
+/// True if the result was clicked.
 pub(crate) fn clicked(text: &str) -> Result<bool, &'static str> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "t" | "1" | "1.0" | "yes" | "y" => Ok(true),
@@ -57,7 +57,7 @@ pub(crate) fn time(text: &str) -> Result<i64, &'static str> {
     let bad = "shown_at is not a time";
     let inner = text.strip_prefix("/Date(");
     if let Some(inner) = inner.and_then(|rest| rest.strip_suffix(")/")) {
-        // An offset after the number only says where the clock stood.
+        // An offset after the number does not change the moment.
         let end = inner.rfind(['+', '-']).filter(|&at| at > 0).unwrap_or(inner.len());
         let milliseconds: i64 = inner[..end].parse().map_err(|_| bad)?;
         return milliseconds.checked_mul(1000).ok_or(bad);

@@ -3,24 +3,21 @@
 //! A list holds documents shown for the query, BM25's first documents that were not shown, and random ones. Only queries
 //! of the training split are scored: the student never learns from the others.
 //!
-//! Outside a pipeline, the binary scores a file of pairs with any saved ranker ([`execute`]).
+//! Outside a pipeline, the binary scores a file of pairs with any saved cross-encoder ([`execute`]).
 
-// A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod command;
 mod lists;
-mod pairs;
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, Float32Array, Int32Array, StringArray};
-use nn::folder::{SavedRanker, identity, load_ranker};
-use nn::precision::Precision;
-use nn::scoring::score_sequences;
-use nn::text::Encoder;
-use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{Collection, Corpus, PRECISION_KEY, keep_freed_memory, precision, teacher_inputs};
+use collection::{Collection, Corpus};
+use models::{arithmetic, keep_freed_memory, teacher_inputs};
+use nn::cross_encoder::{CrossEncoder, Execution};
+use nn::folder::identity;
+use pipeline::config::{self, BaseModel, ScoreConfig};
+use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use serde::Serialize;
+use tables::Rows;
 
 pub use command::execute;
 
@@ -33,49 +30,70 @@ const QUERIES_PER_WRITE: usize = 64;
 #[derive(Debug)]
 pub struct Score;
 
+/// What the stage reads of `pipeline.toml`.
+#[derive(Debug, Serialize)]
+pub struct Config {
+    seed: u64,
+    precision: config::Precision,
+    score: ScoreConfig,
+    /// The base model of a teacher that is saved as an adapter.
+    adapter_base: Option<BaseModel>,
+}
+
 impl Stage for Score {
     const NAME: &'static str = "score";
+    const VERSION: u32 = 1;
+    const ABOUT: About = About {
+        does: "scores large lists of documents with the teacher, a list for each query of the training split",
+        reads: "ingest/queries, ingest/documents, ingest/pairs; the folder teacher/rank",
+        writes: "teacher_scores",
+    };
+    type Config = Config;
 
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
+        Ok(Config {
+            seed: pipeline.run.seed,
+            precision: pipeline.run.precision,
+            score: pipeline.score.clone(),
+            adapter_base: pipeline.teacher.adapter_base().cloned(),
+        })
+    }
+
+    fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![ingest("queries"), ingest("documents"), ingest("pairs")];
-        inputs.extend(teacher_inputs(pipeline)?);
+        inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
         Ok(inputs)
     }
 
-    fn config_keys(&self) -> &'static [&'static str] {
-        &[PRECISION_KEY]
-    }
-
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
+    fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
-        let config = run.pipeline().score.clone();
-        let ingest = run.input("ingest")?;
+        let ingest = context.input("ingest")?;
         let collection = Collection::read(&ingest)?;
-        let lists = unlabelled_lists(&ingest, &collection, &config, run.seed())?;
+        let lists = unlabelled_lists(&ingest, &collection, &config.score, config.seed)?;
         if lists.is_empty() {
             Err(BadInput(format!(
                 "{}: expected training queries with at least two documents, found none; ingest more log",
                 ingest.path().join("pairs").display()
             )))?;
         }
-        let folder = run.input("teacher")?.folder("rank")?;
-        let teacher = load_ranker(&folder)?;
+        let folder = context.input("teacher")?.folder("rank")?;
+        let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
+        let teacher = CrossEncoder::open(&folder, execution)?;
         let name = identity(&folder)?;
-        let precision = precision(run.pipeline());
-        let mut progress = run.progress("score", lists.len() as u64);
-        let mut table = run.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
+        let mut progress = context.progress("score", lists.len() as u64);
+        let mut table = context.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
         let mut pairs = 0;
         for lists in lists.chunks(QUERIES_PER_WRITE) {
-            let scored = score_lists(&teacher, &collection.corpus, lists, config.batch_tokens, precision)?;
+            let scored = score_lists(&teacher, &collection.corpus, lists)?;
             pairs += scored.len();
             table.write(columns(&collection.corpus, &scored, &name))?;
             progress.add(lists.len() as u64);
         }
         drop(progress);
-        run.finish_table("teacher_scores", table)?;
-        run.fact("lists", lists.len());
-        run.fact("pairs", pairs);
+        context.finish_table("teacher_scores", table)?;
+        context.fact("lists", lists.len());
+        context.fact("pairs", pairs);
         Ok(())
     }
 }
@@ -91,17 +109,10 @@ struct Scored {
 }
 
 /// Scores of a few lists, each list by falling score.
-fn score_lists(
-    teacher: &SavedRanker,
-    corpus: &Corpus,
-    lists: &[UnlabelledList],
-    batch_tokens: usize,
-    precision: Precision,
-) -> anyhow::Result<Vec<Scored>> {
-    let encoder = Encoder::new(&teacher.tokenizer, &teacher.settings.scoring)?;
+fn score_lists(teacher: &CrossEncoder, corpus: &Corpus, lists: &[UnlabelledList]) -> anyhow::Result<Vec<Scored>> {
     let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
     let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
-    let scores = score_sequences(&teacher.ranker, &encoder.encode_batch(&texts)?, batch_tokens, precision)?;
+    let scores = teacher.score(&texts)?;
     let mut rest = &scores[..];
     let mut rows = Vec::with_capacity(scores.len());
     for list in lists {
@@ -122,15 +133,13 @@ fn score_lists(
     Ok(rows)
 }
 
-fn columns(corpus: &Corpus, rows: &[Scored], teacher: &str) -> Vec<ArrayRef> {
-    let query = |row: &Scored| &corpus.queries[row.query];
-    vec![
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &query(row).query_id))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &corpus.documents[row.document].doc_id))),
-        Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.score))),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.rank))),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.list_size))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|_| teacher))),
-        Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &query(row).split))),
-    ]
+fn columns<'a>(corpus: &Corpus, rows: &'a [Scored], teacher: &str) -> Rows<'a, Scored> {
+    Rows::of(rows)
+        .strings("query_id", |row| corpus.queries[row.query].query_id.as_str())
+        .strings("doc_id", |row| corpus.documents[row.document].doc_id.as_str())
+        .float32s("score", |row| row.score)
+        .int32s("rank", |row| row.rank)
+        .int32s("list_size", |row| row.list_size)
+        .strings("teacher", |_| teacher)
+        .strings("split", |row| corpus.queries[row.query].split.as_str())
 }

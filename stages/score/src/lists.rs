@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
+use collection::{Collection, Corpus, TRAIN};
 use pipeline::config::ScoreConfig;
 use rand::RngExt;
 use ranking::rng::stream;
 use tables::StageDir;
-use training::{Collection, Corpus, TRAIN};
 
 /// Documents of one query, to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -145,7 +145,7 @@ fn not_empty(path: &Path, records: usize) -> Result<(), BadInput> {
     }
 }
 
-/// Gives each line of a JSON Lines file to `take`.
+/// Calls `take` with each line of a JSON Lines file.
 fn read_json<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> Result<(), String>) -> anyhow::Result<()> {
     read_lines(path, |line| {
         let record = serde_json::from_str(line)
@@ -154,7 +154,7 @@ fn read_json<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> Result
     })
 }
 
-/// Gives each line of a file to `take`; what it complains about is reported with the file and the line.
+/// Calls `take` with each line of a file; its errors are reported with the file and the line.
 fn read_lines(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> anyhow::Result<()> {
     let bad = |what: String| BadInput(format!("{}{what}", path.display()));
     let file = File::open(path).map_err(|error| {

@@ -1,4 +1,4 @@
-//! What a search engine serves: documents, the queries people ask, and how well each document answers each query.
+//! A search engine's collection: documents, queries and the grade of each document for each query.
 
 use serde::Serialize;
 
@@ -16,12 +16,12 @@ pub(crate) struct Document {
     pub(crate) summary: String,
 }
 
-/// A query and what is relevant to it.
+/// A query and its relevant documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Query {
     /// Its identity in the judgments.
     pub(crate) id: String,
-    /// What a visitor types.
+    /// Its text.
     pub(crate) text: String,
     /// Numbers of its documents of grade 1, 2, 3 and 4, each in rising order; all others have grade 0.
     pub(crate) relevant: [Vec<usize>; TOP_GRADE as usize],
@@ -57,10 +57,10 @@ pub(crate) struct JudgedQuery {
     pub(crate) judgments: Vec<Judgment>,
 }
 
-/// Everything the engine serves.
+/// Documents and queries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Collection {
-    /// The documents; elsewhere they are named by their place here.
+    /// The documents; elsewhere they are referred to by their index here.
     pub(crate) documents: Vec<Document>,
     /// The queries, the most frequent first.
     pub(crate) queries: Vec<Query>,

@@ -1,16 +1,16 @@
-//! The search engine that fills the pages: BM25 first, mixed with a recall channel that finds by meaning.
+//! The search engine behind the log: BM25 results, mixed with relevant documents from a second, semantic channel.
 //!
-//! Without the second channel no page would hold a relevant document that shares no word with its query, and clicks
-//! could teach nothing that BM25 does not know.
+//! Without the second channel no page would show a relevant document that shares no word with its query, and clicks could
+//! carry no information beyond BM25.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use ranking::bm25::{Bm25Config, Bm25Error, Index, tokenize};
 
 use crate::collection::{Collection, Document, Query};
-use crate::prose::pick;
+use crate::lexicon::pick;
 
-/// Draws from a channel until it is given up for a page that already holds what it finds.
+/// Draws from a channel for one position of a page before it counts as exhausted: drawn documents may be on the page already.
 const ATTEMPTS: usize = 20;
 
 /// A search engine over a collection.
@@ -48,12 +48,12 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// What is served.
+    /// The collection.
     pub(crate) fn collection(&self) -> &'a Collection {
         self.collection
     }
 
-    /// Results on a page, which a small collection may limit.
+    /// Number of results of a page; less than configured if the collection is smaller.
     pub(crate) fn page_size(&self) -> usize {
         self.page_size
     }
@@ -78,8 +78,9 @@ impl<'a> Engine<'a> {
         page
     }
 
-    /// A relevant document of `query` that is not `taken`, or none after some tries: any grade is drawn as often as any
-    /// other, then one of its documents. So the few of a high grade are found more often than the many of a low one.
+    /// A relevant document of `query` that is not `taken`; `None` after some draws. The grade is drawn first, each with the
+    /// same probability, then one of its documents: a document of a rare high grade is drawn more often than one of a
+    /// frequent low grade.
     pub(crate) fn by_meaning(&self, query: usize, taken: &[usize], rng: &mut ChaCha8Rng) -> Option<usize> {
         let relevant = &self.collection.queries[query].relevant;
         let grades: Vec<&[usize]> = relevant.iter().map(Vec::as_slice).filter(|grade| !grade.is_empty()).collect();
@@ -94,7 +95,7 @@ impl<'a> Engine<'a> {
             .find(|document| !taken.contains(document))
     }
 
-    /// Any document that is not `taken`; not all are.
+    /// A random document that is not `taken`. At least one must not be.
     pub(crate) fn any(&self, taken: &[usize], rng: &mut ChaCha8Rng) -> usize {
         loop {
             let document = rng.random_range(0..self.collection.documents.len());

@@ -1,4 +1,4 @@
-//! Which documents of which queries experts judge in the made-up world.
+//! The choice of judged queries and documents in the synthetic collection.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::engine::Engine;
 
 /// Share of the judged documents that BM25 ranks highest.
 const LEXICAL_SHARE: f64 = 0.4;
-/// Share of the judged documents that BM25 ranks lower or misses; the rest is irrelevant to most queries.
+/// Share of the judged documents that BM25 ranks lower or does not find; the rest are random documents.
 const SEMANTIC_SHARE: f64 = 0.4;
 
 /// Judges queries from the whole range of frequencies, in order of number. `shown` are the (query, document) pairs of

@@ -1,4 +1,4 @@
-//! Made-up words: what documents and queries call things.
+//! The synthetic vocabulary of documents and queries.
 
 use std::collections::HashSet;
 
@@ -9,20 +9,20 @@ use rand_chacha::ChaCha8Rng;
 use ranking::rng::stream;
 use serde::Serialize;
 
-use crate::prose::{self, pick};
+use crate::templates::fixed_words;
 
 const CONSONANTS: [char; 14] = ['b', 'd', 'f', 'g', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'z'];
 const VOWELS: [char; 5] = ['a', 'e', 'i', 'o', 'u'];
-/// Ends of words; no consonant twice as often as each of the others.
+/// Endings of words; no ending is twice as likely as each of the others.
 const CODAS: [&str; 6] = ["", "", "n", "r", "s", "l"];
-/// Concepts that make up a category.
+/// Number of concepts of a category.
 const CONCEPTS_PER_CATEGORY: usize = 10;
-/// Concepts of its category that a concept is found together with.
+/// Number of concepts of its category that a concept appears together with.
 const PARTNERS: usize = 3;
-/// Qualifiers that apply to a concept.
+/// Number of qualifiers that apply to a concept.
 const QUALIFIERS_PER_CONCEPT: usize = 8;
 
-/// The words for one thing. Both sides are synonyms; a search by words alone connects only the first ones.
+/// The synonyms for one concept or qualifier. Lexical search finds only the first kind in documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct SurfaceWords {
     /// Words that documents use, and some queries.
@@ -31,32 +31,32 @@ pub(crate) struct SurfaceWords {
     pub(crate) query: Vec<String>,
 }
 
-/// Something people look for.
+/// Something that queries ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Concept {
-    /// What it is called.
+    /// Its words.
     pub(crate) words: SurfaceWords,
     /// Its category.
     pub(crate) category: usize,
-    /// Concepts of the same category that documents treat together with it.
+    /// Concepts of the same category that appear in documents together with it.
     pub(crate) partners: Vec<usize>,
     /// Qualifiers that apply to it.
     pub(crate) qualifiers: Vec<usize>,
 }
 
-/// All that documents and queries are about.
+/// Concepts, qualifiers and categories of the synthetic collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lexicon {
-    /// Things people look for.
+    /// The concepts.
     pub(crate) concepts: Vec<Concept>,
-    /// What they want them to be like.
+    /// The qualifiers of concepts.
     pub(crate) qualifiers: Vec<SurfaceWords>,
     /// The word for each category; only documents use it.
     pub(crate) categories: Vec<String>,
 }
 
 impl Lexicon {
-    /// Makes up a lexicon of the size that `config` wants.
+    /// Generates a lexicon of the configured size.
     pub(crate) fn generate(config: &WorldConfig, seed: u64) -> Lexicon {
         let mut words = WordSource::new(seed);
         let concept_words: Vec<SurfaceWords> =
@@ -94,7 +94,7 @@ fn concept(
     Concept { words, category, partners, qualifiers }
 }
 
-/// Makes pronounceable words, none twice and none that the document templates hold.
+/// Generates distinct pronounceable words that do not occur in the document templates.
 struct WordSource {
     rng: ChaCha8Rng,
     used: HashSet<String>,
@@ -102,7 +102,7 @@ struct WordSource {
 
 impl WordSource {
     fn new(seed: u64) -> WordSource {
-        WordSource { rng: stream(seed, "simulate/words", 0), used: prose::fixed_words().collect() }
+        WordSource { rng: stream(seed, "simulate/words", 0), used: fixed_words().collect() }
     }
 
     fn surface_words(
@@ -117,7 +117,7 @@ impl WordSource {
         }
     }
 
-    /// Two syllables, and one more for every fifty words in a row that were taken.
+    /// The next word: two syllables, and one more after every fifty draws in a row that gave used words.
     fn next(&mut self) -> String {
         let mut attempts = 0;
         loop {
@@ -139,6 +139,11 @@ impl WordSource {
     }
 }
 
+/// A random one of `items`, which must not be empty.
+pub(crate) fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> &'a T {
+    &items[rng.random_range(0..items.len())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +163,7 @@ mod tests {
         let lexicon = Lexicon::generate(&config, 1);
         let mut words: Vec<String> = all_words(&lexicon).into_iter().cloned().collect();
         assert!(words.len() > 24_000, "{}", words.len());
-        words.extend(prose::fixed_words().collect::<HashSet<_>>());
+        words.extend(fixed_words().collect::<HashSet<_>>());
         let distinct: HashSet<&String> = words.iter().collect();
         assert_eq!(distinct.len(), words.len());
     }
@@ -166,7 +171,7 @@ mod tests {
     #[test]
     fn the_default_world_fits_a_small_subword_vocabulary() {
         let lexicon = Lexicon::generate(&WorldConfig::default(), 2);
-        assert!(all_words(&lexicon).len() + prose::fixed_words().count() < 1500);
+        assert!(all_words(&lexicon).len() + fixed_words().count() < 1500);
         for concept in &lexicon.concepts {
             let words = concept.words.document.len() + concept.words.query.len();
             assert!((3..=5).contains(&words));

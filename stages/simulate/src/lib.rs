@@ -1,8 +1,8 @@
 //! The `simulate` stage: a click log to develop and test on.
 //!
-//! Visitors whose behaviour is known search a made-up world, or a BEIR collection, and leave what real visitors leave:
-//! position-biased clicks, dwell times, abandoned pages, robots and duplicate events. The grades that stand behind the
-//! clicks are written too, for judged queries as judgments and for everything shown as `truth/`, which only tests read.
+//! Simulated visitors search a synthetic collection or a BEIR collection, which gives a log with position-biased clicks, dwell
+//! times, abandoned pages, robots and duplicate events. The true grades are written too: for judged queries as judgments,
+//! and for all shown documents as `truth/`, which only tests read.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -13,6 +13,8 @@ mod engine;
 mod judges;
 mod lexicon;
 mod prose;
+mod subject;
+mod templates;
 mod visitors;
 mod world;
 mod writer;
@@ -23,8 +25,9 @@ use std::path::Path;
 
 use anyhow::Context;
 use pipeline::config::{SimulateConfig, WorldConfig};
-use pipeline::{ConfigError, Input, Pipeline, Stage, StageRun};
+use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use ranking::rng::stream;
+use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::visitors::{Search, Visit, Visitors};
@@ -35,68 +38,83 @@ use crate::writer::{JsonLines, Place};
 #[derive(Debug, Clone, Copy)]
 pub struct Simulate;
 
+/// What the stage reads of `pipeline.toml`.
+#[derive(Debug, Serialize)]
+pub struct Config {
+    seed: u64,
+    simulate: SimulateConfig,
+}
+
 impl Stage for Simulate {
     const NAME: &'static str = "simulate";
+    const VERSION: u32 = 1;
+    const ABOUT: About = About {
+        does: "makes a search engine's world, or takes a test collection, and the click log of its simulated visitors",
+        reads: "nothing, or the BEIR folder simulate.collection",
+        writes: "log/*.jsonl.zst, documents.jsonl.zst, queries.jsonl, qrels.tsv, and truth/ for tests",
+    };
+    type Config = Config;
 
-    fn not_configured(&self, pipeline: &Pipeline) -> Option<String> {
-        let absent = pipeline.simulate.is_none();
-        absent.then(|| "the pipeline file has no [simulate] table, so its logs are real".to_string())
+    fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
+        let absent = || NothingToDo("the pipeline file has no [simulate] table, so its logs are real".to_string());
+        Ok(Config { seed: pipeline.run.seed, simulate: pipeline.simulate.clone().ok_or_else(absent)? })
     }
 
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
-        let collection = pipeline.simulate.as_ref().and_then(|config| config.collection.as_ref());
-        let files = collection.map(|folder| beir::files(&pipeline.resolve(folder)));
+    fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
+        let files = config.simulate.collection.as_ref().map(|folder| beir::files(&paths.resolve(folder)));
         Ok(files.into_iter().flatten().map(Input::File).collect())
     }
 
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
-        let config = run
-            .pipeline()
-            .simulate
-            .clone()
-            .ok_or_else(|| ConfigError::Unusable("simulate: expected a [simulate] table, found none".into()))?;
-        match &config.collection {
+    fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        match &config.simulate.collection {
             Some(folder) => {
-                let folder = run.pipeline().resolve(folder);
-                visit_collection(run, &config, &folder)
+                let folder = context.paths().resolve(folder);
+                visit_collection(context, config, &folder)
             }
-            None => visit_world(run, &config, &config.world.clone().unwrap_or_default()),
+            None => visit_world(context, config, &config.simulate.world.clone().unwrap_or_default()),
         }
     }
 }
 
-fn visit_collection(run: &mut StageRun, config: &SimulateConfig, folder: &Path) -> anyhow::Result<()> {
-    let (collection, judged) = beir::read(folder, run.seed())?;
-    let engine = Engine::new(&collection, config.results_per_page, config.semantic_share, config.results_per_page)?;
-    write_log(run, config, &engine)?;
-    writer::write_judgments(run.out(), &collection, &judged)
+fn visit_collection(context: &mut StageContext, config: &Config, folder: &Path) -> anyhow::Result<()> {
+    let (collection, judged) = beir::read(folder, config.seed)?;
+    let Config { simulate, .. } = config;
+    let engine =
+        Engine::new(&collection, simulate.results_per_page, simulate.semantic_share, simulate.results_per_page)?;
+    write_log(context, config, &engine)?;
+    writer::write_judgments(context.out(), &collection, &judged)
 }
 
-fn visit_world(run: &mut StageRun, config: &SimulateConfig, world: &WorldConfig) -> anyhow::Result<()> {
-    let World { lexicon, collection } = World::generate(world, run.seed())?;
-    let depth = config.results_per_page.max(world.judged_documents);
-    let engine = Engine::new(&collection, config.results_per_page, config.semantic_share, depth)?;
-    let shown = write_log(run, config, &engine)?;
-    let judged = judges::judge(&engine, &shown, world, run.seed());
-    writer::write_judgments(run.out(), &collection, &judged)?;
-    writer::write_lexicon(&run.out().join("truth"), &lexicon)
+fn visit_world(context: &mut StageContext, config: &Config, world: &WorldConfig) -> anyhow::Result<()> {
+    let World { lexicon, collection } = World::generate(world, config.seed)?;
+    let Config { simulate, .. } = config;
+    let depth = simulate.results_per_page.max(world.judged_documents);
+    let engine = Engine::new(&collection, simulate.results_per_page, simulate.semantic_share, depth)?;
+    let shown = write_log(context, config, &engine)?;
+    let judged = judges::judge(&engine, &shown, world, config.seed);
+    writer::write_judgments(context.out(), &collection, &judged)?;
+    writer::write_lexicon(&context.out().join("truth"), &lexicon)
 }
 
-/// Lets the visitors search; writes the documents, the log and the truth behind it, and returns the (query, document)
-/// pairs that were shown.
-fn write_log(run: &mut StageRun, config: &SimulateConfig, engine: &Engine) -> anyhow::Result<BTreeSet<(usize, usize)>> {
-    let (log, truth) = (run.out().join("log"), run.out().join("truth"));
+/// Runs the visitors' searches; writes the documents, the log and the true grades, and returns the (query, document) pairs
+/// that were shown.
+fn write_log(
+    context: &mut StageContext,
+    Config { seed, simulate: config }: &Config,
+    engine: &Engine,
+) -> anyhow::Result<BTreeSet<(usize, usize)>> {
+    let (log, truth) = (context.out().join("log"), context.out().join("truth"));
     for folder in [&log, &truth] {
         fs::create_dir_all(folder).with_context(|| format!("{}: creating failed", folder.display()))?;
     }
-    let visitors = Visitors::new(engine, config, run.seed())?;
-    let mut progress = run.progress("searches", config.searches as u64);
+    let visitors = Visitors::new(engine, config, *seed)?;
+    let mut progress = context.progress("searches", config.searches as u64);
     let mut tally = Tally::default();
     let mut sessions = 0;
     for day in 0..config.days {
         let first = day * config.searches / config.days;
         let after = (day + 1) * config.searches / config.days;
-        let mut rng = stream(run.seed(), "simulate/duplicates", day as u64);
+        let mut rng = stream(*seed, "simulate/duplicates", day as u64);
         let mut file = JsonLines::create(log.join(format!("day-{}.jsonl.zst", calendar::date(day))))?;
         for (search, number) in visitors.day(after - first, &mut sessions).iter().zip(first..) {
             let place = Place { search: number, day };
@@ -113,13 +131,13 @@ fn write_log(run: &mut StageRun, config: &SimulateConfig, engine: &Engine) -> an
         file.finish()?;
         progress.add((after - first) as u64);
     }
-    writer::write_documents(run.out(), engine.collection())?;
+    writer::write_documents(context.out(), engine.collection())?;
     writer::write_grades(&truth, engine.collection(), &tally.pairs)?;
     writer::write_click_model(&truth, config, engine.page_size())?;
-    Ok(tally.note(run))
+    Ok(tally.note(context))
 }
 
-/// What the log holds.
+/// Numbers of what the log holds.
 #[derive(Debug, Default)]
 struct Tally {
     searches: u64,
@@ -145,14 +163,14 @@ impl Tally {
         }
     }
 
-    /// Notes the figures in the manifest; returns the pairs that were shown.
-    fn note(self, run: &mut StageRun) -> BTreeSet<(usize, usize)> {
-        run.fact("searches", self.searches);
-        run.fact("shown", self.shown);
-        run.fact("clicks", self.clicks);
-        run.fact("robots", self.robots.len());
-        run.fact("duplicates", self.duplicates);
-        run.fact("abandoned", self.abandoned);
+    /// Writes the numbers into the manifest; returns the pairs that were shown.
+    fn note(self, context: &mut StageContext) -> BTreeSet<(usize, usize)> {
+        context.fact("searches", self.searches);
+        context.fact("shown", self.shown);
+        context.fact("clicks", self.clicks);
+        context.fact("robots", self.robots.len());
+        context.fact("duplicates", self.duplicates);
+        context.fact("abandoned", self.abandoned);
         self.pairs
     }
 }

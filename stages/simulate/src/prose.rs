@@ -1,54 +1,14 @@
 //! Titles and summaries from templates.
-//!
-//! The slots: `{c}` the main concept, `{d}` the second one, `{k}` the category, `{q}` one qualifier, `{all}` every
-//! qualifier, `{n}` a word that means nothing to any query.
 
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use crate::collection::Document;
-use crate::lexicon::{Lexicon, SurfaceWords};
-use crate::world::Subject;
+use crate::lexicon::{Lexicon, SurfaceWords, pick};
+use crate::subject::Subject;
+use crate::templates::{FILLERS, OPENINGS, QUALITIES, SECOND_CONCEPTS, TITLES};
 
-const TITLES: [&str; 5] = [
-    "{q} {c} {k} for the {n}",
-    "{c} {k} in {q}",
-    "the {q} {c} {k}",
-    "{q} {c} from {k} makers",
-    "{k} {c} with a {q} {n}",
-];
-
-const OPENINGS: [&str; 4] = [
-    "This {c} belongs to our {k} range.",
-    "Our {k} makers built the {c}.",
-    "Meet the {c} for any {n}.",
-    "Here is a {c} for {k} lovers.",
-];
-
-const QUALITIES: [&str; 4] = [
-    "It is {all} and lasts for years.",
-    "Buyers call it {all}.",
-    "You get a {all} one.",
-    "It stays {all} for the {n}.",
-];
-
-const SECOND_CONCEPTS: [&str; 4] =
-    ["It goes with any {d}.", "A {d} comes with it.", "Use it as a {d} too.", "The {c} and the {d} match."];
-
-const FILLERS: [&str; 32] = [
-    "house", "garden", "weekend", "morning", "office", "travel", "winter", "summer", "family", "kitchen", "table",
-    "street", "market", "school", "window", "corner", "evening", "holiday", "project", "shelf", "workshop", "season",
-    "friend", "guest", "beach", "forest", "city", "village", "party", "journey", "room", "desk",
-];
-
-/// The lowercased words that texts hold besides made-up ones, some more than once.
-pub(crate) fn fixed_words() -> impl Iterator<Item = String> {
-    let templates = [&TITLES[..], &OPENINGS, &QUALITIES, &SECOND_CONCEPTS];
-    let words = templates.into_iter().flatten().chain(&FILLERS).flat_map(|text| text.split(' '));
-    words.filter(|word| !word.starts_with('{')).map(|word| word.trim_end_matches('.').to_lowercase())
-}
-
-/// Describes `subject` in a title of 3 to 6 words and a summary of two sentences, or three if it has a second concept.
+/// Generates a document about `subject`: a title of 3 to 6 words, and a summary of two sentences, or three if there is a
+/// second concept.
 pub(crate) fn describe(doc_id: String, subject: &Subject, lexicon: &Lexicon, rng: &mut ChaCha8Rng) -> Document {
     let mut writer = Writer { subject, lexicon, rng };
     let title = writer.fill(&TITLES);
@@ -105,11 +65,6 @@ impl Writer<'_> {
     fn word(&mut self, words: &SurfaceWords) -> String {
         pick(&words.document, self.rng).clone()
     }
-}
-
-/// One of `items`, which are not none.
-pub(crate) fn pick<'a, T>(items: &'a [T], rng: &mut ChaCha8Rng) -> &'a T {
-    &items[rng.random_range(0..items.len())]
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Who searches, what they see and what they click.
+//! Simulated visitors: sessions, searches, clicks and dwell times.
 
 use pipeline::config::{ClickConfig, ClickModelKind, SimulateConfig};
 use rand::RngExt;
@@ -10,9 +10,9 @@ use ranking::rng::stream;
 use crate::calendar::DAY;
 use crate::engine::Engine;
 
-/// Chance that a result appeals because of what it says, by grade; noise comes on top.
+/// Probability that an examined result is clicked, by grade, before noise.
 const ATTRACTIVENESS: [f64; 5] = [0.0, 0.06, 0.3, 0.65, 0.9];
-/// Chance that a click satisfies, by grade.
+/// Probability that a click satisfies, by grade.
 const SATISFACTION: [f64; 5] = [0.03, 0.1, 0.4, 0.7, 0.9];
 /// The most searches of a human session.
 const SEARCHES_PER_SESSION: usize = 4;
@@ -20,12 +20,12 @@ const SEARCHES_PER_SESSION: usize = 4;
 const SEARCHES_PER_USER: usize = 20;
 /// A robot sees at least this many results.
 const ROBOT_RESULTS: usize = 25;
-/// Chance that a robot clicks a result.
+/// Probability that a robot clicks a result.
 const ROBOT_CLICK: f64 = 0.97;
-/// The last of a day's seconds in which no session begins, so that none runs into the next day.
+/// Seconds at the end of a day in which no session begins, so that none continues on the next day.
 const LAST_HOUR: u32 = 3600;
 
-/// One search and what came of it.
+/// One search with its page and clicks.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Search {
     /// Number of the session.
@@ -34,11 +34,11 @@ pub(crate) struct Search {
     pub(crate) user: usize,
     /// Number of the query.
     pub(crate) query: usize,
-    /// When, in seconds of the day.
+    /// Time, in seconds of the day.
     pub(crate) second: u32,
     /// The page, best position first.
     pub(crate) results: Vec<ShownResult>,
-    /// Who it was.
+    /// The kind of visit.
     pub(crate) visit: Visit,
 }
 
@@ -51,12 +51,12 @@ pub(crate) struct ShownResult {
     pub(crate) dwell_seconds: Option<f64>,
 }
 
-/// What kind of visit a search belongs to.
+/// The kind of visit that a search belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visit {
-    /// Somebody who looked at the page.
+    /// A person who examines the page.
     Human,
-    /// Somebody who left without a look.
+    /// A person who leaves without examining the page.
     Abandoned,
     /// A robot.
     Robot,
@@ -75,10 +75,10 @@ pub(crate) struct Visitors<'a> {
 }
 
 impl<'a> Visitors<'a> {
-    /// Visitors who behave as `config` says.
+    /// Visitors with the configured behaviour.
     ///
     /// # Errors
-    /// [`ClickError`] on a chance that is none.
+    /// [`ClickError`] on a probability outside of 0 to 1.
     pub(crate) fn new(
         engine: &'a Engine<'a>,
         config: &'a SimulateConfig,
@@ -104,7 +104,7 @@ impl<'a> Visitors<'a> {
         })
     }
 
-    /// A day of exactly `searches` searches in order of time; `sessions` counts those of all days.
+    /// Exactly `searches` searches of one day in order of time; `sessions` is the running number of sessions of all days.
     pub(crate) fn day(&self, searches: usize, sessions: &mut u64) -> Vec<Search> {
         let mut day = Vec::with_capacity(searches);
         while day.len() < searches {
@@ -176,13 +176,13 @@ impl<'a> Visitors<'a> {
     }
 }
 
-/// Position-based: the chance that each position of a page is looked at, from position 1.
+/// Examination probabilities of the position-based model, from position 1.
 pub(crate) fn examination(config: &SimulateConfig, page_size: usize) -> Vec<f64> {
     let chance = |position: usize| (position as f64).powf(-config.clicks.examination_exponent);
     (1..=page_size).map(chance).collect()
 }
 
-/// How results of each grade appeal when an irrelevant one is clicked with the chance `noise`.
+/// Click probability of an examined result by grade, where an irrelevant one is clicked with probability `noise`.
 pub(crate) fn appeals(noise: f64) -> [Appeal; 5] {
     std::array::from_fn(|grade| Appeal {
         attractiveness: noise + (1.0 - noise) * ATTRACTIVENESS[grade],
@@ -205,7 +205,7 @@ fn robot_dwell(rng: &mut ChaCha8Rng) -> Option<f64> {
     rng.random_bool(ROBOT_CLICK).then(|| tenths(rng.random_range(0.5..2.0)))
 }
 
-/// Rounded to tenths of a second, of which there is at least one.
+/// Rounded to tenths of a second, at least one tenth.
 fn tenths(seconds: f64) -> f64 {
     ((seconds * 10.0).round() / 10.0).max(0.1)
 }

@@ -1,8 +1,8 @@
-//! The made-up world: what its documents and queries are about, and how well they match.
+//! The synthetic collection.
 //!
-//! A document is about one or two concepts with one to three qualifiers. A query asks for what some document is about,
-//! in words of its own: with the chance `vocabulary_gap` each of its words is one that no document holds, so that words
-//! alone cannot rank, and only clicks tell which words mean the same.
+//! A document has one or two concepts and one to three qualifiers. A query asks for the subject of some document. With the
+//! probability `vocabulary_gap` each of its words is one that no document contains, so that lexical search alone cannot rank,
+//! and synonyms can only be learned from clicks.
 
 use std::collections::HashSet;
 
@@ -14,68 +14,32 @@ use rand_chacha::ChaCha8Rng;
 use ranking::rng::stream;
 
 use crate::collection::{Collection, Document, Query, TOP_GRADE};
-use crate::lexicon::{Lexicon, SurfaceWords};
-use crate::prose::{describe, pick};
+use crate::lexicon::{Lexicon, SurfaceWords, pick};
+use crate::prose::describe;
+use crate::subject::Subject;
 
-/// Chance that a document is about a second concept.
+/// Probability that a document has a second concept.
 const SECOND_CONCEPT: f64 = 0.5;
-/// Chance that a query names the second concept of the document it has in mind.
+/// Probability that a query names the second concept of the document it is made from.
 const SECOND_CONCEPT_ASKED: f64 = 0.4;
 /// The most qualifiers of a document.
 const DOCUMENT_QUALIFIERS: usize = 3;
-/// Chances of 0, 1, ... qualifiers in a query for one concept, and in a query for two.
+/// Probabilities of 0, 1, ... qualifiers in a query for one concept, and in a query for two.
 const QUERY_QUALIFIERS: [&[f64]; 2] = [&[0.05, 0.5, 0.45], &[0.4, 0.6]];
-/// Tries to make up a query that is not there yet.
+/// Attempts to generate a query whose text is new.
 const ATTEMPTS: usize = 200;
 
-/// What a document is about, or what a query asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Subject {
-    /// The main concept.
-    pub(crate) main: usize,
-    /// Another concept.
-    pub(crate) second: Option<usize>,
-    /// Qualifiers, none twice; at least one in a document.
-    pub(crate) qualifiers: Vec<usize>,
-}
-
-impl Subject {
-    fn has_concept(&self, concept: usize) -> bool {
-        self.main == concept || self.second == Some(concept)
-    }
-
-    /// The grade of a document about `document` for a query for `self`.
-    ///
-    /// 4: every concept and qualifier asked for; 3: every concept, and some of the qualifiers; 2: the main concept;
-    /// 1: the second concept, or another concept of the main one's category; 0: anything else.
-    fn grade(&self, document: &Subject, lexicon: &Lexicon) -> u8 {
-        let category = |concept: usize| lexicon.concepts[concept].category;
-        if !document.has_concept(self.main) {
-            let related = self.second.is_some_and(|second| document.has_concept(second))
-                || category(document.main) == category(self.main);
-            return u8::from(related);
-        }
-        let shared = self.qualifiers.iter().filter(|qualifier| document.qualifiers.contains(qualifier)).count();
-        let all_concepts = self.second.is_none_or(|second| document.has_concept(second));
-        match all_concepts {
-            true if shared == self.qualifiers.len() => TOP_GRADE,
-            true if shared > 0 => 3,
-            _ => 2,
-        }
-    }
-}
-
-/// The made-up world.
+/// Lexicon and collection.
 #[derive(Debug)]
 pub(crate) struct World {
-    /// The words of the world.
+    /// The vocabulary.
     pub(crate) lexicon: Lexicon,
-    /// What the engine serves.
+    /// The documents and queries.
     pub(crate) collection: Collection,
 }
 
 impl World {
-    /// Makes up a world.
+    /// Generates a world.
     ///
     /// # Errors
     /// [`ConfigError::Unusable`] if the world is too small for that many distinct queries.
@@ -87,7 +51,7 @@ impl World {
     }
 }
 
-/// The documents and what each is about. Main concepts take turns, so that each has equally many.
+/// The documents and their subjects. Each concept is the main one of equally many.
 fn documents(config: &WorldConfig, lexicon: &Lexicon, seed: u64) -> (Vec<Document>, Vec<Subject>) {
     let mut mains: Vec<usize> = (0..config.documents).map(|i| i % config.concepts).collect();
     mains.shuffle(&mut stream(seed, "simulate/documents", 0));
@@ -115,7 +79,7 @@ fn sample(items: &[usize], count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     sampled
 }
 
-/// The queries, each with what is relevant to it. Concepts take turns here too.
+/// The queries with their relevant documents. Each concept is the main one of equally many.
 fn queries(
     config: &WorldConfig,
     lexicon: &Lexicon,
@@ -154,7 +118,7 @@ fn too_many_queries(config: &WorldConfig, found: usize) -> ConfigError {
     ))
 }
 
-/// What a visitor asks who wants `document`, or something like it.
+/// The subject of a query for `document` or similar ones.
 fn query_subject(document: &Subject, rng: &mut ChaCha8Rng) -> Subject {
     let second = document.second.filter(|_| rng.random_bool(SECOND_CONCEPT_ASKED));
     let mut left = rng.random::<f64>();
@@ -179,7 +143,7 @@ fn relevant(query: &Subject, documents: &[Subject], lexicon: &Lexicon) -> [Vec<u
     relevant
 }
 
-/// Puts what queries ask for into words.
+/// Generates the texts of queries.
 struct Wording<'a> {
     lexicon: &'a Lexicon,
     gap: f64,
@@ -210,7 +174,7 @@ impl<'a> Wording<'a> {
         words.join(" ")
     }
 
-    /// Query-side words take turns, so that the log holds each of them often enough to learn what it means.
+    /// Query-side words are used in turn, so that each occurs often enough in the log to be learned.
     fn word(&mut self, words: &'a SurfaceWords, uses: usize, rng: &mut ChaCha8Rng) -> &'a str {
         if rng.random_bool(self.gap) {
             self.uses[uses] += 1;
@@ -225,10 +189,6 @@ impl<'a> Wording<'a> {
 mod tests {
     use super::*;
 
-    fn subject(main: usize, second: Option<usize>, qualifiers: &[usize]) -> Subject {
-        Subject { main, second, qualifiers: qualifiers.to_vec() }
-    }
-
     fn small() -> WorldConfig {
         WorldConfig {
             documents: 300,
@@ -238,28 +198,6 @@ mod tests {
             qualifiers: 10,
             ..WorldConfig::default()
         }
-    }
-
-    #[test]
-    fn grades_fall_with_what_is_missing() {
-        let lexicon = Lexicon::generate(&small(), 1);
-        let query = subject(0, Some(2), &[4, 5]);
-        let cases = [
-            (subject(0, Some(2), &[5, 4, 6]), 4),
-            (subject(2, Some(0), &[4, 5]), 4),
-            (subject(0, Some(2), &[5]), 3),
-            (subject(0, Some(2), &[6]), 2),
-            (subject(0, None, &[4, 5]), 2),
-            (subject(7, Some(0), &[]), 2),
-            (subject(2, None, &[4, 5]), 1),
-            (subject(7, Some(2), &[4, 5]), 1),
-            (subject(6, None, &[4, 5]), 1),
-            (subject(7, None, &[4, 5]), 0),
-        ];
-        for (document, grade) in cases {
-            assert_eq!(query.grade(&document, &lexicon), grade, "{document:?}");
-        }
-        assert_eq!(subject(0, None, &[]).grade(&subject(0, None, &[1]), &lexicon), 4);
     }
 
     #[test]

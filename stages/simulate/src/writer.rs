@@ -1,4 +1,4 @@
-//! The files of the stage.
+//! Writes the stage's files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::collection::{Collection, JudgedQuery};
 use crate::lexicon::Lexicon;
 use crate::visitors::{self, Search};
 
-/// Level of compression: fast, and a fifth of the size.
+/// zstd level: fast, and a fifth of the plain size.
 const ZSTD_LEVEL: i32 = 3;
 
 /// One shown result in the log.
@@ -36,7 +36,7 @@ struct Event<'a> {
     shown_at: &'a str,
 }
 
-/// Where an event stands in the log.
+/// The place of an event in the log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     /// Number of the search, from 0.
@@ -167,8 +167,8 @@ pub(crate) fn write_grades(
     file.finish()
 }
 
-/// Writes the parameters of the click model: one line for each grade, and one for each position that has a chance of
-/// its own to be looked at.
+/// Writes the parameters of the click model: a line for each grade, and one for each position with an examination
+/// probability of its own.
 ///
 /// # Errors
 /// If writing fails.
@@ -185,7 +185,7 @@ pub(crate) fn write_click_model(truth: &Path, config: &SimulateConfig, page_size
     write_text(&truth.join("click_model.jsonl"), &text)
 }
 
-/// Writes which words mean the same.
+/// Writes the synonyms.
 ///
 /// # Errors
 /// If writing fails.

@@ -4,13 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use pipeline::config::load;
-use pipeline::{BadInput, Stage, StageRun};
+use pipeline::{BadInput, Pipeline, Stage, StageContext};
 use ranking::bm25::{Bm25Config, Index, tokenize};
-use ranking::metrics::{Conventions, Document, JudgedList, Mean, QueryValue, ndcg};
+use ranking::metrics::{Conventions, Document, JudgedList, Metric, Ranking};
 use serde_json::Value;
 use simulate::Simulate;
 
@@ -29,8 +28,14 @@ fn simulate(out: &Path, overrides: &[&str]) -> anyhow::Result<()> {
     let path = Path::new("../../pipeline.toml");
     let overrides: Vec<String> = overrides.iter().map(|given| given.to_string()).collect();
     let pipeline = load(path, &overrides)?;
+    run(&pipeline, out)
+}
+
+/// Runs the stage of `pipeline` into `out`.
+fn run(pipeline: &Pipeline, out: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(out)?;
-    Simulate.run(&mut StageRun::new(pipeline, out.to_path_buf()))
+    let mut context = StageContext::new(pipeline.paths(), out.to_path_buf(), Vec::new());
+    Simulate.run(&Simulate.configure(pipeline).unwrap(), &mut context)
 }
 
 /// The bytes of every file below `folder`.
@@ -143,8 +148,8 @@ fn robots_click_nearly_everything_of_many_results() {
     assert!(sessions.values().filter(|counts| counts[0] >= 30 && counts[1] * 10 > counts[0] * 8).count() == robots);
 }
 
-/// NDCG@10 of BM25 for one judged query; `qrels` are the fields of all judgments.
-fn bm25_ndcg(index: &Index, query: &Value, qrels: &[Vec<&str>]) -> QueryValue {
+/// BM25's ranking of the judged documents of a query; `qrels` are the fields of all judgments.
+fn bm25_ranking<'a>(index: &Index, query: &Value, qrels: &'a [Vec<&'a str>]) -> Ranking<'a> {
     let words = tokenize(text(query, "text"));
     let judged = qrels.iter().filter(|fields| fields[0] == text(query, "_id"));
     let documents: Vec<Document> = judged
@@ -156,8 +161,7 @@ fn bm25_ndcg(index: &Index, query: &Value, qrels: &[Vec<&str>]) -> QueryValue {
         .collect();
     assert_eq!(documents.len(), 20);
     let grades: Vec<u8> = documents.iter().filter_map(|document| document.grade).collect();
-    let list = JudgedList::new("", documents, &grades).unwrap();
-    ndcg(&list, NonZeroUsize::new(10).unwrap(), &Conventions::default())
+    JudgedList::new("", documents, &grades).unwrap().ranking(&Conventions::default())
 }
 
 #[test]
@@ -171,10 +175,10 @@ fn words_alone_rank_better_than_chance_and_far_from_perfectly() {
         let qrels = fs::read_to_string(folder.path().join("qrels.tsv")).unwrap();
         let qrels: Vec<Vec<&str>> = qrels.lines().map(|line| line.split('\t').collect()).collect();
         let queries = fs::read_to_string(folder.path().join("queries.jsonl")).unwrap();
-        let values: Vec<QueryValue> =
-            queries.lines().map(|line| bm25_ndcg(&index, &serde_json::from_str(line).unwrap(), &qrels)).collect();
-        assert_eq!(values.len(), 400);
-        let mean = Mean::of(&values).value.unwrap();
+        let rankings: Vec<Ranking> =
+            queries.lines().map(|line| bm25_ranking(&index, &serde_json::from_str(line).unwrap(), &qrels)).collect();
+        assert_eq!(rankings.len(), 400);
+        let mean = "ndcg@10".parse::<Metric>().unwrap().measure(&rankings).value().unwrap();
         assert!((0.5..0.65).contains(&mean), "{seed}: {mean}");
     }
 }
@@ -197,15 +201,15 @@ fn visitors_search_a_beir_collection_too() {
     fs::write(&pipeline, format!("{before}collection = \"beir\"\n\n{after}")).unwrap();
     let pipeline = load(&pipeline, &["simulate.searches=50".to_string()]).unwrap();
     let out = folder.path().join("out");
-    fs::create_dir_all(&out).unwrap();
-    assert_eq!(Simulate.inputs(&pipeline).unwrap().len(), 3);
-    Simulate.run(&mut StageRun::new(pipeline.clone(), out.clone())).unwrap();
+    let config = Simulate.configure(&pipeline).unwrap();
+    assert_eq!(Simulate.inputs(&config, &pipeline.paths()).unwrap().len(), 3);
+    run(&pipeline, &out).unwrap();
     assert_eq!(fs::read_to_string(out.join("qrels.tsv")).unwrap(), qrels);
     assert_eq!(lines(&out.join("documents.jsonl.zst"))[1]["summary"], "");
     let searches: BTreeSet<String> = events(&out).iter().map(|event| text(event, "search_id").into()).collect();
     assert_eq!(searches.len(), 50);
 
     fs::write(beir.join("qrels.tsv"), format!("{qrels}q\tc\t1\n")).unwrap();
-    let error = Simulate.run(&mut StageRun::new(pipeline, out)).unwrap_err();
+    let error = run(&pipeline, &out).unwrap_err();
     assert!(error.is::<BadInput>() && error.to_string().contains("qrels.tsv:4: "), "{error}");
 }

@@ -5,34 +5,30 @@
 //! Output: the folders `cpt` (a causal language model), `titles` (a sequence classifier), both where there was such a phase,
 //! and `rank` (a sequence classifier), as Hugging Face saves them, and the table `training_metrics`.
 
-// A failed unwrap is a failed test, which is what a test wants.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod config;
+mod parts;
 mod pretrain;
 mod start;
 mod takeover;
 mod titles;
 
-use std::path::Path;
-
 use anyhow::Context;
+use collection::{Collection, TRAIN, VALIDATION, candidate_lists, graded_lists};
+use models::{Start, arithmetic, base_inputs};
 use nn::folder::{Base, Settings, save_adapter, save_language_model, save_ranker};
-use nn::model::Ranker;
-use nn::text::Encoder;
-use nn::tokenizer::Tokenizer;
-use nn::trainer::TrainSummary;
+use nn::models::{Head, Model};
+use nn::text::{PairTokenizer, Tokenizer};
 use pipeline::config::CptPhaseConfig;
-use pipeline::{BadInput, Input, Pipeline, Stage, StageRun};
-use training::{
-    CANDIDATE_KEYS, Card, Collection, PRECISION_KEY, Phase, RankTask, Start, TRAIN, TrainingLog, VALIDATION,
-    base_identity, base_inputs, candidate_lists, check_resumed, graded_lists, precision, train_phase,
-};
+use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
 
+use crate::parts::{Body, PRETRAINING, Parts, note, remove_stale};
 use crate::pretrain::{Packs, PretrainTask};
-use crate::takeover::{fingerprint_fact, take_over};
+use crate::takeover::{fingerprint, fingerprint_fact, take_over};
 
-/// The phase of continued pre-training: in the log, of the checkpoint, and its folder.
-const PRETRAINING: &str = "cpt";
+pub use crate::config::Config;
 
 /// The stage.
 #[derive(Debug)]
@@ -40,8 +36,20 @@ pub struct Teacher;
 
 impl Stage for Teacher {
     const NAME: &'static str = "teacher";
+    const VERSION: u32 = 1;
+    const ABOUT: About = About {
+        does: "trains the teacher: continued pre-training on clicked documents, then a rank loss on judged lists",
+        reads: "ingest/queries, ingest/documents, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \
+                teacher.base",
+        writes: "training_metrics; the folders cpt and titles, where the pipeline has these phases, and rank",
+    };
+    type Config = Config;
 
-    fn inputs(&self, pipeline: &Pipeline) -> anyhow::Result<Vec<Input>> {
+    fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
+        Ok(Config::of(pipeline))
+    }
+
+    fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![
             ingest("queries"),
@@ -50,175 +58,159 @@ impl Stage for Teacher {
             Input::Table { stage: "cpt", table: "cpt_examples" },
             Input::Folder { stage: "cpt", folder: "teacher_tokenizer" },
         ];
-        inputs.extend(base_inputs(pipeline, pipeline.teacher.base.as_ref())?);
+        inputs.extend(base_inputs(paths, config.shared.base.as_ref())?);
         Ok(inputs)
-    }
-
-    fn config_keys(&self) -> &'static [&'static str] {
-        const { &[CANDIDATE_KEYS[0], CANDIDATE_KEYS[1], "cpt.max_query_tokens", "cpt.max_document_tokens", PRECISION_KEY] }
     }
 
     fn resumable(&self) -> bool {
         true
     }
 
-    fn run(&self, run: &mut StageRun) -> anyhow::Result<()> {
-        check_resumed(run)?;
-        let mut log = TrainingLog::open(run.out())?;
-        let tokenizer = Tokenizer::load(&run.input("cpt")?.folder("teacher_tokenizer")?)?;
-        let start = Start::of_teacher(run.pipeline(), &tokenizer)?;
-        let body = body(run, &mut log, &start, &tokenizer)?;
-        let ranker = titles::learn(run, &mut log, &start, &tokenizer, body)?;
-        rank(run, &mut log, &start, &tokenizer, &ranker)?;
-        log.finish(run)?;
-        training::remove_checkpoints(run)
+    fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        check_resumed(context)?;
+        let mut log = TrainingLog::open(context.out())?;
+        let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("teacher_tokenizer")?)?;
+        let start = Start::open(context.paths(), &config.shared.origin(), &tokenizer)?;
+        let parts = Parts { shared: &config.shared, start: &start, tokenizer: &tokenizer };
+        let body = body(context, &mut log, &parts, config.cpt.as_ref())?;
+        let ranker = titles::learn(context, &mut log, &parts, config.titles.as_ref(), body)?;
+        rank(context, &mut log, &parts, config, &ranker)?;
+        log.finish(context)?;
+        training::remove_checkpoints(context)
     }
-}
-
-/// A ranker before phases `titles` and `rank`.
-struct Body {
-    ranker: Ranker,
-    /// Digest of all that decides it.
-    made_from: String,
 }
 
 /// The result of phase `cpt`, where there is such a phase, else what the teacher starts from.
-fn body(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<Body> {
-    let folder = run.out().join(PRETRAINING);
-    let no_pretraining = start::no_pretraining(run.pipeline(), start)?;
-    let made_from = fingerprint(run, no_pretraining.is_none())?;
-    if let Some(reason) = no_pretraining {
-        tracing::info!("teacher: phase cpt is skipped: {reason}");
-        remove_stale(&folder)?;
-        return Ok(Body { ranker: start::ranker(run.pipeline(), start, tokenizer)?, made_from });
+fn body(
+    context: &mut StageContext,
+    log: &mut TrainingLog,
+    parts: &Parts<'_>,
+    config: Option<&CptPhaseConfig>,
+) -> anyhow::Result<Body> {
+    let folder = context.out().join(PRETRAINING);
+    let config = match start::pretraining(parts.start, config) {
+        Ok(config) => config,
+        Err(reason) => {
+            tracing::info!("teacher: phase cpt is skipped: {reason}");
+            remove_stale(&folder)?;
+            let made_from = fingerprint(context, parts.shared, &None::<CptPhaseConfig>, &[])?;
+            return Ok(Body { ranker: start::model(parts, Head::Score)?, made_from });
+        }
+    };
+    let made_from = fingerprint(context, parts.shared, config, &["cpt/cpt_examples"])?;
+    if !take_over(context, log, PRETRAINING, &made_from)? {
+        pretrain(context, log, parts, config)?;
     }
-    if !take_over(run, log, PRETRAINING, &made_from)? {
-        pretrain(run, log, start, tokenizer)?;
-    }
-    run.fact(&fingerprint_fact(PRETRAINING), made_from.clone());
-    let ranker = Base::open(&folder)?.ranker(run.seed()).context("the pre-trained body")?;
+    context.fact(&fingerprint_fact(PRETRAINING), made_from.clone());
+    let ranker = Base::open(&folder)?.model(Head::Score, parts.shared.seed).context("the pre-trained body")?;
     Ok(Body { ranker, made_from })
 }
 
-/// Digest of all that decides the body: where it starts, and phase `cpt` where it is `pretrained`.
-fn fingerprint(run: &StageRun, pretrained: bool) -> anyhow::Result<String> {
-    let cpt = run.input("cpt")?;
-    let teacher = &run.pipeline().teacher;
-    let tokenizer = cpt.manifest().folder_digest("teacher_tokenizer");
-    let base = teacher.base.as_ref().map(|base| base_identity(run.pipeline(), base)).transpose()?;
-    let phase =
-        pretrained.then(|| (&teacher.cpt, cpt.manifest().table_digest("cpt_examples"), run.pipeline().run.precision));
-    let lora = teacher.lora.as_ref().map(|lora| (lora.rank, lora.alpha, lora.dropout, &lora.targets));
-    let budgets = (run.pipeline().cpt.max_query_tokens, run.pipeline().cpt.max_document_tokens);
-    let start = (base, teacher.dropout, &teacher.model, tokenizer, budgets);
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), start, lora, phase);
-    Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
-}
-
-/// Removes the folder of a phase that an interrupted run of another configuration may have left.
-fn remove_stale(folder: &Path) -> anyhow::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{}: removing failed", folder.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The first phase: `cpt`.
-fn pretrain(run: &mut StageRun, log: &mut TrainingLog, start: &Start, tokenizer: &Tokenizer) -> anyhow::Result<()> {
-    let Some(config): Option<CptPhaseConfig> = run.pipeline().teacher.cpt.clone() else { return Ok(()) };
-    let cpt = run.input("cpt")?;
+fn pretrain(
+    context: &mut StageContext,
+    log: &mut TrainingLog,
+    parts: &Parts<'_>,
+    config: &CptPhaseConfig,
+) -> anyhow::Result<()> {
+    let Parts { shared, tokenizer, .. } = *parts;
+    let cpt = context.input("cpt")?;
     let train = Packs::read(&cpt, &tokenizer.identity(), TRAIN)?;
     let validation = Packs::read(&cpt, &tokenizer.identity(), VALIDATION)?;
-    let model = start::language_model(run.pipeline(), start, tokenizer)?;
-    let model = start::adapted_language_model(run.pipeline(), model)?;
+    let model = start::adapted(shared, &start::model(parts, Head::LanguageModel)?)?;
     let (all, trained) = (model.params().count(), model.params().trained().count());
     tracing::info!("teacher: {all} parameters, of which {trained} are trained");
     let mut task = PretrainTask {
         model: &model,
         train: &train,
         validation: &validation,
-        config: &config,
-        seed: run.seed(),
-        precision: precision(run.pipeline()),
+        config,
+        seed: shared.seed,
+        precision: arithmetic(shared.precision),
     };
     let phase = Phase { name: PRETRAINING, config: &config.training(), validation: "validation_log_likelihood" };
-    let summary = train_phase(run, log, &phase, &mut task)?;
-    note(run, PRETRAINING, &summary);
+    let summary = train_phase(context, log, &phase, &mut task)?;
+    note(context, PRETRAINING, &summary);
     let card = Card {
         title: "Teacher after continued pre-training",
         about: "A causal language model of query -> clicked title and summary.",
         pipeline_tag: "text-generation",
         library: "transformers",
-        base: run.pipeline().teacher.base.as_ref(),
+        base: shared.base.as_ref(),
         validation: phase.validation,
+        seed: shared.seed,
         summary: &summary,
     };
-    Ok(save_language_model(&run.out().join(PRETRAINING), &model.merged()?, tokenizer, &card.of_phase(run.seed()))?)
+    Ok(save_language_model(&context.out().join(PRETRAINING), &model.merged()?, tokenizer, &card.of_phase())?)
 }
 
 /// The last phase: `rank`.
 fn rank(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &mut TrainingLog,
-    start: &Start,
-    tokenizer: &Tokenizer,
-    ranker: &Ranker,
+    parts: &Parts<'_>,
+    config: &Config,
+    ranker: &Model,
 ) -> anyhow::Result<()> {
-    let config = run.pipeline().teacher.rank.clone();
-    let ingest = run.input("ingest")?;
+    let Parts { shared, start, tokenizer } = *parts;
+    let ingest = context.input("ingest")?;
     let collection = Collection::read(&ingest)?;
     let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
-    collection.add_negatives(&mut train, config.negatives_depth)?;
-    let validation = candidate_lists(&ingest, &collection, VALIDATION, &run.pipeline().evaluate)?;
+    collection.add_negatives(&mut train, config.rank.negatives_depth)?;
+    let candidates = match &config.validation {
+        Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
+        None => Vec::new(),
+    };
     if train.is_empty() {
         Err(BadInput(format!(
             "{}: expected judged queries in the training split, found none; judge more queries or raise ingest.split.train",
             ingest.path().join("judgments").display()
         )))?;
     }
-    let encoder = Encoder::new(tokenizer, &start.scoring)?;
-    let ranker = &start::adapted(run.pipeline(), ranker)?;
-    let mut task = RankTask {
+    let pairs = PairTokenizer::new(tokenizer, &start.scoring)?;
+    let ranker = &start::adapted(shared, ranker)?;
+    let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
+    let validator = Validator { lists: &candidates, config: config.validation.as_ref() };
+    let mut task = ListTask {
         ranker,
-        encoder: &encoder,
+        tokenizer: &pairs,
         corpus: &collection.corpus,
-        train: &train,
-        validation: &validation,
-        config: &config,
-        phase: "rank",
-        seed: run.seed(),
-        precision: precision(run.pipeline()),
+        lists: &train,
+        validator,
+        config: &config.rank.list_training(),
+        stream: "rank",
+        seed: shared.seed,
+        precision: arithmetic(shared.precision),
     };
-    let phase = Phase { name: "rank", config: &config.training(), validation: "validation_ndcg@10" };
-    let summary = train_phase(run, log, &phase, &mut task)?;
-    note(run, "rank", &summary);
-    run.fact("judged_lists", train.len());
-    run.fact("judged_documents_without_text", without_text);
-    let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
-    let adapted = start::adapter_base(run)?;
+    let phase = Phase { name: "rank", config: &config.rank.training(), validation: &validator.name() };
+    let summary = train_phase(context, log, &phase, &mut task)?;
+    note(context, "rank", &summary);
+    context.fact("judged_lists", train.len());
+    context.fact("judged_documents_without_text", without_text);
+    let adapted = config.saved_as_adapter;
     let card = Card {
         title: "Teacher",
         about: "Scores a query and a document with one raw logit.",
         pipeline_tag: "text-ranking",
-        library: if adapted.is_some() { "peft" } else { "transformers" },
-        base: run.pipeline().teacher.base.as_ref(),
+        library: if adapted { "peft" } else { "transformers" },
+        base: shared.base.as_ref(),
         validation: phase.validation,
+        seed: shared.seed,
         summary: &summary,
     };
-    let (folder, card) = (run.out().join("rank"), card.text(run));
-    // An interrupted run may have left another kind of model.
-    remove_stale(&folder)?;
-    match adapted {
-        Some(base) => Ok(save_adapter(&folder, ranker, &base, tokenizer, &settings, &card)?),
-        None => Ok(save_ranker(&folder, &ranker.merged()?, tokenizer, &settings, &card)?),
-    }
+    let card = card.text(context);
+    save(context, parts, ranker, adapted, &card)
 }
 
-fn note(run: &mut StageRun, phase: &str, summary: &TrainSummary) {
-    run.fact(&format!("{phase}_steps"), summary.steps);
-    run.fact(&format!("{phase}_tokens"), summary.tokens);
-    run.fact(&format!("{phase}_best_validation"), summary.best.map(|best| best.value));
-    run.fact(&format!("{phase}_collapsed"), summary.collapsed);
+/// Saves the teacher, whole or as an adapter.
+fn save(context: &StageContext, parts: &Parts<'_>, ranker: &Model, as_adapter: bool, card: &str) -> anyhow::Result<()> {
+    let settings = Settings { scoring: parts.start.scoring.clone(), standardisation: None };
+    let folder = context.out().join("rank");
+    // An interrupted run may have left another kind of model.
+    remove_stale(&folder)?;
+    let base = if as_adapter { start::adapter_base(context, parts.shared)? } else { None };
+    match base {
+        Some(base) => Ok(save_adapter(&folder, ranker, &base, parts.tokenizer, &settings, card)?),
+        None => Ok(save_ranker(&folder, &ranker.merged()?, parts.tokenizer, &settings, card)?),
+    }
 }

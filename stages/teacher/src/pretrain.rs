@@ -3,13 +3,11 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use nn::llama::Llama;
-use nn::model::Mode;
-use nn::packed::Packed;
-use nn::params::Params;
-use nn::precision::Precision;
-use nn::shards::prediction_gradients;
-use nn::trainer::{StepLoss, Task};
+use nn::models::Model;
+use nn::ops::Precision;
+use nn::text::Packed;
+use nn::train::{StepLoss, Task, prediction_gradients};
+use nn::weights::{Mode, Params};
 use pipeline::BadInput;
 use pipeline::config::CptPhaseConfig;
 use ranking::sample::lists_at_step;
@@ -57,7 +55,7 @@ impl Packs {
 /// Trains the language model on packs.
 #[derive(Debug)]
 pub(crate) struct PretrainTask<'a> {
-    pub(crate) model: &'a Llama,
+    pub(crate) model: &'a Model,
     pub(crate) train: &'a Packs,
     pub(crate) validation: &'a Packs,
     pub(crate) config: &'a CptPhaseConfig,
@@ -70,7 +68,7 @@ impl PretrainTask<'_> {
     fn loss(&self, examples: &[&Example], mode: Mode<'_>) -> nn::Result<Tensor> {
         let ids: Vec<&[u32]> = examples.iter().map(|example| &example.ids[..]).collect();
         let starts: Vec<usize> = examples.iter().map(|example| example.loss_start).collect();
-        self.model.lm_loss(&Packed::from_sequences(&ids)?, &starts, mode)
+        self.model.next_token_loss(&Packed::from_sequences(&ids)?, &starts, mode)
     }
 }
 

@@ -4,15 +4,32 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use pipeline::{Pipeline, Stage, StageRun};
+use models::base_identity;
+use pipeline::{RunPaths, Stage, StageContext};
+use serde::Serialize;
 use tables::StageDir;
 use training::TrainingLog;
 
 use crate::Teacher;
+use crate::config::Shared;
 
 /// The fact of a manifest that says what a phase was made from.
 pub(crate) fn fingerprint_fact(phase: &str) -> String {
     format!("{phase}_fingerprint")
+}
+
+/// Digest of all that decides a phase's result: the stage's version, what every phase reads, the phase's own table, the
+/// base model, the tokenizer, and `inputs`, the tables that it reads, as `stage/table`.
+pub(crate) fn fingerprint(
+    context: &StageContext,
+    shared: &Shared,
+    phase: &impl Serialize,
+    inputs: &[&str],
+) -> anyhow::Result<String> {
+    let digest = |input: &str| context.inputs().iter().find(|entry| entry.name == input).map(|entry| &entry.digest);
+    let base = shared.base.as_ref().map(|base| base_identity(context.paths(), base)).transpose()?;
+    let inputs: Vec<_> = ["cpt/teacher_tokenizer"].iter().chain(inputs).map(|&input| (input, digest(input))).collect();
+    Ok(files::sha256(&serde_json::to_vec(&(Teacher::VERSION, shared, base, phase, inputs))?))
 }
 
 /// Takes the model, the curves and the facts of a phase over from an earlier output that was made from the same, of this
@@ -21,7 +38,7 @@ pub(crate) fn fingerprint_fact(phase: &str) -> String {
 /// # Errors
 /// An earlier output that is damaged, or cannot be copied.
 pub(crate) fn take_over(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &mut TrainingLog,
     phase: &str,
     fingerprint: &str,
@@ -29,16 +46,16 @@ pub(crate) fn take_over(
     let fact = fingerprint_fact(phase);
     let same =
         |earlier: &StageDir| earlier.manifest().facts.get(&fact).and_then(|fact| fact.as_str()) == Some(fingerprint);
-    if run.forced() {
+    if context.forced() {
         return Ok(false);
     }
-    let Some(earlier) = outputs(run.pipeline())?.into_iter().find(same) else { return Ok(false) };
+    let Some(earlier) = outputs(context.paths())?.into_iter().find(same) else { return Ok(false) };
     let prefix = format!("{phase}_");
     for (name, value) in earlier.manifest().facts.iter().filter(|(name, _)| name.starts_with(&prefix)) {
-        run.fact(name, value.clone());
+        context.fact(name, value.clone());
     }
     log.copy_phase(&earlier, phase)?;
-    let (from, to) = (earlier.folder(phase)?, run.out().join(phase));
+    let (from, to) = (earlier.folder(phase)?, context.out().join(phase));
     std::fs::create_dir_all(&to).with_context(|| format!("{}: creating failed", to.display()))?;
     for entry in std::fs::read_dir(&from).with_context(|| format!("{}: listing failed", from.display()))? {
         let file = entry?.file_name();
@@ -50,8 +67,8 @@ pub(crate) fn take_over(
 }
 
 /// Finished outputs of this stage: this run's, then those of the root's other runs by name.
-fn outputs(pipeline: &Pipeline) -> anyhow::Result<Vec<StageDir>> {
-    let own = pipeline.run_dir();
+fn outputs(paths: &RunPaths) -> anyhow::Result<Vec<StageDir>> {
+    let own = paths.run_dir();
     let root = own.parent().context("the run's folder has none around it")?;
     let listed = std::fs::read_dir(root).with_context(|| format!("{}: listing failed", root.display()))?;
     let mut others = listed.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>()?;

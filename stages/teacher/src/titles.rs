@@ -3,63 +3,49 @@
 //! result is the same for every split of the queries.
 
 use anyhow::Context;
+use collection::{Collection, Corpus, Document, GradedList, Query, TRAIN};
+use models::arithmetic;
 use nn::folder::{Settings, load_ranker, save_ranker};
-use nn::model::Ranker;
-use nn::text::Encoder;
-use nn::tokenizer::Tokenizer;
+use nn::models::Model;
+use nn::text::PairTokenizer;
 use pipeline::config::TitlesConfig;
-use pipeline::{BadInput, StageRun};
+use pipeline::{BadInput, StageContext};
 use ranking::rng::{permutation, stream};
-use training::{
-    Card, Collection, Corpus, Document, GradedList, Phase, Query, RankTask, Start, TRAIN, TrainingLog, precision,
-    train_phase,
-};
+use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, train_phase};
 
-use crate::takeover::{fingerprint_fact, take_over};
-use crate::{Body, note, remove_stale, start::adapted};
-
-/// The phase: in the log, of the checkpoint, and its folder.
-pub(crate) const TITLES: &str = "titles";
+use crate::parts::{Body, Parts, TITLES, note, remove_stale};
+use crate::start::adapted;
+use crate::takeover::{fingerprint, fingerprint_fact, take_over};
 
 /// Trains `body` on titles, where the pipeline has such a phase.
 pub(crate) fn learn(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &mut TrainingLog,
-    start: &Start,
-    tokenizer: &Tokenizer,
+    parts: &Parts<'_>,
+    config: Option<&TitlesConfig>,
     body: Body,
-) -> anyhow::Result<Ranker> {
-    let folder = run.out().join(TITLES);
-    let Some(config) = run.pipeline().teacher.titles.clone() else {
+) -> anyhow::Result<Model> {
+    let folder = context.out().join(TITLES);
+    let Some(config) = config else {
         remove_stale(&folder)?;
         return Ok(body.ranker);
     };
-    let fingerprint = fingerprint(run, &config, &body)?;
-    if !take_over(run, log, TITLES, &fingerprint)? {
-        train(run, log, start, tokenizer, (&body.ranker, &config))?;
+    let fingerprint = fingerprint(context, parts.shared, &(&body.made_from, config), &["ingest/documents"])?;
+    if !take_over(context, log, TITLES, &fingerprint)? {
+        train(context, log, parts, (&body.ranker, config))?;
     }
-    run.fact(&fingerprint_fact(TITLES), fingerprint);
+    context.fact(&fingerprint_fact(TITLES), fingerprint);
     Ok(load_ranker(&folder).context("the ranker of phase titles")?.ranker)
 }
 
-/// Digest of all that decides the phase.
-fn fingerprint(run: &StageRun, config: &TitlesConfig, body: &Body) -> anyhow::Result<String> {
-    let (ingest, cpt) = (run.input("ingest")?, run.input("cpt")?);
-    let inputs = (ingest.manifest().table_digest("documents"), cpt.manifest().folder_digest("teacher_tokenizer"));
-    let budgets = (run.pipeline().cpt.max_query_tokens, run.pipeline().cpt.max_document_tokens);
-    let arithmetic = run.pipeline().run.precision;
-    let decides = (env!("CARGO_PKG_VERSION"), run.seed(), arithmetic, &body.made_from, config, budgets, inputs);
-    Ok(tables::sha256_bytes(&serde_json::to_vec(&decides)?))
-}
-
 fn train(
-    run: &mut StageRun,
+    context: &mut StageContext,
     log: &mut TrainingLog,
-    start: &Start,
-    tokenizer: &Tokenizer,
-    (ranker, config): (&Ranker, &TitlesConfig),
+    parts: &Parts<'_>,
+    (ranker, config): (&Model, &TitlesConfig),
 ) -> anyhow::Result<()> {
-    let ingest = run.input("ingest")?;
+    let Parts { shared, start, tokenizer } = *parts;
+    let ingest = context.input("ingest")?;
     let (collection, mut lists) = lessons(Corpus::read(&ingest)?);
     if lists.is_empty() {
         Err(BadInput(format!(
@@ -70,38 +56,41 @@ fn train(
     }
     // Of a large collection, only as many titles as the steps read.
     let needed = config.steps * config.accumulation_steps * config.lists_per_step;
-    let order = permutation(&mut stream(run.seed(), TITLES, 0), lists.len());
+    let order = permutation(&mut stream(shared.seed, TITLES, 0), lists.len());
     let mut lists: Vec<GradedList> =
         order.into_iter().take(needed).map(|list| std::mem::take(&mut lists[list])).collect();
     collection.add_negatives(&mut lists, config.negatives_depth)?;
-    let encoder = Encoder::new(tokenizer, &start.scoring)?;
-    let ranker = &adapted(run.pipeline(), ranker)?;
-    let mut task = RankTask {
+    let pairs = PairTokenizer::new(tokenizer, &start.scoring)?;
+    let ranker = &adapted(shared, ranker)?;
+    let lists: Vec<LabelledList> = lists.into_iter().map(LabelledList::from).collect();
+    let validator = Validator::default();
+    let mut task = ListTask {
         ranker,
-        encoder: &encoder,
+        tokenizer: &pairs,
         corpus: &collection.corpus,
-        train: &lists,
-        validation: &[],
-        config,
-        phase: TITLES,
-        seed: run.seed(),
-        precision: precision(run.pipeline()),
+        lists: &lists,
+        validator,
+        config: &config.list_training(),
+        stream: TITLES,
+        seed: shared.seed,
+        precision: arithmetic(shared.precision),
     };
-    let phase = Phase { name: TITLES, config: &config.training(), validation: "" };
-    let summary = train_phase(run, log, &phase, &mut task)?;
-    note(run, TITLES, &summary);
-    run.fact("titles_lists", lists.len());
+    let phase = Phase { name: TITLES, config: &config.training(), validation: &validator.name() };
+    let summary = train_phase(context, log, &phase, &mut task)?;
+    note(context, TITLES, &summary);
+    context.fact("titles_lists", lists.len());
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
     let card = Card {
         title: "Teacher after titles",
         about: "Scores a title and a text of the collection with one raw logit.",
         pipeline_tag: "text-ranking",
         library: "transformers",
-        base: run.pipeline().teacher.base.as_ref(),
+        base: shared.base.as_ref(),
         validation: phase.validation,
+        seed: shared.seed,
         summary: &summary,
     };
-    Ok(save_ranker(&run.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, &card.of_phase(run.seed()))?)
+    Ok(save_ranker(&context.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, &card.of_phase())?)
 }
 
 /// A collection of the documents' texts without their titles, with the titles as queries, and a list for each title whose

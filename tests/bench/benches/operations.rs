@@ -4,11 +4,11 @@ use candle_core::{Device, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use nn::ops::{
-    Attention, Rotary, attention, cross_entropy, embedding, gelu, layer_norm, linear, residual, rms_norm, swiglu,
+    Attention, Precision, Rotary, attention, cross_entropy, embedding, gelu, layer_norm, linear, residual, rms_norm,
+    swiglu,
 };
-use nn::optimizer::{AdamW, AdamWConfig};
-use nn::params::{Init, ParamSpec, Params};
-use nn::precision::Precision;
+use nn::train::{AdamW, AdamWConfig};
+use nn::weights::{Init, ParamSpec, Params};
 
 /// Tokens of a batch: 32 sequences of 128.
 const TOKENS: usize = 4096;
@@ -39,7 +39,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, inputs: &[Var],
 }
 
 fn products(criterion: &mut Criterion) {
-    training::keep_freed_memory();
+    models::keep_freed_memory();
     let mut group = criterion.benchmark_group("linear");
     let inputs = [random(&[TOKENS, WIDTH]), random(&[INNER, WIDTH]), random(&[INNER])];
     for (name, precision) in [("f32", Precision::F32), ("bf16", Precision::Bf16)] {

@@ -2,16 +2,13 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
-use nn::bert::Bert;
-use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
 use nn::folder::{Settings, save_ranker};
-use nn::llama::Llama;
-use nn::model::Ranker;
-use nn::text::{Encoder, Scoring, Texts};
-use nn::tokenizer::Tokenizer;
+use nn::models::{Bert, Head, Llama, Model};
+use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
 use rand::{Rng, RngExt};
 use ranking::rng::stream;
 use serde::{Deserialize, Serialize};
@@ -94,7 +91,7 @@ impl Source {
             bail!("{name}: expected products, found none");
         }
         let texts = products.iter().map(|product| format!("{} {}", product.title, product.summary));
-        let tokenizer = Tokenizer::train_word_piece(texts, BertConfig::default().vocab_size)?;
+        let tokenizer = Tokenizer::train_word_piece(texts, Bert::default().vocab_size)?;
         Ok(Source { products, tokenizer })
     }
 
@@ -113,7 +110,7 @@ impl Source {
         match work {
             Work::StudentTrain128 | Work::StudentTrainReal | Work::StudentScore128 | Work::StudentScoreReal => {
                 let settings = Settings { scoring: scoring(), standardisation: None };
-                let ranker = Ranker::Bert(Bert::new(mini_lm(), SEED)?);
+                let ranker = Model::new(Arc::new(mini_lm()), Head::Score, SEED)?;
                 save_ranker(folder, &ranker, &self.tokenizer, &settings, "A student to measure.")?;
                 Ok(())
             }
@@ -126,7 +123,7 @@ impl Source {
     fn pairs(&self, batches: usize, size: usize, list_size: usize) -> Result<Inputs> {
         let mut rng = stream(SEED, "pairs", 0);
         let scoring = scoring();
-        let encoder = Encoder::new(&self.tokenizer, &scoring)?;
+        let pairs = PairTokenizer::new(&self.tokenizer, &scoring)?;
         let mut inputs = Inputs { batches: Vec::new(), list_size, loss_start: 0, texts: Vec::new() };
         for _ in 0..batches {
             let mut batch = Batch { ids: Vec::new(), types: Vec::new(), targets: Vec::new() };
@@ -135,7 +132,7 @@ impl Source {
                 let others = (1..list_size).map(|_| &self.products[rng.random_range(0..self.products.len())]);
                 for product in std::iter::once(query).chain(others.collect::<Vec<_>>()) {
                     let texts = Texts { query: &query.query, title: &product.title, summary: &product.summary };
-                    let sequence = encoder.encode(&texts)?;
+                    let sequence = pairs.encode(&texts)?;
                     batch.ids.push(sequence.ids);
                     batch.types.push(sequence.type_ids);
                     batch.targets.push(rng.random_range(-1.0..1.0));
@@ -163,31 +160,25 @@ fn fixed(batches: usize, size: usize, list_size: usize) -> Inputs {
 
 /// How the student scores.
 pub(crate) fn scoring() -> Scoring {
-    Scoring::of(Architecture::Bert, MAX_QUERY_TOKENS, MAX_DOCUMENT_TOKENS)
+    Scoring::of(Kind::Encoder, MAX_QUERY_TOKENS, MAX_DOCUMENT_TOKENS)
 }
 
 /// The shape of MiniLM-L6-H384 (arXiv 2002.10957).
-fn mini_lm() -> BertConfig {
-    BertConfig {
-        hidden_size: 384,
-        intermediate_size: 1536,
-        num_hidden_layers: 6,
-        num_attention_heads: 12,
-        ..BertConfig::default()
-    }
+fn mini_lm() -> Bert {
+    Bert { hidden_size: 384, intermediate_size: 1536, num_hidden_layers: 6, num_attention_heads: 12, ..Bert::default() }
 }
 
 fn save_llama(folder: &Path, head: Head) -> Result<()> {
-    let config = LlamaConfig {
+    let config = Llama {
         hidden_size: 512,
         intermediate_size: 1376,
         num_hidden_layers: 4,
         num_attention_heads: 8,
         vocab_size: 32_000,
         pad_token_id: Some(0),
-        ..LlamaConfig::default()
+        ..Llama::default()
     };
-    let model = Llama::new(config, head, SEED)?;
+    let model = Model::new(Arc::new(config), head, SEED)?;
     let config: Value = model.config_json()?;
     write(&folder.join("config.json"), &serde_json::to_string_pretty(&config)?)?;
     model.params().save(&folder.join("model.safetensors"))?;

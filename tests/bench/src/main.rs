@@ -1,6 +1,6 @@
 //! Measures the compute core beside other libraries.
 
-// A failed unwrap is a failed test, which is what a test wants.
+// Tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod inputs;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use nn::precision::Precision;
+use nn::ops::Precision;
 
 use crate::memory::{Memory, Training};
 use crate::peers::Peers;

@@ -3,19 +3,16 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use nn::bert::Bert;
-use nn::config::{Architecture, BertConfig, Head, LlamaConfig};
-use nn::llama::Llama;
-use nn::lora::LoraConfig;
-use nn::model::Ranker;
-use nn::optimizer::{AdamW, AdamWConfig};
-use nn::precision::Precision;
-use nn::shards::{Passes, score_gradients};
-use nn::text::Sequence;
-use ranking::loss::pointwise_mse;
+use nn::models::{Bert, Head, Llama, Model};
+use nn::ops::Precision;
+use nn::text::{Kind, Sequence};
+use nn::train::{AdamW, AdamWConfig, Passes, score_gradients};
+use nn::weights::LoraConfig;
+use ranking::loss::{Loss, LossError, PointwiseMse};
 use ranking::rng::number;
 use serde_json::json;
 
@@ -53,7 +50,7 @@ const PAIRS: [(&str, Training, Training); 2] =
 impl Memory {
     /// Measures, prints a table and adds it to the run's.
     pub(crate) fn run(&self) -> Result<()> {
-        let run = pipeline::config::load(&self.config, &[])?.run_dir();
+        let run = pipeline::config::load(&self.config, &[])?.paths().run_dir();
         let mut comparisons = Vec::new();
         for (name, saving, plain) in PAIRS {
             comparisons.push(Comparison {
@@ -87,31 +84,31 @@ impl Training {
         bytes.trim().parse().with_context(|| format!("{}: expected a number of bytes, found `{bytes}`", self.name()))
     }
 
-    fn model(self) -> Result<Ranker> {
+    fn model(self) -> Result<Model> {
         Ok(match self {
             Training::Full | Training::Lora => {
-                let config = LlamaConfig {
+                let config = Llama {
                     vocab_size: 8192,
                     hidden_size: 512,
                     intermediate_size: 1408,
                     num_hidden_layers: 8,
                     num_attention_heads: 8,
                     max_position_embeddings: 128,
-                    ..LlamaConfig::default()
+                    ..Llama::default()
                 };
-                Ranker::Llama(Llama::new(config, Head::Score, 1)?)
+                Model::new(Arc::new(config), Head::Score, 1)?
             }
             Training::Kept | Training::Checkpointed => {
-                let config = BertConfig {
+                let config = Bert {
                     vocab_size: 8192,
                     hidden_size: 384,
                     intermediate_size: 1536,
                     num_hidden_layers: 12,
                     num_attention_heads: 12,
                     max_position_embeddings: 128,
-                    ..BertConfig::default()
+                    ..Bert::default()
                 };
-                Ranker::Bert(Bert::new(config, 1)?)
+                Model::new(Arc::new(config), Head::Score, 1)?
             }
         })
     }
@@ -120,17 +117,17 @@ impl Training {
     /// process's peak memory.
     pub(crate) fn run(self) -> Result<()> {
         // As every training phase.
-        training::keep_freed_memory();
+        models::keep_freed_memory();
         let mut ranker = self.model()?;
         if self == Training::Lora {
             let targets = vec!["all-linear".to_owned()];
             ranker = ranker.with_lora(&LoraConfig { rank: 8, alpha: 16.0, dropout: 0.0, targets }, 1)?;
         }
-        let count = if ranker.architecture() == Architecture::Llama { 8 } else { 32 };
+        let count = if ranker.backbone().kind() == Kind::Decoder { 8 } else { 32 };
         let ids =
             |sequence: u64| (0..128).map(|place| (number(sequence, "id", place) % 8192) as u32).collect::<Vec<_>>();
         let sequences: Vec<Sequence> = (0..count)
-            .map(|sequence| Sequence { ids: ids(sequence), type_ids: vec![0; 128], document: 0..128 })
+            .map(|sequence| Sequence { ids: ids(sequence), type_ids: vec![0; 128], query: 0..0, document: 0..128 })
             .collect();
         let targets: Vec<f32> = (0..count).map(|sequence| (sequence % 5) as f32).collect();
         let trained = ranker.params().trained();
@@ -138,7 +135,11 @@ impl Training {
         for dropout_seed in 0..STEPS {
             let passes =
                 Passes { dropout_seed, checkpoint_layers: self == Training::Checkpointed, precision: Precision::F32 };
-            let loss = |scores: &[f32]| pointwise_mse(scores, &targets);
+            let offsets = [0, targets.len()];
+            let loss = |scores: &[f32]| {
+                let output = Loss::PointwiseMse(PointwiseMse {}).compute(scores, &targets, &offsets)?;
+                Ok::<_, LossError>(output.total)
+            };
             let (_, gradients) = score_gradients(&ranker, &sequences, passes, loss)?;
             optimizer.step(&trained, &gradients.grads, 1e-4)?;
         }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
-use nn::precision::Precision;
+use nn::ops::Precision;
 use serde_json::json;
 
 use crate::inputs::Source;
@@ -42,7 +42,7 @@ pub(crate) struct Peers {
 impl Peers {
     /// Measures, prints a table and adds it to the run's.
     pub(crate) fn run(&self) -> Result<()> {
-        let run = pipeline::config::load(&self.config, &[])?.run_dir();
+        let run = pipeline::config::load(&self.config, &[])?.paths().run_dir();
         let threads = match self.threads {
             Some(threads) => threads as usize,
             None => std::thread::available_parallelism().context("counting cores")?.get(),

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow::array::{ArrayRef, Float64Array, Int32Array, StringArray, TimestampMicrosecondArray};
 use serde_json::Value;
-use tables::{MANIFEST_FILE, Manifest, OutputDir, StageDir, TableWriter, WriteOptions};
+use tables::{MANIFEST_FILE, Manifest, OutputDir, Rows, StageDir, TableWriter, WriteOptions};
 
 const STAGE: &str = "bench";
 const TABLE: &str = "benchmarks";
@@ -62,54 +60,38 @@ pub(crate) fn append(run: &Path, comparisons: &[Comparison], config: Value) -> t
     let mut table = TableWriter::create(output.path(), TABLE, WriteOptions::default(), &[])?;
     if run.join(STAGE).join(MANIFEST_FILE).exists() {
         let earlier = StageDir::open(run, STAGE)?;
-        earlier.for_each_batch(TABLE, |batch| table.write(batch.columns().to_vec()))?;
+        earlier.for_each_batch(TABLE, |batch| table.write_batch(&batch))?;
     }
-    table.write(columns(comparisons))?;
+    let mut sorted: Vec<&Comparison> = comparisons.iter().collect();
+    sorted.sort_by(|a, b| (&a.work, a.quantity).cmp(&(&b.work, b.quantity)));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+    table.write(columns(&sorted, now, &processor()))?;
     let tables = BTreeMap::from([(TABLE.to_owned(), table.finish()?)]);
     output.commit(Manifest {
         stage: STAGE.into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        seed: 0,
         config,
-        inputs: Vec::new(),
         tables,
-        files: Vec::new(),
-        facts: serde_json::Map::new(),
-        wall_seconds: 0.0,
-        peak_memory_bytes: None,
+        ..Manifest::default()
     })?;
     Ok(())
 }
 
-fn columns(comparisons: &[Comparison]) -> Vec<ArrayRef> {
-    let mut sorted: Vec<&Comparison> = comparisons.iter().collect();
-    sorted.sort_by(|a, b| (&a.work, a.quantity).cmp(&(&b.work, b.quantity)));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-    let processor = processor();
-    let texts = |of: &dyn Fn(&Comparison) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values(sorted.iter().map(|row| of(row))))
-    };
-    let counts = |of: &dyn Fn(&Comparison) -> usize| -> ArrayRef {
-        Arc::new(Int32Array::from_iter_values(sorted.iter().map(|row| of(row) as i32)))
-    };
-    let numbers = |of: &dyn Fn(&Comparison) -> f64| -> ArrayRef {
-        Arc::new(Float64Array::from_iter_values(sorted.iter().map(|row| of(row))))
-    };
-    vec![
-        Arc::new(TimestampMicrosecondArray::from(vec![now; sorted.len()]).with_timezone("UTC")),
-        texts(&|row| row.work.clone()),
-        texts(&|row| row.quantity.to_owned()),
-        texts(&|row| row.peer.clone()),
-        texts(&|row| row.precision.clone()),
-        texts(&|_| processor.clone()),
-        counts(&|row| row.threads),
-        counts(&|row| row.rounds.len()),
-        numbers(&Comparison::ours),
-        numbers(&Comparison::theirs),
-        numbers(&|row| row.ratio().0),
-        numbers(&|row| row.ratio().1),
-        numbers(&|row| row.ratio().2),
-    ]
+fn columns<'a>(sorted: &'a [&Comparison], measured_at: i64, processor: &str) -> Rows<'a, &'a Comparison> {
+    Rows::of(sorted)
+        .timestamps("measured_at", |_| measured_at)
+        .strings("work", |row| row.work.as_str())
+        .strings("quantity", |row| row.quantity)
+        .strings("peer", |row| row.peer.as_str())
+        .strings("precision", |row| row.precision.as_str())
+        .strings("processor", |_| processor)
+        .int32s("threads", |row| row.threads as i32)
+        .int32s("rounds", |row| row.rounds.len() as i32)
+        .float64s("ours", |row| row.ours())
+        .float64s("theirs", |row| row.theirs())
+        .float64s("ratio", |row| row.ratio().0)
+        .float64s("ratio_low", |row| row.ratio().1)
+        .float64s("ratio_high", |row| row.ratio().2)
 }
 
 /// The processor's model name, where Linux tells it.

@@ -29,7 +29,7 @@ impl Work {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 
-    /// Whether any precision will do, on both sides.
+    /// True if any precision will do, on both sides.
     pub(crate) fn takes_bf16(self) -> bool {
         self.peers().iter().any(|peer| peer.ends_with("bf16"))
     }

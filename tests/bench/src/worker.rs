@@ -5,17 +5,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use nn::config::{Head, LlamaConfig};
-use nn::llama::Llama;
-use nn::model::{Mode, Ranker};
-use nn::optimizer::{AdamW, AdamWConfig};
-use nn::packed::Packed;
-use nn::precision::Precision;
-use nn::scoring::score_sequences;
-use nn::shards::{Gradients, Passes, prediction_gradients, score_gradients};
-use nn::text::{Encoder, Sequence, Texts};
-use nn::tokenizer::Tokenizer;
-use ranking::loss::{LossError, LossValue, pairwise_logistic, pointwise_mse};
+use nn::cross_encoder::{CrossEncoder, Execution, score_sequences};
+use nn::models::{Head, Model, read_config};
+use nn::ops::Precision;
+use nn::text::{Packed, PairTokenizer, Sequence, Texts, Tokenizer};
+use nn::train::{AdamW, AdamWConfig, Gradients, Passes, prediction_gradients, score_gradients};
+use nn::weights::Mode;
+use ranking::loss::{Logistic, Loss, LossError, LossValue, PointwiseMse};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -29,11 +25,11 @@ const TOKEN_BUDGET: usize = 4096;
 
 /// Answers every line of stdin with a round.
 pub(crate) fn run(work: Work, folder: &Path, precision: Precision) -> Result<()> {
-    training::keep_freed_memory();
+    models::keep_freed_memory();
     let inputs = Inputs::read(folder)?;
     let config_path = folder.join("config.json");
     let config = std::fs::read(&config_path).with_context(|| config_path.display().to_string())?;
-    let model = Model::load(work, folder, &serde_json::from_slice(&config)?)?;
+    let model = Trainee::load(work, folder, &serde_json::from_slice(&config)?)?;
     say(&Ready { check: model.check(&inputs, precision)? })?;
     let mut step = Step::of(work, model, inputs, folder)?;
     for line in std::io::stdin().lock().lines() {
@@ -59,19 +55,21 @@ pub(crate) fn peak_bytes() -> Result<u64> {
     peak.map(|kib: u64| kib * 1024).context("/proc/self/status: no VmHWM")
 }
 
-enum Model {
-    Ranker(Ranker),
-    Language(Llama),
+/// A model and the kind of work it does.
+enum Trainee {
+    Ranker(Model),
+    Language(Model),
 }
 
-impl Model {
-    fn load(work: Work, folder: &Path, config: &Value) -> Result<Model> {
-        let weights = [folder.join("model.safetensors")];
+impl Trainee {
+    fn load(work: Work, folder: &Path, config: &Value) -> Result<Trainee> {
+        let load = |head| {
+            let weights = [folder.join("model.safetensors")];
+            Model::load(read_config(config)?, head, &weights, None)
+        };
         Ok(match work {
-            Work::TeacherCpt => {
-                Model::Language(Llama::load(LlamaConfig::from_json(config)?, Head::LanguageModel, &weights)?)
-            }
-            _ => Model::Ranker(Ranker::load(config, &weights)?),
+            Work::TeacherCpt => Trainee::Language(load(Head::LanguageModel)?),
+            _ => Trainee::Ranker(load(Head::Score)?),
         })
     }
 
@@ -79,13 +77,14 @@ impl Model {
     fn check(&self, inputs: &Inputs, precision: Precision) -> Result<Vec<f64>> {
         let batch = &inputs.batches[0];
         match self {
-            Model::Ranker(ranker) => {
-                let scores = score_sequences(ranker, &sequences(batch), TOKEN_BUDGET, precision)?;
+            Trainee::Ranker(ranker) => {
+                let scores = score_sequences(ranker, &sequences(batch), execution(precision))?;
                 Ok(scores.into_iter().map(f64::from).collect())
             }
-            Model::Language(model) => {
+            Trainee::Language(model) => {
                 let starts = vec![inputs.loss_start; batch.ids.len()];
-                let loss = model.lm_loss(&Packed::from_sequences(&batch.ids)?, &starts, Mode::Eval(precision))?;
+                let loss =
+                    model.next_token_loss(&Packed::from_sequences(&batch.ids)?, &starts, Mode::Eval(precision))?;
                 Ok(vec![f64::from(loss.to_scalar::<f32>()?)])
             }
         }
@@ -94,29 +93,31 @@ impl Model {
 
 fn sequences(batch: &Batch) -> Vec<Sequence> {
     let pairs = batch.ids.iter().zip(&batch.types);
-    pairs.map(|(ids, types)| Sequence { ids: ids.clone(), type_ids: types.clone(), document: 0..ids.len() }).collect()
+    pairs
+        .map(|(ids, types)| Sequence { ids: ids.clone(), type_ids: types.clone(), query: 0..0, document: 0..ids.len() })
+        .collect()
 }
 
 /// What a round does.
 enum Step {
-    Train { model: Model, optimizer: AdamW, inputs: Inputs, batches: Vec<Vec<Sequence>>, steps: u64 },
-    Score { ranker: Ranker, sequences: Vec<Sequence> },
-    ScoreTexts { ranker: Ranker, tokenizer: Box<Tokenizer>, texts: Vec<(String, String)> },
+    Train { model: Trainee, optimizer: AdamW, inputs: Inputs, batches: Vec<Vec<Sequence>>, steps: u64 },
+    Score { ranker: Model, sequences: Vec<Sequence> },
+    ScoreTexts { ranker: Model, tokenizer: Tokenizer, texts: Vec<(String, String)> },
 }
 
 impl Step {
-    fn of(work: Work, model: Model, inputs: Inputs, folder: &Path) -> Result<Step> {
+    fn of(work: Work, model: Trainee, inputs: Inputs, folder: &Path) -> Result<Step> {
         Ok(match (work, model) {
-            (Work::StudentScoreReal, Model::Ranker(ranker)) => {
-                Step::ScoreTexts { ranker, tokenizer: Box::new(Tokenizer::load(folder)?), texts: inputs.texts }
+            (Work::StudentScoreReal, Trainee::Ranker(ranker)) => {
+                Step::ScoreTexts { ranker, tokenizer: Tokenizer::load(folder)?, texts: inputs.texts }
             }
-            (Work::StudentScore128 | Work::TeacherScore, Model::Ranker(ranker)) => {
+            (Work::StudentScore128 | Work::TeacherScore, Trainee::Ranker(ranker)) => {
                 Step::Score { ranker, sequences: inputs.batches.iter().flat_map(sequences).collect() }
             }
             (_, model) => {
                 let params = match &model {
-                    Model::Ranker(ranker) => ranker.params(),
-                    Model::Language(llama) => llama.params(),
+                    Trainee::Ranker(ranker) => ranker.params(),
+                    Trainee::Language(llama) => llama.params(),
                 };
                 let optimizer = AdamW::new(AdamWConfig::default(), params);
                 let batches = inputs.batches.iter().map(sequences).collect();
@@ -133,13 +134,12 @@ impl Step {
                     train(model, optimizer, inputs, (batch, sequences), passes(*steps, precision))?;
                 }
             }
-            Step::Score { ranker, sequences } => drop(score_sequences(ranker, sequences, TOKEN_BUDGET, precision)?),
+            Step::Score { ranker, sequences } => drop(score_sequences(ranker, sequences, execution(precision))?),
             Step::ScoreTexts { ranker, tokenizer, texts } => {
-                let scoring = scoring();
-                let encoder = Encoder::new(tokenizer, &scoring)?;
+                let pairs = PairTokenizer::new(tokenizer, &scoring())?;
                 let texts: Vec<Texts<'_>> =
                     texts.iter().map(|(query, title)| Texts { query, title, summary: "" }).collect();
-                score_sequences(ranker, &encoder.encode_batch(&texts)?, TOKEN_BUDGET, precision)?;
+                CrossEncoder::new(ranker, &pairs, execution(precision)).score(&texts)?;
             }
         }
         Ok(())
@@ -148,21 +148,25 @@ impl Step {
 
 /// One optimizer step, with dropout as the model has it.
 fn train(
-    model: &Model,
+    model: &Trainee,
     optimizer: &mut AdamW,
     inputs: &Inputs,
     (batch, sequences): (&Batch, &[Sequence]),
     passes: Passes,
 ) -> Result<()> {
     let (params, gradients) = match model {
-        Model::Ranker(ranker) => {
+        Trainee::Ranker(ranker) => {
             let loss = |scores: &[f32]| score_loss(inputs, batch, scores);
             (ranker.params(), score_gradients(ranker, sequences, passes, loss)?.1)
         }
-        Model::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, passes)?),
+        Trainee::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, passes)?),
     };
     optimizer.step(params, &gradients.grads, LEARNING_RATE)?;
     Ok(())
+}
+
+fn execution(precision: Precision) -> Execution {
+    Execution { precision, batch_tokens: TOKEN_BUDGET }
 }
 
 fn passes(dropout_seed: u64, precision: Precision) -> Passes {
@@ -171,18 +175,19 @@ fn passes(dropout_seed: u64, precision: Precision) -> Passes {
 
 /// The squared error, or, within lists, the pair-wise logistic loss.
 fn score_loss(inputs: &Inputs, batch: &Batch, scores: &[f32]) -> Result<LossValue, LossError> {
-    if inputs.list_size == 1 {
-        return pointwise_mse(scores, &batch.targets);
-    }
+    let loss = match inputs.list_size {
+        1 => Loss::PointwiseMse(PointwiseMse {}),
+        _ => Loss::Logistic(Logistic {}),
+    };
     let offsets: Vec<usize> = (0..=scores.len()).step_by(inputs.list_size).collect();
-    pairwise_logistic(scores, &batch.targets, &offsets)
+    Ok(loss.compute(scores, &batch.targets, &offsets)?.total)
 }
 
-fn language_gradients(llama: &Llama, inputs: &Inputs, batch: &Batch, passes: Passes) -> nn::Result<Gradients> {
+fn language_gradients(llama: &Model, inputs: &Inputs, batch: &Batch, passes: Passes) -> nn::Result<Gradients> {
     let lengths: Vec<usize> = batch.ids.iter().map(Vec::len).collect();
     let predictions: Vec<usize> = lengths.iter().map(|length| length - inputs.loss_start).collect();
     prediction_gradients(llama.params(), &lengths, &predictions, passes, |range, mode| {
         let starts = vec![inputs.loss_start; range.len()];
-        llama.lm_loss(&Packed::from_sequences(&batch.ids[range])?, &starts, mode)
+        llama.next_token_loss(&Packed::from_sequences(&batch.ids[range])?, &starts, mode)
     })
 }

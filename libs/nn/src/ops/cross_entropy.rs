@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::Precision;
 use super::gemm::{Compute, Matrix, gemm, product};
 use super::{input, lanes, output};
-use crate::precision::Precision;
 
 /// Logits held at a time, 32 MB: enough rows for a large vocabulary that adding to the gradient of the head, which passes
 /// over all of it once a chunk, costs little beside the products.
@@ -133,7 +133,7 @@ impl CustomOp2 for CrossEntropy {
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
-    use crate::precision::Precision::F32;
+    use crate::ops::Precision::F32;
 
     #[test]
     fn gradients_match_finite_differences() {

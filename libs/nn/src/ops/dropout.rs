@@ -21,7 +21,7 @@ impl Dropout {
         Self { seed, threshold: (p * 4_294_967_296.0) as u32, keep: (1.0 / (1.0 - p)) as f32 }
     }
 
-    /// Whether nothing is dropped.
+    /// True if nothing is dropped.
     pub fn is_none(&self) -> bool {
         self.threshold == 0
     }
@@ -56,7 +56,7 @@ fn mix32(mut x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// Drops values and scales the others up, so that the expectation stays.
+/// Drops values and scales the others up, so that the expected value stays the same.
 ///
 /// # Shapes
 /// Any -> the same.

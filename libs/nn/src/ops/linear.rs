@@ -3,9 +3,9 @@
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::Precision;
 use super::gemm::{Compute, Matrix, product};
 use super::{gradient, input, lanes, lend, output, task_rows};
-use crate::precision::Precision;
 
 /// `y = x w^T + b`.
 ///
@@ -145,7 +145,7 @@ pub(super) fn sum_tasks(
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
-    use crate::precision::Precision::{Bf16, F32};
+    use crate::ops::Precision::{Bf16, F32};
 
     #[test]
     fn gradients_match_finite_differences() {

@@ -2,10 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
+use super::Precision;
 use super::dropout::Dropout;
 use super::gemm::{Compute, Matrix, gemm, product};
 use super::{gradient, input, lend, output};
-use crate::precision::Precision;
 
 /// The frozen part of [`low_rank`] and how the update is applied.
 #[derive(Debug, Clone)]
@@ -16,9 +16,9 @@ pub struct LowRank {
     pub bias: Option<Tensor>,
     /// What the update is multiplied by: alpha / rank.
     pub scale: f32,
-    /// What the update does not see of its input.
+    /// Dropout of the update's input.
     pub dropout: Option<Dropout>,
-    /// Of all products but the gradients of `a` and `b`, which are `f32`.
+    /// Precision of all matrix products but the gradients of `a` and `b`, which are `f32`.
     pub precision: Precision,
 }
 
@@ -110,7 +110,7 @@ impl CustomOp3 for LowRank {
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
-    use crate::precision::Precision::F32;
+    use crate::ops::Precision::F32;
 
     fn layer(bias: bool, dropout: Option<Dropout>) -> LowRank {
         LowRank { weight: random(4, &[3, 7]), bias: bias.then(|| random(5, &[3])), scale: 0.7, dropout, precision: F32 }

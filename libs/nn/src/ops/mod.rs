@@ -1,8 +1,8 @@
 //! Fused operations on contiguous `f32` tensors, each with its own backward pass.
 //!
 //! Candle's own fused operations leave no gradient, and its element-wise ones use one thread. These work in parallel
-//! over rows or sequences, keep nothing for the backward pass that is cheap to compute again, return no gradient for an
-//! input nothing asks a gradient of (a frozen weight costs nothing), and add up in a fixed order.
+//! over rows or sequences, keep nothing for the backward pass that is cheap to compute again, compute no gradient for
+//! an input that needs none (a frozen weight costs nothing), and add up in a fixed order.
 
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor};
 
@@ -25,7 +25,7 @@ pub use attention::{Attention, Rotary, RotaryScaling, attention};
 pub use cross_entropy::cross_entropy;
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
-pub(crate) use gemm::has_fast_bf16;
+pub use gemm::Precision;
 pub use linear::linear;
 pub use low_rank::{LowRank, low_rank};
 pub use norm::{layer_norm, rms_norm};

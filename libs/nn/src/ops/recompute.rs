@@ -8,7 +8,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, Var};
 
 use super::{lend, output};
 
-/// The gradients of the weights in blocks that a backward pass computed again: they are no nodes of its graph.
+/// Collects the gradients of weights in blocks that a backward pass computes again, which are no nodes of its graph.
 #[derive(Debug, Clone, Default)]
 pub struct Tape(Arc<Mutex<Vec<GradStore>>>);
 
@@ -45,7 +45,7 @@ impl Tape {
     }
 }
 
-/// What a lock guards, which leaves nothing there.
+/// Takes the value out of a lock and leaves the default.
 fn taken<T: Default>(lock: &Mutex<T>) -> T {
     std::mem::take(&mut *lock.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -53,7 +53,7 @@ fn taken<T: Default>(lock: &Mutex<T>) -> T {
 type Block = Box<dyn Fn(&Tensor) -> Result<Tensor> + Send + Sync>;
 
 struct Recompute {
-    /// What the block gave, until the graph has it.
+    /// The output of the block, until the graph takes it.
     output: Mutex<Option<Tensor>>,
     block: Block,
     tape: Tape,

@@ -6,7 +6,7 @@ use ranking::loss::LossValue;
 use super::{gradient, lend, output};
 use crate::{Error, Result};
 
-/// The value of a loss on scores as a scalar of the graph, its gradient taken from the loss.
+/// A loss on scores as a scalar of the graph; `loss` computes its value and its gradient.
 ///
 /// # Shapes
 /// `scores` `[n]` -> scalar.

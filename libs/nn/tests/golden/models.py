@@ -3,8 +3,8 @@
     python models.py
 
 needs torch, transformers and safetensors, and leaves llama_score.safetensors, llama_lm.safetensors,
-llama_lm_tied.safetensors, llama3.safetensors, mistral.safetensors, qwen2.safetensors, qwen3.safetensors and bert.safetensors
-beside itself. A file holds the checkpoint under its own names, gradients under `<loss>.grad.<name>`, and the values under
+llama_lm_tied.safetensors, llama3.safetensors, mistral.safetensors, qwen2.safetensors, qwen3.safetensors, bert.safetensors,
+roberta.safetensors, xlm_roberta.safetensors and distilbert.safetensors beside itself. A file holds the checkpoint under its own names, gradients under `<loss>.grad.<name>`, and the values under
 `<loss>.loss` and `logits`; its metadata hold config.json.
 """
 
@@ -226,37 +226,51 @@ def families():
     )
 
 
-def bert():
-    torch.manual_seed(3)
-    config = transformers.BertConfig(
-        vocab_size=97,
-        hidden_size=48,
-        intermediate_size=40,
-        num_hidden_layers=2,
-        num_attention_heads=3,
-        max_position_embeddings=32,
-        # A token the sequences lack: PyTorch gives the padding token's embedding no gradient.
-        pad_token_id=4,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        num_labels=1,
-        attn_implementation="eager",
+def encoder(file, seed, family, sizes, types_of=None, matters=None):
+    """An encoder with the distillation loss. `matters` as for `score_family`."""
+    torch.manual_seed(seed)
+    config_class = getattr(transformers, f"{family}Config")
+    model_class = getattr(transformers, f"{family}ForSequenceClassification")
+    config = config_class(
+        vocab_size=97, max_position_embeddings=32, num_labels=1, attn_implementation="eager", **sizes
     )
-    model = spread(transformers.BertForSequenceClassification(config))
-
-    types_of = second_halves(SEQUENCES)
+    model = spread(model_class(config))
+    types = {} if types_of is None else {"token_type_ids": types_of}
 
     def scores():
         logits = []
-        for ids, types in zip(SEQUENCES, types_of):
-            output = model(input_ids=torch.tensor([ids]), token_type_ids=torch.tensor([types]))
-            logits.append(output.logits[0])
+        for index, ids in enumerate(SEQUENCES):
+            own = {name: torch.tensor([rows[index]]) for name, rows in types.items()}
+            logits.append(model(input_ids=torch.tensor([ids]), **own).logits[0])
         return torch.cat(logits)
 
-    torch.testing.assert_close(padded_scores(model, token_type_ids=types_of), scores(), rtol=1e-4, atol=1e-5)
+    alone = scores().detach()
+    torch.testing.assert_close(padded_scores(model, **types).detach(), alone, rtol=1e-4, atol=1e-5)
+    for field, value in (matters or {}).items():
+        changed = copy.deepcopy(config)
+        setattr(changed, field, value)
+        other = model_class(changed).eval()
+        other.load_state_dict(model.state_dict())
+        difference = (padded_scores(other, **types) - alone).abs().max().item()
+        assert difference > 1e-2, f"{family}: {field} changes the scores by {difference} alone"
     tensors = record(model, {"hybrid": lambda: hybrid(scores())})
-    tensors["logits"] = scores().detach()
-    write("bert.safetensors", model, tensors)
+    write(file, model, tensors | {"logits": alone})
+
+
+def encoders():
+    no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    # A token the sequences lack: PyTorch gives the padding token's embedding no gradient.
+    bert = dict(hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, pad_token_id=4)
+    encoder("bert.safetensors", 3, "Bert", bert | no_dropout, types_of=second_halves(SEQUENCES))
+    # Positions count from the padding token.
+    odd = dict(hidden_size=30, intermediate_size=14, num_hidden_layers=2, type_vocab_size=1) | no_dropout
+    roberta = odd | dict(num_attention_heads=3, pad_token_id=4, layer_norm_eps=1e-5)
+    encoder("roberta.safetensors", 5, "Roberta", roberta, matters={"pad_token_id": 6})
+    xlm_roberta = odd | dict(num_attention_heads=5, pad_token_id=9)
+    encoder("xlm_roberta.safetensors", 6, "XLMRoberta", xlm_roberta, matters={"pad_token_id": 4})
+    no_dropout = dict(dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)
+    distilbert = dict(dim=30, hidden_dim=14, n_layers=2, n_heads=3, pad_token_id=4)
+    encoder("distilbert.safetensors", 7, "DistilBert", distilbert | no_dropout)
 
 
 if __name__ == "__main__":
@@ -266,4 +280,4 @@ if __name__ == "__main__":
     llama_lm("llama_lm.safetensors", tied=False)
     llama_lm("llama_lm_tied.safetensors", tied=True)
     families()
-    bert()
+    encoders()

@@ -92,7 +92,9 @@ def language_model(file, golden):
 if __name__ == "__main__":
     # One thread adds up in one order: the same numbers every time.
     torch.set_num_threads(1)
-    trained = ten_steps("bert.safetensors", "bert", models.hybrid)
+    trained = {}
+    for encoder in ["bert", "roberta", "xlm_roberta", "distilbert"]:
+        trained |= ten_steps(f"{encoder}.safetensors", encoder, models.hybrid)
     trained |= ten_steps("llama_score.safetensors", "llama_score", models.hinge)
     for family in ["llama3", "mistral", "qwen2", "qwen3"]:
         trained |= ten_steps(f"{family}.safetensors", family, models.hinge)

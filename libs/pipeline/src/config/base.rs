@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
 
-/// A base model, as a key `base` names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A base model: a Hugging Face folder, `hf:org/name[@revision]` on the Hugging Face Hub, or, for a student, `teacher`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum BaseModel {
     /// `teacher`: this run's own teacher, for a student.
@@ -66,7 +67,7 @@ impl From<BaseModel> for String {
     }
 }
 
-/// Requires that a model starts either from a base model or from random weights, and of a base model's dropout that it is one.
+/// Requires either a base model or a table of sizes, and `dropout` beside a base model alone.
 pub(super) fn check_start(
     table: &str,
     base: Option<&BaseModel>,

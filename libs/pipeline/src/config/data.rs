@@ -1,39 +1,41 @@
 //! The `[ingest]` table: where the raw files are and what their columns mean.
 
+use records::{QuoteEscape, RawFormat};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::{Checks, default_fn};
 
-/// Raw files to tables.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The raw input files, how they are cleaned, and how queries are split.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IngestConfig {
     /// The click log.
     pub log: LogConfig,
-    /// The documents, where the log rows do not carry them.
+    /// The document files; left out where the log rows hold title and summary.
     pub documents: Option<DocumentsConfig>,
-    /// The graded judgments.
+    /// The relevance judgments.
     pub judgments: JudgmentsConfig,
-    /// What is left out, and what counts as satisfied.
+    /// Cleaning rules.
     #[serde(default)]
     pub clean: CleanConfig,
-    /// Shares of the queries.
+    /// Train, validation and test shares of the queries.
     #[serde(default)]
     pub split: SplitConfig,
 }
 
 /// The click log: one record per shown result.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
-    /// Files, with `*` and `?`; `.gz` and `.zst` are unpacked.
+    /// File patterns with `*` and `?`; `.gz` and `.zst` files are decompressed.
     pub paths: Vec<String>,
-    /// How records are written.
+    /// File format.
     pub format: RawFormat,
-    /// How a quote inside a quoted CSV field is written.
+    /// How a quote inside a quoted CSV field is escaped.
     #[serde(default)]
     pub escape: QuoteEscape,
-    /// Which field is which.
+    /// Field names.
     pub columns: LogColumns,
     /// Position of the first result in the log: 0 or 1.
     #[serde(default = "one")]
@@ -44,162 +46,137 @@ pub struct LogConfig {
 }
 
 /// Field names of the log; for Parquet, column names.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogColumns {
-    /// One answered search. Without it a search is one query within one session.
+    /// Id of the search (one result page); without it, a search is one query within one session.
     pub search_id: Option<String>,
-    /// The visit.
+    /// Session id.
     pub session_id: Option<String>,
-    /// The visitor.
+    /// User id.
     pub user_id: Option<String>,
-    /// The source's query id; without it a hash of the normalised text.
+    /// Query id; without it, a hash of the normalised query text.
     pub query_id: Option<String>,
     /// Query text.
     pub query: String,
-    /// The shown document.
+    /// Id of the shown document.
     pub doc_id: String,
-    /// Its place on the page.
+    /// Position of the document on the result page.
     pub position: String,
-    /// Whether it was clicked: true/false, 1/0, t/f, yes/no.
+    /// True if the document was clicked: true/false, 1/0, t/f or yes/no.
     pub clicked: String,
-    /// Seconds on the document.
+    /// Seconds that the user stayed on the document.
     pub dwell_seconds: Option<String>,
-    /// RFC 3339 time (UTC where it names no zone), a number of seconds or milliseconds since 1970, or `/Date(ms)/`.
+    /// Time of the impression: RFC 3339 (UTC if no zone is given), seconds or milliseconds since 1970, or `/Date(ms)/`.
     pub shown_at: Option<String>,
-    /// Title, where the log rows carry the documents.
+    /// Title, where the log rows hold the documents.
     pub title: Option<String>,
-    /// Summary, where the log rows carry the documents.
+    /// Summary, where the log rows hold the documents.
     pub summary: Option<String>,
 }
 
 /// A table of documents.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DocumentsConfig {
-    /// Files, with `*` and `?`; `.gz` and `.zst` are unpacked.
+    /// File patterns with `*` and `?`; `.gz` and `.zst` files are decompressed.
     pub paths: Vec<String>,
-    /// How records are written.
+    /// File format.
     pub format: RawFormat,
-    /// How a quote inside a quoted CSV field is written.
+    /// How a quote inside a quoted CSV field is escaped.
     #[serde(default)]
     pub escape: QuoteEscape,
-    /// Which field is which.
+    /// Field names.
     pub columns: DocumentColumns,
 }
 
 /// Field names of the document table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DocumentColumns {
-    /// The document.
+    /// Document id.
     pub doc_id: String,
     /// Title.
     pub title: String,
-    /// Fields joined by a space into the summary; empty ones are passed over.
+    /// Fields joined by spaces into the summary; empty ones are skipped.
     pub summary: Vec<String>,
 }
 
-/// How raw records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RawFormat {
-    /// One JSON object a line.
-    Jsonl,
-    /// Comma-separated, quoted where needed, with a header.
-    Csv,
-    /// Tab-separated with a header; a quote is an ordinary character.
-    Tsv,
-    /// Parquet.
-    Parquet,
-}
-
-/// How a quote inside a quoted CSV field is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QuoteEscape {
-    /// Twice, as RFC 4180 has it.
-    #[default]
-    Double,
-    /// Twice or after a backslash; a backslash stands for the character that follows it.
-    Backslash,
-}
-
-/// Where grades come from.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The source of relevance grades.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JudgmentsConfig {
-    /// How judgments are written; `clicks` derives grades from the log.
+    /// File format; `clicks` derives grades from the log.
     pub format: JudgmentFormat,
-    /// Files; none for `clicks`.
+    /// File patterns; none with `clicks`.
     #[serde(default)]
     pub paths: Vec<String>,
-    /// Query texts (BEIR queries.jsonl: `_id`, `text`) for judgments that name queries by id; without it the judgments'
-    /// query ids are the log's.
+    /// Query texts (BEIR queries.jsonl: `_id`, `text`) for judgments that refer to queries by
+    /// id; without it, the judgments' query ids are those of the log.
     pub queries: Option<String>,
 }
 
-/// How judgments are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Format of judgment files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JudgmentFormat {
     /// Tab-separated with the header `query-id corpus-id score`.
     Beir,
-    /// TREC qrels: query, iteration, document, grade, by white space.
+    /// TREC qrels: query, iteration, document and grade, separated by white space.
     Trec,
     /// Parquet with query_id, doc_id, grade.
     Parquet,
-    /// Grades 0-4 derived from the debiased click-through rates, where nobody judged.
+    /// Grades 0 to 4 derived from debiased click-through rates, without human judgments.
     Clicks,
 }
 
-/// What is left out, and what counts as satisfied.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Cleaning rules.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CleanConfig {
-    /// A click is satisfied from this dwell time on, in seconds.
+    /// Shortest dwell time of a satisfied click, in seconds.
     pub satisfied_dwell_seconds: f64,
-    /// Sessions with more searches than this are robots.
+    /// Sessions with more searches than this are removed as robots.
     pub max_searches_per_session: usize,
-    /// Sessions of at least 20 shown results with a larger share of them clicked are robots.
+    /// Sessions of at least 20 impressions with a higher click-through rate than this are removed as robots.
     pub max_session_click_rate: f64,
-    /// Longer queries are left out, in characters.
+    /// Longest query, in characters; longer ones are removed.
     pub max_query_chars: usize,
-    /// Grades from clicks: a document needs this many impressions for its query.
+    /// With `judgments.format = "clicks"`: impressions that a document needs for a grade.
     pub min_grade_impressions: usize,
-    /// Share of the lines of the log, and of the documents, that may be malformed; what is left out for another reason
-    /// (a robot, a duplicate) does not count. At 0 the first malformed line is an error.
+    /// Largest share of malformed lines in the log and in the documents; lines removed for another reason (robots,
+    /// duplicates) do not count. At 0 the first malformed line is an error.
     pub max_reject_fraction: f64,
-    /// What happens to a line with a NUL byte or text that is not UTF-8.
+    /// Treatment of lines with a NUL byte or invalid UTF-8.
     pub binary: BinaryLines,
 }
 
 /// What happens to a line with a NUL byte or text that is not UTF-8.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BinaryLines {
-    /// It is an error: the file is likely damaged, or not text.
+    /// An error: the file is likely damaged or not text.
     #[default]
     Error,
-    /// It is left out as malformed.
+    /// Rejected as malformed.
     Reject,
 }
 
-/// Shares of the queries, by a hash of the normalised text; test takes the rest.
+/// Shares of the queries, assigned by a hash of the normalised text; the rest is the test split.
 ///
-/// With `folds`, for cross-validation, test takes one fold of the judged queries instead, and the other queries, judged
-/// or not, are shared out in the proportion of `train` to `validation`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// With `folds`, for cross-validation, the test split is one fold of the judged queries instead, and all other queries are
+/// divided in the proportion of `train` to `validation`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitConfig {
     /// Share for training.
     pub train: f64,
     /// Share for validation.
     pub validation: f64,
-    /// Folds the judged queries are dealt into: in the order of their ids, numbers by value, the n-th (from 1) goes to fold
-    /// n mod `folds`. Queries that are numbered from 1 so fall into the fold of their id mod `folds`.
+    /// Number of folds of the judged queries: in the order of their ids (numbers by value), the n-th, counted from 1, is in
+    /// fold n mod `folds`.
     pub folds: Option<usize>,
-    /// The fold that is the test split, from 0.
+    /// The fold that is the test split, counted from 0.
     pub test_fold: usize,
 }
 

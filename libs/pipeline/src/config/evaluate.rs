@@ -1,31 +1,45 @@
 //! The `[evaluate]` table.
 
+use ranking::metrics::{Conventions, Gain, Metric, NoRelevant, Ties, Unjudged};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
 use super::run::{RUN_NAME, is_run_name};
 
 /// Metrics and the report.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluateConfig {
+    /// The metrics that are reported, in this order. Each but pnr, which is pooled over the queries, is a mean over the
+    /// queries; by those, systems are compared in pairs.
+    pub metrics: Vec<Metric>,
+    /// The one of `metrics` that systems are compared by first, that a training validates by, and that `interpolate`
+    /// chooses weights by; not pnr.
+    pub primary: Metric,
     /// Which documents every system ranks for a test query.
     pub candidates: Candidates,
     /// Documents taken from BM25 for `candidates = "bm25"`.
     pub depth: usize,
     /// Adds, for each model, the system `<model>+bm25`: `w * model + (1 - w) * bm25` of scores standardised query by query,
-    /// with the weight w in 0, 0.05, ..., 1 that is best by NDCG@10 on the validation split; where runs are pooled, on the
+    /// with the weight w in 0, 0.05, ..., 1 that is best by `primary` on the validation split; where runs are merged, on the
     /// test queries of the other runs.
     pub interpolate: bool,
     /// Runs of the same root, such as the folds of a cross-validation, whose test queries are evaluated as one set with
     /// what those runs' systems answered; no other stage of this run is needed. They must test different queries.
-    pub pool: Vec<String>,
+    pub merge_runs: Vec<String>,
     /// Gain of a grade in NDCG.
     pub gain: Gain,
     /// Order of documents with equal scores.
     pub ties: Ties,
-    /// NDCG of a query without a relevant document.
+    /// Value of a query without a relevant document.
     pub no_relevant: NoRelevant,
+    /// Treatment of documents without a judgment.
+    pub unjudged: Unjudged,
+    /// Lowest relevant grade for the metrics of binary relevance, from 1 to 4.
+    pub relevant_grade: u8,
+    /// Highest grade of the judgments' scale, for err: from 1 to 4.
+    pub max_grade: u8,
     /// Bootstrap resamples for confidence intervals.
     pub bootstrap: usize,
     /// Random sign flips of the paired test.
@@ -33,72 +47,85 @@ pub struct EvaluateConfig {
 }
 
 /// Which documents every system ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Candidates {
     /// The judged documents of the query.
     Judged,
-    /// The first `depth` documents of BM25 over the whole collection; an unjudged one counts as grade 0.
+    /// The first `depth` documents of BM25 over the whole collection, judged or not.
     Bm25,
-}
-
-/// Gain of a grade g.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Gain {
-    /// 2^g - 1.
-    Exponential,
-    /// g.
-    Linear,
-}
-
-/// Order of documents with equal scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ties {
-    /// By document id, descending, as `trec_eval` does.
-    DocIdDescending,
-    /// As the system listed them.
-    Stable,
-}
-
-/// NDCG of a query without a relevant document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoRelevant {
-    /// The query does not count.
-    Skip,
-    /// 0, as `trec_eval`.
-    Zero,
-    /// 1, as `LightGBM`.
-    One,
 }
 
 impl Default for EvaluateConfig {
     fn default() -> Self {
+        let Conventions { gain, ties, no_relevant, unjudged, relevant_grade, max_grade } = Conventions::default();
         EvaluateConfig {
+            metrics: Metric::REPORTED.to_vec(),
+            primary: Metric::PRIMARY,
             candidates: Candidates::Judged,
             depth: 50,
             interpolate: false,
-            pool: Vec::new(),
-            gain: Gain::Exponential,
-            ties: Ties::DocIdDescending,
-            no_relevant: NoRelevant::Skip,
+            merge_runs: Vec::new(),
+            gain,
+            ties,
+            no_relevant,
+            unjudged,
+            relevant_grade,
+            max_grade,
             bootstrap: 2_000,
             permutations: 10_000,
         }
     }
 }
 
+/// The part of `[evaluate]` that validation while training follows too.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Validation {
+    /// As [`EvaluateConfig::candidates`].
+    pub candidates: Candidates,
+    /// As [`EvaluateConfig::depth`].
+    pub depth: usize,
+    /// As [`EvaluateConfig::primary`].
+    pub metric: Metric,
+    /// The conventions of the metric.
+    pub conventions: Conventions,
+}
+
 impl EvaluateConfig {
+    /// The conventions of the metrics.
+    #[must_use]
+    pub fn conventions(&self) -> Conventions {
+        let EvaluateConfig { gain, ties, no_relevant, unjudged, relevant_grade, max_grade, .. } = *self;
+        Conventions { gain, ties, no_relevant, unjudged, relevant_grade, max_grade }
+    }
+
+    /// How a training validates.
+    #[must_use]
+    pub fn validation(&self) -> Validation {
+        let EvaluateConfig { candidates, depth, primary: metric, .. } = *self;
+        Validation { candidates, depth, metric, conventions: self.conventions() }
+    }
+
     /// Checks the table of the run `own_name`.
     pub(super) fn check(&self, own_name: &str, checks: &mut Checks) {
-        for name in &self.pool {
+        for name in &self.merge_runs {
             let expected = format!("{RUN_NAME}, of other runs than {own_name}");
-            checks.require(is_run_name(name) && name != own_name, "evaluate.pool", &expected, name);
+            checks.require(is_run_name(name) && name != own_name, "evaluate.merge_runs", &expected, name);
         }
+        self.check_metrics(checks);
         checks.at_least("evaluate.depth", self.depth, 2);
         checks.at_least("evaluate.bootstrap", self.bootstrap, 100);
         checks.at_least("evaluate.permutations", self.permutations, 100);
+    }
+    fn check_metrics(&self, checks: &mut Checks) {
+        for (i, metric) in self.metrics.iter().enumerate() {
+            let once = !self.metrics[..i].contains(metric);
+            checks.require(once, "evaluate.metrics", "each metric once", &format!("{metric} twice"));
+        }
+        let compared = self.metrics.contains(&self.primary) && !self.primary.is_pooled();
+        checks.require(compared, "evaluate.primary", "one of evaluate.metrics, not pnr", &self.primary);
+        for (key, grade) in [("relevant_grade", self.relevant_grade), ("max_grade", self.max_grade)] {
+            checks.require((1..=4).contains(&grade), &format!("evaluate.{key}"), "a grade from 1 to 4", &grade);
+        }
     }
 }

@@ -145,6 +145,15 @@ impl Pipeline {
         self.evaluate.check(&self.run.name, checks);
         self.check_tokenizers(checks);
         self.check_descent(checks);
+        self.check_packs(checks);
+    }
+
+    /// A pack holds at least one example, which is the teacher's input.
+    fn check_packs(&self, checks: &mut Checks) {
+        // The template's own words and the end token add less than 16 tokens.
+        let (query, document) = (self.teacher.max_query_tokens, self.teacher.max_document_tokens);
+        let longest = query.saturating_add(document).saturating_add(16);
+        checks.at_least("cpt.pack_tokens", self.cpt.pack_tokens, longest);
     }
 
     /// Only a student can start from this run's teacher, and only from one with a base model: the label-only student starts
@@ -159,8 +168,7 @@ impl Pipeline {
         );
         let orphan = self.distill.base == Some(BaseModel::Teacher) && self.teacher.base.is_none();
         checks.require(!orphan, "distill.base", "teacher.base beside `teacher`", &"the table teacher.model");
-        let adapter = self.teacher.lora.as_ref().is_some_and(|lora| !lora.merge);
-        let split = adapter && self.distill.base == Some(BaseModel::Teacher);
+        let split = self.teacher.adapter_base().is_some() && self.distill.base == Some(BaseModel::Teacher);
         checks.require(!split, "teacher.lora.merge", "true beside distill.base = \"teacher\"", &false);
     }
 
@@ -205,6 +213,7 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ranking::loss::{Hinge, Hybrid, Lambda, Loss};
 
     fn default_text() -> String {
         std::fs::read_to_string("../../pipeline.toml").unwrap()
@@ -223,7 +232,7 @@ mod tests {
     fn the_default_pipeline_is_valid_and_overridable() {
         let pipeline = load_text(&default_text(), &["distill.learning_rate=0.5", "run.name=other"]).unwrap();
         assert_eq!(pipeline.distill.learning_rate, 0.5);
-        assert!(pipeline.run_dir().ends_with("data/runs/other"));
+        assert!(pipeline.paths().run_dir().ends_with("data/runs/other"));
     }
 
     #[test]
@@ -235,14 +244,42 @@ mod tests {
             ("distill.learning_rate=-1", "distill.learning_rate: expected a number above 0, found -1"),
             ("distil.steps=1", "distil: unknown field `distil`"),
             ("distill.alpha=2", "distill.alpha: expected a number from 0 to 1, found 2"),
-            ("run.device=gpu", "run.device: unknown variant `gpu`"),
+            (
+                "distill.loss={ name = \"hybrid\", alpha = 2 }",
+                "distill.loss.alpha: expected a number from 0 to 1, found 2",
+            ),
+            (
+                "distill.loss=hing",
+                "distill.loss: unknown variant `hing`, expected one of `hinge`, `logistic`, `softmax`",
+            ),
+            ("teacher.rank.margin=-1", "teacher.rank.margin: expected a number above 0, found -1"),
+            (
+                "teacher.rank.loss={ name = \"hinge\", margin = 0 }",
+                "teacher.rank.loss.margin: expected a number above 0, found 0",
+            ),
+            (
+                "teacher.rank.loss={ name = \"softmax\", margin = 1 }",
+                "teacher.rank.loss: unknown field `margin`, there are no fields",
+            ),
+            (
+                "evaluate.metrics=[\"ndcg\", \"ndgc\"]",
+                "evaluate.metrics[1]: expected one of ndcg[@k], mrr[@k], map[@k],",
+            ),
+            (
+                "evaluate.metrics=[\"map\"]",
+                "evaluate.primary: expected one of evaluate.metrics, not pnr, found ndcg@10",
+            ),
+            ("evaluate.primary=pnr", "evaluate.primary: expected one of evaluate.metrics, not pnr, found pnr"),
+            ("evaluate.metrics=[\"map\", \"map\"]", "evaluate.metrics: expected each metric once, found map twice"),
+            ("evaluate.relevant_grade=0", "evaluate.relevant_grade: expected a grade from 1 to 4, found 0"),
+            ("run.precision=f64", "run.precision: unknown variant `f64`"),
             ("run=1", "--set run=1: expected table.key=value"),
             ("teacher.base=b", "teacher.base: expected either this key or the table teacher.model, found both"),
             ("distill.base=b", "distill.base: expected either this key or the table distill.model, found both"),
             ("distill.base=hf:", "distill.base: expected a folder or hf:org/name[@revision], found `hf:`"),
             (
-                "evaluate.pool=[\"default\"]",
-                "evaluate.pool: expected letters, digits, `-`, `_` and `.`, not starting with a dot, of other runs than default, found default",
+                "evaluate.merge_runs=[\"default\"]",
+                "evaluate.merge_runs: expected letters, digits, `-`, `_` and `.`, not starting with a dot, of other runs than default, found default",
             ),
             ("ingest.split={ folds = 1 }", "ingest.split.folds: expected at least 2, found 1"),
             ("ingest.split={ folds = 3, test_fold = 3 }", "ingest.split.test_fold: expected a fold below 3, found 3"),
@@ -261,17 +298,44 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_has_its_parameters_beside_its_name_or_in_its_table() {
+        let text = default_text();
+        let losses = |overrides: &[&str]| {
+            let pipeline = load_text(&text, overrides).unwrap();
+            (pipeline.teacher.rank.list_training().loss, pipeline.distill.list_training().loss)
+        };
+        let (hinge, hybrid) = (|margin| Loss::Hinge(Hinge { margin }), |alpha| Loss::Hybrid(Hybrid { alpha }));
+        assert_eq!(losses(&[]), (hinge(1.0), hybrid(0.5)));
+        assert_eq!(losses(&["teacher.rank.margin=0.3", "distill.alpha=0.3"]), (hinge(0.3), hybrid(0.3)));
+        let table = ["teacher.rank.loss={ name = \"hybrid\", alpha = 0.2 }"];
+        assert_eq!(losses(&table), (hybrid(0.2), hybrid(0.5)));
+        let distill = |overrides: &[&str]| load_text(&text, overrides).map(|p| p.distill.list_training().loss);
+        assert_eq!(distill(&["distill.loss={ name = \"hinge\", margin = 2 }"]), Ok(hinge(2.0)));
+        let refused = |overrides: &[&str], expected: &str| {
+            let error = distill(overrides).unwrap_err();
+            assert!(error.ends_with(expected), "{error}");
+        };
+        let table = "distill.loss={ name = \"hybrid\" }";
+        refused(&["distill.alpha=0.3", table], "distill.alpha: expected it in the table distill.loss, found 0.3");
+        let beside = ["distill.alpha=0.3", "distill.loss=hinge"];
+        refused(&beside, "distill.alpha: expected none beside loss = \"hinge\", found 0.3");
+        let standardised = "distill.standardise: expected false beside loss = \"lambda\", which is defined on labels from 0, found true";
+        refused(&["distill.loss=lambda"], standardised);
+        let lambda = distill(&["distill.loss=lambda", "distill.standardise=false"]);
+        assert_eq!(lambda, Ok(Loss::Lambda(Lambda {})));
+    }
+
+    #[test]
     fn a_base_model_stands_in_for_table_and_tokenizer() {
-        let text = default_text().replace("[distill.model]", "[unused]");
-        let (before, rest) = text.split_once("[unused]").unwrap();
-        let (_, after) = rest.split_once("# Stands in").unwrap();
-        let text = format!("{before}#{after}");
-        let error = load_text(&text, &[]).unwrap_err();
+        let mut tree: toml::Table = toml::from_str(&default_text()).unwrap();
+        tree["distill"].as_table_mut().unwrap().remove("model").unwrap();
+        let error = load_text(&tree.to_string(), &[]).unwrap_err();
         assert!(error.contains("distill.base: expected either this key or the table distill.model, found neither"));
-        let error = load_text(&text, &["distill.base=hf:org/name"]).unwrap_err();
+        let error = load_text(&tree.to_string(), &["distill.base=hf:org/name"]).unwrap_err();
         let expected = "cpt.student_tokenizer: expected none beside distill.base, whose tokenizer is used, found a table, and hf:org/name@main";
         assert!(error.contains(expected), "{error}");
-        let text = text.replace("student_tokenizer = { vocab_size = 2048 }", "");
+        tree["cpt"].as_table_mut().unwrap().remove("student_tokenizer").unwrap();
+        let text = tree.to_string();
         let orphan = load_text(&text, &["distill.base=teacher"]).unwrap_err();
         let expected = "distill.base: expected teacher.base beside `teacher`, found the table teacher.model";
         assert!(orphan.contains(expected), "{orphan}");

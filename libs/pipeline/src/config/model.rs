@@ -1,26 +1,25 @@
 //! The tables of the stages that train or score: `[cpt]`, `[teacher]`, `[score]`, `[distill]`.
 
+use ranking::loss::{Hinge, Hybrid, Loss};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::base::{BaseModel, check_start};
 use super::load::{Checks, default_fn};
+use super::loss::{Beside, LossKey, check_labels};
 use super::training::{
     ScheduleKind, TrainingConfig, accumulation_steps, checkpoint_every, max_gradient_norm, schedule, training_table,
     warmup_fraction, weight_decay,
 };
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CptConfig {
     /// The tokenizer of a teacher from random weights: byte-level BPE. One with a base model reads by the base's.
     pub teacher_tokenizer: Option<TokenizerConfig>,
     /// The tokenizer of a student from random weights: `WordPiece`. One with a base model reads by the base's.
     pub student_tokenizer: Option<TokenizerConfig>,
-    /// Tokens kept of a query in the teacher's input.
-    pub max_query_tokens: usize,
-    /// Tokens kept of a document (title and summary) in the teacher's input.
-    pub max_document_tokens: usize,
     /// Satisfied clicks a pair needs to become an example.
     pub min_satisfied_clicks: usize,
     /// Most examples; the pairs with most satisfied clicks come first. 0 takes all.
@@ -30,7 +29,7 @@ pub struct CptConfig {
 }
 
 /// A tokenizer to load or to train.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerConfig {
     /// A folder whose `tokenizer.json` is used as it is.
@@ -40,7 +39,7 @@ pub struct TokenizerConfig {
 }
 
 /// The teacher.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
     /// The base model, decoder or encoder; where there is none, `model` starts from random weights.
@@ -49,6 +48,12 @@ pub struct TeacherConfig {
     pub dropout: Option<f64>,
     /// A decoder from random weights.
     pub model: Option<DecoderConfig>,
+    /// Tokens kept of a query.
+    #[serde(default = "max_query_tokens")]
+    pub max_query_tokens: usize,
+    /// Tokens kept of a document (title and summary).
+    #[serde(default = "max_document_tokens")]
+    pub max_document_tokens: usize,
     /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
     pub cpt: Option<CptPhaseConfig>,
     /// Before phase `rank`, where the pipeline has this table: the same training on the titles of the collection. The title
@@ -63,7 +68,7 @@ pub struct TeacherConfig {
 }
 
 /// Low-rank adaptation (arXiv 2106.09685).
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoraConfig {
     /// Rank of the updates.
@@ -75,13 +80,13 @@ pub struct LoraConfig {
     pub dropout: f64,
     /// Linear layers, or the ends of their names; `all-linear` is all but the head.
     pub targets: Vec<String>,
-    /// Whether the teacher is saved whole, the updates added to its weights, rather than as an adapter of its base.
+    /// True to save the teacher whole, the updates added to its weights, rather than as an adapter of its base model.
     #[serde(default)]
     pub merge: bool,
 }
 
 /// Size of a Llama decoder, in the names of its `config.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderConfig {
     /// Width.
@@ -97,7 +102,7 @@ pub struct DecoderConfig {
 }
 
 /// Size of a BERT encoder, in the names of its `config.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EncoderConfig {
     /// Width.
@@ -113,9 +118,9 @@ pub struct EncoderConfig {
     pub dropout: f64,
 }
 
-default_fn!(margin: f64 = 1.0);
-default_fn!(distill_max_query_tokens: usize = 16);
-default_fn!(distill_max_document_tokens: usize = 112);
+default_fn!(hybrid: LossKey = LossKey::Name(Loss::Hybrid(Hybrid::default())));
+default_fn!(max_query_tokens: usize = 16);
+default_fn!(max_document_tokens: usize = 112);
 default_fn!(standardise: bool = true);
 default_fn!(mask_fraction: f64 = 0.15);
 
@@ -130,11 +135,10 @@ training_table! {
 training_table! {
     /// Fine-tuning with a rank loss on graded lists (section 3.2 of the paper).
     RankConfig {
-        /// The loss.
-        loss: RankLoss,
-        /// Margin of the hinge loss, in logits.
-        #[serde(default = "margin")]
-        margin: f64,
+        /// The loss, by its name or as a table of its name and parameters, such as `{ name = "hinge", margin = 0.5 }`.
+        loss: LossKey,
+        /// Margin of `loss = "hinge"`, in logits; 1 where absent. A loss that is a table has its margin there.
+        margin: Option<f64>,
         /// Queries per step.
         lists_per_step: usize,
         /// Documents of a query per step.
@@ -159,7 +163,7 @@ training_table! {
 }
 
 training_table! {
-    /// Distillation with the hybrid loss (section 3.3 of the paper).
+    /// Distillation from the teacher's scores (section 3.3 of the paper).
     DistillConfig {
         /// The base model, encoder or decoder, or `teacher`: this run's own teacher after its last phase. Where there is none,
         /// `model` starts from random weights.
@@ -175,9 +179,14 @@ training_table! {
         /// The same student trained on the judged labels alone, for comparison. With `base = "teacher"`, it starts from the
         /// same layers of `teacher.base`, which has seen neither labels nor titles.
         labels_only: LabelsOnlyConfig,
-        /// Weight of the point-wise loss; the rest is the margin loss.
-        alpha: f64,
-        /// Whether teacher scores are brought to mean 0 and deviation 1 over the training table.
+        /// The loss against the teacher's scores, by its name or as a table of its name and parameters, such as
+        /// `{ name = "hybrid", alpha = 0.3 }`.
+        #[serde(default = "hybrid")]
+        loss: LossKey,
+        /// Weight of the pointwise part of `loss = "hybrid"`, from 0 to 1; the margin part has the rest; 0.5 where absent.
+        /// A loss that is a table has its alpha there.
+        alpha: Option<f64>,
+        /// True to standardise teacher scores to mean 0 and standard deviation 1 over the training table.
         #[serde(default = "standardise")]
         standardise: bool,
         /// Queries per step.
@@ -185,10 +194,10 @@ training_table! {
         /// Documents of a query per step.
         list_size: usize,
         /// Tokens kept of a query.
-        #[serde(default = "distill_max_query_tokens")]
+        #[serde(default = "max_query_tokens")]
         max_query_tokens: usize,
         /// Tokens kept of a document.
-        #[serde(default = "distill_max_document_tokens")]
+        #[serde(default = "max_document_tokens")]
         max_document_tokens: usize,
     }
 }
@@ -200,22 +209,21 @@ pub type LabelsOnlyConfig = RankConfig;
 /// would need judgments.
 pub type TitlesConfig = RankConfig;
 
-/// A loss on graded lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RankLoss {
-    /// max(0, margin - s_i + s_j) over pairs of different grade: the paper's.
-    Hinge,
-    /// ln(1 + exp(s_j - s_i)) over the same pairs.
-    Logistic,
-    /// Cross-entropy between softmaxes over the list.
-    Softmax,
-    /// Pairs weighted by what swapping them changes in NDCG.
-    Lambda,
+/// What every training on lists of labelled documents has.
+#[derive(Debug, Clone)]
+pub struct ListTraining {
+    /// The loss with its parameters.
+    pub loss: Loss,
+    /// Queries per step.
+    pub lists_per_step: usize,
+    /// Documents of a query per step.
+    pub list_size: usize,
+    /// What every training has.
+    pub training: TrainingConfig,
 }
 
 /// List-wise scoring by the teacher.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScoreConfig {
     /// Documents of a query's list at most: shown ones first, by impressions.
@@ -235,8 +243,6 @@ impl Default for CptConfig {
         CptConfig {
             teacher_tokenizer: None,
             student_tokenizer: None,
-            max_query_tokens: 16,
-            max_document_tokens: 112,
             min_satisfied_clicks: 1,
             max_examples: 0,
             pack_tokens: 1024,
@@ -262,19 +268,29 @@ impl CptConfig {
             let size = tokenizer.as_ref().map_or(usize::MAX, |tokenizer| tokenizer.vocab_size);
             checks.at_least(&format!("cpt.{key}_tokenizer.vocab_size"), size, 300);
         }
-        checks.token_budget("cpt.max_query_tokens", self.max_query_tokens);
-        checks.token_budget("cpt.max_document_tokens", self.max_document_tokens);
         checks.at_least("cpt.min_satisfied_clicks", self.min_satisfied_clicks, 1);
-        // The template's own words and the end token add less than 16 tokens.
-        let longest = self.max_query_tokens.saturating_add(self.max_document_tokens).saturating_add(16);
-        checks.at_least("cpt.pack_tokens", self.pack_tokens, longest);
     }
 }
 
 impl RankConfig {
+    /// What the training has in common with every one on lists.
+    #[must_use]
+    pub fn list_training(&self) -> ListTraining {
+        let (lists_per_step, list_size) = (self.lists_per_step, self.list_size);
+        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, training: self.training() }
+    }
+
+    fn complete_loss(&self) -> Loss {
+        match (self.loss, self.margin) {
+            (LossKey::Name(Loss::Hinge(_)), Some(margin)) => Loss::Hinge(Hinge { margin }),
+            (key, _) => key.loss(),
+        }
+    }
+
     fn check(&self, table: &str, checks: &mut Checks) {
         self.training().check(table, checks);
-        checks.positive(&format!("{table}.margin"), self.margin);
+        let margin = Beside { key: "margin", value: self.margin, of: "hinge" };
+        self.loss.check(table, &self.complete_loss(), margin, checks);
         checks.at_least(&format!("{table}.lists_per_step"), self.lists_per_step, 1);
         checks.at_least(&format!("{table}.list_size"), self.list_size, 2);
     }
@@ -294,6 +310,8 @@ impl TeacherConfig {
         if let Some(model) = &self.model {
             model.check(checks);
         }
+        checks.token_budget("teacher.max_query_tokens", self.max_query_tokens);
+        checks.token_budget("teacher.max_document_tokens", self.max_document_tokens);
         if let Some(cpt) = &self.cpt {
             cpt.training().check("teacher.cpt", checks);
             checks.at_least("teacher.cpt.packs_per_step", cpt.packs_per_step, 1);
@@ -309,6 +327,15 @@ impl TeacherConfig {
             lora.check(checks);
             checks.require(self.base.is_some(), "teacher.lora", "it beside teacher.base alone", &"a table");
         }
+    }
+}
+
+impl TeacherConfig {
+    /// The base model of a teacher that is saved as an adapter of it.
+    #[must_use]
+    pub fn adapter_base(&self) -> Option<&BaseModel> {
+        let is_adapter = self.lora.as_ref().is_some_and(|lora| !lora.merge);
+        self.base.as_ref().filter(|_| is_adapter)
     }
 }
 
@@ -351,6 +378,20 @@ impl ScoreConfig {
 }
 
 impl DistillConfig {
+    /// What the training has in common with every one on lists.
+    #[must_use]
+    pub fn list_training(&self) -> ListTraining {
+        let (lists_per_step, list_size) = (self.lists_per_step, self.list_size);
+        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, training: self.training() }
+    }
+
+    fn complete_loss(&self) -> Loss {
+        match (self.loss, self.alpha) {
+            (LossKey::Name(Loss::Hybrid(_)), Some(alpha)) => Loss::Hybrid(Hybrid { alpha }),
+            (key, _) => key.loss(),
+        }
+    }
+
     pub(super) fn check(&self, checks: &mut Checks) {
         check_start("distill", self.base.as_ref(), self.model.is_some(), self.dropout, checks);
         if let Some(model) = &self.model {
@@ -363,7 +404,9 @@ impl DistillConfig {
             checks.require(self.base.is_some(), "distill.keep_layers", "it beside distill.base alone", &found);
         }
         self.training().check("distill", checks);
-        checks.fraction("distill.alpha", self.alpha);
+        let (loss, alpha) = (self.complete_loss(), Beside { key: "alpha", value: self.alpha, of: "hybrid" });
+        self.loss.check("distill", &loss, alpha, checks);
+        check_labels("distill", &loss, self.standardise, checks);
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
         checks.token_budget("distill.max_query_tokens", self.max_query_tokens);

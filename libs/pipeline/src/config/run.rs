@@ -1,61 +1,50 @@
 //! The `[run]` table.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::{Checks, default_fn};
 
-/// What concerns every stage.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Settings of all stages.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// The run's name: its folder below `root`. Letters, digits, `-`, `_` and `.`.
+    /// Name of the run, its folder below `root`: letters, digits, `-`, `_` and `.`.
     pub name: String,
     /// Folder of all runs, relative to the configuration file.
     #[serde(default = "root")]
     pub root: String,
-    /// Seed of everything random.
+    /// Seed of all random numbers.
     #[serde(default = "seed")]
     pub seed: u64,
-    /// Worker threads; 0 takes one for each core.
+    /// Worker threads; 0 means one per core.
     #[serde(default)]
     pub threads: usize,
-    /// Where models are computed.
-    #[serde(default)]
-    pub device: Device,
-    /// How exactly matrix products are computed.
+    /// Precision of the matrix products of models.
     #[serde(default)]
     pub precision: Precision,
 }
 
-/// What the matrix products of models multiply; sums, weights and optimizer state are `f32` in every case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Precision of the operands of matrix products; sums, weights and optimizer state are always `f32`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Precision {
-    /// Numbers as they are.
+    /// 32-bit floats.
     #[default]
     F32,
-    /// Numbers rounded to bf16: faster on processors with AVX-512 BF16, slower on others.
+    /// Operands rounded to bfloat16: faster on processors with AVX-512 BF16, slower on others.
     Bf16,
-    /// `bf16` where the processor has it, else `f32`.
+    /// `bf16` on processors with AVX-512 BF16, else `f32`.
     Auto,
-}
-
-/// Where models are computed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Device {
-    /// The processor.
-    #[default]
-    Cpu,
 }
 
 default_fn!(root: String = "data/runs".into());
 default_fn!(seed: u64 = 42);
 
-/// What the name of a run is made of.
+/// The rule for names of runs, for messages.
 pub(super) const RUN_NAME: &str = "letters, digits, `-`, `_` and `.`, not starting with a dot";
 
-/// Whether a folder below `root` may be called so.
+/// True if a run may have this name.
 pub(super) fn is_run_name(name: &str) -> bool {
     let named = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     !name.is_empty() && !name.starts_with('.') && name.chars().all(named)

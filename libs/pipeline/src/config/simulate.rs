@@ -1,73 +1,75 @@
 //! The `[simulate]` table: a search engine's world and its visitors.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
 
-/// The simulated world and its log.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A simulated search engine and its click log.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SimulateConfig {
-    /// A BEIR folder (corpus.jsonl, queries.jsonl, qrels.tsv) to put visitors over, in place of the made-up world.
+    /// A BEIR folder (corpus.jsonl, queries.jsonl, qrels.tsv) whose documents the visitors search, in place of the generated
+    /// world.
     pub collection: Option<String>,
-    /// The made-up world; refused together with `collection`.
+    /// Size of the generated world; refused together with `collection`.
     pub world: Option<WorldConfig>,
-    /// Days of log, one file each.
+    /// Days of the log, one file each.
     pub days: usize,
-    /// Searches over all days.
+    /// Number of searches over all days.
     pub searches: usize,
-    /// Exponent of Zipf's law, which says how often each query is asked.
+    /// Exponent of Zipf's law, the distribution of query frequencies.
     pub zipf_exponent: f64,
     /// Results on a page.
     pub results_per_page: usize,
-    /// Share of a page's results that come from a recall channel beside BM25, which finds documents by meaning.
+    /// Share of a page's results that come from a semantic retriever beside BM25.
     pub semantic_share: f64,
-    /// How visitors click.
+    /// Click behaviour of the visitors.
     pub clicks: ClickConfig,
 }
 
-/// Size of the made-up world.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Size of the generated world.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WorldConfig {
-    /// Documents.
+    /// Number of documents.
     pub documents: usize,
-    /// Distinct queries.
+    /// Number of distinct queries.
     pub queries: usize,
-    /// Queries that experts have judged, drawn from all of them.
+    /// Number of judged queries, drawn from all queries.
     pub judged_queries: usize,
-    /// Documents judged for each of them.
+    /// Judged documents of each judged query.
     pub judged_documents: usize,
-    /// Concepts (things people look for), each with several surface words.
+    /// Number of concepts (things that people search for), each with several synonyms.
     pub concepts: usize,
-    /// Qualifiers (colours, sizes, brands, ...) that documents and queries may share.
+    /// Number of qualifiers (colours, sizes, brands, ...) of documents and queries.
     pub qualifiers: usize,
-    /// Share of query words that are another surface word than the documents use.
+    /// Share of query words that are synonyms no document contains.
     pub vocabulary_gap: f64,
 }
 
-/// How visitors click.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Click behaviour of the visitors.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClickConfig {
     /// The click model.
     pub model: ClickModelKind,
-    /// Position-based: examination at position k is k^-exponent.
+    /// Position-based model: the examination probability at position k is k^-exponent.
     pub examination_exponent: f64,
-    /// Dynamic Bayesian: chance to look on after an unsatisfying result.
+    /// Dynamic Bayesian network: probability of continuing after an unsatisfying result.
     pub continuation: f64,
-    /// Chance that an examined, irrelevant result is clicked all the same.
+    /// Probability of a click on an examined, irrelevant result.
     pub noise: f64,
-    /// Share of pages abandoned without a look.
+    /// Share of pages without any examination.
     pub abandoned: f64,
-    /// Share of sessions that are robots clicking everything.
+    /// Share of sessions by robots, which click everything.
     pub robots: f64,
-    /// Share of events that are logged twice.
+    /// Share of events logged twice.
     pub duplicates: f64,
 }
 
 /// Published click models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClickModelKind {
     /// Position-based model (Craswell et al., WSDM 2008).

@@ -1,38 +1,12 @@
 //! What every training shares: steps, schedule, optimizer, checkpoints.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::{Checks, default_fn};
 
-/// What every training shares.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TrainingConfig {
-    /// Optimizer steps.
-    pub steps: usize,
-    /// Batches whose mean gradient makes one step.
-    pub accumulation_steps: usize,
-    /// Highest learning rate.
-    pub learning_rate: f64,
-    /// Share of the steps over which the rate rises from 0.
-    pub warmup_fraction: f64,
-    /// How the rate falls afterwards.
-    pub schedule: ScheduleKind,
-    /// Decoupled weight decay; never on biases and norms.
-    pub weight_decay: f64,
-    /// Gradients are scaled down to this global norm.
-    pub max_gradient_norm: f64,
-    /// Whether layers are computed again in the backward pass instead of kept: less memory, a third more work.
-    pub gradient_checkpointing: bool,
-    /// Steps between checkpoints; 0 writes none.
-    pub checkpoint_every: usize,
-    /// Steps between validations; 0 makes none, and the last weights are kept.
-    pub validate_every: usize,
-    /// Validations without a better one before training stops; 0 never stops early.
-    pub patience: usize,
-}
-
 /// How the learning rate moves after the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleKind {
     /// Stays.
@@ -45,49 +19,49 @@ pub enum ScheduleKind {
     Wsd,
 }
 
-/// Declares a configuration of one training: its own keys and the shared ones side by side in one TOML table.
+/// Declares the table of one training: its own keys beside those that every training has.
 macro_rules! training_table {
     ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
         pub struct $name {
             $($(#[$field_meta])* pub $field: $kind,)*
-            /// As [`TrainingConfig::steps`].
+            /// Optimizer steps.
             pub steps: usize,
-            /// As [`TrainingConfig::accumulation_steps`].
+            /// Batches whose mean gradient makes one step.
             #[serde(default = "accumulation_steps")]
             pub accumulation_steps: usize,
-            /// As [`TrainingConfig::learning_rate`].
+            /// Highest learning rate.
             pub learning_rate: f64,
-            /// As [`TrainingConfig::warmup_fraction`].
+            /// Share of the steps over which the rate rises from 0.
             #[serde(default = "warmup_fraction")]
             pub warmup_fraction: f64,
-            /// As [`TrainingConfig::schedule`].
+            /// How the rate falls afterwards.
             #[serde(default = "schedule")]
             pub schedule: ScheduleKind,
-            /// As [`TrainingConfig::weight_decay`].
+            /// Decoupled weight decay; never on biases and norms.
             #[serde(default = "weight_decay")]
             pub weight_decay: f64,
-            /// As [`TrainingConfig::max_gradient_norm`].
+            /// Gradients are scaled down to this global norm.
             #[serde(default = "max_gradient_norm")]
             pub max_gradient_norm: f64,
-            /// As [`TrainingConfig::gradient_checkpointing`].
+            /// True to compute layers again in the backward pass instead of keeping them: less memory, a third more work.
             #[serde(default)]
             pub gradient_checkpointing: bool,
-            /// As [`TrainingConfig::checkpoint_every`].
+            /// Steps between checkpoints; 0 writes none.
             #[serde(default = "checkpoint_every")]
             pub checkpoint_every: usize,
-            /// As [`TrainingConfig::validate_every`].
+            /// Steps between validations; with 0 there is none, and the last weights are kept.
             #[serde(default)]
             pub validate_every: usize,
-            /// As [`TrainingConfig::patience`].
+            /// Validations without an improvement before training stops; 0 never stops early.
             #[serde(default)]
             pub patience: usize,
         }
 
         impl $name {
-            /// The keys every training shares.
+            /// The keys that every training has.
             #[must_use]
             pub fn training(&self) -> TrainingConfig {
                 TrainingConfig {
@@ -108,6 +82,11 @@ macro_rules! training_table {
     };
 }
 pub(super) use training_table;
+
+training_table! {
+    /// The keys that every training has.
+    TrainingConfig {}
+}
 
 default_fn!(pub(super) accumulation_steps: usize = 1);
 default_fn!(pub(super) warmup_fraction: f64 = 0.1);

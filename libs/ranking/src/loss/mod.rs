@@ -2,161 +2,120 @@
 //!
 //! A batch is a flat slice of scores, one per document, cut into lists by `offsets`: list `l` is
 //! `scores[offsets[l]..offsets[l + 1]]`, so a batch of `L` lists has `L + 1` offsets from 0 to the number of scores.
-//! Every loss returns its value and the gradient on each score; sums run in f64 and in a fixed order, so that equal
-//! input gives equal bytes.
+//! Each document has a label, which is a grade or a teacher's score. Every loss returns its value and the gradient on
+//! each score; sums run in f64 and in a fixed order, so that equal input gives equal bytes.
+//!
+//! ```
+//! use ranking::loss::{Hinge, Loss};
+//!
+//! let loss = Loss::Hinge(Hinge { margin: 1.0 });
+//! let output = loss.compute(&[0.2, 0.5], &[1.0, 0.0], &[0, 2])?;
+//! assert!((output.total.value - 1.3).abs() < 1e-6);
+//! assert_eq!(output.total.grad, [-1.0, 1.0]);
+//! # Ok::<(), ranking::loss::LossError>(())
+//! ```
+//!
+//! A loss is one file, which implements `Definition`, and one line of the list below.
 
+mod batch;
+mod definition;
+mod functions;
+mod hinge;
 mod hybrid;
-mod lambda_loss;
-mod listwise_softmax;
+mod lambda;
+mod logistic;
 mod margin_mse;
-mod pairwise;
-mod pairwise_hinge;
-mod pairwise_logistic;
+mod pairs;
 mod pointwise_mse;
+mod softmax;
 
-use std::ops::Range;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub use hybrid::{Hybrid, hybrid};
-pub use lambda_loss::lambda_loss;
-pub use listwise_softmax::listwise_softmax;
-pub use margin_mse::margin_mse;
-pub use pairwise_hinge::pairwise_hinge;
-pub use pairwise_logistic::pairwise_logistic;
-pub use pointwise_mse::pointwise_mse;
+use batch::Batch;
+use definition::Definition;
 
-/// The highest grade a loss accepts, so that a gain `2^grade - 1` stays exact in f64.
-pub const MAX_GRADE: f32 = 31.0;
+pub use batch::{Labels, LossError, LossOutput, LossValue, MAX_GRADE, ParameterError};
+pub use hinge::Hinge;
+pub use hybrid::Hybrid;
+pub use lambda::Lambda;
+pub use logistic::Logistic;
+pub use margin_mse::MarginMse;
+pub use pointwise_mse::PointwiseMse;
+pub use softmax::Softmax;
 
-/// A loss and its gradient.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LossValue {
-    /// The scalar loss.
-    pub value: f64,
-    /// d value / d score, one per score in the order of the scores.
-    pub grad: Vec<f32>,
-}
-
-impl LossValue {
-    fn new(value: f64, grad: &[f64]) -> Self {
-        Self { value, grad: grad.iter().map(|&g| g as f32).collect() }
-    }
-}
-
-/// Input that a loss refuses.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum LossError {
-    /// Two slices that run in parallel differ in length.
-    #[error("expected one {what} per score ({expected}), found {found}")]
-    Length {
-        /// The slice of the wrong length.
-        what: &'static str,
-        /// The number of scores.
-        expected: usize,
-        /// The length found.
-        found: usize,
-    },
-    /// The offsets do not cut the scores into lists.
-    #[error("expected list offsets that rise from 0 to {scores}, found {found} at index {index}")]
-    Offsets {
-        /// The number of scores.
-        scores: usize,
-        /// The first offset that breaks the rule.
-        index: usize,
-        /// Its value; the number of scores covered if the offsets end early.
-        found: usize,
-    },
-    /// A score is NaN or infinite.
-    #[error("expected a finite {what}, found {found} at index {index}")]
-    NotFinite {
-        /// Which score: `score`, `student score` or `teacher score`.
-        what: &'static str,
-        /// Its index in the batch.
-        index: usize,
-        /// Its value.
-        found: f32,
-    },
-    /// A grade is not a number from 0 to [`MAX_GRADE`].
-    #[error("expected a grade from 0 to {MAX_GRADE}, found {found} at index {index}")]
-    Grade {
-        /// Its index in the batch.
-        index: usize,
-        /// Its value.
-        found: f32,
-    },
-    /// The margin of the hinge is negative, NaN or infinite.
-    #[error("expected a finite margin of at least 0, found {found}")]
-    Margin {
-        /// Its value.
-        found: f32,
-    },
-    /// The weight of the point-wise part is not in \[0, 1\].
-    #[error("expected alpha from 0 to 1, found {found}")]
-    Alpha {
-        /// Its value.
-        found: f64,
-    },
-}
-
-/// The ranges of the lists, once `offsets` are known to cut `scores` scores into lists.
-fn lists(offsets: &[usize], scores: usize) -> Result<impl Iterator<Item = Range<usize>>, LossError> {
-    let refuse = |index: usize, found: usize| Err(LossError::Offsets { scores, index, found });
-    let mut end = 0;
-    for (index, &offset) in offsets.iter().enumerate() {
-        if offset < end || offset > scores || (index == 0 && offset != 0) {
-            return refuse(index, offset);
+/// Declares [`Loss`]: a variant for each loss with its name in `pipeline.toml`.
+macro_rules! losses {
+    ($($(#[$doc:meta])* $name:literal => $loss:ident,)*) => {
+        /// A loss with its parameters.
+        #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+        #[serde(tag = "name")]
+        pub enum Loss {
+            $($(#[$doc])* #[serde(rename = $name)] $loss($loss),)*
         }
-        end = offset;
-    }
-    if offsets.is_empty() || end != scores {
-        return refuse(offsets.len().saturating_sub(1), end);
-    }
-    Ok(offsets.windows(2).map(|pair| pair[0]..pair[1]))
+
+        impl Loss {
+            /// The names of all losses.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// Its name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$loss(_) => $name,)*
+                }
+            }
+
+            /// The labels it is defined on.
+            pub fn labels(&self) -> Labels {
+                match self {
+                    $(Self::$loss(_) => $loss::LABELS,)*
+                }
+            }
+
+            /// Checks the ranges of its parameters.
+            ///
+            /// # Errors
+            /// [`ParameterError`] for the first parameter outside its range.
+            pub fn check(&self) -> Result<(), ParameterError> {
+                match self {
+                    $(Self::$loss(loss) => loss.check(),)*
+                }
+            }
+
+            /// The loss of `scores` against `labels` and its gradient on the scores.
+            ///
+            /// # Shapes
+            /// `scores` and `labels` (n), `offsets` (lists + 1).
+            ///
+            /// # Errors
+            /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite, labels that the loss is
+            /// not defined on, and parameters outside their range.
+            pub fn compute(&self, scores: &[f32], labels: &[f32], offsets: &[usize]) -> Result<LossOutput, LossError> {
+                self.check()?;
+                let batch = Batch::new(scores, labels, offsets, self.labels())?;
+                Ok(match self {
+                    $(Self::$loss(loss) => loss.compute(&batch),)*
+                })
+            }
+        }
+    };
 }
 
-fn check_finite(what: &'static str, values: &[f32]) -> Result<(), LossError> {
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(LossError::NotFinite { what, index, found: values[index] }),
-        None => Ok(()),
-    }
-}
-
-fn check_graded(scores: &[f32], grades: &[f32]) -> Result<(), LossError> {
-    if grades.len() != scores.len() {
-        return Err(LossError::Length { what: "grade", expected: scores.len(), found: grades.len() });
-    }
-    check_finite("score", scores)?;
-    match grades.iter().position(|grade| !(0.0..=MAX_GRADE).contains(grade)) {
-        Some(index) => Err(LossError::Grade { index, found: grades[index] }),
-        None => Ok(()),
-    }
-}
-
-fn check_taught(student: &[f32], teacher: &[f32]) -> Result<(), LossError> {
-    if teacher.len() != student.len() {
-        return Err(LossError::Length { what: "teacher score", expected: student.len(), found: teacher.len() });
-    }
-    check_finite("student score", student)?;
-    check_finite("teacher score", teacher)
-}
-
-/// The gain of a grade, `2^grade - 1` (Burges et al., ICML 2005).
-fn gain(grade: f32) -> f64 {
-    f64::from(grade).exp2() - 1.0
-}
-
-/// `ln(1 + e^x)` without overflow.
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
-/// `1 / (1 + e^-x)` without overflow.
-fn sigmoid(x: f64) -> f64 {
-    if x >= 0.0 {
-        1.0 / (1.0 + (-x).exp())
-    } else {
-        let e = x.exp();
-        e / (1.0 + e)
-    }
+losses! {
+    /// max(0, margin - s_i + s_j) over the pairs of a list whose labels differ: the paper's rank loss.
+    "hinge" => Hinge,
+    /// ln(1 + exp(s_j - s_i)) over the same pairs (RankNet).
+    "logistic" => Logistic,
+    /// Cross-entropy between softmaxes over the list (ListNet).
+    "softmax" => Softmax,
+    /// Pairs weighted by the change of NDCG when they swap ranks (LambdaLoss).
+    "lambda" => Lambda,
+    /// alpha * pointwise_mse + (1 - alpha) * margin_mse: the paper's distillation loss.
+    "hybrid" => Hybrid,
+    /// (t_i - s_i)^2 over the documents.
+    "pointwise_mse" => PointwiseMse,
+    /// ((t_i - t_j) - (s_i - s_j))^2 over the pairs of a list.
+    "margin_mse" => MarginMse,
 }
 
 #[cfg(test)]

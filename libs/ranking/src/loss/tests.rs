@@ -2,23 +2,28 @@ use proptest::prelude::*;
 
 use super::*;
 
-type Loss = fn(&[f32], &[f32], &[usize]) -> Result<LossValue, LossError>;
+/// Every loss, on labels from 0 to 4.
+const LOSSES: [Loss; 7] = [
+    HINGE,
+    LOGISTIC,
+    SOFTMAX,
+    LAMBDA,
+    Loss::Hybrid(Hybrid { alpha: 0.3 }),
+    Loss::PointwiseMse(PointwiseMse {}),
+    MARGIN_MSE,
+];
+const HINGE: Loss = Loss::Hinge(Hinge { margin: 1.0 });
+const LOGISTIC: Loss = Loss::Logistic(Logistic {});
+const SOFTMAX: Loss = Loss::Softmax(Softmax {});
+const LAMBDA: Loss = Loss::Lambda(Lambda {});
+const MARGIN_MSE: Loss = Loss::MarginMse(MarginMse {});
 
-fn hinge(scores: &[f32], grades: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
-    pairwise_hinge(scores, grades, offsets, 1.0)
+/// The losses that look at the order of the scores alone.
+const RANK_LOSSES: [Loss; 4] = [HINGE, LOGISTIC, SOFTMAX, LAMBDA];
+
+fn total(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize]) -> LossValue {
+    loss.compute(scores, labels, offsets).unwrap().total
 }
-
-fn pointwise(student: &[f32], teacher: &[f32], _offsets: &[usize]) -> Result<LossValue, LossError> {
-    pointwise_mse(student, teacher)
-}
-
-fn half_hybrid(student: &[f32], teacher: &[f32], offsets: &[usize]) -> Result<LossValue, LossError> {
-    Ok(hybrid(student, teacher, offsets, 0.3)?.total)
-}
-
-const GRADED: [(&str, Loss); 4] =
-    [("hinge", hinge), ("logistic", pairwise_logistic), ("softmax", listwise_softmax), ("lambda", lambda_loss)];
-const TAUGHT: [(&str, Loss); 3] = [("pointwise", pointwise), ("margin", margin_mse), ("hybrid", half_hybrid)];
 
 /// Lists whose scores are a multiple of `2^-6` plus `2^-10` times the position: two of one list are never tied nor
 /// exactly a margin of 1 apart, so that no kink and no change of rank lies within a finite difference.
@@ -43,34 +48,48 @@ fn slope(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize], i: usize
     let at = |step: f32| {
         let mut moved = scores.to_vec();
         moved[i] += step;
-        (loss(&moved, labels, offsets).unwrap().value, f64::from(moved[i]))
+        (total(loss, &moved, labels, offsets).value, f64::from(moved[i]))
     };
     let step = 2.0_f32.powi(-12);
     let ((above, x_above), (below, x_below)) = (at(step), at(-step));
     (above - below) / (x_above - x_below)
 }
 
+#[test]
+fn every_loss_is_tested() {
+    assert_eq!(LOSSES.map(|loss| loss.name()), Loss::NAMES);
+}
+
 proptest! {
     #[test]
-    fn gradients_equal_finite_differences((scores, grades, offsets) in batch()) {
-        for (name, loss) in GRADED.into_iter().chain(TAUGHT) {
-            let grad = loss(&scores, &grades, &offsets).unwrap().grad;
+    fn gradients_equal_finite_differences((scores, labels, offsets) in batch()) {
+        for loss in LOSSES {
+            let grad = total(loss, &scores, &labels, &offsets).grad;
             prop_assert_eq!(grad.len(), scores.len());
             for (i, &g) in grad.iter().enumerate() {
-                let expected = slope(loss, &scores, &grades, &offsets, i);
+                let expected = slope(loss, &scores, &labels, &offsets, i);
                 let error = (f64::from(g) - expected).abs();
-                prop_assert!(error < 1e-5 * (1.0 + expected.abs()), "{name} at {i}: {g} is not {expected}");
+                prop_assert!(error < 1e-5 * (1.0 + expected.abs()), "{loss:?} at {i}: {g} is not {expected}");
             }
         }
     }
 
     #[test]
-    fn rank_losses_ignore_a_shift_of_all_scores((scores, grades, offsets) in batch(), shift in -4_i8..4) {
+    fn rank_losses_ignore_a_shift_of_all_scores((scores, labels, offsets) in batch(), shift in -4_i8..4) {
         let shifted: Vec<f32> = scores.iter().map(|score| score + f32::from(shift)).collect();
-        for (name, loss) in GRADED.into_iter().chain([TAUGHT[1]]) {
-            let (a, b) = (loss(&scores, &grades, &offsets).unwrap(), loss(&shifted, &grades, &offsets).unwrap());
-            prop_assert!((a.value - b.value).abs() < 1e-9 * (1.0 + a.value), "{name}: {} is not {}", a.value, b.value);
-            prop_assert!(b.grad.iter().map(|&g| f64::from(g)).sum::<f64>().abs() < 1e-5, "{name}");
+        for loss in RANK_LOSSES.into_iter().chain([MARGIN_MSE]) {
+            let (a, b) = (total(loss, &scores, &labels, &offsets), total(loss, &shifted, &labels, &offsets));
+            let error = (a.value - b.value).abs();
+            prop_assert!(error < 1e-9 * (1.0 + a.value), "{loss:?}: {} is not {}", a.value, b.value);
+            prop_assert!(b.grad.iter().map(|&g| f64::from(g)).sum::<f64>().abs() < 1e-5, "{loss:?}");
+        }
+    }
+
+    #[test]
+    fn pairwise_losses_see_the_order_of_the_labels_alone((scores, labels, offsets) in batch(), shift in -9_i8..9) {
+        let other: Vec<f32> = labels.iter().map(|label| 0.3 * label + f32::from(shift)).collect();
+        for loss in [HINGE, LOGISTIC] {
+            prop_assert_eq!(total(loss, &scores, &labels, &offsets), total(loss, &scores, &other, &offsets));
         }
     }
 
@@ -86,44 +105,45 @@ proptest! {
             }
         }
         let expected = if pairs > 0.0 { sum / pairs } else { 0.0 };
-        let found = margin_mse(&student, &teacher, &offsets).unwrap().value;
+        let found = total(MARGIN_MSE, &student, &teacher, &offsets).value;
         prop_assert!((found - expected).abs() < 1e-5 * (1.0 + expected), "{found} is not {expected}");
     }
 
     #[test]
     fn hybrid_mixes_its_parts((student, teacher, offsets) in batch(), alpha in 0.0..=1.0) {
-        let found = hybrid(&student, &teacher, &offsets, alpha).unwrap();
-        prop_assert_eq!(found.pointwise, pointwise_mse(&student, &teacher).unwrap().value);
-        prop_assert_eq!(found.margin, margin_mse(&student, &teacher, &offsets).unwrap().value);
-        prop_assert_eq!(found.total.value, alpha * found.pointwise + (1.0 - alpha) * found.margin);
+        let found = Loss::Hybrid(Hybrid { alpha }).compute(&student, &teacher, &offsets).unwrap();
+        let pointwise = total(Loss::PointwiseMse(PointwiseMse {}), &student, &teacher, &offsets).value;
+        let margin = total(MARGIN_MSE, &student, &teacher, &offsets).value;
+        prop_assert_eq!(found.components, [("pointwise_mse", pointwise), ("margin_mse", margin)]);
+        prop_assert_eq!(found.total.value, alpha * pointwise + (1.0 - alpha) * margin);
     }
 }
 
 #[test]
 fn hinge_is_flat_on_the_margin_and_beyond() {
     let flat = LossValue { value: 0.0, grad: vec![0.0, 0.0] };
-    assert_eq!(pairwise_hinge(&[1.0, 0.0], &[1.0, 0.0], &[0, 2], 1.0), Ok(flat.clone()));
-    assert_eq!(pairwise_hinge(&[2.0, 0.0], &[1.0, 0.0], &[0, 2], 1.0), Ok(flat.clone()));
-    assert_eq!(pairwise_hinge(&[0.5, 0.5], &[1.0, 0.0], &[0, 2], 0.0), Ok(flat));
+    assert_eq!(total(HINGE, &[1.0, 0.0], &[1.0, 0.0], &[0, 2]), flat);
+    assert_eq!(total(HINGE, &[2.0, 0.0], &[1.0, 0.0], &[0, 2]), flat);
+    assert_eq!(total(Loss::Hinge(Hinge { margin: 0.5 }), &[0.75, 0.25], &[1.0, 0.0], &[0, 2]), flat);
 }
 
 #[test]
 fn tied_scores_still_get_a_gradient() {
     let (scores, grades, offsets) = ([0.0; 3], [2.0, 1.0, 0.0], [0, 3]);
-    let hinge = pairwise_hinge(&scores, &grades, &offsets, 0.5).unwrap();
+    let hinge = total(Loss::Hinge(Hinge { margin: 0.5 }), &scores, &grades, &offsets);
     assert_eq!(hinge, LossValue { value: 0.5, grad: vec![-2.0 / 3.0, 0.0, 2.0 / 3.0] });
-    let logistic = pairwise_logistic(&scores, &grades, &offsets).unwrap();
+    let logistic = total(LOGISTIC, &scores, &grades, &offsets);
     assert!((logistic.value - 2.0_f64.ln()).abs() < 1e-12);
     assert_eq!(logistic.grad, vec![-1.0 / 3.0, 0.0, 1.0 / 3.0]);
-    let softmax = listwise_softmax(&scores, &grades, &offsets).unwrap();
+    let softmax = total(SOFTMAX, &scores, &grades, &offsets);
     assert!((softmax.value - 3.0_f64.ln()).abs() < 1e-12);
     assert_eq!(softmax.grad, [1.0 / 3.0 - 0.75, 1.0 / 3.0 - 0.25, 1.0 / 3.0].map(|g: f64| g as f32));
-    assert!(lambda_loss(&scores, &grades, &offsets).unwrap().grad[0] < 0.0);
+    assert!(total(LAMBDA, &scores, &grades, &offsets).grad[0] < 0.0);
 }
 
 #[test]
 fn lambda_loss_of_one_pair_in_the_wrong_order() {
-    let found = lambda_loss(&[0.0, 1.0], &[1.0, 0.0], &[0, 2]).unwrap();
+    let found = total(LAMBDA, &[0.0, 1.0], &[1.0, 0.0], &[0, 2]);
     let weight = 1.0 - 1.0 / 3.0_f64.log2();
     assert!((found.value - weight * (1.0 + 1.0_f64.exp()).ln()).abs() < 1e-12);
     assert!((f64::from(found.grad[0]) + weight / (1.0 + (-1.0_f64).exp())).abs() < 1e-7);
@@ -132,47 +152,49 @@ fn lambda_loss_of_one_pair_in_the_wrong_order() {
 #[test]
 fn lists_without_a_pair_or_a_target_do_not_dilute_the_mean() {
     let (scores, grades) = ([0.3, -0.2, 5.0, 1.0, 1.0], [1.0, 0.0, 3.0, 0.0, 0.0]);
-    for (name, loss) in [("hinge", hinge as Loss), ("logistic", pairwise_logistic), ("lambda", lambda_loss)] {
-        let alone = loss(&scores[..2], &grades[..2], &[0, 2]).unwrap().value;
-        assert_eq!(loss(&scores, &grades, &[0, 2, 3, 3, 5]).unwrap().value, alone, "{name}");
+    for loss in [HINGE, LOGISTIC, LAMBDA] {
+        let alone = total(loss, &scores[..2], &grades[..2], &[0, 2]).value;
+        assert_eq!(total(loss, &scores, &grades, &[0, 2, 3, 3, 5]).value, alone, "{loss:?}");
     }
-    let alone = listwise_softmax(&scores[..2], &grades[..2], &[0, 2]).unwrap().value;
-    let with_irrelevant = listwise_softmax(&[0.3, -0.2, 1.0, 1.0], &[1.0, 0.0, 0.0, 0.0], &[0, 2, 4]).unwrap().value;
+    let alone = total(SOFTMAX, &scores[..2], &grades[..2], &[0, 2]).value;
+    let with_irrelevant = total(SOFTMAX, &[0.3, -0.2, 1.0, 1.0], &[1.0, 0.0, 0.0, 0.0], &[0, 2, 4]).value;
     assert_eq!(with_irrelevant, alone);
 }
 
 #[test]
-fn empty_batches_and_constant_grades_have_no_loss() {
-    for (name, loss) in GRADED {
-        assert_eq!(loss(&[], &[], &[0]), Ok(LossValue { value: 0.0, grad: vec![] }), "{name}");
-        let zero = Ok(LossValue { value: 0.0, grad: vec![0.0, 0.0] });
-        assert_eq!(loss(&[1.0, 2.0], &[0.0, 0.0], &[0, 2]), zero, "{name}");
+fn empty_batches_and_constant_labels_have_no_rank_loss() {
+    for loss in RANK_LOSSES {
+        assert_eq!(total(loss, &[], &[], &[0]), LossValue { value: 0.0, grad: vec![] }, "{loss:?}");
+        let zero = LossValue { value: 0.0, grad: vec![0.0, 0.0] };
+        assert_eq!(total(loss, &[1.0, 2.0], &[0.0, 0.0], &[0, 2]), zero, "{loss:?}");
     }
-    assert_eq!(margin_mse(&[1.0], &[9.0], &[0, 0, 1]), Ok(LossValue { value: 0.0, grad: vec![0.0] }));
+    assert_eq!(total(MARGIN_MSE, &[1.0], &[9.0], &[0, 0, 1]), LossValue { value: 0.0, grad: vec![0.0] });
 }
 
 #[test]
 fn extreme_scores_stay_finite() {
     let (scores, grades) = ([-3.0e38, 3.0e38, 0.0], [4.0, 0.0, 1.0]);
-    for (name, loss) in GRADED {
-        let found = loss(&scores, &grades, &[0, 3]).unwrap();
-        assert!(found.value.is_finite() && found.grad.iter().all(|g| g.is_finite()), "{name}: {found:?}");
+    for loss in RANK_LOSSES {
+        let found = total(loss, &scores, &grades, &[0, 3]);
+        assert!(found.value.is_finite() && found.grad.iter().all(|g| g.is_finite()), "{loss:?}: {found:?}");
     }
 }
 
 #[test]
 fn a_large_constant_gap_does_not_cancel() {
     let (student, teacher) = ([1.0e7, 1.0e7 + 1.0], [0.0, 0.0]);
-    assert_eq!(margin_mse(&student, &teacher, &[0, 2]).unwrap().value, 1.0);
+    assert_eq!(total(MARGIN_MSE, &student, &teacher, &[0, 2]).value, 1.0);
 }
 
 #[test]
 fn bad_input_is_refused_by_name() {
-    let message = |result: Result<LossValue, LossError>| result.unwrap_err().to_string();
-    let mse = |student: &[f32], teacher: &[f32]| message(pointwise_mse(student, teacher));
-    let rank = |scores: &[f32], grades: &[f32], offsets: &[usize]| message(lambda_loss(scores, grades, offsets));
-    assert_eq!(mse(&[1.0], &[]), "expected one teacher score per score (1), found 0");
-    assert_eq!(mse(&[1.0], &[f32::INFINITY]), "expected a finite teacher score, found inf at index 0");
+    let refuse = |loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize]| {
+        loss.compute(scores, labels, offsets).unwrap_err().to_string()
+    };
+    let mse = |scores: &[f32], labels: &[f32]| refuse(MARGIN_MSE, scores, labels, &[0, 1]);
+    let rank = |scores: &[f32], grades: &[f32], offsets: &[usize]| refuse(LAMBDA, scores, grades, offsets);
+    assert_eq!(mse(&[1.0], &[]), "expected one label per score (1), found 0");
+    assert_eq!(mse(&[1.0], &[f32::INFINITY]), "expected a finite label, found inf at index 0");
     assert_eq!(rank(&[1.0, f32::NAN], &[1.0, 0.0], &[0, 2]), "expected a finite score, found NaN at index 1");
     assert_eq!(rank(&[1.0], &[-1.0], &[0, 1]), "expected a grade from 0 to 31, found -1 at index 0");
     assert_eq!(rank(&[1.0], &[f32::NAN], &[0, 1]), "expected a grade from 0 to 31, found NaN at index 0");
@@ -182,8 +204,23 @@ fn bad_input_is_refused_by_name() {
     assert_eq!(offsets(&[0, 2, 1, 2]), "expected list offsets that rise from 0 to 2, found 1 at index 2");
     assert_eq!(offsets(&[1, 2]), "expected list offsets that rise from 0 to 2, found 1 at index 0");
     assert_eq!(offsets(&[]), "expected list offsets that rise from 0 to 2, found 0 at index 0");
-    let margin = pairwise_hinge(&[], &[], &[0], f32::NAN).unwrap_err();
-    assert_eq!(margin.to_string(), "expected a finite margin of at least 0, found NaN");
-    let alpha = hybrid(&[], &[], &[0], 1.5).unwrap_err();
-    assert_eq!(alpha.to_string(), "expected alpha from 0 to 1, found 1.5");
+    let parameter = |loss: Loss| refuse(loss, &[], &[], &[0]);
+    assert_eq!(parameter(Loss::Hinge(Hinge { margin: f64::NAN })), "expected margin above 0, found NaN");
+    assert_eq!(parameter(Loss::Hinge(Hinge { margin: 0.0 })), "expected margin above 0, found 0");
+    assert_eq!(parameter(Loss::Hybrid(Hybrid { alpha: 1.5 })), "expected alpha from 0 to 1, found 1.5");
+}
+
+#[test]
+fn a_loss_is_written_as_a_table_of_its_name_and_parameters() {
+    let read = |text: &str| serde_json::from_str::<Loss>(text).map_err(|error| error.to_string());
+    assert_eq!(read(r#"{"name": "hinge"}"#), Ok(HINGE));
+    assert_eq!(read(r#"{"name": "hinge", "margin": 2}"#), Ok(Loss::Hinge(Hinge { margin: 2.0 })));
+    assert_eq!(read(r#"{"name": "hybrid"}"#), Ok(Loss::Hybrid(Hybrid { alpha: 0.5 })));
+    for loss in LOSSES {
+        assert_eq!(read(&serde_json::to_string(&loss).unwrap()), Ok(loss));
+    }
+    let refused = |text: &str, expected: &str| assert!(read(text).unwrap_err().contains(expected), "{:?}", read(text));
+    refused(r#"{"name": "hinge", "alpha": 1}"#, "unknown field `alpha`, expected `margin`");
+    refused(r#"{"name": "lambda", "margin": 1}"#, "unknown field `margin`");
+    refused(r#"{"name": "hing"}"#, "unknown variant `hing`, expected one of `hinge`, `logistic`, `softmax`");
 }

@@ -1,124 +1,20 @@
-use std::cmp::{Ordering, Reverse};
-use std::collections::HashSet;
+//! Judged.
 
-use super::{Conventions, Ties};
+use super::definition::{Definition, Formula, QueryValue};
+use super::list::Ranking;
 
-/// A scored document of a query.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Document<'a> {
-    /// Its id, which breaks ties.
-    pub doc_id: &'a str,
-    /// The system's score, higher is better.
-    pub score: f64,
-    /// Its grade; `None` if nobody judged it.
-    pub grade: Option<u8>,
-}
+/// The share of the top k that was judged, of the documents there are: how far the other metrics can be trusted. 0 for a
+/// ranking without a document.
+///
+/// `Judged` of ir_measures.
+pub(super) const JUDGED: Definition = Definition {
+    name: "judged",
+    about: "share of the first k documents that was judged",
+    formula: Formula::AtCutoff(judged),
+};
 
-impl Document<'_> {
-    pub(super) fn is_relevant(&self, conventions: &Conventions) -> bool {
-        self.grade.is_some_and(|grade| grade >= conventions.relevant_grade)
-    }
-}
-
-/// Input that the metrics refuse.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MetricError {
-    /// A score is NaN and has no place in an order.
-    #[error("query {query_id}, document {doc_id}: expected a score, found NaN")]
-    NanScore {
-        /// The query.
-        query_id: String,
-        /// The document.
-        doc_id: String,
-    },
-    /// A document is listed twice, which could push NDCG over 1.
-    #[error("query {query_id}, document {doc_id}: expected one row for each query and document, found a duplicate")]
-    Duplicate {
-        /// The query.
-        query_id: String,
-        /// The document.
-        doc_id: String,
-    },
-    /// More documents of the list have a grade than were judged with it.
-    #[error(
-        "query {query_id}: expected the grades of all its judged documents, \
-         found {judged} of grade {grade} for {listed} in the list"
-    )]
-    MissingJudgments {
-        /// The query.
-        query_id: String,
-        /// The grade that falls short.
-        grade: u8,
-        /// Documents of the grade in the list.
-        listed: usize,
-        /// Documents of the grade among all judged documents.
-        judged: usize,
-    },
-}
-
-/// The scored documents of one query beside the grades of all its judged documents, scored or not.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JudgedList<'a> {
-    documents: Vec<Document<'a>>,
-    /// Best first.
-    ideal_grades: Vec<u8>,
-}
-
-impl<'a> JudgedList<'a> {
-    /// Takes the scored documents of `query_id` in the order of the system, and the grades of all judged documents of
-    /// the query in any order; those are what the ideal ranking and recall count.
-    ///
-    /// # Errors
-    /// [`MetricError`] on a NaN score, a document listed twice or a listed grade that `judged_grades` lacks.
-    pub fn new(query_id: &str, documents: Vec<Document<'a>>, judged_grades: &[u8]) -> Result<Self, MetricError> {
-        let mut seen = HashSet::with_capacity(documents.len());
-        let mut unlisted = [0_i64; 256];
-        judged_grades.iter().for_each(|&grade| unlisted[usize::from(grade)] += 1);
-        for document in &documents {
-            let (query_id, doc_id) = (query_id.to_owned(), document.doc_id.to_owned());
-            if document.score.is_nan() {
-                return Err(MetricError::NanScore { query_id, doc_id });
-            }
-            if !seen.insert(document.doc_id) {
-                return Err(MetricError::Duplicate { query_id, doc_id });
-            }
-            if let Some(grade) = document.grade {
-                unlisted[usize::from(grade)] -= 1;
-            }
-        }
-        if let Some(grade) = (0..=u8::MAX).find(|&grade| unlisted[usize::from(grade)] < 0) {
-            let listed = documents.iter().filter(|document| document.grade == Some(grade)).count();
-            let judged = judged_grades.iter().filter(|&&judged| judged == grade).count();
-            return Err(MetricError::MissingJudgments { query_id: query_id.to_owned(), grade, listed, judged });
-        }
-        let mut ideal_grades = judged_grades.to_vec();
-        ideal_grades.sort_unstable_by_key(|&grade| Reverse(grade));
-        Ok(Self { documents, ideal_grades })
-    }
-
-    /// The documents in the order they were given.
-    pub fn documents(&self) -> &[Document<'a>] {
-        &self.documents
-    }
-
-    /// The documents from the highest score to the lowest.
-    pub fn ranked(&self, ties: Ties) -> Vec<Document<'a>> {
-        let by_score = |a: &Document, b: &Document| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
-        let mut ranked = self.documents.clone();
-        match ties {
-            Ties::DocIdDescending => ranked.sort_by(|a, b| by_score(a, b).then(b.doc_id.cmp(a.doc_id))),
-            Ties::Stable => ranked.sort_by(by_score),
-        }
-        ranked
-    }
-
-    /// The grades of all judged documents, best first.
-    pub(super) fn ideal_grades(&self) -> &[u8] {
-        &self.ideal_grades
-    }
-
-    /// The number of judged documents that are relevant.
-    pub(super) fn relevant(&self, conventions: &Conventions) -> usize {
-        self.ideal_grades.iter().filter(|&&grade| grade >= conventions.relevant_grade).count()
-    }
+fn judged(ranking: &Ranking<'_>, k: usize) -> QueryValue {
+    let top = &ranking.retrieved()[..k.min(ranking.retrieved().len())];
+    let judged = top.iter().filter(|document| document.grade.is_some()).count();
+    QueryValue { value: Some(judged as f64 / top.len().max(1) as f64), no_relevant: false }
 }

@@ -1,153 +1,228 @@
-//! Ranking metrics of one query and their means over queries, with every convention explicit.
+//! Ranking metrics by name, of single queries and over queries, with every convention explicit.
 //!
-//! NDCG: Järvelin and Kekäläinen, "Cumulated Gain-based Evaluation of IR Techniques", TOIS 2002. With
-//! [`Gain::Linear`], [`Ties::DocIdDescending`] and [`NoRelevant::Zero`] it equals `ndcg_cut` of trec_eval for scores
-//! that are distinct or equal in f32, the precision trec_eval sorts by. A document without a judgment gains nothing,
-//! and no pair of the positive-negative ratio holds one.
+//! ```
+//! use ranking::metrics::{Conventions, Document, JudgedList, Metric};
+//!
+//! let document = |doc_id, score, grade| Document { doc_id, score, grade };
+//! let documents = vec![document("a", 0.1, Some(0)), document("b", 0.9, Some(3)), document("c", 0.5, None)];
+//! let list = JudgedList::new("q1", documents, &[0, 3, 2])?;
+//! let rankings = [list.ranking(&Conventions::default())];
+//! let metric: Metric = "recall@2".parse()?;
+//! assert_eq!(metric.measure(&rankings).value(), Some(0.5));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A metric is one file, which defines a `Definition`, and one line of the list below.
 
+mod conventions;
+mod definition;
+mod err;
 mod judged;
+mod list;
+mod map;
+mod measurements;
+mod mrr;
+mod ndcg;
 mod pairs;
+mod pnr;
+mod precision;
+mod rbp;
+mod recall;
 
-use std::num::NonZeroUsize;
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
 
-pub use judged::{Document, JudgedList, MetricError};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use definition::{Definition, Formula};
+
+pub use conventions::{Conventions, Gain, NoRelevant, Ties, Unjudged};
+pub use definition::QueryValue;
+pub use list::{Document, JudgedList, MetricError, Ranking};
+pub use measurements::{Mean, Measurements};
 pub use pairs::{MeanPnr, PairCounts, mean_pnr};
 
-/// What a grade is worth in NDCG.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Gain {
-    /// `2^grade - 1` (Burges et al., ICML 2005).
-    #[default]
-    Exponential,
-    /// `grade`, as in trec_eval.
-    Linear,
+/// All metrics.
+const METRICS: &[&Definition] = &[
+    &ndcg::NDCG,
+    &mrr::MRR,
+    &map::MAP,
+    &recall::RECALL,
+    &precision::PRECISION,
+    &err::ERR,
+    &rbp::RBP,
+    &judged::JUDGED,
+    &pnr::PNR,
+];
+
+/// A metric by its name, such as `ndcg@10`, `map`, `rbp@0.8` or `pnr`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Metric {
+    definition: &'static Definition,
+    argument: Argument,
 }
 
-impl Gain {
-    fn of(self, grade: u8) -> f64 {
-        match self {
-            Self::Exponential => f64::from(grade).exp2() - 1.0,
-            Self::Linear => f64::from(grade),
+/// What stands behind the `@` of a name.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Argument {
+    None,
+    Cutoff(usize),
+    Share(f64),
+}
+
+/// A name that no metric has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected one of {}, with a rank k from 1 and a number p between 0 and 1, found `{found}`", forms())]
+pub struct UnknownMetric {
+    /// The name.
+    pub found: String,
+}
+
+impl Metric {
+    /// The metrics that are reported unless others are named: those of arXiv 2411.04539, and MRR.
+    pub const REPORTED: [Self; 6] = [
+        Self::at(&ndcg::NDCG, 1),
+        Self::at(&ndcg::NDCG, 3),
+        Self::at(&ndcg::NDCG, 5),
+        Self::at(&ndcg::NDCG, 10),
+        Self::at(&mrr::MRR, 10),
+        Self { definition: &pnr::PNR, argument: Argument::None },
+    ];
+
+    /// The metric that systems are compared by first unless another one is named: NDCG@10.
+    pub const PRIMARY: Self = Self::at(&ndcg::NDCG, 10);
+
+    const fn at(definition: &'static Definition, k: usize) -> Self {
+        Self { definition, argument: Argument::Cutoff(k) }
+    }
+
+    /// Its name without what stands behind the `@`.
+    pub fn family(&self) -> &'static str {
+        self.definition.name
+    }
+
+    /// What its family measures, in a few words.
+    pub fn about(&self) -> &'static str {
+        self.definition.about
+    }
+
+    /// True if it is pooled over the queries rather than a mean of values in \[0, 1\]; its value has no upper bound.
+    pub fn is_pooled(&self) -> bool {
+        matches!(self.definition.formula, Formula::Pairs(_))
+    }
+
+    /// Measures the ranking of every query.
+    pub fn measure(&self, rankings: &[Ranking<'_>]) -> Measurements {
+        let cutoff = if let Argument::Cutoff(k) = self.argument { k } else { usize::MAX };
+        let share = if let Argument::Share(p) = self.argument { p } else { f64::NAN };
+        let rankings = rankings.iter();
+        match self.definition.formula {
+            Formula::AtCutoff(value) => Measurements::Mean(rankings.map(|ranking| value(ranking, cutoff)).collect()),
+            Formula::AtShare(value) => Measurements::Mean(rankings.map(|ranking| value(ranking, share)).collect()),
+            Formula::Pairs(count) => Measurements::Pooled(rankings.map(count).collect()),
         }
     }
 }
 
-/// The order of documents with equal scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Ties {
-    /// Document ids in descending byte order, as in trec_eval: no system gains from the order it happens to write.
-    #[default]
-    DocIdDescending,
-    /// The order in which the list was given.
-    Stable,
-}
-
-/// The value of a query without a relevant document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NoRelevant {
-    /// None: the query is left out of the mean.
-    #[default]
-    Skip,
-    /// 0, as in trec_eval.
-    Zero,
-    /// 1, as in LightGBM.
-    One,
-}
-
-/// The conventions of NDCG, MRR and recall.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conventions {
-    /// What a grade is worth in NDCG.
-    pub gain: Gain,
-    /// The order of documents with equal scores.
-    pub ties: Ties,
-    /// The value of a query without a relevant document.
-    pub no_relevant: NoRelevant,
-    /// The lowest grade that MRR and recall call relevant (default 1). NDCG calls any grade above 0 relevant.
-    pub relevant_grade: u8,
-}
-
-impl Default for Conventions {
-    fn default() -> Self {
-        Self { gain: Gain::default(), ties: Ties::default(), no_relevant: NoRelevant::default(), relevant_grade: 1 }
+impl PartialEq for Metric {
+    fn eq(&self, other: &Self) -> bool {
+        self.definition.name == other.definition.name && self.argument == other.argument
     }
 }
 
-impl Conventions {
-    /// `value` of a query with relevant documents, else the value that the convention gives it.
-    fn resolve(&self, value: Option<f64>) -> QueryValue {
-        let fallback = match self.no_relevant {
-            NoRelevant::Skip => None,
-            NoRelevant::Zero => Some(0.0),
-            NoRelevant::One => Some(1.0),
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.definition.name)?;
+        match self.argument {
+            Argument::None => Ok(()),
+            Argument::Cutoff(k) => write!(f, "@{k}"),
+            Argument::Share(p) => write!(f, "@{p}"),
+        }
+    }
+}
+
+impl FromStr for Metric {
+    type Err = UnknownMetric;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMetric> {
+        let parse = || {
+            let (name, argument) = text.split_once('@').map_or((text, None), |(name, argument)| (name, Some(argument)));
+            let definition = METRICS.iter().find(|definition| definition.name == name)?;
+            let argument = match (definition.formula, argument) {
+                (Formula::AtCutoff(_) | Formula::Pairs(_), None) => Argument::None,
+                (Formula::AtCutoff(_), Some(k)) => Argument::Cutoff(cutoff(k)?),
+                (Formula::AtShare(_), Some(p)) => Argument::Share(share(p)?),
+                (Formula::AtShare(_), None) | (Formula::Pairs(_), Some(_)) => return None,
+            };
+            Some(Self { definition, argument })
         };
-        QueryValue { value: value.or(fallback), no_relevant: value.is_none() }
+        parse().ok_or_else(|| UnknownMetric { found: text.to_string() })
     }
 }
 
-/// A metric of one query.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct QueryValue {
-    /// The value in \[0, 1\]; `None` leaves the query out of the mean.
-    pub value: Option<f64>,
-    /// Whether the query has no relevant document, so that the value is [`Conventions::no_relevant`]'s.
-    pub no_relevant: bool,
+/// A rank from 1, in digits alone.
+fn cutoff(text: &str) -> Option<usize> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| digits)
 }
 
-/// NDCG at `k`.
-///
-/// ```text
-/// DCG@k  = sum over ranks r = 1..k of gain(grade at r) / log2(r + 1)
-/// NDCG@k = DCG@k of the list / DCG@k of all judged documents of the query, best first
-/// ```
-pub fn ndcg(list: &JudgedList, k: NonZeroUsize, conventions: &Conventions) -> QueryValue {
-    let dcg = |grades: &mut dyn Iterator<Item = u8>| -> f64 {
-        let discounted = |(index, grade): (usize, u8)| conventions.gain.of(grade) / (index as f64 + 2.0).log2();
-        grades.take(k.get()).enumerate().map(discounted).sum()
+/// A number between 0 and 1, in the form 0.8.
+fn share(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix("0.")?.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|&share| digits && share > 0.0 && share < 1.0)
+}
+
+/// The name of every metric, with `k` or `p` in place of what stands behind it.
+fn named(k: &str, p: &str) -> Vec<String> {
+    let name = |definition: &&Definition| match definition.formula {
+        Formula::AtCutoff(_) => format!("{}{k}", definition.name),
+        Formula::AtShare(_) => format!("{}{p}", definition.name),
+        Formula::Pairs(_) => definition.name.to_string(),
     };
-    let ideal = dcg(&mut list.ideal_grades().iter().copied());
-    let found = dcg(&mut list.ranked(conventions.ties).into_iter().map(|document| document.grade.unwrap_or(0)));
-    conventions.resolve((ideal > 0.0).then(|| found / ideal))
+    METRICS.iter().map(name).collect()
 }
 
-/// Reciprocal rank of the first relevant document within the top `k`, 0 if there is none within.
-///
-/// Its mean over queries is MRR@k (Voorhees, "The TREC-8 Question Answering Track Report", 1999).
-pub fn reciprocal_rank(list: &JudgedList, k: NonZeroUsize, conventions: &Conventions) -> QueryValue {
-    let top = list.ranked(conventions.ties).into_iter().take(k.get());
-    let first = top.map(|document| document.is_relevant(conventions)).position(|relevant| relevant);
-    let value = first.map_or(0.0, |index| 1.0 / (index as f64 + 1.0));
-    conventions.resolve((list.relevant(conventions) > 0).then_some(value))
+/// How the metrics are named.
+fn forms() -> String {
+    named("[@k]", "@p").join(", ")
 }
 
-/// The share of all judged relevant documents of the query that are within the top `k`.
-pub fn recall(list: &JudgedList, k: NonZeroUsize, conventions: &Conventions) -> QueryValue {
-    let top = list.ranked(conventions.ties).into_iter().take(k.get());
-    let found = top.filter(|document| document.is_relevant(conventions)).count();
-    let relevant = list.relevant(conventions);
-    conventions.resolve((relevant > 0).then(|| found as f64 / relevant as f64))
+impl TryFrom<String> for Metric {
+    type Error = UnknownMetric;
+
+    fn try_from(text: String) -> Result<Self, UnknownMetric> {
+        text.parse()
+    }
 }
 
-/// The mean of a metric over queries.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mean {
-    /// The mean; `None` over no queries.
-    pub value: Option<f64>,
-    /// Queries in the mean.
-    pub queries: usize,
-    /// Queries without a relevant document, whether in the mean or left out of it.
-    pub no_relevant: usize,
+impl From<Metric> for String {
+    fn from(metric: Metric) -> Self {
+        metric.to_string()
+    }
 }
 
-impl Mean {
-    /// The mean over `queries`, summed in their order.
-    pub fn of(queries: &[QueryValue]) -> Self {
-        let values: Vec<f64> = queries.iter().filter_map(|query| query.value).collect();
-        Self {
-            value: (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
-            queries: values.len(),
-            no_relevant: queries.iter().filter(|query| query.no_relevant).count(),
-        }
+impl JsonSchema for Metric {
+    fn schema_name() -> Cow<'static, str> {
+        "Metric".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let about = |definition: &&Definition| format!("{}: {}", definition.name, definition.about);
+        let about: Vec<String> = METRICS.iter().map(about).collect();
+        json_schema!({
+            "type": "string",
+            "examples": named("@5", "@0.8"),
+            "pattern": format!("^({})$", named("(@[1-9][0-9]*)?", r"@0\.[0-9]+").join("|")),
+            "description": format!(
+                "A metric by its name: {}, with a rank k from 1 and a number p between 0 and 1. Without a cut-off k, it is \
+                 of the whole ranking. {}.",
+                forms(),
+                about.join("; ")
+            ),
+        })
     }
 }
 

@@ -1,9 +1,11 @@
+//! Pairs of documents by how their scores order their grades.
+
 use std::iter::Sum;
 use std::ops::Add;
 
-use super::JudgedList;
+use super::list::Ranking;
 
-/// The pairs of judged documents of one query with different grades, by how the scores order them.
+/// The pairs of documents of one query with different grades, by how the scores order them.
 ///
 /// Counts add up over queries, so that the pooled positive-negative ratio is the [`pnr`](PairCounts::pnr) of the sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,10 +19,11 @@ pub struct PairCounts {
 }
 
 impl PairCounts {
-    /// Counts the pairs of `list`.
-    pub fn of(list: &JudgedList) -> Self {
+    /// Counts the pairs of a ranking; a document without a judgment is of grade 0, unless
+    /// [`Unjudged::Removed`](super::Unjudged::Removed) leaves it out.
+    pub fn of(ranking: &Ranking<'_>) -> Self {
         let judged: Vec<(f64, u8)> =
-            list.documents().iter().filter_map(|document| Some((document.score, document.grade?))).collect();
+            ranking.measured().map(|document| (document.score, document.grade.unwrap_or(0))).collect();
         let mut counts = Self::default();
         for &(better_score, better) in &judged {
             for &(worse_score, _) in judged.iter().filter(|&&(_, worse)| better > worse) {
@@ -34,6 +37,11 @@ impl PairCounts {
             }
         }
         counts
+    }
+
+    /// True if there is a pair of different grades.
+    pub fn any(self) -> bool {
+        self.concordant + self.discordant + self.tied > 0
     }
 
     /// Positive-negative ratio, concordant / discordant: infinite without a discordant pair, and `None` where the

@@ -12,8 +12,29 @@ fn list(rows: &[(f64, Option<u8>)]) -> JudgedList<'static> {
     JudgedList::new("q", documents, &judged).unwrap()
 }
 
-fn at(k: usize) -> NonZeroUsize {
-    NonZeroUsize::new(k).unwrap()
+fn metric(name: &str) -> Metric {
+    name.parse().unwrap()
+}
+
+/// The metric of one query.
+fn value(name: &str, list: &JudgedList<'static>, conventions: Conventions) -> Option<f64> {
+    metric(name).measure(&[list.clone().ranking(&conventions)]).of_query(0)
+}
+
+fn pairs(list: &JudgedList<'static>) -> PairCounts {
+    PairCounts::of(&list.clone().ranking(&Conventions { unjudged: Unjudged::Removed, ..Conventions::default() }))
+}
+
+/// Each metric, with a short cut-off and without one where it can have one.
+fn names() -> Vec<String> {
+    let mut names = named("@3", "@0.8");
+    names.extend(named("", "@0.8"));
+    names
+}
+
+/// Those of [`names`] that measure how good a ranking is, with a value in [0, 1].
+fn quality() -> Vec<String> {
+    names().into_iter().filter(|name| !name.starts_with("judged") && !metric(name).is_pooled()).collect()
 }
 
 fn rows() -> impl Strategy<Value = Vec<(f64, Option<u8>)>> {
@@ -23,17 +44,17 @@ fn rows() -> impl Strategy<Value = Vec<(f64, Option<u8>)>> {
 #[test]
 fn ndcg_by_hand() {
     let list = list(&[(3.0, Some(1)), (2.0, None), (1.0, Some(2))]);
-    let value = |gain, k| ndcg(&list, at(k), &Conventions { gain, ..Conventions::default() }).value.unwrap();
+    let value = |gain, name| value(name, &list, Conventions { gain, ..Conventions::default() }).unwrap();
     let third = 1.0 / 3.0_f64.log2();
-    assert!((value(Gain::Exponential, 10) - (1.0 + 3.0 / 2.0) / (3.0 + third)).abs() < 1e-12);
-    assert!((value(Gain::Linear, 10) - (1.0 + 2.0 / 2.0) / (2.0 + third)).abs() < 1e-12);
-    assert!((value(Gain::Exponential, 1) - 1.0 / 3.0).abs() < 1e-12);
+    assert!((value(Gain::Exponential, "ndcg@10") - (1.0 + 3.0 / 2.0) / (3.0 + third)).abs() < 1e-12);
+    assert!((value(Gain::Linear, "ndcg@10") - (1.0 + 2.0 / 2.0) / (2.0 + third)).abs() < 1e-12);
+    assert!((value(Gain::Exponential, "ndcg@1") - 1.0 / 3.0).abs() < 1e-12);
 }
 
 #[test]
 fn ties_follow_the_convention() {
     let list = list(&[(0.0, Some(1)), (0.0, Some(0)), (-0.0, Some(0))]);
-    let value = |ties| reciprocal_rank(&list, at(3), &Conventions { ties, ..Conventions::default() }).value;
+    let value = |ties| value("mrr@3", &list, Conventions { ties, ..Conventions::default() });
     assert_eq!(value(Ties::DocIdDescending), Some(1.0 / 3.0));
     assert_eq!(value(Ties::Stable), Some(1.0));
 }
@@ -41,11 +62,15 @@ fn ties_follow_the_convention() {
 #[test]
 fn a_query_without_relevant_documents_follows_the_convention_and_is_counted() {
     let irrelevant = list(&[(1.0, Some(0)), (0.5, None)]);
-    for metric in [ndcg, reciprocal_rank, recall] {
-        let value = |no_relevant| metric(&irrelevant, at(5), &Conventions { no_relevant, ..Conventions::default() });
-        assert_eq!(value(NoRelevant::Skip), QueryValue { value: None, no_relevant: true });
-        assert_eq!(value(NoRelevant::Zero), QueryValue { value: Some(0.0), no_relevant: true });
-        assert_eq!(value(NoRelevant::One), QueryValue { value: Some(1.0), no_relevant: true });
+    for name in quality() {
+        let found = |no_relevant| {
+            let conventions = Conventions { no_relevant, ..Conventions::default() };
+            metric(&name).measure(&[irrelevant.clone().ranking(&conventions)])
+        };
+        let expected = |value| Measurements::Mean(vec![QueryValue { value, no_relevant: true }]);
+        assert_eq!(found(NoRelevant::Skip), expected(None), "{name}");
+        assert_eq!(found(NoRelevant::Zero), expected(Some(0.0)), "{name}");
+        assert_eq!(found(NoRelevant::One), expected(Some(1.0)), "{name}");
     }
     let some = |value| QueryValue { value: Some(value), no_relevant: false };
     let skipped = QueryValue { value: None, no_relevant: true };
@@ -55,43 +80,71 @@ fn a_query_without_relevant_documents_follows_the_convention_and_is_counted() {
 }
 
 #[test]
-fn reciprocal_rank_and_recall_by_hand() {
+fn binary_metrics_by_hand() {
     let documents = [("a", 4.0, 0), ("b", 3.0, 1), ("c", 2.0, 2)].map(|(doc_id, score, grade)| Document {
         doc_id,
         score,
         grade: Some(grade),
     });
     let list = JudgedList::new("q", documents.to_vec(), &[0, 1, 2, 2, 4]).unwrap();
-    let strict = Conventions { relevant_grade: 2, ..Conventions::default() };
-    assert_eq!(reciprocal_rank(&list, at(3), &Conventions::default()).value, Some(0.5));
-    assert_eq!(reciprocal_rank(&list, at(1), &Conventions::default()).value, Some(0.0));
-    assert_eq!(reciprocal_rank(&list, at(3), &strict).value, Some(1.0 / 3.0));
-    assert_eq!(recall(&list, at(3), &Conventions::default()).value, Some(0.5));
-    assert_eq!(recall(&list, at(2), &Conventions::default()).value, Some(0.25));
-    assert_eq!(recall(&list, at(3), &strict).value, Some(1.0 / 3.0));
+    let (lenient, strict) = (Conventions::default(), Conventions { relevant_grade: 2, ..Conventions::default() });
+    assert_eq!(value("mrr@3", &list, lenient), Some(0.5));
+    assert_eq!(value("mrr@1", &list, lenient), Some(0.0));
+    assert_eq!(value("mrr@3", &list, strict), Some(1.0 / 3.0));
+    assert_eq!(value("recall@3", &list, lenient), Some(0.5));
+    assert_eq!(value("recall@2", &list, lenient), Some(0.25));
+    assert_eq!(value("recall@3", &list, strict), Some(1.0 / 3.0));
+    assert_eq!(value("precision@10", &list, lenient), Some(0.2));
+    assert_eq!(value("precision", &list, lenient), Some(2.0 / 3.0));
+    assert_eq!(value("precision@2", &list, strict), Some(0.0));
+    assert_eq!(value("map", &list, lenient), Some((0.5 + 2.0 / 3.0) / 4.0));
+    assert_eq!(value("map@2", &list, lenient), Some(0.5 / 4.0));
+    assert_eq!(value("rbp@0.5", &list, lenient), Some(0.5 * (0.5 + 0.25)));
+}
+
+#[test]
+fn err_by_hand() {
+    let graded = list(&[(3.0, Some(1)), (2.0, None), (1.0, Some(2))]);
+    let scale = |max_grade| Conventions { max_grade, ..Conventions::default() };
+    assert_eq!(value("err", &graded, scale(4)), Some(1.0 / 16.0 + 15.0 / 16.0 * (3.0 / 16.0) / 3.0));
+    assert_eq!(value("err@2", &graded, scale(4)), Some(1.0 / 16.0));
+    let above_the_scale = list(&[(1.0, Some(4))]);
+    assert_eq!(value("err", &above_the_scale, scale(2)), Some(0.75));
+}
+
+#[test]
+fn unjudged_documents_count_as_irrelevant_or_are_removed() {
+    let list = list(&[(4.0, None), (3.0, Some(0)), (2.0, None), (1.0, Some(3))]);
+    let value = |name, unjudged| value(name, &list, Conventions { unjudged, ..Conventions::default() });
+    assert_eq!(value("mrr", Unjudged::Irrelevant), Some(0.25));
+    assert_eq!(value("mrr", Unjudged::Removed), Some(0.5));
+    assert_eq!(value("pnr", Unjudged::Irrelevant), Some(0.0));
+    assert_eq!(value("judged@3", Unjudged::Irrelevant), Some(1.0 / 3.0));
+    assert_eq!(value("judged@3", Unjudged::Removed), Some(1.0 / 3.0));
+    assert_eq!(value("judged@9", Unjudged::Removed), Some(0.5));
 }
 
 #[test]
 fn a_query_with_nothing_retrieved_scores_zero() {
     let empty = JudgedList::new("q", vec![], &[2]).unwrap();
-    for metric in [ndcg, reciprocal_rank, recall] {
-        assert_eq!(metric(&empty, at(5), &Conventions::default()).value, Some(0.0));
+    for name in names().iter().filter(|name| !metric(name).is_pooled()) {
+        assert_eq!(value(name, &empty, Conventions::default()), Some(0.0), "{name}");
     }
 }
 
 #[test]
 fn a_constant_scorer_looks_good_on_nothing() {
     let constant = list(&[(1.0, Some(4)), (1.0, Some(0)), (1.0, Some(0))]);
-    let counts = PairCounts::of(&constant);
+    let counts = pairs(&constant);
     assert_eq!(counts, PairCounts { concordant: 0, discordant: 0, tied: 2 });
     assert_eq!(counts.pnr(), None);
-    assert!(ndcg(&constant, at(10), &Conventions::default()).value.unwrap() <= 0.5);
+    assert!(value("ndcg@10", &constant, Conventions::default()).unwrap() <= 0.5);
 }
 
 #[test]
 fn pnr_pools_counts_over_queries() {
-    let perfect = PairCounts::of(&list(&[(2.0, Some(2)), (1.0, Some(1)), (0.0, Some(0)), (9.0, None)]));
-    let mixed = PairCounts::of(&list(&[(2.0, Some(0)), (1.0, Some(1)), (0.0, Some(0)), (1.0, Some(0))]));
+    let perfect = pairs(&list(&[(2.0, Some(2)), (1.0, Some(1)), (0.0, Some(0)), (9.0, None)]));
+    let mixed = pairs(&list(&[(2.0, Some(0)), (1.0, Some(1)), (0.0, Some(0)), (1.0, Some(0))]));
     assert_eq!(perfect, PairCounts { concordant: 3, discordant: 0, tied: 0 });
     assert_eq!(mixed, PairCounts { concordant: 1, discordant: 1, tied: 1 });
     assert_eq!(perfect.pnr(), Some(f64::INFINITY));
@@ -119,31 +172,102 @@ fn bad_input_is_refused_by_name() {
     );
 }
 
+#[test]
+fn names_are_read_and_written() {
+    for name in names().iter().map(String::as_str).chain(["map@100", "rbp@0.95", "recall@50"]) {
+        assert_eq!(metric(name).to_string(), name);
+        assert_eq!(serde_json::to_value(metric(name)).unwrap(), name);
+    }
+    assert_eq!(metric("rbp@0.80"), metric("rbp@0.8"));
+    assert_ne!(metric("ndcg@1"), metric("ndcg@10"));
+    for name in
+        ["", "ndgc@10", "ndcg@0", "ndcg@01", "ndcg@+1", "ndcg@", "ndcg@1.5", "rbp", "rbp@1", "rbp@1.0", "pnr@10"]
+    {
+        let refused = serde_json::from_value::<Metric>(name.into()).unwrap_err();
+        let expected = "expected one of ndcg[@k], mrr[@k], map[@k], recall[@k], precision[@k], err[@k], rbp@p, judged[@k], \
+                        pnr, with a rank k from 1 and a number p between 0 and 1, found";
+        assert_eq!(refused.to_string(), format!("{expected} `{name}`"));
+    }
+}
+
+#[test]
+fn the_metrics_of_a_set_are_those_of_its_queries() {
+    let conventions = Conventions::default();
+    let lists = [
+        list(&[(2.0, Some(1)), (1.0, Some(0))]),
+        list(&[(2.0, Some(0)), (1.0, Some(0))]),
+        list(&[(2.0, Some(0)), (1.0, Some(1)), (0.0, Some(0))]),
+    ];
+    let rankings = lists.map(|list| list.ranking(&conventions));
+    let mrr = metric("mrr").measure(&rankings);
+    assert_eq!((mrr.value(), mrr.queries()), (Some(0.75), 2));
+    assert_eq!((mrr.select(&[1, 2]).value(), mrr.select(&[1]).value()), (Some(0.5), None));
+    let pnr = metric("pnr").measure(&rankings);
+    assert_eq!((pnr.value(), pnr.queries(), pnr.of_query(2)), (Some(2.0), 2, Some(1.0)));
+    assert_eq!(pnr.select(&[0]).value(), Some(f64::INFINITY));
+}
+
 proptest! {
     #[test]
-    fn metrics_stay_in_the_unit_interval(rows in rows(), k in 1_usize..15, ties in 0..2) {
+    fn metrics_stay_in_the_unit_interval(rows in rows(), ties in 0..2) {
         let ties = if ties == 0 { Ties::Stable } else { Ties::DocIdDescending };
-        let (list, conventions) = (list(&rows), Conventions { ties, ..Conventions::default() });
-        for metric in [ndcg, reciprocal_rank, recall] {
-            let found = metric(&list, at(k), &conventions);
-            prop_assert_eq!(found.value.is_none(), found.no_relevant);
-            prop_assert!(found.value.is_none_or(|value| (0.0..=1.0 + 1e-12).contains(&value)), "{found:?}");
+        let ranking = list(&rows).ranking(&Conventions { ties, ..Conventions::default() });
+        for name in names() {
+            let Measurements::Mean(found) = metric(&name).measure(std::slice::from_ref(&ranking)) else { continue };
+            prop_assert_eq!(found[0].value.is_none(), found[0].no_relevant);
+            prop_assert!(found[0].value.is_none_or(|value| (0.0..=1.0 + 1e-12).contains(&value)), "{name}: {found:?}");
         }
     }
 
     #[test]
-    fn scoring_by_grade_is_perfect(rows in rows(), k in 1_usize..15) {
+    fn scoring_by_grade_is_the_best(rows in rows()) {
         let ideal: Vec<_> = rows.iter().map(|&(_, grade)| (f64::from(grade.unwrap_or(0)), grade)).collect();
-        let list = list(&ideal);
-        let value = ndcg(&list, at(k), &Conventions::default()).value;
-        prop_assert!(value.is_none_or(|value| (value - 1.0).abs() < 1e-12));
-        prop_assert_eq!(PairCounts::of(&list).discordant + PairCounts::of(&list).tied, 0);
+        let (ideal, found) = (list(&ideal), list(&rows));
+        for name in quality() {
+            let best = value(&name, &ideal, Conventions::default());
+            prop_assert!(value(&name, &found, Conventions::default()) <= best.map(|best| best + 1e-12), "{name}");
+            // Precision divides by the documents there are, the others by what is possible.
+            if ["ndcg", "ndcg@3", "mrr", "mrr@3", "map", "recall"].contains(&name.as_str()) {
+                prop_assert!(best.is_none_or(|best| (best - 1.0).abs() < 1e-12), "{name}: {best:?}");
+            }
+        }
+        prop_assert_eq!(pairs(&ideal).discordant + pairs(&ideal).tied, 0);
+    }
+
+    #[test]
+    fn a_constant_scorer_gets_no_more_than_the_worst_order(rows in rows()) {
+        let mut rows = rows;
+        rows.sort_by_key(|&(_, grade)| std::cmp::Reverse(grade.unwrap_or(0)));
+        let scored = |score: fn(usize) -> f64| {
+            let rows: Vec<_> = rows.iter().enumerate().map(|(place, &(_, grade))| (score(place), grade)).collect();
+            list(&rows)
+        };
+        // Names rise as grades fall, so that the order of equal scores by document id is the worst one.
+        let (constant, worst) = (scored(|_| 1.0), scored(|place| place as f64));
+        for name in quality() {
+            let value = |list| value(&name, list, Conventions::default());
+            prop_assert_eq!(value(&constant), value(&worst), "{}", name);
+        }
+        prop_assert_eq!(pairs(&constant).pnr(), None);
+    }
+
+    #[test]
+    fn the_order_of_the_input_does_not_matter(rows in rows(), turn in 0_usize..12) {
+        let found = list(&rows);
+        let mut documents: Vec<Document> = found.documents.clone();
+        documents.rotate_left(turn.min(rows.len()));
+        let judged: Vec<u8> = rows.iter().filter_map(|row| row.1).collect();
+        let turned = JudgedList::new("q", documents, &judged).unwrap();
+        for name in names() {
+            let value = |list| value(&name, list, Conventions::default());
+            prop_assert_eq!(value(&found), value(&turned), "{}", name);
+        }
     }
 
     #[test]
     fn reversing_the_scores_swaps_the_pairs(rows in rows()) {
         let reversed: Vec<_> = rows.iter().map(|&(score, grade)| (-score, grade)).collect();
-        let (forward, backward) = (PairCounts::of(&list(&rows)), PairCounts::of(&list(&reversed)));
+        let (forward, backward) = (pairs(&list(&rows)), pairs(&list(&reversed)));
         prop_assert_eq!(forward.concordant, backward.discordant);
         prop_assert_eq!(forward.discordant, backward.concordant);
         prop_assert_eq!(forward.tied, backward.tied);

@@ -55,15 +55,17 @@ def pointwise_mse(lists):
     return F.mse_loss(torch.cat([s for s, _ in lists]), torch.cat([t for _, t in lists]))
 
 
-LOSSES = {
-    "pairwise_hinge": lambda lists: per_pair(lambda d: F.relu(MARGIN - d), lists),
-    "pairwise_logistic": lambda lists: per_pair(lambda d: F.softplus(-d), lists),
-    "listwise_softmax": softmax,
-    "lambda_loss": lambda_loss,
-    "pointwise_mse": pointwise_mse,
-    "margin_mse": margin_mse,
-    "hybrid": lambda lists: ALPHA * pointwise_mse(lists) + (1 - ALPHA) * margin_mse(lists),
-}
+# Each loss as pipeline.toml writes it, beside its form here.
+LOSSES = [
+    ({"name": "hinge", "margin": MARGIN}, lambda lists: per_pair(lambda d: F.relu(MARGIN - d), lists)),
+    ({"name": "logistic"}, lambda lists: per_pair(lambda d: F.softplus(-d), lists)),
+    ({"name": "softmax"}, softmax),
+    ({"name": "lambda"}, lambda_loss),
+    ({"name": "pointwise_mse"}, pointwise_mse),
+    ({"name": "margin_mse"}, margin_mse),
+    ({"name": "hybrid", "alpha": ALPHA},
+     lambda lists: ALPHA * pointwise_mse(lists) + (1 - ALPHA) * margin_mse(lists)),
+]
 
 
 def main():
@@ -73,14 +75,14 @@ def main():
         scores[1] = scores[0]
         labels = torch.randint(0, 5, (sum(sizes),), generator=GEN).float()
         case = {"offsets": [0, *torch.tensor(sizes).cumsum(0).tolist()], "scores": scores.tolist(),
-                "labels": labels.tolist(), "losses": {}}
-        for name, loss in LOSSES.items():
+                "labels": labels.tolist(), "losses": []}
+        for loss, function in LOSSES:
             leaf = scores.double().requires_grad_()
-            value = loss(list(zip(leaf.split(sizes), labels.double().split(sizes))))
+            value = function(list(zip(leaf.split(sizes), labels.double().split(sizes))))
             (grad,) = torch.autograd.grad(value, leaf)
-            case["losses"][name] = {"value": value.item(), "grad": grad.tolist()}
+            case["losses"].append({"loss": loss, "value": value.item(), "grad": grad.tolist()})
         cases.append(case)
-    print(json.dumps({"margin": MARGIN, "alpha": ALPHA, "cases": cases}))
+    print(json.dumps(cases))
 
 
 main()

@@ -1,59 +1,58 @@
 //! `report.html`: one file that opens anywhere, without scripts or outside resources.
 
 mod charts;
+mod conventions;
 mod html;
 mod scale;
 mod svg;
 mod training;
 
-use pipeline::config::{Candidates, EvaluateConfig, Gain, JudgmentFormat, NoRelevant, Ties};
-use pipeline::{Pipeline, StageRun};
+use pipeline::{Stage, StageContext, stages};
+use ranking::metrics::Metric;
 use tables::{Manifest, StageDir};
 
 use crate::compare::Comparison;
 use crate::evaluation::Evaluation;
-use crate::measure::{Estimate, Measured, PNR, PRIMARY};
+use crate::measure::Estimate;
 use crate::number;
-use crate::summary::metric_names;
+use crate::{Config, Evaluate};
 use html::{escape, figure, paragraph, section, table};
 
 const STYLE: &str = include_str!("style.css");
-
-/// The stages before this one, in their order.
-const STAGES: [&str; 6] = ["simulate", "ingest", "cpt", "teacher", "score", "distill"];
 
 /// Writes `report.html`.
 ///
 /// # Errors
 /// [`tables::Error`] where an earlier stage's output cannot be read, or the file not be written.
-pub(crate) fn write(run: &StageRun, evaluation: &Evaluation) -> anyhow::Result<()> {
-    let root = run.pipeline().run_dir();
+pub(crate) fn write(config: &Config, context: &StageContext, evaluation: &Evaluation) -> anyhow::Result<()> {
+    let root = context.paths().run_dir();
     // A pipeline on real logs has no `simulate`, so that a stage may be absent.
-    let opened = STAGES.iter().filter_map(|stage| StageDir::open(&root, stage).ok());
+    let earlier = stages().filter(|&stage| stage != Evaluate::NAME);
+    let opened = earlier.filter_map(|stage| StageDir::open(&root, stage).ok());
     let manifests: Vec<Manifest> = opened.map(|stage| stage.manifest().clone()).collect();
-    let pooled = !run.pipeline().evaluate.pool.is_empty();
-    let curves = if pooled { Vec::new() } else { training::read(run)? };
-    let page = page(run.pipeline(), evaluation, &manifests, &curves);
-    tables::write_atomic(&run.out().join("report.html"), page.as_bytes())?;
+    let curves = if config.merges_runs() { Vec::new() } else { training::read(context)? };
+    let page = page(config, context.paths().name(), evaluation, &manifests, &curves);
+    files::write_atomically(&context.out().join("report.html"), page.as_bytes())?;
     Ok(())
 }
 
 fn page(
-    pipeline: &Pipeline,
+    config: &Config,
+    name: &str,
     evaluation: &Evaluation,
     manifests: &[Manifest],
     curves: &[(&str, training::Curves)],
 ) -> String {
-    let name = escape(&pipeline.run.name);
-    let primary = PRIMARY.name();
+    let name = escape(name);
+    let primary = evaluation.primary;
     let sections = [
-        header(pipeline, evaluation, manifests),
+        header(config, &name, evaluation, manifests),
         section("Metrics", &metrics(evaluation)),
         section(&format!("{primary} of the student less that of the teacher"), &student_and_teacher(evaluation)),
         section("Comparisons", &comparisons(evaluation)),
-        section("Training", &training::html(curves)),
-        section("Conventions and special cases", &conventions(&pipeline.evaluate, evaluation)),
-        section("Stages", &stages(manifests)),
+        section("Training", &training::html(curves, primary)),
+        section("Conventions and special cases", &conventions::html(&config.evaluate, evaluation)),
+        section("Stages", &stage_table(manifests)),
     ];
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -63,11 +62,11 @@ fn page(
     )
 }
 
-fn header(pipeline: &Pipeline, evaluation: &Evaluation, manifests: &[Manifest]) -> String {
-    let mut html = format!("<header>\n<h1>disranker: {}</h1>\n", escape(&pipeline.run.name));
+fn header(config: &Config, name: &str, evaluation: &Evaluation, manifests: &[Manifest]) -> String {
+    let mut html = format!("<header>\n<h1>disranker: {name}</h1>\n");
     html += &paragraph(&format!(
         "Seed {}. {} systems on {} test queries.",
-        pipeline.run.seed,
+        config.seed,
         evaluation.systems.len(),
         number::count(evaluation.queries.len() as u64)
     ));
@@ -76,7 +75,7 @@ fn header(pipeline: &Pipeline, evaluation: &Evaluation, manifests: &[Manifest]) 
             ingest.tables.iter().map(|(table, entry)| format!("{} {table}", number::count(entry.rows))).collect();
         html += &paragraph(&format!("Rows after cleaning: {}.", sizes.join(", ")));
     }
-    if pipeline.ingest.judgments.format == JudgmentFormat::Clicks {
+    if config.grades_from_clicks {
         html += "<p class=\"note\"><strong>The grades are derived from clicks.</strong> Nobody judged these documents: \
                  every figure below says how well a system predicts debiased click-through rates, not what experts \
                  would call relevant.</p>\n";
@@ -85,7 +84,7 @@ fn header(pipeline: &Pipeline, evaluation: &Evaluation, manifests: &[Manifest]) 
         html += &format!(
             "<p class=\"headline\">The student has <strong>{:.1} %</strong> of the teacher's {}.</p>\n",
             100.0 * share,
-            PRIMARY.name()
+            evaluation.primary
         );
     }
     let key: Vec<String> = evaluation.key_comparisons().iter().map(|c| format!("<li>{}</li>\n", said(c))).collect();
@@ -120,7 +119,7 @@ fn cell(estimate: Option<&Estimate>) -> String {
 }
 
 fn metrics(evaluation: &Evaluation) -> String {
-    let metrics: Vec<String> = metric_names().collect();
+    let metrics: Vec<String> = evaluation.metrics.iter().map(ToString::to_string).collect();
     let header: Vec<&str> = ["system"].into_iter().chain(metrics.iter().map(String::as_str)).collect();
     let rows: Vec<Vec<String>> = evaluation
         .systems
@@ -130,22 +129,33 @@ fn metrics(evaluation: &Evaluation) -> String {
             [system.system.to_string()].into_iter().chain(cells).collect()
         })
         .collect();
-    let primary = PRIMARY.name();
+    let pooled = evaluation.metrics.iter().filter(|metric| metric.is_pooled());
+    let pooled: String = pooled.map(|metric| format!(", for {metric} the pooled ratio")).collect();
     let mut html = table(&header, &rows, 1);
-    html += &paragraph("Means over the test queries, for pnr the pooled ratio; in brackets 95 % bootstrap intervals.");
+    html += &paragraph(&format!("Means over the test queries{pooled}; in brackets 95 % bootstrap intervals."));
     html += "<div class=\"charts\">\n";
-    for metric in [primary.as_str(), PNR] {
+    for metric in headline_metrics(evaluation) {
+        let metric = metric.to_string();
         let found: Vec<&Estimate> =
-            evaluation.systems.iter().filter_map(|s| evaluation.estimate(s.system, metric, "all")).collect();
-        html += &figure(&charts::bars(metric, &found), "With 95 % bootstrap intervals.");
+            evaluation.systems.iter().filter_map(|s| evaluation.estimate(s.system, &metric, "all")).collect();
+        html += &figure(&charts::bars(&metric, &found), "With 95 % bootstrap intervals.");
     }
     html + "</div>\n" + &head_and_tail(evaluation)
 }
 
+/// The metrics that are drawn, and shown for frequent and rare queries: the primary one, and the pooled ones, which the
+/// comparisons of systems query by query leave out.
+fn headline_metrics(evaluation: &Evaluation) -> impl Iterator<Item = Metric> {
+    let pooled = evaluation.metrics.iter().copied().filter(Metric::is_pooled);
+    std::iter::once(evaluation.primary).chain(pooled)
+}
+
 fn head_and_tail(evaluation: &Evaluation) -> String {
-    let primary = PRIMARY.name();
-    let columns = [(primary.as_str(), "head"), (primary.as_str(), "tail"), (PNR, "head"), (PNR, "tail")];
-    let names = columns.map(|(metric, slice)| format!("{metric}, {slice}"));
+    let primary = evaluation.primary.to_string();
+    let columns = headline_metrics(evaluation).map(|metric| metric.to_string());
+    let columns: Vec<(String, &str)> =
+        columns.flat_map(|metric| [(metric.clone(), "head"), (metric, "tail")]).collect();
+    let names: Vec<String> = columns.iter().map(|(metric, slice)| format!("{metric}, {slice}")).collect();
     let header: Vec<&str> = ["system"].into_iter().chain(names.iter().map(String::as_str)).collect();
     let rows: Vec<Vec<String>> = evaluation
         .systems
@@ -186,8 +196,9 @@ fn comparisons(evaluation: &Evaluation) -> String {
         return String::new();
     }
     let header = ["metric", "a", "b", "a − b", "95 % interval", "p, randomisation", "p, t test", "p, Holm"];
+    let primary = evaluation.primary.to_string();
     let (primary, others): (Vec<&Comparison>, Vec<&Comparison>) =
-        evaluation.comparisons.iter().partition(|c| c.metric == PRIMARY.name());
+        evaluation.comparisons.iter().partition(|c| c.metric == primary);
     let rows = |comparisons: &[&Comparison]| -> Vec<Vec<String>> {
         comparisons
             .iter()
@@ -213,71 +224,7 @@ fn comparisons(evaluation: &Evaluation) -> String {
         + &format!("<details>\n<summary>Other metrics</summary>\n{}</details>\n", table(&header, &rows(&others), 3))
 }
 
-fn conventions(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
-    let candidates = match config.candidates {
-        Candidates::Judged => "every system ranks the judged documents of a query".to_string(),
-        Candidates::Bm25 => {
-            format!("every system ranks BM25's first {} documents; an unjudged one counts as grade 0", config.depth)
-        }
-    };
-    let gain = match config.gain {
-        Gain::Exponential => "2^grade − 1",
-        Gain::Linear => "the grade",
-    };
-    let ties = match config.ties {
-        Ties::DocIdDescending => "by document id, descending (as trec_eval)",
-        Ties::Stable => "in the order of the candidates",
-    };
-    let no_relevant = match config.no_relevant {
-        NoRelevant::Skip => "left out of the mean",
-        NoRelevant::Zero => "0 (as trec_eval)",
-        NoRelevant::One => "1 (as LightGBM)",
-    };
-    let cases = evaluation.special_cases();
-    let count = |n: usize| number::count(n as u64);
-    let weights_of = match config.pool.is_empty() {
-        true => "Weight of a model beside BM25, best on validation queries",
-        false => "Weights of a model beside BM25 in each run, best on the other runs' queries",
-    };
-    let mut rows = vec![
-        ("Candidates", candidates),
-        (weights_of, weights(evaluation)),
-        ("Runs pooled", config.pool.join(", ")),
-        ("NDCG gain", gain.into()),
-        ("NDCG discount", "log2(rank + 1); the ideal is over all judged documents of the query".into()),
-        ("Order of equal scores", ties.into()),
-        ("Value of a query without a relevant document", no_relevant.into()),
-        ("MRR", "a document of grade 1 or more is relevant".into()),
-        (
-            "PNR",
-            "concordant / discordant pairs of different grade, pooled over queries; tied pairs count on neither side"
-                .into(),
-        ),
-        ("Bootstrap resamples", count(config.bootstrap)),
-        ("Draws of the randomisation test", count(config.permutations)),
-        ("Test queries", count(cases.queries)),
-        ("Candidates of all queries", count(cases.candidates)),
-        ("Judged documents of all queries", count(cases.judged)),
-        ("Queries without a relevant document", count(cases.no_relevant)),
-        ("Queries whose candidates have one grade", count(cases.one_grade)),
-    ];
-    let tied: Vec<String> =
-        cases.tied_pairs.iter().map(|(system, tied)| format!("{system} {}", number::count(*tied))).collect();
-    rows.push(("Pairs with equal scores", tied.join(", ")));
-    rows.retain(|(_, text)| !text.is_empty());
-    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_string(), text]).collect();
-    table(&["", ""], &rows, 2)
-}
-
-fn weights(evaluation: &Evaluation) -> String {
-    let weights = |system: &Measured| {
-        let weights: Vec<String> = system.weights.iter().map(|weight| format!("{weight:.2}")).collect();
-        (!weights.is_empty()).then(|| format!("{} {}", system.system, weights.join(" ")))
-    };
-    evaluation.systems.iter().filter_map(weights).collect::<Vec<_>>().join(", ")
-}
-
-fn stages(manifests: &[Manifest]) -> String {
+fn stage_table(manifests: &[Manifest]) -> String {
     let rows: Vec<Vec<String>> = manifests
         .iter()
         .map(|manifest| {

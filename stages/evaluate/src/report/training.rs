@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipeline::StageRun;
+use pipeline::StageContext;
+use ranking::metrics::Metric;
 
 use super::charts::{Series, lines};
 use super::html::{escape, figure};
@@ -23,10 +24,10 @@ pub(super) type Curves = BTreeMap<String, Vec<(f64, f64)>>;
 ///
 /// # Errors
 /// [`tables::Error`] where a stage's table cannot be read.
-pub(super) fn read(run: &StageRun) -> anyhow::Result<Vec<(&'static str, Curves)>> {
+pub(super) fn read(context: &StageContext) -> anyhow::Result<Vec<(&'static str, Curves)>> {
     let mut found = Vec::new();
     for (stage, phase) in PHASES {
-        let table = run.input(stage)?.table("training_metrics")?;
+        let table = context.input(stage)?.table("training_metrics")?;
         let (phases, metrics) = (table.strings("phase")?, table.strings("metric")?);
         let (steps, values) = (table.int64s("step")?, table.float64s("value")?);
         let mut curves = Curves::new();
@@ -41,11 +42,11 @@ pub(super) fn read(run: &StageRun) -> anyhow::Result<Vec<(&'static str, Curves)>
     Ok(found)
 }
 
-/// For each phase its loss and, where it was watched, the NDCG on validation queries.
-pub(super) fn html(phases: &[(&str, Curves)]) -> String {
+/// For each phase its loss and, where it was validated by it, the primary metric on validation queries.
+pub(super) fn html(phases: &[(&str, Curves)], primary: Metric) -> String {
     let mut html = String::new();
     for (phase, curves) in phases {
-        let charts = [loss(phase, curves), validation_ndcg(phase, curves)];
+        let charts = [loss(phase, curves), validation(phase, curves, primary)];
         let charts: String = charts.into_iter().flatten().collect();
         html += &format!("<h3>{}</h3>\n<div class=\"charts\">\n{charts}</div>\n", escape(phase));
     }
@@ -72,13 +73,12 @@ fn loss(phase: &str, curves: &Curves) -> Option<String> {
     Some(figure(&lines(&format!("{phase}: loss"), "loss", &series), &caption))
 }
 
-fn validation_ndcg(phase: &str, curves: &Curves) -> Option<String> {
-    let (metric, points) = curves.iter().find(|(metric, _)| metric.starts_with("validation_ndcg"))?;
-    let name = metric.trim_start_matches("validation_");
+fn validation(phase: &str, curves: &Curves, primary: Metric) -> Option<String> {
+    let (name, points) = (primary.to_string(), curves.get(&format!("validation_{primary}"))?);
     let series = [Series { class: "trend", name: None, points: points.clone() }];
     let best = points.iter().fold((0.0, f64::NEG_INFINITY), |best, &point| if point.1 > best.1 { point } else { best });
     let caption = format!("On validation queries; best {:.3} at step {}.", best.1, best.0);
-    Some(figure(&lines(&format!("{phase}: validation {name}"), name, &series), &caption))
+    Some(figure(&lines(&format!("{phase}: validation {name}"), &name, &series), &caption))
 }
 
 /// At each point the mean of it and up to `window - 1` points before it.

@@ -12,9 +12,9 @@ fn a_real_log_passes_with_every_line_accounted_for() {
         eprintln!("skipped: {} is not there", data.display());
         return;
     }
-    // The pipeline of tests/configs, with its run folder in a throw-away place.
+    // The committed pipeline, with its run folder in a throw-away place.
     let world = World::new("");
-    let config = root.join("tests/configs/retrotech.toml");
+    let config = root.join("configs/retrotech.toml");
     let runs = format!("run.root=\"{}\"", world.path("runs").display());
     let (code, stderr) = run_config(&config, &[&runs]);
     assert_eq!(code, 0, "{stderr}");

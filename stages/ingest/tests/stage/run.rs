@@ -124,6 +124,6 @@ fn text(batch: &RecordBatch, column: &str) -> StringArray {
 /// The digest of every table.
 pub(crate) fn digests(stage: &StageDir) -> BTreeMap<String, String> {
     let manifest = stage.manifest();
-    let digest = |table: &String| (table.clone(), manifest.table_digest(table).unwrap());
+    let digest = |table: &String| (table.clone(), manifest.digest_of(table).unwrap());
     manifest.tables.keys().map(digest).collect()
 }

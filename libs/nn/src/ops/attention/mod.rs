@@ -29,7 +29,7 @@ pub struct Attention {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Whether a token sees only itself and the tokens before it.
+    /// True if a token sees only itself and the tokens before it.
     pub causal: bool,
     /// How many tokens a token of a causal batch sees, itself included; all before it where absent.
     pub window: Option<usize>,
@@ -37,8 +37,8 @@ pub struct Attention {
     pub rotary: Option<Rotary>,
     /// Where each sequence starts, and the end.
     pub offsets: Arc<[usize]>,
-    /// The tokens of the batch that ask, in increasing order; all of them where absent. What a model reads of its last
-    /// layer is often one token a sequence.
+    /// The tokens of the batch that attention is computed for, in increasing order; all of them where absent. Of the last
+    /// layer, a model often reads one token per sequence.
     pub queries: Option<Arc<[u32]>>,
     /// Dropout of the attention weights.
     pub dropout: Option<Dropout>,
@@ -64,7 +64,7 @@ struct Sequence {
 }
 
 impl Attention {
-    /// The rows of `x` `[t, d]` whose tokens ask, `[queries, d]`.
+    /// The rows of `x` `[t, d]` at the query tokens, `[queries, d]`.
     pub(crate) fn asking(&self, x: &Tensor) -> Result<Tensor> {
         self.queries.as_ref().map_or_else(|| Ok(x.clone()), |rows| embedding(x, rows))
     }

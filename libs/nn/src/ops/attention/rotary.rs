@@ -6,17 +6,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// How Llama 3 stretches rotary positions to texts longer than those of its first training (arXiv 2407.21783; the names
-/// are those of config.json): wavelengths that turn often within `original_max_position_embeddings` stay, those that
-/// hardly turn grow by `factor`, and those between go smoothly from one to the other.
+/// are those of config.json): wavelengths with many turns within `original_max_position_embeddings` tokens stay, those
+/// with few are multiplied by `factor`, and those between are interpolated.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RotaryScaling {
-    /// How much the longest wavelengths grow.
+    /// What the longest wavelengths are multiplied by.
     pub factor: f64,
-    /// Turns below which a wavelength grows by the whole factor.
+    /// Turns below which a wavelength is multiplied by the whole factor.
     pub low_freq_factor: f64,
     /// Turns above which a wavelength stays.
     pub high_freq_factor: f64,
-    /// Tokens in which turns are counted.
+    /// The number of tokens in which turns are counted.
     pub original_max_position_embeddings: usize,
 }
 
@@ -52,7 +52,7 @@ impl Rotary {
         Self { half, cos: angles().map(f32::cos).collect(), sin: angles().map(f32::sin).collect() }
     }
 
-    /// Whether heads of this width turn at these positions.
+    /// True if the angles cover heads of this width at these positions.
     pub(super) fn fits(&self, head_dim: usize, positions: usize) -> bool {
         2 * self.half == head_dim && self.cos.len() >= positions * self.half
     }

@@ -1,13 +1,14 @@
 //! The matrix product on borrowed slices.
 
 mod bf16;
+mod precision;
 mod tile;
 
 use std::mem::MaybeUninit;
 
 use ::gemm::Parallelism;
 
-use crate::precision::Precision;
+pub use precision::Precision;
 
 /// A matrix view: `rows x cols` numbers of a slice, any strides.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +53,8 @@ impl Compute {
     /// In `f32`, on this thread.
     pub(super) const ALONE: Compute = Compute { precision: Precision::F32, threads: 1 };
 
-    /// Of a linear layer's weight gradients, in `f32` on all threads: they sum nearly cancelling terms over the tokens of
-    /// a batch, and what rounding leaves of such a sum is noise.
+    /// For the weight gradients of linear layers: `f32` on all threads. They sum terms over the tokens of a batch that nearly
+    /// cancel, and with rounded terms the rest would be noise.
     pub(super) fn of_weight_gradients() -> Compute {
         Compute::shared(Precision::F32)
     }
@@ -62,11 +63,6 @@ impl Compute {
     pub(super) fn shared(precision: Precision) -> Compute {
         Compute { precision, threads: rayon::current_num_threads() }
     }
-}
-
-/// Whether products of bf16 are faster than those of `f32` on this processor.
-pub(crate) fn has_fast_bf16() -> bool {
-    tile::native().is_some()
 }
 
 /// `scale * lhs rhs`, in memory that nothing has written before.

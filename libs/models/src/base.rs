@@ -1,0 +1,69 @@
+//! Base models, by folder or fetched from the Hugging Face Hub.
+
+use std::path::PathBuf;
+
+use nn::folder::Base;
+use pipeline::config::BaseModel;
+use pipeline::{BadInput, Input, RunPaths};
+use tables::StageDir;
+
+/// The stage whose model is the base `teacher`.
+const TEACHER: &str = "teacher";
+/// The folder of its last phase.
+const RANK: &str = "rank";
+
+/// The files of a base model, as inputs of a stage: a change of the base runs the stage again.
+///
+/// # Errors
+/// A base that cannot be fetched; [`BadInput`] for a folder that holds no model.
+pub fn base_inputs(paths: &RunPaths, base: Option<&BaseModel>) -> anyhow::Result<Vec<Input>> {
+    let base = match base {
+        None => return Ok(Vec::new()),
+        Some(BaseModel::Teacher) => return Ok(vec![Input::Folder { stage: TEACHER, folder: RANK }]),
+        Some(base) => base,
+    };
+    let files = Base::files(&base_folder(paths, base)?).map_err(|error| BadInput(error.to_string()))?;
+    Ok(files.into_iter().map(Input::File).collect())
+}
+
+/// The teacher as an input of a stage. `adapter_base` is the base model of a teacher that is saved as an adapter, which
+/// it is merged into.
+///
+/// # Errors
+/// As [`base_inputs`].
+pub fn teacher_inputs(paths: &RunPaths, adapter_base: Option<&BaseModel>) -> anyhow::Result<Vec<Input>> {
+    let mut inputs = vec![Input::Folder { stage: TEACHER, folder: RANK }];
+    inputs.extend(base_inputs(paths, adapter_base)?);
+    Ok(inputs)
+}
+
+/// Opens a base model; reads everything but the weights.
+///
+/// # Errors
+/// As [`base_inputs`].
+pub fn open_base(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<Base> {
+    Ok(Base::open(&base_folder(paths, base)?).map_err(|error| BadInput(error.to_string()))?)
+}
+
+/// Digest of all that a base model consists of: configuration, weights, tokenizer.
+///
+/// # Errors
+/// As [`base_inputs`].
+pub fn base_identity(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<String> {
+    Ok(nn::folder::identity(&base_folder(paths, base)?).map_err(|error| BadInput(error.to_string()))?)
+}
+
+/// The folder of a base model, which is fetched first if it is on the Hub.
+///
+/// # Errors
+/// A base that cannot be fetched.
+pub fn base_folder(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<PathBuf> {
+    match base {
+        BaseModel::Teacher => Ok(StageDir::open(&paths.run_dir(), TEACHER)?.folder(RANK)?),
+        BaseModel::Folder(path) => Ok(paths.resolve(path)),
+        BaseModel::Hub { repository, revision } => match hub::fetch(repository, revision) {
+            Err(error) if error.is_bad_input() => Err(BadInput(error.to_string()))?,
+            fetched => Ok(fetched?),
+        },
+    }
+}

@@ -1,0 +1,140 @@
+//! Scores of pairs of a query and a document.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::folder::{SavedRanker, load_ranker};
+use crate::models::Model;
+use crate::ops::Precision;
+use crate::parallel::in_parallel;
+use crate::text::{Packed, PairTokenizer, Sequence, Texts};
+use crate::weights::Mode;
+
+/// How scores are computed; it decides speed and memory, and the scores up to rounding alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Execution {
+    /// Precision of the matrix products that [`Precision`] lists.
+    pub precision: Precision,
+    /// Most tokens of a batch, but a batch has at least one sequence.
+    pub batch_tokens: usize,
+}
+
+impl Default for Execution {
+    fn default() -> Self {
+        Self { precision: Precision::F32, batch_tokens: 4096 }
+    }
+}
+
+/// A ranker that scores texts: it tokenizes a query and a document by the template of its folder, and gives the pair one
+/// raw logit.
+///
+/// ```
+/// use nn::cross_encoder::{CrossEncoder, Execution};
+/// use nn::folder::{Settings, save_ranker};
+/// use nn::models::{Head, Model, Sizes, from_sizes};
+/// use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A tiny BERT with random weights, saved as a Hugging Face folder.
+/// let tokenizer = Tokenizer::train_word_piece(["red shoes", "blue lamp"].iter(), 60)?;
+/// let scoring = Scoring::of(Kind::Encoder, 8, 24);
+/// let sizes = Sizes {
+///     hidden_size: 16,
+///     intermediate_size: 32,
+///     num_hidden_layers: 2,
+///     num_attention_heads: 2,
+///     num_key_value_heads: None,
+///     max_tokens: PairTokenizer::new(&tokenizer, &scoring)?.max_tokens(),
+///     dropout: 0.1,
+/// };
+/// let model = Model::new(from_sizes(Kind::Encoder, &sizes, &tokenizer)?, Head::Score, 42)?;
+/// let folder = tempfile::tempdir()?;
+/// save_ranker(folder.path(), &model, &tokenizer, &Settings { scoring, standardisation: None }, "# A ranker")?;
+///
+/// // Any such folder, also one that transformers or sentence-transformers saved.
+/// let cross_encoder = CrossEncoder::open(folder.path(), Execution::default())?;
+/// let scores = cross_encoder.score(&[
+///     Texts { query: "red shoes", title: "Red shoes", summary: "cheap" },
+///     Texts { query: "red shoes", title: "A blue lamp", summary: "" },
+/// ])?;
+/// assert_eq!(scores.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct CrossEncoder {
+    model: Model,
+    pairs: PairTokenizer,
+    execution: Execution,
+}
+
+impl CrossEncoder {
+    /// The ranker of a folder: one that this project saved, also as an adapter of a base model, or any
+    /// `*ForSequenceClassification` with one label.
+    ///
+    /// # Errors
+    /// As [`load_ranker`].
+    pub fn open(folder: &Path, execution: Execution) -> Result<Self> {
+        Self::of_saved(&load_ranker(folder)?, execution)
+    }
+
+    /// The ranker of a folder that was read before.
+    ///
+    /// # Errors
+    /// A tokenizer without what the ranker's template needs.
+    pub fn of_saved(saved: &SavedRanker, execution: Execution) -> Result<Self> {
+        let pairs = PairTokenizer::new(&saved.tokenizer, &saved.settings.scoring)?;
+        Ok(Self::new(&saved.ranker, &pairs, execution))
+    }
+
+    /// A model in memory, such as one that is being trained: its weights are shared, not copied.
+    pub fn new(model: &Model, pairs: &PairTokenizer, execution: Execution) -> Self {
+        Self { model: model.clone(), pairs: pairs.clone(), execution }
+    }
+
+    /// The raw logit of each pair, in their order, without dropout.
+    ///
+    /// # Errors
+    /// A failure inside the tokenizer; a score that is not finite.
+    pub fn score(&self, texts: &[Texts<'_>]) -> Result<Vec<f32>> {
+        score_sequences(&self.model, &self.pairs.encode_batch(texts)?, self.execution)
+    }
+}
+
+/// The raw logit of each sequence, in their order, without dropout.
+///
+/// A batch takes sequences as they come, up to `batch_tokens` tokens, and batches are scored in parallel. Nothing is padded,
+/// so that sorting by length would save nothing.
+///
+/// # Errors
+/// A sequence that the model cannot take; a score that is not finite.
+pub fn score_sequences(model: &Model, sequences: &[Sequence], execution: Execution) -> Result<Vec<f32>> {
+    let mut batches = Vec::new();
+    let mut rest = sequences;
+    while !rest.is_empty() {
+        let (batch, later) = rest.split_at(batch_size(rest, execution.batch_tokens));
+        batches.push(batch);
+        rest = later;
+    }
+    let score = |batch: usize| {
+        let logits = model.score(&Packed::of(batches[batch])?, Mode::Eval(execution.precision))?;
+        Ok(logits.to_vec1::<f32>()?)
+    };
+    let scores = in_parallel(batches.len(), score)?.concat();
+    match scores.iter().position(|score| !score.is_finite()) {
+        None => Ok(scores),
+        Some(row) => {
+            Err(Error::NonFinite { what: format!("the score of sequence {row}"), value: f64::from(scores[row]) })
+        }
+    }
+}
+
+/// How many of the first sequences make a batch.
+fn batch_size(sequences: &[Sequence], batch_tokens: usize) -> usize {
+    let mut tokens = 0;
+    let fitting = sequences.iter().take_while(|sequence| {
+        tokens += sequence.ids.len();
+        tokens <= batch_tokens
+    });
+    fitting.count().max(1)
+}

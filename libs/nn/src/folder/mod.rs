@@ -1,0 +1,13 @@
+//! Models as Hugging Face folders: config.json, weights, tokenizer.json, a card, and for rankers how they score.
+
+mod adapter;
+mod base;
+mod identity;
+mod layout;
+mod ranker;
+mod settings;
+
+pub use base::Base;
+pub use identity::identity;
+pub use ranker::{SavedRanker, load_ranker, save_adapter, save_language_model, save_ranker};
+pub use settings::{Settings, Standardisation};

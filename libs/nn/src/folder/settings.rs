@@ -1,0 +1,81 @@
+//! `disranker.json`: how a ranker scores.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::adapter;
+use super::identity::identity;
+use super::layout::{format_error, read_json, write_json};
+use crate::error::Result;
+use crate::text::{Scoring, Tokenizer};
+
+/// The layout of `disranker.json` written by this version; another one is refused.
+const FORMAT: u32 = 1;
+
+/// The constants of a student's targets, `(score - mean) / std` of the teacher's scores.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standardisation {
+    /// Mean of the teacher's raw logits over the training table.
+    pub mean: f64,
+    /// Standard deviation of the same.
+    pub std: f64,
+}
+
+/// What a ranker's folder says beyond config.json, in `disranker.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// How the model scores.
+    pub scoring: Scoring,
+    /// How a student's targets were standardised, if they were.
+    pub standardisation: Option<Standardisation>,
+}
+
+/// `disranker.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingsFile {
+    format: u32,
+    /// Identity of the tokenizer the model was trained with.
+    tokenizer: String,
+    scoring: Scoring,
+    standardisation: Option<Standardisation>,
+    /// Identity of the base model, where the folder holds an adapter of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base: Option<String>,
+}
+
+/// Writes `disranker.json`; `base` is the identity of the base model where the folder holds an adapter.
+pub(super) fn save(path: &Path, tokenizer: &Tokenizer, settings: &Settings, base: Option<String>) -> Result<()> {
+    let settings = SettingsFile {
+        format: FORMAT,
+        tokenizer: tokenizer.identity(),
+        scoring: settings.scoring.clone(),
+        standardisation: settings.standardisation,
+        base,
+    };
+    write_json(path, &serde_json::to_value(settings)?)
+}
+
+/// Reads `disranker.json` at `path`, and refuses another tokenizer or base model than it names.
+pub(super) fn read(path: &Path, folder: &Path, tokenizer: &Tokenizer) -> Result<Settings> {
+    let file: SettingsFile = serde_json::from_value(read_json(path)?)
+        .map_err(|error| format_error(path, "how a ranker of this project scores", error.to_string()))?;
+    if file.format != FORMAT {
+        return Err(format_error(path, &format!("format {FORMAT}"), format!("format {}", file.format)));
+    }
+    if file.tokenizer != tokenizer.identity() {
+        let expected = format!("the tokenizer.json it was trained with, sha256 {}", file.tokenizer);
+        return Err(format_error(folder, &expected, format!("sha256 {}", tokenizer.identity())));
+    }
+    if let Some(expected) = file.base {
+        let base = adapter::base_folder(folder)?;
+        let found = identity(&base)?;
+        if found != expected {
+            let expected = format!("the base model that the adapter {} was trained on, {expected}", folder.display());
+            return Err(format_error(&base, &expected, found));
+        }
+    }
+    Ok(Settings { scoring: file.scoring, standardisation: file.standardisation })
+}

@@ -1,0 +1,120 @@
+//! What an architecture has to say about itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::Value;
+
+use crate::Result;
+use crate::text::{Kind, Packed};
+use crate::weights::{Mode, ParamSpec, Params};
+
+/// What a model ends in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// Logits over the vocabulary for the next token, which a decoder alone can predict: `...ForCausalLM`.
+    LanguageModel,
+    /// One raw logit per sequence: `...ForSequenceClassification` with one label.
+    Score,
+}
+
+impl Head {
+    /// The name in errors.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::LanguageModel => "LanguageModel",
+            Self::Score => "Score",
+        }
+    }
+
+    /// How the class of transformers that has this head ends.
+    pub(super) fn class(self) -> &'static str {
+        match self {
+            Self::LanguageModel => "ForCausalLM",
+            Self::Score => "ForSequenceClassification",
+        }
+    }
+}
+
+/// An architecture with its sizes, as config.json gives them: the weights it has and what it computes with them. The
+/// values of the weights belong to a [`Model`](super::Model).
+///
+/// Weights have the names that Hugging Face transformers gives them.
+pub trait Backbone: fmt::Debug + Send + Sync {
+    /// How the names of its transformers classes begin: `Bert` of `BertForSequenceClassification`.
+    fn name(&self) -> &'static str;
+
+    /// Encoder or decoder.
+    fn kind(&self) -> Kind;
+
+    /// Refuses sizes that do not fit together.
+    ///
+    /// # Errors
+    /// The field that does not fit.
+    fn check(&self) -> Result<()>;
+
+    /// Rows of the token embedding.
+    fn vocab_size(&self) -> usize;
+
+    /// The longest sequence it takes, in tokens.
+    fn max_tokens(&self) -> usize;
+
+    /// config.json as transformers reads it.
+    ///
+    /// # Errors
+    /// A field that JSON cannot hold.
+    fn config_json(&self, head: Head) -> Result<Value>;
+
+    /// The fields of config.json that hold a share of values to drop while training.
+    fn dropout_fields(&self) -> &'static [&'static str];
+
+    /// Every weight, that of the head included.
+    fn weights(&self, head: Head) -> Vec<ParamSpec>;
+
+    /// The weight that a file stores under the name `stored`, where files of other tools or versions name it differently;
+    /// `None` where the tensor is no weight.
+    fn weight_name(&self, stored: &str) -> Option<String>;
+
+    /// The modules that are no part of the body: those of the scoring head in the order of their names, then heads of other
+    /// tasks that a base model's files may hold.
+    fn heads(&self) -> &'static [&'static str];
+
+    /// The output of the last layer for the tokens `rows` of the batch, in increasing order, or for all. The last layer
+    /// computes nothing that only other tokens depend on.
+    ///
+    /// # Shapes
+    /// `packed` of `t` tokens -> `[rows, d]`, or `[t, d]`.
+    ///
+    /// # Errors
+    /// Tokens outside the vocabulary; a sequence that is too long.
+    fn hidden(&self, params: &Params, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor>;
+
+    /// The raw logit of each sequence from the last layer's output for the token that the score is read from: the first
+    /// of an encoder, the last of a decoder.
+    ///
+    /// # Shapes
+    /// `read` `[n, d]` -> `[n]`.
+    ///
+    /// # Errors
+    /// A failed tensor operation.
+    fn score(&self, params: &Params, read: &Tensor, mode: Mode<'_>) -> Result<Tensor>;
+
+    /// The weight `[vocab_size, d]` that turns the last layer's output into logits over the vocabulary, to predict masked
+    /// words (encoders) or the next token (decoders).
+    fn token_predictor(&self) -> String;
+
+    /// What the names of the layers' weights begin with, before the layer's number, and the number of layers.
+    fn layers(&self) -> (String, usize);
+
+    /// The same architecture with so many layers, where a model may be made of chosen layers of a deeper one.
+    fn with_layers(&self, layers: usize) -> Option<Arc<dyn Backbone>> {
+        let _ = layers;
+        None
+    }
+}
+
+/// True if a weight belongs to a head, of whatever task.
+pub(super) fn is_head(backbone: &dyn Backbone, weight: &str) -> bool {
+    backbone.heads().iter().any(|head| weight.strip_prefix(head).is_some_and(|rest| rest.starts_with('.')))
+}

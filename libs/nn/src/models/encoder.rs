@@ -1,0 +1,197 @@
+//! The body that BERT and its descendants share: learnt positions, layer norm after each residual, GELU (arXiv
+//! 1810.04805). They differ in names, sizes and where they drop.
+
+use candle_core::Tensor;
+
+use super::layers::{Drops, layer};
+use crate::Result;
+use crate::ops::{Attention, attention, embedding, gelu, layer_norm, residual};
+use crate::text::Packed;
+use crate::weights::{Init, Mode, ParamSpec, Params, View};
+
+/// Names of the weights of a layer, below its number.
+#[derive(Debug)]
+pub(super) struct LayerNames {
+    /// What stands before the number of a layer, below the root.
+    pub(super) layers: &'static str,
+    /// The projections to queries, keys and values, and the one of their mixture.
+    pub(super) attention: [&'static str; 4],
+    /// The norm after attention.
+    pub(super) attention_norm: &'static str,
+    /// The two layers of the feed-forward block.
+    pub(super) feed_forward: [&'static str; 2],
+    /// The norm after the feed-forward block.
+    pub(super) norm: &'static str,
+}
+
+/// The names of BERT, which RoBERTa kept.
+pub(super) const BERT_LAYERS: LayerNames = LayerNames {
+    layers: "encoder.layer",
+    attention: ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"],
+    attention_norm: "attention.output.LayerNorm",
+    feed_forward: ["intermediate.dense", "output.dense"],
+    norm: "output.LayerNorm",
+};
+
+/// An encoder without its head.
+#[derive(Debug, Clone)]
+pub(super) struct Encoder {
+    /// What all names begin with.
+    pub(super) root: &'static str,
+    /// Names within a layer.
+    pub(super) names: &'static LayerNames,
+    /// Rows of the token embedding.
+    pub(super) vocab_size: usize,
+    /// Width of the residual stream.
+    pub(super) width: usize,
+    /// Width inside the feed-forward block.
+    pub(super) inner: usize,
+    /// Layers.
+    pub(super) layers: usize,
+    /// Attention heads.
+    pub(super) heads: usize,
+    /// Rows of the position embedding.
+    pub(super) positions: usize,
+    /// The row of a sequence's first token.
+    pub(super) first_position: usize,
+    /// Rows of the token type embedding, where there is one. With a single row, all tokens are of type 0.
+    pub(super) types: Option<usize>,
+    /// Added to the variance inside the norms.
+    pub(super) norm_eps: f64,
+    /// Share dropped of the embeddings and after the feed-forward block.
+    pub(super) dropout: f64,
+    /// Share dropped after the mixture of attention.
+    pub(super) mixture_dropout: f64,
+    /// Share dropped of the attention weights.
+    pub(super) attention_dropout: f64,
+    /// Standard deviation of a fresh weight.
+    pub(super) initializer_range: f64,
+}
+
+impl Encoder {
+    /// The longest sequence.
+    pub(super) fn max_tokens(&self) -> usize {
+        self.positions - self.first_position
+    }
+
+    /// The name of the token embedding.
+    pub(super) fn words(&self) -> String {
+        format!("{}.embeddings.word_embeddings.weight", self.root)
+    }
+
+    /// What the names of the layers' weights begin with, and the number of layers.
+    pub(super) fn layers(&self) -> (String, usize) {
+        (format!("{}.{}.", self.root, self.names.layers), self.layers)
+    }
+
+    /// Every weight of the body.
+    pub(super) fn weights(&self) -> Vec<ParamSpec> {
+        let (d, inner) = (self.width, self.inner);
+        let Self { root, names, .. } = self;
+        let normal = Init::Normal(self.initializer_range as f32);
+        let table = |name: &str, rows| {
+            ParamSpec::new(format!("{root}.embeddings.{name}_embeddings.weight"), &[rows, d], normal)
+        };
+        let mut specs = vec![table("word", self.vocab_size), table("position", self.positions)];
+        specs.extend(self.types.map(|types| table("token_type", types)));
+        let mut norms = vec![format!("{root}.embeddings.LayerNorm")];
+        for index in 0..self.layers {
+            let layer = format!("{root}.{}.{index}", names.layers);
+            for projection in names.attention {
+                specs.extend(affine(&format!("{layer}.{projection}"), [d, d], self.initializer_range));
+            }
+            let [into, out] = names.feed_forward;
+            specs.extend(affine(&format!("{layer}.{into}"), [inner, d], self.initializer_range));
+            specs.extend(affine(&format!("{layer}.{out}"), [d, inner], self.initializer_range));
+            norms.extend([names.attention_norm, names.norm].map(|norm| format!("{layer}.{norm}")));
+        }
+        for norm in norms {
+            specs.push(ParamSpec::new(format!("{norm}.weight"), &[d], Init::Ones));
+            specs.push(ParamSpec::new(format!("{norm}.bias"), &[d], Init::Zeros));
+        }
+        specs
+    }
+
+    /// As [`super::Backbone::hidden`].
+    pub(super) fn hidden(
+        &self,
+        params: &Params,
+        packed: &Packed,
+        rows: Option<&[u32]>,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        packed.check(self.vocab_size, self.types.filter(|&types| types > 1), self.max_tokens())?;
+        let mut x = self.embed(params, packed, mode)?; // [t, d]
+        for index in 0..self.layers {
+            let spec = Attention {
+                heads: self.heads,
+                kv_heads: self.heads,
+                head_dim: self.width / self.heads,
+                causal: false,
+                window: None,
+                rotary: None,
+                offsets: packed.offsets().clone(),
+                queries: rows.filter(|_| index + 1 == self.layers).map(Into::into),
+                dropout: None,
+            };
+            let block = move |encoder: &Self, params: &Params, x: &Tensor, mode: Mode<'_>| {
+                encoder.block(params, index, x, spec.clone(), mode)
+            };
+            x = layer(self, params, &x, mode, block)?;
+        }
+        Ok(x)
+    }
+
+    /// # Shapes
+    /// `packed` of `t` tokens -> `[t, d]`.
+    fn embed(&self, params: &Params, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
+        let weights = params.view(mode).child(self.root).child("embeddings");
+        let mut x = embedding(&weights.get("word_embeddings.weight")?, packed.ids())?;
+        if let Some(types) = self.types {
+            let table = weights.get("token_type_embeddings.weight")?;
+            let type_ids = if types > 1 { packed.type_ids() } else { &vec![0; packed.tokens()] };
+            x = (x + embedding(&table, type_ids)?)?;
+        }
+        let positions: Vec<u32> = packed.positions().iter().map(|place| place + self.first_position as u32).collect();
+        let x = (x + embedding(&weights.get("position_embeddings.weight")?, &positions)?)?;
+        Drops::after(0, mode).drop(&self.norm(&weights, "LayerNorm", &x)?, self.dropout)
+    }
+
+    /// # Shapes
+    /// `x` `[t, d]` -> `[queries, d]`.
+    fn block(&self, params: &Params, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
+        let layer = |mode| params.view(mode).child(self.root).child(self.names.layers).child(index);
+        let (weights, seen) = (layer(mode.reading(&spec)), layer(mode));
+        let LayerNames { attention: [query, key, value, mixture], feed_forward: [into, out], .. } = self.names;
+        // The embeddings drop at one place, a block at three.
+        let drops = &mut Drops::after(1 + 3 * index as u64, mode);
+        let asking = spec.asking(x)?;
+        let q = weights.linear(query, &asking)?; // [queries, d]
+        let (k, v) = (seen.linear(key, x)?, seen.linear(value, x)?); // [t, d]
+        let spec = Attention { dropout: drops.next(self.attention_dropout), ..spec };
+        let update = weights.linear(mixture, &attention(&q, &k, &v, spec)?)?;
+        let sum = residual(&asking, &update, drops.next(self.mixture_dropout))?;
+        let x = self.norm(&weights, self.names.attention_norm, &sum)?;
+        let inner = gelu(&weights.linear(into, &x)?)?; // [queries, inner]
+        let sum = residual(&x, &weights.linear(out, &inner)?, drops.next(self.dropout))?;
+        self.norm(&weights, self.names.norm, &sum)
+    }
+
+    fn norm(&self, weights: &View<'_>, name: &str, x: &Tensor) -> Result<Tensor> {
+        let norm = weights.child(name);
+        Ok(layer_norm(x, &norm.get("weight")?, &norm.get("bias")?, self.norm_eps)?)
+    }
+}
+
+/// The weight `[out, in]` and the bias `[out]` of an affine layer.
+pub(super) fn affine(name: &str, shape: [usize; 2], std: f64) -> [ParamSpec; 2] {
+    [
+        ParamSpec::new(format!("{name}.weight"), &shape, Init::Normal(std as f32)),
+        ParamSpec::new(format!("{name}.bias"), &shape[..1], Init::Zeros),
+    ]
+}
+
+/// The places of a head that drop values: they come after all those of a body.
+pub(super) fn head_drops(mode: Mode<'_>) -> Drops {
+    Drops::after(u64::MAX / 2, mode)
+}

@@ -1,0 +1,119 @@
+//! The architectures: what each computes, its config.json, and the models made of them.
+//!
+//! An architecture is a file that implements [`Backbone`], and its lines in this one: the module and its entry in the table of
+//! architectures.
+
+mod backbone;
+mod bert;
+mod distilbert;
+mod encoder;
+mod fields;
+mod layers;
+mod llama;
+mod model;
+mod roberta;
+mod sizes;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::text::Kind;
+use fields::invalid;
+
+pub use backbone::{Backbone, Head};
+pub use bert::Bert;
+pub use distilbert::DistilBert;
+pub use llama::{Family as LlamaFamily, LayerType, Llama};
+pub use model::Model;
+pub use roberta::{Family as RobertaFamily, Roberta};
+pub use sizes::{Sizes, from_sizes};
+
+/// Reads and checks a config.json.
+type Read = fn(&Value) -> Result<Arc<dyn Backbone>>;
+
+/// Every `model_type` this crate computes.
+const ARCHITECTURES: [(&str, Read); 8] = [
+    ("llama", |config| Ok(Arc::new(Llama::from_json(config)?))),
+    ("mistral", |config| Ok(Arc::new(Llama::from_json(config)?))),
+    ("qwen2", |config| Ok(Arc::new(Llama::from_json(config)?))),
+    ("qwen3", |config| Ok(Arc::new(Llama::from_json(config)?))),
+    ("bert", |config| Ok(Arc::new(Bert::from_json(config)?))),
+    ("roberta", |config| Ok(Arc::new(Roberta::from_json(config)?))),
+    ("xlm-roberta", |config| Ok(Arc::new(Roberta::from_json(config)?))),
+    ("distilbert", |config| Ok(Arc::new(DistilBert::from_json(config)?))),
+];
+
+/// The architecture and sizes of a config.json.
+///
+/// # Errors
+/// A `model_type` that is not supported; a field that would be computed wrongly, or does not fit the others.
+pub fn read_config(config: &Value) -> Result<Arc<dyn Backbone>> {
+    let model_type = config.get("model_type").unwrap_or(&Value::Null);
+    match ARCHITECTURES.iter().find(|(name, _)| model_type == name) {
+        Some((_, read)) => read(config),
+        None => {
+            let known = ARCHITECTURES.map(|(name, _)| format!("{name:?}"));
+            Err(invalid("model_type", model_type, alternatives(&known)))
+        }
+    }
+}
+
+/// Refuses a language model head on an encoder.
+fn check_head(backbone: &dyn Backbone, head: Head) -> Result<()> {
+    if head == Head::Score || backbone.kind() == Kind::Decoder {
+        return Ok(());
+    }
+    let found = backbone.config_json(Head::Score)?;
+    let found = found["model_type"].as_str().unwrap_or_default();
+    let is_decoder =
+        |name: &str, read: Read| read(&json!({"model_type": name})).is_ok_and(|b| b.kind() == Kind::Decoder);
+    let decoders: Vec<&str> =
+        ARCHITECTURES.iter().filter(|(name, read)| is_decoder(name, *read)).map(|(name, _)| *name).collect();
+    let expected = format!("{}, for only a decoder is a language model", alternatives(&decoders));
+    Err(invalid("model_type", found, expected))
+}
+
+/// `a, b or c`.
+fn alternatives<S: AsRef<str>>(names: &[S]) -> String {
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    match names.split_last() {
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_architecture_reads_its_defaults_and_writes_its_own_type() {
+        for (name, _) in ARCHITECTURES {
+            let backbone = read_config(&json!({"model_type": name})).unwrap();
+            assert_eq!(backbone.config_json(Head::Score).unwrap()["model_type"], name);
+        }
+    }
+
+    #[test]
+    fn other_architectures_are_refused_by_name() {
+        let known =
+            "\"llama\", \"mistral\", \"qwen2\", \"qwen3\", \"bert\", \"roberta\", \"xlm-roberta\" or \"distilbert\"";
+        let message = |config: Value| read_config(&config).unwrap_err().to_string();
+        assert_eq!(message(json!({"model_type": "gpt2"})), format!("model_type = \"gpt2\": expected {known}"));
+        assert_eq!(message(json!({})), format!("model_type = null: expected {known}"));
+    }
+
+    #[test]
+    fn only_a_decoder_becomes_a_language_model() {
+        let message = |name: &str| {
+            let backbone = read_config(&json!({"model_type": name})).unwrap();
+            check_head(backbone.as_ref(), Head::LanguageModel).map_err(|error| error.to_string())
+        };
+        let expected = "expected llama, mistral, qwen2 or qwen3, for only a decoder is a language model";
+        assert_eq!(message("bert"), Err(format!("model_type = bert: {expected}")));
+        assert_eq!(message("qwen2"), Ok(()));
+    }
+}

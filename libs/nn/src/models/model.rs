@@ -1,0 +1,234 @@
+//! A model of any architecture.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use serde_json::Value;
+
+use super::backbone::{Backbone, Head, is_head};
+use super::check_head;
+use crate::ops::cross_entropy;
+use crate::text::{Kind, Packed};
+use crate::weights::{LoraConfig, Mode, Params};
+use crate::{Error, Result};
+
+/// An architecture with the values of its weights: a ranker, which gives one raw logit per sequence, or a language model.
+///
+/// A copy shares the weights: training one trains the other.
+#[derive(Debug, Clone)]
+pub struct Model {
+    backbone: Arc<dyn Backbone>,
+    head: Head,
+    params: Params,
+}
+
+impl Model {
+    /// A fresh model: its weights are a function of (backbone, head, seed).
+    ///
+    /// # Errors
+    /// Sizes that do not fit together; an encoder with a language model head.
+    pub fn new(backbone: Arc<dyn Backbone>, head: Head, seed: u64) -> Result<Self> {
+        backbone.check()?;
+        check_head(backbone.as_ref(), head)?;
+        let params = Params::init(&backbone.weights(head), seed)?;
+        Ok(Self { backbone, head, params })
+    }
+
+    /// Loads the weights of a backbone from safetensors files. Without `new_head`, the files hold exactly the weights of
+    /// this backbone and head. With it, they are those of any model with the same body: weights of the head that they lack,
+    /// or hold for another number of labels, start from this seed, and other heads are skipped.
+    ///
+    /// # Errors
+    /// A missing, unknown, repeated or misshapen weight; an encoder with a language model head.
+    pub fn load<P: AsRef<Path>>(
+        backbone: Arc<dyn Backbone>,
+        head: Head,
+        files: &[P],
+        new_head: Option<u64>,
+    ) -> Result<Self> {
+        check_head(backbone.as_ref(), head)?;
+        let (specs, names) = (backbone.weights(head), |stored: &str| backbone.weight_name(stored));
+        let params = match new_head {
+            None => Params::load(files, &specs, names)?,
+            Some(seed) => Params::load_body(files, &specs, names, seed, |name| is_head(backbone.as_ref(), name))?,
+        };
+        Ok(Self { backbone, head, params })
+    }
+
+    /// The architecture and its sizes.
+    pub fn backbone(&self) -> &dyn Backbone {
+        self.backbone.as_ref()
+    }
+
+    /// The weights.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The weights without those of the head.
+    pub fn body_params(&self) -> Params {
+        self.params.only(|name| !is_head(self.backbone(), name))
+    }
+
+    /// The modules of this model's head that are trained, by the last parts of their names.
+    pub(crate) fn trained_heads(&self) -> Vec<&'static str> {
+        let trained = self.params.trained();
+        let is_trained = |module: &str| {
+            trained.iter().any(|(name, _)| name.strip_prefix(module).is_some_and(|rest| rest.starts_with('.')))
+        };
+        let modules = self.backbone.heads().iter().filter(|module| is_trained(module));
+        modules.map(|module| module.rsplit('.').next().unwrap_or(module)).collect()
+    }
+
+    /// config.json as Hugging Face transformers reads it.
+    ///
+    /// # Errors
+    /// A field that JSON cannot hold.
+    pub fn config_json(&self) -> Result<Value> {
+        self.backbone.config_json(self.head)
+    }
+
+    /// This model with its weights frozen and updates of low rank beside them. A scoring head is trained as it is; the head
+    /// of a language model stays frozen.
+    ///
+    /// # Errors
+    /// As [`Params::with_lora`].
+    pub fn with_lora(&self, lora: &LoraConfig, seed: u64) -> Result<Self> {
+        let is_head = |name: &str| is_head(self.backbone(), name);
+        let params = self.params.with_lora(lora, seed, is_head, self.head == Head::Score)?;
+        Ok(Self { params, ..self.clone() })
+    }
+
+    /// This model with the updates of low rank added to its weights, all of which can be trained again.
+    ///
+    /// # Errors
+    /// A failed tensor operation.
+    pub fn merged(&self) -> Result<Self> {
+        Ok(Self { params: self.params.merged()?, ..self.clone() })
+    }
+
+    /// A shallower model of the layers `keep` alone, in their order; all else stays as it is. It shares the weights of this
+    /// model. `None` where the architecture does not allow it.
+    ///
+    /// # Errors
+    /// Layers that are not there, or not in increasing order.
+    pub fn keeping(&self, keep: &[usize]) -> Result<Option<Self>> {
+        let (prefix, layers) = self.backbone.layers();
+        let Some(backbone) = self.backbone.with_layers(keep.len()) else { return Ok(None) };
+        if keep.is_empty() || !keep.is_sorted_by(|a, b| a < b) || keep.iter().any(|&layer| layer >= layers) {
+            return Err(Error::Config {
+                field: "keep_layers",
+                found: format!("{keep:?}"),
+                expected: format!("layers below {layers} of the base model, in increasing order"),
+            });
+        }
+        let params = self.params.renamed(|name| {
+            let Some(rest) = name.strip_prefix(&prefix) else { return Some(name.to_owned()) };
+            let (layer, weight) = rest.split_once('.')?;
+            let kept = keep.binary_search(&layer.parse().ok()?).ok()?;
+            Some(format!("{prefix}{kept}.{weight}"))
+        });
+        Ok(Some(Self { backbone, params, ..self.clone() }))
+    }
+
+    /// As [`Backbone::hidden`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hidden(&self, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
+        self.backbone.hidden(&self.params, packed, rows, mode)
+    }
+
+    /// The raw logit of each sequence, read at its first token by an encoder and at its last by a decoder.
+    ///
+    /// # Shapes
+    /// `packed` of `n` sequences -> `[n]`.
+    ///
+    /// # Errors
+    /// A model with another head; a sequence that the model cannot take.
+    pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
+        self.expect(Head::Score)?;
+        let rows = match self.backbone.kind() {
+            Kind::Encoder => packed.first_tokens(),
+            Kind::Decoder => packed.last_tokens(),
+        };
+        let read = self.hidden(packed, Some(&rows), mode)?; // [n, d]
+        self.backbone.score(&self.params, &read, mode)
+    }
+
+    /// The mean cross-entropy of the tokens of each sequence `i` from index `loss_start[i]` on, each predicted from the
+    /// tokens before it. The first token of a sequence has none before it and is never predicted.
+    ///
+    /// # Shapes
+    /// `packed` of `n` sequences, `loss_start` of length `n` -> scalar.
+    ///
+    /// # Errors
+    /// A model with another head; a batch without a token to predict.
+    pub fn next_token_loss(&self, packed: &Packed, loss_start: &[usize], mode: Mode<'_>) -> Result<Tensor> {
+        self.expect(Head::LanguageModel)?;
+        let (rows, targets) = prediction_rows(packed, loss_start)?;
+        self.token_loss(packed, &rows, &targets, mode)
+    }
+
+    /// The mean cross-entropy of `targets`, the true tokens at `rows`, predicted by the token embedding (Devlin et al.
+    /// 2019, section 3.1, with input and output embedding tied and without the extra transformation before them).
+    ///
+    /// # Shapes
+    /// `packed` of `t` tokens, `rows` (increasing, below `t`) and `targets` of one length, at least 1 -> scalar.
+    ///
+    /// # Errors
+    /// A decoder, which does not see the tokens after a masked one.
+    pub fn masked_token_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
+        if self.backbone.kind() != Kind::Encoder {
+            let found = self.backbone.name();
+            return Err(Error::Training(format!(
+                "masked words are predicted by encoders, found the architecture {found}"
+            )));
+        }
+        self.token_loss(packed, rows, targets, mode)
+    }
+
+    fn token_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
+        let hidden = self.hidden(packed, Some(rows), mode)?; // [rows, d]
+        let predictor = self.params.view(mode).get(&self.backbone.token_predictor())?;
+        Ok(cross_entropy(&hidden, &predictor, targets, mode.precision())?)
+    }
+
+    fn expect(&self, expected: Head) -> Result<()> {
+        if self.head == expected {
+            return Ok(());
+        }
+        Err(Error::Head { found: self.head.name(), expected: expected.name() })
+    }
+}
+
+/// The rows that predict a token with a loss, and these tokens.
+fn prediction_rows(packed: &Packed, loss_start: &[usize]) -> Result<(Vec<u32>, Vec<u32>)> {
+    if loss_start.len() != packed.sequences() {
+        let (found, expected) = (loss_start.len(), packed.sequences());
+        return Err(Error::Batch(format!("{found} loss starts for {expected} sequences")));
+    }
+    let sequences = packed.offsets().windows(2).zip(loss_start);
+    let predicted = sequences.flat_map(|(w, &start)| w[0] + start.max(1)..w[1]);
+    let (rows, targets): (Vec<u32>, Vec<u32>) = predicted.map(|row| (row as u32 - 1, packed.ids()[row])).unzip();
+    if rows.is_empty() {
+        return Err(Error::Batch("no token has a loss: every sequence ends before its loss starts".into()));
+    }
+    Ok((rows, targets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_start_where_they_are_told() {
+        let packed = Packed::from_sequences(&[vec![10, 11, 12], vec![20, 21], vec![30, 31, 32]]).unwrap();
+        let (rows, targets) = prediction_rows(&packed, &[2, 0, 3]).unwrap();
+        assert_eq!(targets, [12, 21]);
+        assert_eq!(rows, [1, 3]);
+        assert!(prediction_rows(&packed, &[3, 2, 3]).is_err());
+        assert!(prediction_rows(&packed, &[0, 0]).is_err());
+    }
+}

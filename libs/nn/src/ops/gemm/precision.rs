@@ -1,0 +1,24 @@
+//! How exactly matrix products are computed.
+
+use super::tile;
+
+/// The precision of the factors in the matrix products of linear layers and language-model heads. Everything else is always
+/// `f32`: sums, weights, weight gradients of linear layers, activations, attention, scoring heads, and the last layer for
+/// the tokens that are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// `f32` factors.
+    #[default]
+    F32,
+    /// Factors rounded to bf16 (8 significant bits), which processors with AVX-512 BF16 multiply twice as fast. Other
+    /// processors round and multiply in `f32`: slower than [`Precision::F32`], and equal to those with AVX-512 BF16 up to
+    /// the order of sums.
+    Bf16,
+}
+
+impl Precision {
+    /// The faster one on this processor: bf16 where it has instructions for it.
+    pub fn fastest() -> Precision {
+        if tile::native().is_some() { Precision::Bf16 } else { Precision::F32 }
+    }
+}

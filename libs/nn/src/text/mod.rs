@@ -1,0 +1,15 @@
+//! Texts to tokens: tokenizers, the input templates of rankers, and batches of sequences.
+
+mod learning;
+mod merges;
+mod packed;
+mod pair_tokenizer;
+mod template;
+mod tokenizer;
+
+pub use packed::Packed;
+pub(crate) use pair_tokenizer::check_fit;
+pub use pair_tokenizer::{PairTokenizer, Sequence};
+pub use template::{Kind, Pooling, Scoring, Template, Texts};
+pub use tokenizer::{BEGIN, END, PAD, Tokenizer};
+pub(crate) use tokenizer::{COMPANION_FILES, TOKENIZER_FILE};

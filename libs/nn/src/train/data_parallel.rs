@@ -1,0 +1,224 @@
+//! Data parallelism: the parts of a step's batch go forward and backward on a thread each, and their gradients are added
+//! in the order of the parts.
+
+use std::ops::Range;
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use ranking::loss::LossValue;
+use ranking::rng::number;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::models::Model;
+use crate::ops::{Precision, Tape, score_loss};
+use crate::parallel::in_parallel;
+use crate::text::{Packed, Sequence};
+use crate::weights::{Mode, Params};
+
+/// A loss and its gradients.
+#[derive(Debug)]
+pub struct Gradients {
+    /// The loss.
+    pub loss: f64,
+    /// Its gradient for each weight it depends on.
+    pub grads: GradStore,
+}
+
+impl Gradients {
+    /// The sum of two losses.
+    pub(crate) fn add(self, other: Gradients, params: &Params) -> Result<Gradients> {
+        Ok(Gradients { loss: self.loss + other.loss, grads: sum(params, vec![self.grads, other.grads])? })
+    }
+
+    /// The loss times a factor.
+    pub(crate) fn scale(mut self, factor: f64, params: &Params) -> Result<Gradients> {
+        for (_, var) in params.iter() {
+            if let Some(grad) = self.grads.get(var) {
+                let scaled = (grad * factor)?;
+                self.grads.insert(var, scaled);
+            }
+        }
+        Ok(Gradients { loss: self.loss * factor, ..self })
+    }
+}
+
+/// How the passes of a training step are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passes {
+    /// Seed of the dropout masks; a function of (run seed, step).
+    pub dropout_seed: u64,
+    /// Gradient checkpointing: layers are computed again in the backward pass instead of kept.
+    pub checkpoint_layers: bool,
+    /// Precision of the matrix products that [`Precision`] lists.
+    pub precision: Precision,
+}
+
+impl Passes {
+    /// The pass of a part of the batch. Every part has dropout masks of its own.
+    fn mode<'a>(&self, part: usize, tape: &'a Tape) -> Mode<'a> {
+        Mode::Train {
+            dropout_seed: number(self.dropout_seed, "shard", part as u64),
+            tape: self.checkpoint_layers.then_some(tape),
+            precision: self.precision,
+        }
+    }
+}
+
+/// The mean of a loss over predictions, and its gradient.
+///
+/// `lengths` are the tokens of each sequence of the batch and `predictions` the predictions made in it; `mean_loss` is the
+/// mean over the predictions of a range of sequences, a scalar.
+///
+/// # Errors
+/// What `mean_loss` returns; a batch without predictions.
+pub fn prediction_gradients(
+    params: &Params,
+    lengths: &[usize],
+    predictions: &[usize],
+    passes: Passes,
+    mean_loss: impl Fn(Range<usize>, Mode<'_>) -> Result<Tensor> + Sync,
+) -> Result<Gradients> {
+    let total: usize = predictions.iter().sum();
+    if total == 0 {
+        return Err(Error::Batch("it has nothing to predict".to_owned()));
+    }
+    let mut parts = cut(lengths);
+    parts.retain(|part| predictions[part.clone()].iter().any(|&predictions| predictions > 0));
+    let done = in_parallel(parts.len(), |index| {
+        let part = parts[index].clone();
+        let share = predictions[part.clone()].iter().sum::<usize>() as f64 / total as f64;
+        let tape = Tape::default();
+        let loss = (mean_loss(part, passes.mode(index, &tape))? * share)?;
+        Ok((f64::from(loss.to_scalar::<f32>()?), tape.backward(&loss)?))
+    })?;
+    let (losses, stores): (Vec<f64>, Vec<GradStore>) = done.into_iter().unzip();
+    Ok(Gradients { loss: losses.iter().sum(), grads: sum(params, stores)? })
+}
+
+/// The scores of a batch, a loss on all of them together, and its gradient.
+///
+/// # Errors
+/// A sequence the model refuses; a loss that refuses the scores.
+pub fn score_gradients<E>(
+    model: &Model,
+    sequences: &[Sequence],
+    passes: Passes,
+    loss: impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>,
+) -> Result<(Vec<f32>, Gradients)>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+    let parts = cut(&lengths);
+    let forward = in_parallel(parts.len(), |index| {
+        let tape = Tape::default();
+        let packed = Packed::of(&sequences[parts[index].clone()])?;
+        Ok((model.score(&packed, passes.mode(index, &tape))?, tape))
+    })?;
+    let logits = forward.iter().map(|(logits, _)| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?;
+    let scores = logits.concat();
+    let LossValue { value, grad } = loss(&scores).map_err(|error| Error::Loss(Box::new(error)))?;
+    let stores = in_parallel(parts.len(), |index| {
+        let grad = grad[parts[index].clone()].to_vec();
+        let (logits, tape) = &forward[index];
+        let own = score_loss(logits, |_| Ok::<_, std::io::Error>(LossValue { value, grad }))?;
+        Ok(tape.backward(&own)?)
+    })?;
+    Ok((scores, Gradients { loss: value, grads: sum(model.params(), stores)? }))
+}
+
+/// Consecutive ranges of sequences with about equally many tokens, at most one for each thread and none empty.
+fn cut(lengths: &[usize]) -> Vec<Range<usize>> {
+    cut_into(lengths, rayon::current_num_threads())
+}
+
+fn cut_into(lengths: &[usize], parts: usize) -> Vec<Range<usize>> {
+    let total = lengths.iter().sum::<usize>().max(1);
+    let (mut ranges, mut start, mut before) = (Vec::new(), 0, 0);
+    for (index, length) in lengths.iter().enumerate() {
+        before += length;
+        if before * parts >= total * (ranges.len() + 1) {
+            ranges.push(start..index + 1);
+            start = index + 1;
+        }
+    }
+    if start < lengths.len() {
+        ranges.push(start..lengths.len());
+    }
+    ranges
+}
+
+/// The gradients of all parts together.
+fn sum(params: &Params, mut stores: Vec<GradStore>) -> Result<GradStore> {
+    let rest = stores.split_off(1.min(stores.len()));
+    let Some(mut total) = stores.pop() else {
+        return Err(Error::Batch("it has no sequence".to_owned()));
+    };
+    let vars: Vec<_> = params.iter().map(|(_, var)| var).collect();
+    let add = |var: &&candle_core::Var| {
+        let mut parts = std::iter::once(&total).chain(&rest).filter_map(|store| store.get(var)).cloned();
+        parts.next().map(|first| parts.try_fold(first, |sum, part| sum + part)).transpose()
+    };
+    let sums = vars.par_iter().map(add).collect::<candle_core::Result<Vec<_>>>()?;
+    for (var, sum) in vars.into_iter().zip(sums) {
+        if let Some(sum) = sum {
+            total.insert(var, sum);
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::weights::{Init, ParamSpec};
+
+    const PASSES: Passes = Passes { dropout_seed: 0, checkpoint_layers: false, precision: Precision::F32 };
+
+    #[test]
+    fn parts_hold_every_sequence_once_and_equally_many_tokens() {
+        assert_eq!(cut_into(&[5, 5, 5, 5], 2), [0..2, 2..4]);
+        assert_eq!(cut_into(&[1, 1, 9, 1], 2), [0..3, 3..4]);
+        assert_eq!(cut_into(&[9, 1, 1, 1], 2), [0..1, 1..4]);
+        assert_eq!(cut_into(&[3, 1], 4), [0..1, 1..2]);
+        assert_eq!(cut_into(&[], 4), Vec::<Range<usize>>::new());
+        let lengths: Vec<usize> = (0..50).map(|i| 1 + i * 7 % 13).collect();
+        for parts in 1..=9 {
+            let ranges = cut_into(&lengths, parts);
+            assert!(ranges.len() <= parts);
+            assert_eq!(ranges.iter().cloned().flatten().collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
+        }
+    }
+
+    /// The mean over sequences of `weight * length`, one prediction each.
+    fn gradient(lengths: &[usize]) -> (f64, f32) {
+        let params = Params::init(&[ParamSpec::new("w", &[1], Init::Ones)], 0).unwrap();
+        let var = params.get("w").unwrap().clone();
+        let mean = |range: Range<usize>, _: Mode<'_>| {
+            let count = range.len();
+            let values: Vec<f32> = lengths[range].iter().map(|&length| length as f32).collect();
+            let lengths = Tensor::from_vec(values, count, &Device::Cpu)?;
+            Ok(lengths.broadcast_mul(var.as_tensor())?.mean_all()?)
+        };
+        let result = prediction_gradients(&params, lengths, &vec![1; lengths.len()], PASSES, mean).unwrap();
+        (result.loss, result.grads.get(&var).unwrap().to_vec1::<f32>().unwrap()[0])
+    }
+
+    #[test]
+    fn a_mean_is_over_the_whole_batch() {
+        assert_eq!(gradient(&[4]), (4.0, 4.0));
+        let (loss, grad) = gradient(&[1, 1, 1, 2, 7, 1, 1]);
+        assert!((loss - 2.0).abs() < 1e-6 && (grad - 2.0).abs() < 1e-6, "{loss} {grad}");
+    }
+
+    #[test]
+    fn a_batch_without_predictions_is_refused() {
+        let params = Params::init(&[ParamSpec::new("w", &[1], Init::Ones)], 0).unwrap();
+        let never = |_: Range<usize>, _: Mode<'_>| -> Result<Tensor> { Err(Error::Batch("asked".into())) };
+        let error = prediction_gradients(&params, &[3], &[0], PASSES, never).unwrap_err();
+        assert_eq!(error.to_string(), "batch: it has nothing to predict");
+    }
+}

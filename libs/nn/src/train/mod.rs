@@ -1,0 +1,12 @@
+//! Training: the loop, its optimizer, schedule and checkpoints, and data parallelism.
+
+pub mod checkpoint;
+mod data_parallel;
+mod optimizer;
+mod schedule;
+mod trainer;
+
+pub use data_parallel::{Gradients, Passes, prediction_gradients, score_gradients};
+pub use optimizer::{AdamW, AdamWConfig, Moments, StepStats};
+pub use schedule::{Decay, Schedule};
+pub use trainer::{Checkpointing, StepLoss, StepReport, Task, TrainConfig, TrainSummary, spread, train};

@@ -1,0 +1,357 @@
+//! The training loop of every phase: continued pre-training, rank losses, distillation.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::Instant;
+
+use super::checkpoint::{self, Best, Checkpoint, Progress, Snapshot};
+use super::data_parallel::Gradients;
+use super::optimizer::{AdamW, AdamWConfig};
+use super::schedule::{Decay, Schedule};
+use crate::error::{Error, Result};
+use crate::weights::Params;
+
+/// Scores whose standard deviation is below this do not order anything.
+const COLLAPSE_SPREAD: f64 = 1e-4;
+/// Steps in a row of such scores that raise the alarm.
+const COLLAPSE_STEPS: usize = 20;
+
+/// How to train.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainConfig {
+    /// Optimizer steps.
+    pub steps: usize,
+    /// Batches whose mean gradient makes one optimizer step, at least 1.
+    pub accumulation_steps: usize,
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// Part of the steps over which the learning rate rises, 0 to 1.
+    pub warmup_fraction: f64,
+    /// What the learning rate does after the warmup.
+    pub decay: Decay,
+    /// See [`AdamWConfig::weight_decay`].
+    pub weight_decay: f64,
+    /// See [`AdamWConfig::max_grad_norm`].
+    pub max_grad_norm: Option<f64>,
+    /// Validation after every so many steps and after the last; `None` never validates and keeps the last weights.
+    pub validate_every: Option<usize>,
+    /// Validations in a row without a new best that end the run early; `None` never does.
+    pub patience: Option<usize>,
+}
+
+impl TrainConfig {
+    /// The learning rate of each step.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            warmup_steps: (self.warmup_fraction * self.steps as f64).round() as usize,
+            total_steps: self.steps,
+            peak: self.learning_rate,
+            decay: self.decay,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |what: &str, found: &dyn std::fmt::Display, expected: &str| {
+            Err(Error::Training(format!("{what} = {found}: expected {expected}")))
+        };
+        if self.steps == 0 {
+            return refuse("steps", &self.steps, "at least 1");
+        }
+        if self.accumulation_steps == 0 {
+            return refuse("accumulation_steps", &self.accumulation_steps, "at least 1");
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return refuse("learning_rate", &self.learning_rate, "a positive number");
+        }
+        if !(0.0..=1.0).contains(&self.warmup_fraction) {
+            return refuse("warmup_fraction", &self.warmup_fraction, "a number from 0 to 1");
+        }
+        if !(self.weight_decay >= 0.0 && self.weight_decay * self.learning_rate < 1.0) {
+            return refuse("weight_decay", &self.weight_decay, "0 or more, and less than 1 / learning_rate");
+        }
+        if let Some(most) = self.max_grad_norm.filter(|most| most.is_nan() || *most <= 0.0) {
+            return refuse("max_grad_norm", &most, "a positive number");
+        }
+        if self.validate_every == Some(0) {
+            return refuse("validate_every", &0, "at least 1");
+        }
+        if self.patience == Some(0) || (self.patience.is_some() && self.validate_every.is_none()) {
+            return refuse("patience", &"set", "at least 1, together with validate_every");
+        }
+        Ok(())
+    }
+}
+
+/// Where and when the state of the run is saved.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpointing<'a> {
+    /// The file. If it exists, the run goes on from it.
+    pub path: &'a Path,
+    /// Identifies all that decides the run: data, configuration, starting weights, code. A file of another run is refused.
+    pub fingerprint: &'a str,
+    /// Steps between two checkpoints, at least 1; the end of the run is kept too.
+    pub every: usize,
+}
+
+/// What one batch computed.
+#[derive(Debug)]
+pub struct StepLoss {
+    /// The loss and its gradient.
+    pub gradients: Gradients,
+    /// Parts of the loss by name, for the record.
+    pub components: Vec<(&'static str, f64)>,
+    /// Standard deviation of the scores, see [`spread`]; `None` where nothing is scored.
+    pub spread: Option<f64>,
+    /// Examples in the batch.
+    pub examples: usize,
+    /// Tokens in the batch.
+    pub tokens: usize,
+}
+
+/// A training task. Its batches may depend on its own constants and the number of the batch alone, so that a run that goes
+/// on from a checkpoint repeats what an undisturbed run does.
+pub trait Task {
+    /// All weights to train; called once.
+    fn params(&self) -> Params;
+
+    /// The loss of a batch, counted from 0.
+    ///
+    /// # Errors
+    /// Data that cannot be read ([`Error::Caller`]), or a model that refuses it.
+    fn step(&mut self, batch: usize) -> Result<StepLoss>;
+
+    /// The validation value of the current weights, higher is better; `None` where there is nothing to validate on.
+    ///
+    /// # Errors
+    /// As for [`Self::step`].
+    fn validate(&mut self) -> Result<Option<f64>>;
+}
+
+/// The record of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepReport {
+    /// Steps taken, this one included. A run that goes on from a checkpoint reports the steps after it again.
+    pub step: usize,
+    /// The loss before the update.
+    pub loss: f64,
+    /// Parts of the loss by name.
+    pub components: Vec<(&'static str, f64)>,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Examples in the step.
+    pub examples: usize,
+    /// Tokens in the step.
+    pub tokens: usize,
+    /// Wall time of the step without its validation, in seconds.
+    pub seconds: f64,
+    /// The validation value, where this step was followed by one.
+    pub validation: Option<f64>,
+    /// True if the scores of the last 20 steps hardly differed: the model has collapsed to a constant, or has not left one
+    /// yet.
+    pub collapsed: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainSummary {
+    /// Steps taken.
+    pub steps: usize,
+    /// Steps that an earlier, interrupted run had taken.
+    pub resumed_from: usize,
+    /// The loss of the last step.
+    pub loss: f64,
+    /// The best validation; the weights left in the model are those it was reached with.
+    pub best: Option<Best>,
+    /// True if the patience ended the run before all steps were taken.
+    pub stopped_early: bool,
+    /// True if the run ended in collapse, see [`StepReport::collapsed`].
+    pub collapsed: bool,
+    /// Examples seen.
+    pub examples: u64,
+    /// Tokens seen.
+    pub tokens: u64,
+}
+
+/// The standard deviation of scores; 0 for fewer than two.
+pub fn spread(scores: &[f32]) -> f64 {
+    let n = scores.len().max(1) as f64;
+    let mean = scores.iter().map(|&s| f64::from(s)).sum::<f64>() / n;
+    (scores.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum::<f64>() / n).sqrt()
+}
+
+/// Trains until the steps or the patience run out, and leaves the best validated weights in the model, or the last ones if
+/// nothing was validated. `observer` gets each step before the checkpoint that holds it is written; its error ends the run.
+///
+/// An interrupted run goes on from its checkpoint to the same bits as an undisturbed one.
+///
+/// # Errors
+/// An impossible configuration, a checkpoint of another run, a loss, gradient or validation that is not finite, and what
+/// the task or the observer return.
+pub fn train(
+    config: &TrainConfig,
+    task: &mut dyn Task,
+    checkpointing: Option<&Checkpointing<'_>>,
+    observer: &mut dyn FnMut(&StepReport) -> Result<()>,
+) -> Result<TrainSummary> {
+    config.check()?;
+    let mut run = Run::start(config, task.params(), checkpointing)?;
+    let resumed_from = run.progress.step;
+    while !run.ended(config) {
+        let report = run.step(config, task)?;
+        observer(&report)?;
+        if let Some(keep) = checkpointing
+            && (run.progress.step.is_multiple_of(keep.every.max(1)) || run.ended(config))
+        {
+            run.save(keep)?;
+        }
+    }
+    if let Some(best) = &run.best_weights {
+        checkpoint::restore(&run.params, best)?;
+    }
+    Ok(TrainSummary {
+        steps: run.progress.step,
+        resumed_from,
+        loss: run.progress.loss,
+        best: run.progress.best,
+        stopped_early: run.progress.step < config.steps,
+        collapsed: run.collapsed(),
+        examples: run.progress.examples,
+        tokens: run.progress.tokens,
+    })
+}
+
+/// The mean loss over batches. No more than two gradients are kept at a time.
+fn mean_loss(task: &mut dyn Task, params: &Params, batches: Range<usize>) -> Result<StepLoss> {
+    let share = 1.0 / batches.len() as f64;
+    let mut total = task.step(batches.start)?;
+    if batches.len() == 1 {
+        return Ok(total);
+    }
+    for batch in batches.skip(1) {
+        let next = task.step(batch)?;
+        total.gradients = total.gradients.add(next.gradients, params)?;
+        for ((_, total), (_, next)) in total.components.iter_mut().zip(next.components) {
+            *total += next;
+        }
+        total.spread = total.spread.zip(next.spread).map(|(total, next)| total + next);
+        total.examples += next.examples;
+        total.tokens += next.tokens;
+    }
+    total.gradients = total.gradients.scale(share, params)?;
+    total.components.iter_mut().for_each(|(_, value)| *value *= share);
+    total.spread = total.spread.map(|spread| spread * share);
+    Ok(total)
+}
+
+struct Run {
+    params: Params,
+    schedule: Schedule,
+    optimizer: AdamW,
+    progress: Progress,
+    best_weights: Option<Snapshot>,
+}
+
+impl Run {
+    fn start(config: &TrainConfig, params: Params, checkpointing: Option<&Checkpointing<'_>>) -> Result<Self> {
+        let schedule = config.schedule();
+        let adamw = AdamWConfig {
+            weight_decay: config.weight_decay,
+            max_grad_norm: config.max_grad_norm,
+            ..AdamWConfig::default()
+        };
+        if let Some(keep) = checkpointing.filter(|keep| keep.path.exists()) {
+            let Checkpoint { progress, weights, moments, best_weights } =
+                Checkpoint::load(keep.path, keep.fingerprint)?;
+            checkpoint::restore(&params, &weights)?;
+            let optimizer = AdamW::restore(adamw, progress.step, moments);
+            return Ok(Self { params, schedule, optimizer, progress, best_weights });
+        }
+        let progress = Progress {
+            step: 0,
+            examples: 0,
+            tokens: 0,
+            loss: f64::NAN,
+            best: None,
+            stale_validations: 0,
+            flat_steps: 0,
+        };
+        let optimizer = AdamW::new(adamw, &params);
+        Ok(Self { params, schedule, optimizer, progress, best_weights: None })
+    }
+
+    fn ended(&self, config: &TrainConfig) -> bool {
+        let impatient = config.patience.is_some_and(|patience| self.progress.stale_validations >= patience);
+        self.progress.step >= config.steps || impatient
+    }
+
+    fn collapsed(&self) -> bool {
+        self.progress.flat_steps >= COLLAPSE_STEPS
+    }
+
+    fn step(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<StepReport> {
+        let started = Instant::now();
+        let index = self.progress.step;
+        let batches = index * config.accumulation_steps..(index + 1) * config.accumulation_steps;
+        let StepLoss { gradients, components, spread, examples, tokens } = mean_loss(task, &self.params, batches)?;
+        let value = gradients.loss;
+        if !value.is_finite() {
+            return Err(Error::NonFinite { what: format!("the loss of step {}", index + 1), value });
+        }
+        let learning_rate = self.schedule.at(index);
+        let stats = self.optimizer.step(&self.params, &gradients.grads, learning_rate)?;
+        let progress = &mut self.progress;
+        progress.step += 1;
+        progress.loss = value;
+        progress.examples += examples as u64;
+        progress.tokens += tokens as u64;
+        let flat = spread.is_some_and(|spread| spread < COLLAPSE_SPREAD);
+        progress.flat_steps = if flat { progress.flat_steps + 1 } else { 0 };
+        let seconds = started.elapsed().as_secs_f64();
+        let validation = self.validate(config, task)?;
+        Ok(StepReport {
+            step: self.progress.step,
+            loss: value,
+            components,
+            learning_rate,
+            grad_norm: stats.grad_norm,
+            examples,
+            tokens,
+            seconds,
+            validation,
+            collapsed: self.collapsed(),
+        })
+    }
+
+    /// Validates where a validation is due and keeps the best weights; a tie keeps the earlier ones.
+    fn validate(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<Option<f64>> {
+        let step = self.progress.step;
+        let due = config.validate_every.is_some_and(|every| step.is_multiple_of(every) || step == config.steps);
+        if !due {
+            return Ok(None);
+        }
+        let Some(value) = task.validate()? else { return Ok(None) };
+        if !value.is_finite() {
+            return Err(Error::NonFinite { what: format!("the validation after step {step}"), value });
+        }
+        if self.progress.best.is_none_or(|best| value > best.value) {
+            self.progress.best = Some(Best { step, value });
+            self.progress.stale_validations = 0;
+            self.best_weights = Some(checkpoint::snapshot(&self.params)?);
+        } else {
+            self.progress.stale_validations += 1;
+        }
+        Ok(Some(value))
+    }
+
+    fn save(&self, keep: &Checkpointing<'_>) -> Result<()> {
+        let state = Checkpoint {
+            progress: self.progress.clone(),
+            weights: checkpoint::snapshot(&self.params)?,
+            moments: self.optimizer.moments().clone(),
+            best_weights: self.best_weights.clone(),
+        };
+        state.save(keep.path, keep.fingerprint)
+    }
+}

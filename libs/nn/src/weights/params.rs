@@ -1,0 +1,308 @@
+//! A model's weights by name: seeded initialisation, strict loading, deterministic saving.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use candle_core::Var;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::file::WeightFile;
+use super::lora::Lora;
+use super::spec::ParamSpec;
+use crate::{Error, Result, files};
+
+/// Weights whose rows are the labels of a task.
+const CLASSIFIERS: [&str; 2] = ["classifier.", "score."];
+
+/// The weights of a model, sorted by name. A copy shares the values: training it changes the original too.
+#[derive(Debug, Clone)]
+pub struct Params {
+    pub(super) weights: BTreeMap<String, Var>,
+    /// Where given, only the weights it names are trained.
+    pub(crate) lora: Option<Lora>,
+}
+
+impl Params {
+    pub(super) fn all_trained(weights: BTreeMap<String, Var>) -> Self {
+        Self { weights, lora: None }
+    }
+
+    /// Starts every weight from the seed.
+    pub fn init(specs: &[ParamSpec], seed: u64) -> Result<Self> {
+        let vars = specs.iter().map(|spec| Ok((spec.name.clone(), spec.start(seed)?)));
+        Ok(Self::all_trained(vars.collect::<Result<_>>()?))
+    }
+
+    /// Loads exactly the weights of `specs` from one or more safetensors files; `F16` and `BF16` are widened to `f32`.
+    /// `names` turns the name of a stored tensor into that of a weight, or into nothing where the tensor is no weight.
+    ///
+    /// A missing, extra, repeated, misshapen or otherwise typed weight is an error that names it.
+    pub fn load<P: AsRef<Path>>(
+        files: &[P],
+        specs: &[ParamSpec],
+        names: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self> {
+        let Found { vars, extra } = read_known(files, specs, names, |_| false)?;
+        match extra.into_iter().next() {
+            Some((path, name)) => Err(Error::ExtraWeight { path, name }),
+            None => Self::complete(files, vars, specs, |_| None),
+        }
+    }
+
+    /// Loads the weights of `specs` from another model of the same body: the weights for which `is_head(name)` holds
+    /// start from the seed where the files lack them, and are skipped where `specs` lacks them. So does a classifier for
+    /// another number of labels.
+    pub fn load_body<P: AsRef<Path>>(
+        files: &[P],
+        specs: &[ParamSpec],
+        names: impl Fn(&str) -> Option<String>,
+        seed: u64,
+        is_head: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        let is_classifier = |name: &str| CLASSIFIERS.iter().any(|classifier| name.starts_with(classifier));
+        let Found { vars, extra } = read_known(files, specs, names, is_classifier)?;
+        match extra.into_iter().find(|(_, name)| !is_head(name)) {
+            Some((path, name)) => Err(Error::ExtraWeight { path, name }),
+            None => Self::complete(files, vars, specs, |name| is_head(name).then_some(seed)),
+        }
+    }
+
+    /// Starts the weights that `vars` lacks and `seed_of` gives a seed for.
+    fn complete<P: AsRef<Path>>(
+        files: &[P],
+        mut vars: BTreeMap<String, Var>,
+        specs: &[ParamSpec],
+        seed_of: impl Fn(&str) -> Option<u64>,
+    ) -> Result<Self> {
+        let found = vars.len();
+        for spec in specs {
+            if vars.contains_key(&spec.name) {
+                continue;
+            }
+            let seed = seed_of(&spec.name).ok_or_else(|| Error::MissingWeight {
+                path: files.first().map(|file| file.as_ref().to_owned()).unwrap_or_default(),
+                name: spec.name.clone(),
+                shape: spec.shape.clone(),
+                found,
+            })?;
+            vars.insert(spec.name.clone(), spec.start(seed)?);
+        }
+        Ok(Self::all_trained(vars))
+    }
+
+    /// The weight of this name.
+    pub fn get(&self, name: &str) -> Result<&Var> {
+        self.weights.get(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))
+    }
+
+    /// The weights whose name `keeps` accepts, shared with these.
+    pub fn only(&self, keeps: impl Fn(&str) -> bool) -> Self {
+        self.renamed(|name| keeps(name).then(|| name.to_owned()))
+    }
+
+    /// The weights that `rename` gives a name, under that name, shared with these.
+    pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        Self::all_trained(self.weights.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone()))).collect())
+    }
+
+    /// The weights that a training changes, shared with these.
+    pub fn trained(&self) -> Self {
+        self.only(|name| self.trains(name))
+    }
+
+    /// True if a training changes the weight of this name.
+    pub(super) fn trains(&self, name: &str) -> bool {
+        self.lora.as_ref().is_none_or(|lora| lora.trained.contains(name))
+    }
+
+    /// The weights in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.weights.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The number of weights (tensors, not numbers).
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// True if there is no weight.
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    /// The number of numbers in all weights.
+    pub fn count(&self) -> usize {
+        self.weights.values().map(|var| var.elem_count()).sum()
+    }
+
+    /// The weights as one safetensors file: the same weights give the same bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut data = Vec::with_capacity(self.weights.len());
+        for (name, var) in &self.weights {
+            let values = var.flatten_all()?.to_vec1::<f32>()?;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            data.push((name.as_str(), var.dims().to_vec(), bytes));
+        }
+        let views =
+            data.iter().map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+        // Hugging Face loaders refuse a file that does not say which framework's layout it has.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        views
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .and_then(|views| safetensors::serialize(views, Some(metadata)))
+            .map_err(|error| Error::Tensor(candle_core::Error::wrap(error)))
+    }
+
+    /// Writes [`Self::to_bytes`] to `path` atomically: a crash leaves the old file or the new one.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        files::write_atomically(path, &self.to_bytes()?)
+    }
+}
+
+/// What safetensors files hold.
+struct Found {
+    /// The weights asked for.
+    vars: BTreeMap<String, Var>,
+    /// The file and name of every other weight.
+    extra: Vec<(PathBuf, String)>,
+}
+
+/// Reads the weights that `specs` names. Those for which `may_differ(name)` holds are left out where they have another
+/// shape.
+fn read_known<P: AsRef<Path>>(
+    files: &[P],
+    specs: &[ParamSpec],
+    names: impl Fn(&str) -> Option<String>,
+    may_differ: impl Fn(&str) -> bool,
+) -> Result<Found> {
+    let known: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
+    let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
+    for path in files {
+        let path = path.as_ref();
+        let mut file = WeightFile::open(path)?;
+        for stored in file.names() {
+            let Some(name) = names(&stored) else { continue };
+            let Some(spec) = known.get(name.as_str()) else {
+                extra.push((path.to_owned(), name));
+                continue;
+            };
+            if may_differ(&name) && file.shape(&stored) != Some(&spec.shape) {
+                continue;
+            }
+            let var = file.read(&stored, spec)?;
+            if vars.insert(name, var).is_some() {
+                let (expected, found) = ("each weight once".to_owned(), format!("`{stored}` again"));
+                return Err(Error::Format { path: path.to_owned(), expected, found });
+            }
+        }
+    }
+    extra.sort();
+    Ok(Found { vars, extra })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::Init;
+
+    fn specs() -> Vec<ParamSpec> {
+        vec![
+            ParamSpec::new("b.weight", &[40, 30], Init::Normal(0.5)),
+            ParamSpec::new("a.weight", &[30], Init::Ones),
+            ParamSpec::new("a.bias", &[30], Init::Zeros),
+        ]
+    }
+
+    fn as_is(name: &str) -> Option<String> {
+        Some(name.to_owned())
+    }
+
+    fn numbers(var: &Var) -> Vec<f32> {
+        var.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    /// Writes tensors of these names, shapes and types.
+    fn file(folder: &Path, tensors: &[(&str, &[usize], Dtype)]) -> PathBuf {
+        let bytes = vec![0u8; 1 << 16];
+        let views = tensors.iter().map(|&(name, shape, dtype)| {
+            let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            (name, TensorView::new(dtype, shape.to_vec(), &bytes[..length]).unwrap())
+        });
+        let path = folder.join("model.safetensors");
+        std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_start_depends_on_seed_and_name_alone() {
+        let params = Params::init(&specs(), 1).unwrap();
+        let alone = Params::init(&specs()[..1], 1).unwrap();
+        let weight = numbers(params.get("b.weight").unwrap());
+        assert_eq!(weight, numbers(alone.get("b.weight").unwrap()));
+        assert_ne!(weight, numbers(Params::init(&specs(), 2).unwrap().get("b.weight").unwrap()));
+        let mean = weight.iter().sum::<f32>() / 1200.0;
+        let variance = weight.iter().map(|w| (w - mean) * (w - mean)).sum::<f32>() / 1200.0;
+        assert!(mean.abs() < 0.05 && (variance.sqrt() - 0.5).abs() < 0.04, "mean {mean}, variance {variance}");
+        assert_eq!(numbers(params.get("a.weight").unwrap()), [1.0; 30]);
+        assert_eq!(numbers(params.get("a.bias").unwrap()), [0.0; 30]);
+        assert_eq!(params.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a.bias", "a.weight", "b.weight"]);
+        assert_eq!((params.len(), params.count()), (3, 1260));
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let params = Params::init(&specs(), 1).unwrap();
+        params.save(&path).unwrap();
+        let loaded = Params::load(&[&path], &specs(), as_is).unwrap();
+        assert_eq!(loaded.to_bytes().unwrap(), std::fs::read(&path).unwrap());
+        assert_eq!(numbers(loaded.get("b.weight").unwrap()), numbers(params.get("b.weight").unwrap()));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn half_precision_is_widened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file(folder.path(), &[("w", &[2], Dtype::BF16)]);
+        let params = Params::load(&[path], &[ParamSpec::new("w", &[2], Init::Ones)], as_is).unwrap();
+        assert_eq!(numbers(params.get("w").unwrap()), [0.0, 0.0]);
+    }
+
+    #[test]
+    fn every_difference_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = |tensors: &[(&str, &[usize], Dtype)]| {
+            let specs = [ParamSpec::new("w", &[2], Init::Ones), ParamSpec::new("head", &[1], Init::Ones)];
+            let error = Params::load(&[file(folder.path(), tensors)], &specs, as_is).unwrap_err().to_string();
+            error.replace(&folder.path().display().to_string(), "")
+        };
+        let (w, head) = (("w", [2usize].as_slice(), Dtype::F32), ("head", [1usize].as_slice(), Dtype::F32));
+        assert_eq!(
+            refusal(&[w]),
+            "/model.safetensors: weight `head` [1] is missing, 1 others were found: is the config.json beside it of this model?"
+        );
+        assert_eq!(
+            refusal(&[w, head, ("x", &[1], Dtype::F32)]),
+            "/model.safetensors: weight `x` is not part of this architecture"
+        );
+        assert_eq!(
+            refusal(&[("w", &[3], Dtype::F32), head]),
+            "/model.safetensors: weight `w` has shape [3], expected [2] from config.json"
+        );
+        assert_eq!(
+            refusal(&[("w", &[2], Dtype::I64), head]),
+            "/model.safetensors: weight `w` has type I64, expected F32, F16 or BF16"
+        );
+    }
+
+    #[test]
+    fn a_torn_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let bytes = Params::init(&specs(), 1).unwrap().to_bytes().unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+        let error = Params::load(&[&path], &specs(), as_is).unwrap_err().to_string();
+        assert!(error.contains("model.safetensors: expected a whole safetensors file, found"), "{error}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Weights as a forward pass reads them: tracked by the graph where they are trained.
+
+use candle_core::Tensor;
+
+use super::lora::{LORA_A, LORA_B};
+use super::mode::Mode;
+use super::params::Params;
+use crate::ops::{Dropout, LowRank, linear, low_rank};
+use crate::{Error, Result};
+
+impl Params {
+    /// The weights as the forward pass of this mode reads them.
+    pub(crate) fn view(&self, mode: Mode<'_>) -> View<'_> {
+        View { params: self, mode: mode.without_tape(), prefix: String::new() }
+    }
+}
+
+/// The weights under a prefix, as a forward pass sees them.
+#[derive(Debug, Clone)]
+pub(crate) struct View<'a> {
+    params: &'a Params,
+    mode: Mode<'static>,
+    prefix: String,
+}
+
+impl View<'_> {
+    /// The weights under `name` below this prefix.
+    pub(crate) fn child(&self, name: impl std::fmt::Display) -> Self {
+        Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// The weight `name` below this prefix.
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
+        self.find(name).ok_or_else(|| Error::UnknownWeight(format!("{}{name}", self.prefix)))
+    }
+
+    /// The weight `name` below this prefix, if the model has it.
+    pub(crate) fn find(&self, name: &str) -> Option<Tensor> {
+        let name = format!("{}{name}", self.prefix);
+        let var = self.params.get(&name).ok()?;
+        let tracked = matches!(self.mode, Mode::Train { .. }) && self.params.trains(&name);
+        Some(if tracked { var.as_tensor().clone() } else { var.as_detached_tensor() })
+    }
+
+    /// The affine layer `name` below this prefix: its weight, its bias and its update of low rank, where it has them.
+    ///
+    /// # Shapes
+    /// `x` `[t, in]` -> `[t, out]`.
+    pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let layer = self.child(name);
+        let (weight, bias) = (layer.get("weight")?, layer.find("bias"));
+        let (Some(lora), Some(a)) = (&self.params.lora, layer.find(LORA_A)) else {
+            return Ok(linear(x, &weight, bias.as_ref(), self.mode.precision())?);
+        };
+        let dropout = match self.mode {
+            Mode::Train { dropout_seed, .. } if lora.config.dropout > 0.0 => {
+                Some(Dropout::new(lora.config.dropout, ranking::rng::number(dropout_seed, &layer.prefix, 0)))
+            }
+            _ => None,
+        };
+        let precision = self.mode.precision();
+        let update = LowRank { weight, bias, scale: lora.config.scale(), dropout, precision };
+        Ok(low_rank(x, &a, &layer.get(LORA_B)?, update)?)
+    }
+}

@@ -1,0 +1,152 @@
+//! The ranked documents of a query with their judgments.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::HashSet;
+
+use super::conventions::{Conventions, Ties, Unjudged};
+
+/// A scored document of a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Document<'a> {
+    /// Its id, which breaks ties.
+    pub doc_id: &'a str,
+    /// The system's score, higher is better.
+    pub score: f64,
+    /// Its grade; `None` if nobody judged it.
+    pub grade: Option<u8>,
+}
+
+/// Input that the metrics refuse.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetricError {
+    /// A score is NaN and has no place in an order.
+    #[error("query {query_id}, document {doc_id}: expected a score, found NaN")]
+    NanScore {
+        /// The query.
+        query_id: String,
+        /// The document.
+        doc_id: String,
+    },
+    /// A document is listed twice, which could push NDCG over 1.
+    #[error("query {query_id}, document {doc_id}: expected one row for each query and document, found a duplicate")]
+    Duplicate {
+        /// The query.
+        query_id: String,
+        /// The document.
+        doc_id: String,
+    },
+    /// More documents of the list have a grade than were judged with it.
+    #[error(
+        "query {query_id}: expected the grades of all its judged documents, \
+         found {judged} of grade {grade} for {listed} in the list"
+    )]
+    MissingJudgments {
+        /// The query.
+        query_id: String,
+        /// The grade that falls short.
+        grade: u8,
+        /// Documents of the grade in the list.
+        listed: usize,
+        /// Documents of the grade among all judged documents.
+        judged: usize,
+    },
+}
+
+/// The scored documents of one query beside the grades of all its judged documents, scored or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedList<'a> {
+    pub(super) documents: Vec<Document<'a>>,
+    /// Best first.
+    ideal_grades: Vec<u8>,
+}
+
+impl<'a> JudgedList<'a> {
+    /// Takes the scored documents of `query_id` in the order of the system, and the grades of all judged documents of
+    /// the query in any order; those are what the ideal ranking and recall count.
+    ///
+    /// # Errors
+    /// [`MetricError`] on a NaN score, a document listed twice or a listed grade that `judged_grades` lacks.
+    pub fn new(query_id: &str, documents: Vec<Document<'a>>, judged_grades: &[u8]) -> Result<Self, MetricError> {
+        let mut seen = HashSet::with_capacity(documents.len());
+        let mut unlisted = [0_i64; 256];
+        judged_grades.iter().for_each(|&grade| unlisted[usize::from(grade)] += 1);
+        for document in &documents {
+            let (query_id, doc_id) = (query_id.to_owned(), document.doc_id.to_owned());
+            if document.score.is_nan() {
+                return Err(MetricError::NanScore { query_id, doc_id });
+            }
+            if !seen.insert(document.doc_id) {
+                return Err(MetricError::Duplicate { query_id, doc_id });
+            }
+            if let Some(grade) = document.grade {
+                unlisted[usize::from(grade)] -= 1;
+            }
+        }
+        if let Some(grade) = (0..=u8::MAX).find(|&grade| unlisted[usize::from(grade)] < 0) {
+            let listed = documents.iter().filter(|document| document.grade == Some(grade)).count();
+            let judged = judged_grades.iter().filter(|&&judged| judged == grade).count();
+            return Err(MetricError::MissingJudgments { query_id: query_id.to_owned(), grade, listed, judged });
+        }
+        let mut ideal_grades = judged_grades.to_vec();
+        ideal_grades.sort_unstable_by_key(|&grade| Reverse(grade));
+        Ok(Self { documents, ideal_grades })
+    }
+
+    /// The ranking that the scores make of the documents.
+    pub fn ranking(self, conventions: &Conventions) -> Ranking<'a> {
+        let by_score = |a: &Document, b: &Document| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
+        let mut retrieved = self.documents;
+        match conventions.ties {
+            Ties::DocIdDescending => retrieved.sort_by(|a, b| by_score(a, b).then(b.doc_id.cmp(a.doc_id))),
+            Ties::Stable => retrieved.sort_by(by_score),
+        }
+        Ranking { retrieved, ideal_grades: self.ideal_grades, conventions: *conventions }
+    }
+}
+
+/// The documents of a query from the highest score to the lowest, under the conventions that metrics follow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranking<'a> {
+    retrieved: Vec<Document<'a>>,
+    ideal_grades: Vec<u8>,
+    conventions: Conventions,
+}
+
+impl<'a> Ranking<'a> {
+    /// All documents, best first.
+    pub fn retrieved(&self) -> &[Document<'a>] {
+        &self.retrieved
+    }
+
+    /// The conventions.
+    pub fn conventions(&self) -> &Conventions {
+        &self.conventions
+    }
+
+    /// The documents that metrics measure, best first: all, or the judged ones, as [`Unjudged`] says.
+    pub(super) fn measured(&self) -> impl Iterator<Item = &Document<'a>> {
+        let all = self.conventions.unjudged == Unjudged::Irrelevant;
+        self.retrieved.iter().filter(move |document| all || document.grade.is_some())
+    }
+
+    /// The grades of the measured documents, best document first; 0 without a judgment.
+    pub(super) fn grades(&self) -> impl Iterator<Item = u8> {
+        self.measured().map(|document| document.grade.unwrap_or(0))
+    }
+
+    /// True for each measured document that is relevant, best document first.
+    pub(super) fn relevance(&self) -> impl Iterator<Item = bool> {
+        let lowest = self.conventions.relevant_grade;
+        self.measured().map(move |document| document.grade.is_some_and(|grade| grade >= lowest))
+    }
+
+    /// The grades of all judged documents of the query, the highest first.
+    pub(super) fn ideal_grades(&self) -> &[u8] {
+        &self.ideal_grades
+    }
+
+    /// The number of judged documents of the query that are relevant, retrieved or not.
+    pub fn relevant(&self) -> usize {
+        self.ideal_grades.iter().filter(|&&grade| grade >= self.conventions.relevant_grade).count()
+    }
+}

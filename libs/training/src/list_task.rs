@@ -1,0 +1,103 @@
+//! Training a ranker on lists of labelled documents: the teacher and the label-only student on grades, the student on the
+//! teacher's scores.
+
+use collection::{Corpus, GradedList};
+use nn::models::Model;
+use nn::ops::Precision;
+use nn::text::{PairTokenizer, Sequence};
+use nn::train::{StepLoss, Task, score_gradients, spread};
+use nn::weights::Params;
+use pipeline::config::ListTraining;
+use ranking::loss::LossError;
+use ranking::rng::stream;
+use ranking::sample::{lists_at_step, sample_with_negatives};
+
+use crate::Validator;
+use crate::phase::passes;
+
+/// The documents of one query with the labels to learn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledList {
+    /// Index of the query in the corpus.
+    pub query: usize,
+    /// Indices of the documents in the corpus.
+    pub documents: Vec<usize>,
+    /// Their labels: grades, or scores of a teacher.
+    pub labels: Vec<f32>,
+    /// Indices of unjudged documents in the corpus, which have label 0.
+    pub negatives: Vec<usize>,
+}
+
+impl From<GradedList> for LabelledList {
+    fn from(list: GradedList) -> Self {
+        let GradedList { query, documents, grades, negatives } = list;
+        Self { query, documents, labels: grades.into_iter().map(f32::from).collect(), negatives }
+    }
+}
+
+/// Trains a ranker with a loss on labelled lists (sections 3.2 and 3.3 of arXiv 2411.04539).
+#[derive(Debug)]
+pub struct ListTask<'a> {
+    /// The model.
+    pub ranker: &'a Model,
+    /// Its input.
+    pub tokenizer: &'a PairTokenizer,
+    /// Texts.
+    pub corpus: &'a Corpus,
+    /// Lists to learn from.
+    pub lists: &'a [LabelledList],
+    /// The validation.
+    pub validator: Validator<'a>,
+    /// Loss and batch size.
+    pub config: &'a ListTraining,
+    /// Name of the random streams that draw lists and documents.
+    pub stream: &'static str,
+    /// The run's seed.
+    pub seed: u64,
+    /// Precision of matrix products.
+    pub precision: Precision,
+}
+
+impl Task for ListTask<'_> {
+    fn params(&self) -> Params {
+        self.ranker.params().trained()
+    }
+
+    fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
+        let ListTraining { loss, lists_per_step, list_size, training } = self.config;
+        let lists = lists_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
+        let mut rng = stream(self.seed, &format!("{}/documents", self.stream), step as u64);
+        let (mut texts, mut labels, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
+        for list in lists.into_iter().map(|list| &self.lists[list]) {
+            let (labelled, negatives) = sample_with_negatives(&mut rng, &list.labels, list.negatives.len(), *list_size);
+            for document in labelled {
+                texts.push(self.corpus.texts(list.query, list.documents[document]));
+                labels.push(list.labels[document]);
+            }
+            for negative in negatives {
+                texts.push(self.corpus.texts(list.query, list.negatives[negative]));
+                labels.push(0.0);
+            }
+            offsets.push(texts.len());
+        }
+        let sequences = self.tokenizer.encode_batch(&texts)?;
+        let passes = passes(self.seed, step, training, self.precision);
+        let mut components = Vec::new();
+        let (scores, gradients) = score_gradients(self.ranker, &sequences, passes, |scores| {
+            let output = loss.compute(scores, &labels, &offsets)?;
+            components = output.components;
+            Ok::<_, LossError>(output.total)
+        })?;
+        let spread = Some(spread(&scores));
+        Ok(StepLoss { gradients, components, spread, examples: labels.len(), tokens: tokens_of(&sequences) })
+    }
+
+    fn validate(&mut self) -> nn::Result<Option<f64>> {
+        self.validator.validate(self.ranker, self.tokenizer, self.corpus, self.precision)
+    }
+}
+
+/// The tokens of all sequences.
+fn tokens_of(sequences: &[Sequence]) -> usize {
+    sequences.iter().map(|sequence| sequence.ids.len()).sum()
+}

@@ -1,0 +1,59 @@
+//! What the stage reads of `pipeline.toml`.
+
+use models::Origin;
+use nn::text::Kind;
+use pipeline::Pipeline;
+use pipeline::config::{BaseModel, DistillConfig, Precision, Validation};
+use serde::Serialize;
+
+/// What the stage reads of `pipeline.toml`.
+#[derive(Debug, Serialize)]
+pub struct Config {
+    pub(crate) seed: u64,
+    pub(crate) precision: Precision,
+    pub(crate) distill: DistillConfig,
+    /// The base model that the students descend from: `distill.base`, or the base of the teacher that it stands for.
+    pub(crate) origin: Option<BaseModel>,
+    /// The dropout of a student with a base model, where the configuration sets one.
+    pub(crate) dropout: Option<f64>,
+    /// How the trainings validate, where one does.
+    pub(crate) validation: Option<Validation>,
+}
+
+impl Config {
+    pub(crate) fn of(pipeline: &Pipeline) -> Config {
+        let distill = pipeline.distill.clone();
+        let validates = distill.validate_every > 0 || distill.labels_only.validate_every > 0;
+        // Both students have the same dropout, also where one starts from the teacher and the other from the teacher's base.
+        let inherits = distill.base == Some(BaseModel::Teacher);
+        Config {
+            seed: pipeline.run.seed,
+            precision: pipeline.run.precision,
+            origin: pipeline.student_origin().cloned(),
+            dropout: distill.dropout.or(pipeline.teacher.dropout.filter(|_| inherits)),
+            validation: validates.then(|| pipeline.evaluate.validation()),
+            distill,
+        }
+    }
+
+    /// Where the distilled student starts.
+    pub(crate) fn student(&self) -> Origin<'_> {
+        self.starting_from(self.distill.base.as_ref())
+    }
+
+    /// Where the label-only student starts: it has not seen the teacher.
+    pub(crate) fn label_only_student(&self) -> Origin<'_> {
+        self.starting_from(self.origin.as_ref())
+    }
+
+    fn starting_from<'a>(&self, base: Option<&'a BaseModel>) -> Origin<'a> {
+        Origin {
+            key: "distill.base",
+            base,
+            kind: Kind::Encoder,
+            max_query_tokens: self.distill.max_query_tokens,
+            max_document_tokens: self.distill.max_document_tokens,
+            dropout: self.dropout,
+        }
+    }
+}

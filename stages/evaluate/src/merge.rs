@@ -1,0 +1,125 @@
+//! The folds of a cross-validation as one evaluation: the test queries of several runs, with what each run answered.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use collection::{Collection, TEST, candidate_lists};
+use pipeline::config::{EvaluateConfig, Validation};
+use pipeline::{BadInput, Outdated, RunPaths, outdated};
+use tables::{Columns, StageDir};
+
+use crate::interpolation::across_folds;
+use crate::systems::{is_interpolated, order};
+use crate::{SystemRun, TestQuery};
+
+/// The manifests of the finished evaluations of `runs`.
+///
+/// # Errors
+/// [`tables::Error::MissingStage`] where a run has none.
+pub(crate) fn manifests(runs: &[String], paths: &RunPaths) -> tables::Result<Vec<PathBuf>> {
+    let dirs = runs.iter().map(|name| StageDir::open(&paths.run_dir_of(name), "evaluate"));
+    dirs.map(|dir| Ok(dir?.path().join(tables::MANIFEST_FILE))).collect()
+}
+
+/// The test queries of all merged runs, and the answers of every system to them.
+///
+/// # Errors
+/// [`BadInput`] for runs that test a query twice, or that do not hold the same systems with a score of every candidate.
+pub(crate) fn read(config: &EvaluateConfig, paths: &RunPaths) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+    let (mut queries, mut folds): (Vec<TestQuery>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut merged: BTreeMap<(usize, String), Vec<Vec<f64>>> = BTreeMap::new();
+    for name in &config.merge_runs {
+        let dir = paths.run_dir_of(name);
+        let own = test_queries(&config.validation(), &dir)?;
+        let known: BTreeSet<&str> = queries.iter().map(|query| query.query_id.as_str()).collect();
+        if let Some(twice) = own.iter().find(|query| known.contains(query.query_id.as_str())) {
+            Err(BadInput(format!(
+                "evaluate.merge_runs: expected runs that test different queries, found query `{}` of {} in an earlier run too; \
+                 set ingest.split.folds, and another test_fold for each run",
+                twice.query_id,
+                dir.display()
+            )))?;
+        }
+        let evaluation = StageDir::open(&dir, "evaluate")?;
+        refuse_outdated(paths, &dir)?;
+        let answers = evaluation.table("runs")?;
+        let answers = Answers::of(&answers)?;
+        // Interpolated systems are made anew: each fold's weight from the others.
+        for system in answers.systems().filter(|system| !is_interpolated(system)) {
+            let scores = own.iter().map(|query| answers.scores(system, query, &dir)).collect::<Result<Vec<_>, _>>()?;
+            merged.entry((order(system), system.to_string())).or_default().extend(scores);
+        }
+        queries.extend(own);
+        folds.push(queries.len());
+    }
+    let whole = |(_, system): &(usize, String), scores: &Vec<Vec<f64>>| {
+        let found = scores.len();
+        if found == queries.len() {
+            return Ok(());
+        }
+        Err(BadInput(format!(
+            "evaluate.merge_runs: expected answers of system `{system}` to the {} test queries of all runs, found {found}; \
+             evaluate every run with the same configuration",
+            queries.len()
+        )))
+    };
+    merged.iter().try_for_each(|(system, scores)| whole(system, scores))?;
+    let runs = merged.into_iter().map(|((_, system), scores)| SystemRun { system, scores, weights: Vec::new() });
+    let mut runs: Vec<SystemRun> = runs.collect();
+    if config.interpolate {
+        runs.extend(across_folds(&runs, &queries, &folds, &config.validation())?);
+    }
+    Ok((queries, runs))
+}
+
+/// Refuses an evaluation that was made from other tables than the run now holds.
+fn refuse_outdated(paths: &RunPaths, run_dir: &Path) -> anyhow::Result<()> {
+    let Some(Outdated { path, changed, .. }) = outdated(paths, run_dir, ["evaluate"])? else { return Ok(()) };
+    Err(BadInput(format!(
+        "{}: expected an evaluation of the run's present tables, found that {changed} has changed since; re-run evaluate of \
+         that run",
+        path.display(),
+    )))?
+}
+
+fn test_queries(candidates: &Validation, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {
+    let ingest = StageDir::open(run_dir, "ingest")?;
+    let collection = Collection::read(&ingest)?;
+    let lists = candidate_lists(&ingest, &collection, TEST, candidates)?;
+    Ok(lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect())
+}
+
+/// The table `runs` of one run: scores by system, query and document.
+struct Answers<'a>(BTreeMap<&'a str, HashMap<(&'a str, &'a str), f64>>);
+
+impl<'a> Answers<'a> {
+    fn of(runs: &'a Columns) -> tables::Result<Answers<'a>> {
+        let (systems, query_ids) = (runs.strings("system")?, runs.strings("query_id")?);
+        let (doc_ids, scores) = (runs.strings("doc_id")?, runs.float64s("score")?);
+        let mut answers: BTreeMap<&str, HashMap<(&str, &str), f64>> = BTreeMap::new();
+        for row in 0..runs.rows() {
+            let pair = (query_ids.value(row), doc_ids.value(row));
+            answers.entry(systems.value(row)).or_default().insert(pair, scores.value(row));
+        }
+        Ok(Answers(answers))
+    }
+
+    fn systems(&self) -> impl Iterator<Item = &'a str> {
+        self.0.keys().copied()
+    }
+
+    fn scores(&self, system: &str, query: &TestQuery, run_dir: &Path) -> Result<Vec<f64>, BadInput> {
+        let score = |doc_id: &String| self.0.get(system)?.get(&(query.query_id.as_str(), doc_id.as_str())).copied();
+        let score = |doc_id: &String| {
+            score(doc_id).ok_or_else(|| {
+                BadInput(format!(
+                    "{}: expected a score of system `{system}` for query `{}` and document `{doc_id}`, found none; \
+                     re-run evaluate of that run with the [evaluate] table of this one",
+                    run_dir.join("evaluate/runs").display(),
+                    query.query_id
+                ))
+            })
+        };
+        query.doc_ids.iter().map(score).collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! What the figures depend on: conventions, definitions of the metrics, and how often each special case arose.
+
+use pipeline::config::{Candidates, EvaluateConfig};
+use ranking::metrics::{Gain, Metric, NoRelevant, Ties, Unjudged};
+
+use super::html::table;
+use crate::evaluation::Evaluation;
+use crate::measure::Measured;
+use crate::number;
+
+/// A name and what it stands for.
+type Row = (&'static str, String);
+
+/// The table of conventions.
+pub(super) fn html(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
+    let mut rows = of_rankings(config, evaluation);
+    rows.extend(of_metrics(config));
+    rows.extend(definitions(&evaluation.metrics));
+    rows.extend(of_tests(config));
+    rows.extend(counts(evaluation));
+    rows.retain(|(_, text)| !text.is_empty());
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_string(), text]).collect();
+    table(&["", ""], &rows, 2)
+}
+
+fn of_rankings(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
+    let candidates = match config.candidates {
+        Candidates::Judged => "every system ranks the judged documents of a query".to_string(),
+        Candidates::Bm25 => format!("every system ranks BM25's first {} documents", config.depth),
+    };
+    let weights_of = match config.merge_runs.is_empty() {
+        true => "Weight of a model beside BM25, best on validation queries",
+        false => "Weights of a model beside BM25 in each run, best on the other runs' queries",
+    };
+    vec![
+        ("Candidates", candidates),
+        (weights_of, weights(&evaluation.systems)),
+        ("Merged runs", config.merge_runs.join(", ")),
+    ]
+}
+
+fn weights(systems: &[Measured]) -> String {
+    let weights = |system: &Measured| {
+        let weights: Vec<String> = system.weights.iter().map(|weight| format!("{weight:.2}")).collect();
+        (!weights.is_empty()).then(|| format!("{} {}", system.system, weights.join(" ")))
+    };
+    systems.iter().filter_map(weights).collect::<Vec<_>>().join(", ")
+}
+
+fn of_metrics(config: &EvaluateConfig) -> Vec<Row> {
+    let gain = match config.gain {
+        Gain::Exponential => "2^grade − 1",
+        Gain::Linear => "the grade",
+    };
+    let ties = match config.ties {
+        Ties::DocIdDescending => "by document id, descending (as trec_eval)",
+        Ties::Stable => "in the order of the candidates",
+    };
+    let no_relevant = match config.no_relevant {
+        NoRelevant::Skip => "left out of the mean",
+        NoRelevant::Zero => "0 (as trec_eval)",
+        NoRelevant::One => "1 (as LightGBM)",
+    };
+    let unjudged = match config.unjudged {
+        Unjudged::Irrelevant => "count as grade 0",
+        Unjudged::Removed => "are removed from a ranking before it is measured",
+    };
+    vec![
+        ("NDCG gain", gain.into()),
+        ("Order of equal scores", ties.into()),
+        ("Value of a query without a relevant document", no_relevant.into()),
+        ("Documents without a judgment", unjudged.into()),
+        ("Lowest relevant grade", config.relevant_grade.to_string()),
+        ("Highest grade", config.max_grade.to_string()),
+    ]
+}
+
+/// What each family of the metrics measures.
+fn definitions(metrics: &[Metric]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for metric in metrics {
+        if rows.iter().all(|(family, _)| *family != metric.family()) {
+            rows.push((metric.family(), metric.about().into()));
+        }
+    }
+    rows
+}
+
+fn of_tests(config: &EvaluateConfig) -> Vec<Row> {
+    let count = |n: usize| number::count(n as u64);
+    vec![
+        ("Bootstrap resamples", count(config.bootstrap)),
+        ("Draws of the randomisation test", count(config.permutations)),
+    ]
+}
+
+fn counts(evaluation: &Evaluation) -> Vec<Row> {
+    let cases = evaluation.special_cases();
+    let count = |n: usize| number::count(n as u64);
+    let tied: Vec<String> =
+        cases.tied_pairs.iter().map(|(system, tied)| format!("{system} {}", number::count(*tied))).collect();
+    vec![
+        ("Test queries", count(cases.queries)),
+        ("Candidates of all queries", count(cases.candidates)),
+        ("Judged documents of all queries", count(cases.judged)),
+        ("Queries without a relevant document", count(cases.no_relevant)),
+        ("Queries whose candidates have one grade", count(cases.one_grade)),
+        ("Pairs with equal scores", tied.join(", ")),
+    ]
+}
