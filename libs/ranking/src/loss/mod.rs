@@ -22,6 +22,7 @@ mod definition;
 mod functions;
 mod hinge;
 mod hybrid;
+mod kl;
 mod lambda;
 mod logistic;
 mod margin_mse;
@@ -38,6 +39,7 @@ use definition::Definition;
 pub use batch::{Labels, LossError, LossOutput, LossValue, MAX_GRADE, ParameterError};
 pub use hinge::Hinge;
 pub use hybrid::Hybrid;
+pub use kl::Kl;
 pub use lambda::Lambda;
 pub use logistic::Logistic;
 pub use margin_mse::MarginMse;
@@ -116,6 +118,8 @@ losses! {
     "pointwise_mse" => PointwiseMse,
     /// ((t_i - t_j) - (s_i - s_j))^2 over the pairs of a list.
     "margin_mse" => MarginMse,
+    /// Kullback-Leibler divergence between softmaxes over the list, both at `temperature`, 1 where absent.
+    "kl" => Kl,
 }
 
 #[cfg(test)]

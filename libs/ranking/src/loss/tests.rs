@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Every loss, on labels from 0 to 4.
-const LOSSES: [Loss; 7] = [
+const LOSSES: [Loss; 8] = [
     HINGE,
     LOGISTIC,
     SOFTMAX,
@@ -11,15 +11,21 @@ const LOSSES: [Loss; 7] = [
     Loss::Hybrid(Hybrid { alpha: 0.3 }),
     Loss::PointwiseMse(PointwiseMse {}),
     MARGIN_MSE,
+    KL,
 ];
 const HINGE: Loss = Loss::Hinge(Hinge { margin: 1.0 });
 const LOGISTIC: Loss = Loss::Logistic(Logistic {});
 const SOFTMAX: Loss = Loss::Softmax(Softmax {});
 const LAMBDA: Loss = Loss::Lambda(Lambda {});
 const MARGIN_MSE: Loss = Loss::MarginMse(MarginMse {});
+const KL: Loss = kl(2.0);
 
 /// The losses that look at the order of the scores alone.
 const RANK_LOSSES: [Loss; 4] = [HINGE, LOGISTIC, SOFTMAX, LAMBDA];
+
+const fn kl(temperature: f64) -> Loss {
+    Loss::Kl(Kl { temperature })
+}
 
 fn total(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize]) -> LossValue {
     loss.compute(scores, labels, offsets).unwrap().total
@@ -77,7 +83,7 @@ proptest! {
     #[test]
     fn rank_losses_ignore_a_shift_of_all_scores((scores, labels, offsets) in batch(), shift in -4_i8..4) {
         let shifted: Vec<f32> = scores.iter().map(|score| score + f32::from(shift)).collect();
-        for loss in RANK_LOSSES.into_iter().chain([MARGIN_MSE]) {
+        for loss in RANK_LOSSES.into_iter().chain([MARGIN_MSE, KL]) {
             let (a, b) = (total(loss, &scores, &labels, &offsets), total(loss, &shifted, &labels, &offsets));
             let error = (a.value - b.value).abs();
             prop_assert!(error < 1e-9 * (1.0 + a.value), "{loss:?}: {} is not {}", a.value, b.value);
@@ -107,6 +113,35 @@ proptest! {
         let expected = if pairs > 0.0 { sum / pairs } else { 0.0 };
         let found = total(MARGIN_MSE, &student, &teacher, &offsets).value;
         prop_assert!((found - expected).abs() < 1e-5 * (1.0 + expected), "{found} is not {expected}");
+    }
+
+    #[test]
+    fn kl_is_0_at_the_labels_up_to_a_shift_and_above_0_elsewhere(
+        (scores, labels, offsets) in batch(),
+        shift in -9_i8..9,
+        tau in 0.5..4.0,
+    ) {
+        let shifted: Vec<f32> = labels.iter().map(|label| label + f32::from(shift)).collect();
+        let at_labels = total(kl(tau), &shifted, &labels, &offsets);
+        prop_assert!(at_labels.value.abs() < 1e-12, "{}", at_labels.value);
+        prop_assert!(at_labels.grad.iter().all(|g| g.abs() < 1e-12));
+        let value = total(kl(tau), &scores, &labels, &offsets).value;
+        prop_assert!(value > -1e-12, "{value}");
+        let shifted = total(kl(tau), &scores, &shifted, &offsets).value;
+        prop_assert!((value - shifted).abs() < 1e-12 * (1.0 + value), "{value} is not {shifted}");
+    }
+
+    #[test]
+    fn kl_nears_half_the_variance_of_the_gaps_as_the_temperature_rises((student, teacher, offsets) in batch()) {
+        let lists: Vec<_> = offsets.windows(2).filter(|list| list[1] - list[0] > 1).collect();
+        let half_variance = |list: &&[usize]| {
+            let gaps: Vec<f64> = (list[0]..list[1]).map(|i| f64::from(teacher[i]) - f64::from(student[i])).collect();
+            let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+            gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64 / 2.0
+        };
+        let expected = lists.iter().map(half_variance).sum::<f64>() / lists.len().max(1) as f64;
+        let found = total(kl(1e4), &student, &teacher, &offsets).value;
+        prop_assert!((found - expected).abs() < 5e-3 * (1.0 + expected), "{found} is not {expected}");
     }
 
     #[test]
@@ -150,6 +185,15 @@ fn lambda_loss_of_one_pair_in_the_wrong_order() {
 }
 
 #[test]
+fn kl_of_two_documents_by_hand() {
+    let found = total(kl(2.0), &[0.0, 0.0], &[2.0, 0.0], &[0, 2]);
+    let p = 1.0 / (1.0 + (-1.0_f64).exp());
+    let expected = 4.0 * (2.0_f64.ln() + p * p.ln() + (1.0 - p) * (1.0 - p).ln());
+    assert!((found.value - expected).abs() < 1e-12);
+    assert_eq!(found.grad, [1.0 - 2.0 * p, 2.0 * p - 1.0].map(|g: f64| g as f32));
+}
+
+#[test]
 fn lists_without_a_pair_or_a_target_do_not_dilute_the_mean() {
     let (scores, grades) = ([0.3, -0.2, 5.0, 1.0, 1.0], [1.0, 0.0, 3.0, 0.0, 0.0]);
     for loss in [HINGE, LOGISTIC, LAMBDA] {
@@ -159,6 +203,8 @@ fn lists_without_a_pair_or_a_target_do_not_dilute_the_mean() {
     let alone = total(SOFTMAX, &scores[..2], &grades[..2], &[0, 2]).value;
     let with_irrelevant = total(SOFTMAX, &[0.3, -0.2, 1.0, 1.0], &[1.0, 0.0, 0.0, 0.0], &[0, 2, 4]).value;
     assert_eq!(with_irrelevant, alone);
+    let alone = total(KL, &scores[..2], &grades[..2], &[0, 2]).value;
+    assert_eq!(total(KL, &scores[..3], &grades[..3], &[0, 2, 3, 3]).value, alone);
 }
 
 #[test]
@@ -168,13 +214,15 @@ fn empty_batches_and_constant_labels_have_no_rank_loss() {
         let zero = LossValue { value: 0.0, grad: vec![0.0, 0.0] };
         assert_eq!(total(loss, &[1.0, 2.0], &[0.0, 0.0], &[0, 2]), zero, "{loss:?}");
     }
-    assert_eq!(total(MARGIN_MSE, &[1.0], &[9.0], &[0, 0, 1]), LossValue { value: 0.0, grad: vec![0.0] });
+    for loss in [MARGIN_MSE, KL] {
+        assert_eq!(total(loss, &[1.0], &[9.0], &[0, 0, 1]), LossValue { value: 0.0, grad: vec![0.0] }, "{loss:?}");
+    }
 }
 
 #[test]
 fn extreme_scores_stay_finite() {
     let (scores, grades) = ([-3.0e38, 3.0e38, 0.0], [4.0, 0.0, 1.0]);
-    for loss in RANK_LOSSES {
+    for loss in RANK_LOSSES.into_iter().chain([1e-300, 1.0, 1e6].map(kl)) {
         let found = total(loss, &scores, &grades, &[0, 3]);
         assert!(found.value.is_finite() && found.grad.iter().all(|g| g.is_finite()), "{loss:?}: {found:?}");
     }
@@ -208,6 +256,9 @@ fn bad_input_is_refused_by_name() {
     assert_eq!(parameter(Loss::Hinge(Hinge { margin: f64::NAN })), "expected margin above 0, found NaN");
     assert_eq!(parameter(Loss::Hinge(Hinge { margin: 0.0 })), "expected margin above 0, found 0");
     assert_eq!(parameter(Loss::Hybrid(Hybrid { alpha: 1.5 })), "expected alpha from 0 to 1, found 1.5");
+    for (found, text) in [(0.0, "0"), (-1.0, "-1"), (f64::INFINITY, "inf"), (f64::NAN, "NaN")] {
+        assert_eq!(parameter(kl(found)), format!("expected temperature above 0, found {text}"));
+    }
 }
 
 #[test]
@@ -216,6 +267,7 @@ fn a_loss_is_written_as_a_table_of_its_name_and_parameters() {
     assert_eq!(read(r#"{"name": "hinge"}"#), Ok(HINGE));
     assert_eq!(read(r#"{"name": "hinge", "margin": 2}"#), Ok(Loss::Hinge(Hinge { margin: 2.0 })));
     assert_eq!(read(r#"{"name": "hybrid"}"#), Ok(Loss::Hybrid(Hybrid { alpha: 0.5 })));
+    assert_eq!(read(r#"{"name": "kl"}"#), Ok(kl(1.0)));
     for loss in LOSSES {
         assert_eq!(read(&serde_json::to_string(&loss).unwrap()), Ok(loss));
     }

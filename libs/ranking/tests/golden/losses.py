@@ -7,7 +7,7 @@ import json
 import torch
 import torch.nn.functional as F
 
-MARGIN, ALPHA = 0.7, 0.3
+MARGIN, ALPHA, TEMPERATURE = 0.7, 0.3, 2.5
 GEN = torch.Generator().manual_seed(11)
 
 
@@ -51,6 +51,12 @@ def margin_mse(lists):
     return torch.cat(terms).mean()
 
 
+def kl(temperature, lists):
+    terms = [F.kl_div(F.log_softmax(s / temperature, 0), F.log_softmax(t / temperature, 0), reduction="sum",
+                      log_target=True) for s, t in lists if len(s) > 1]
+    return temperature**2 * torch.stack(terms).mean()
+
+
 def pointwise_mse(lists):
     return F.mse_loss(torch.cat([s for s, _ in lists]), torch.cat([t for _, t in lists]))
 
@@ -65,6 +71,8 @@ LOSSES = [
     ({"name": "margin_mse"}, margin_mse),
     ({"name": "hybrid", "alpha": ALPHA},
      lambda lists: ALPHA * pointwise_mse(lists) + (1 - ALPHA) * margin_mse(lists)),
+    ({"name": "kl"}, lambda lists: kl(1, lists)),
+    ({"name": "kl", "temperature": TEMPERATURE}, lambda lists: kl(TEMPERATURE, lists)),
 ]
 
 
