@@ -28,6 +28,7 @@ mod pnr;
 mod precision;
 mod rbp;
 mod recall;
+mod success;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -51,6 +52,7 @@ const METRICS: &[&Definition] = &[
     &map::MAP,
     &recall::RECALL,
     &precision::PRECISION,
+    &success::SUCCESS,
     &err::ERR,
     &rbp::RBP,
     &judged::JUDGED,

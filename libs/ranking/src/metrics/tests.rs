@@ -97,6 +97,10 @@ fn binary_metrics_by_hand() {
     assert_eq!(value("precision@10", &list, lenient), Some(0.2));
     assert_eq!(value("precision", &list, lenient), Some(2.0 / 3.0));
     assert_eq!(value("precision@2", &list, strict), Some(0.0));
+    assert_eq!(value("success@1", &list, lenient), Some(0.0));
+    assert_eq!(value("success@2", &list, lenient), Some(1.0));
+    assert_eq!(value("success@2", &list, strict), Some(0.0));
+    assert_eq!(value("success", &list, strict), Some(1.0));
     assert_eq!(value("map", &list, lenient), Some((0.5 + 2.0 / 3.0) / 4.0));
     assert_eq!(value("map@2", &list, lenient), Some(0.5 / 4.0));
     assert_eq!(value("rbp@0.5", &list, lenient), Some(0.5 * (0.5 + 0.25)));
@@ -184,8 +188,8 @@ fn names_are_read_and_written() {
         ["", "ndgc@10", "ndcg@0", "ndcg@01", "ndcg@+1", "ndcg@", "ndcg@1.5", "rbp", "rbp@1", "rbp@1.0", "pnr@10"]
     {
         let refused = serde_json::from_value::<Metric>(name.into()).unwrap_err();
-        let expected = "expected one of ndcg[@k], mrr[@k], map[@k], recall[@k], precision[@k], err[@k], rbp@p, judged[@k], \
-                        pnr, with a rank k from 1 and a number p between 0 and 1, found";
+        let expected = "expected one of ndcg[@k], mrr[@k], map[@k], recall[@k], precision[@k], success[@k], err[@k], rbp@p, \
+                        judged[@k], pnr, with a rank k from 1 and a number p between 0 and 1, found";
         assert_eq!(refused.to_string(), format!("{expected} `{name}`"));
     }
 }
@@ -227,7 +231,7 @@ proptest! {
             let best = value(&name, &ideal, Conventions::default());
             prop_assert!(value(&name, &found, Conventions::default()) <= best.map(|best| best + 1e-12), "{name}");
             // Precision divides by the documents there are, the others by what is possible.
-            if ["ndcg", "ndcg@3", "mrr", "mrr@3", "map", "recall"].contains(&name.as_str()) {
+            if ["ndcg", "ndcg@3", "mrr", "mrr@3", "map", "recall", "success", "success@3"].contains(&name.as_str()) {
                 prop_assert!(best.is_none_or(|best| (best - 1.0).abs() < 1e-12), "{name}: {best:?}");
             }
         }

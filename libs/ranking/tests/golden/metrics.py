@@ -1,6 +1,6 @@
 """Makes metrics.json: metrics of random runs by the reference implementations behind ir_measures: trec_eval itself
-(pytrec_eval-terrier) for NDCG, MRR, MAP, precision and recall, gdeval of the TREC Web track for ERR, cwl_eval for RBP,
-ir_measures' own code for judged@k.
+(pytrec_eval-terrier) for NDCG, MRR, MAP, precision, recall and success, gdeval of the TREC Web track for ERR, cwl_eval
+for RBP, ir_measures' own code for judged@k.
 
 Scores are multiples of 1/4 with many ties, exact in the f32 that trec_eval sorts by. The runs hold unjudged documents,
 judged documents that were not retrieved, and queries without a relevant document. Every implementation breaks ties in
@@ -16,7 +16,7 @@ import random
 from collections import defaultdict
 
 import ir_measures
-from ir_measures import AP, ERR, RBP, RR, Judged, P, R, nDCG
+from ir_measures import AP, ERR, RBP, RR, Judged, P, R, Success, nDCG
 
 # The name of a metric in pipeline.toml, beside that of ir_measures.
 METRICS = {
@@ -25,6 +25,7 @@ METRICS = {
     **{f"mrr@{k}": RR @ k for k in (1, 3, 10)},
     "ndcg": nDCG, "mrr": RR, "map": AP, "map@3": AP @ 3,
     **{f"precision@{k}": P @ k for k in (1, 3, 20)},
+    **{f"success@{k}": Success @ k for k in (1, 3, 10)},
     **{f"err@{k}": ERR @ k for k in (3, 20)},
     "rbp@0.8": RBP(p=0.8, rel=1), "rbp@0.5": RBP(p=0.5, rel=1),
     **{f"judged@{k}": Judged @ k for k in (1, 3, 10)},
