@@ -46,6 +46,9 @@ const TREC_EVAL: Conventions = Conventions {
 fn metrics_equal_those_of_others() {
     let golden = golden(include_str!("golden/metrics.json"));
     let metrics: Vec<Metric> = serde_json::from_value(golden["metrics"].clone()).unwrap();
+    // The positive-negative ratio is compared by its counts of pairs.
+    let tested: BTreeSet<&str> = metrics.iter().map(|metric| metric.family()).chain(["pnr"]).collect();
+    assert_eq!(tested, Metric::families().collect());
     let queries = golden["queries"].as_array().unwrap();
     assert_eq!(queries.len(), 400);
     for (number, query) in queries.iter().enumerate() {

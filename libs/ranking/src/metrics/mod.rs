@@ -101,6 +101,11 @@ impl Metric {
         Self { definition, argument: Argument::Cutoff(k) }
     }
 
+    /// The names of all families of metrics, without cut-offs.
+    pub fn families() -> impl Iterator<Item = &'static str> {
+        METRICS.iter().map(|definition| definition.name)
+    }
+
     /// Its name without what stands behind the `@`.
     pub fn family(&self) -> &'static str {
         self.definition.name
