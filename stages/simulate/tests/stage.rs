@@ -195,10 +195,11 @@ fn visitors_search_a_beir_collection_too() {
     fs::write(beir.join("qrels.tsv"), qrels).unwrap();
 
     let pipeline = folder.path().join("pipeline.toml");
-    let default = include_str!("../../../pipeline.toml");
-    let (before, world) = default.split_once("[simulate.world]").unwrap();
-    let (_, after) = world.split_once("\n\n").unwrap();
-    fs::write(&pipeline, format!("{before}collection = \"beir\"\n\n{after}")).unwrap();
+    let mut tables: toml::Table = toml::from_str(include_str!("../../../pipeline.toml")).unwrap();
+    let simulate = tables["simulate"].as_table_mut().unwrap();
+    simulate.remove("world").unwrap();
+    simulate.insert("collection".into(), "beir".into());
+    fs::write(&pipeline, toml::to_string(&tables).unwrap()).unwrap();
     let pipeline = load(&pipeline, &["simulate.searches=50".to_string()]).unwrap();
     let out = folder.path().join("out");
     let config = Simulate.configure(&pipeline).unwrap();
