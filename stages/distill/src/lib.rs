@@ -17,7 +17,7 @@ use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::models::{Head, Model, Sizes, from_sizes};
 use nn::text::{Kind, PairTokenizer, Tokenizer};
 use nn::train::TrainSummary;
-use pipeline::config::BaseModel;
+use pipeline::config::{BaseModel, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
 
@@ -141,6 +141,30 @@ impl Parts<'_> {
         Ok(PairTokenizer::new(self.tokenizer, &self.start.scoring)?)
     }
 
+    /// Trains a student on labelled lists; `stream` names the random streams of the phase.
+    fn train(
+        &self,
+        context: &mut StageContext,
+        log: &mut TrainingLog,
+        (student, lists, config): (&Model, &[LabelledList], &ListTraining),
+        (name, stream): (&str, &'static str),
+    ) -> anyhow::Result<TrainSummary> {
+        let pairs = self.pairs()?;
+        let mut task = ListTask {
+            ranker: student,
+            tokenizer: &pairs,
+            corpus: self.corpus,
+            lists,
+            validator: self.validator,
+            config,
+            stream,
+            seed: self.config.seed,
+            precision: arithmetic(self.config.precision),
+        };
+        let phase = Phase { name, config: &config.training, validation: &self.validator.name() };
+        train_phase(context, log, &phase, &mut task)
+    }
+
     fn save(
         &self,
         context: &StageContext,
@@ -208,20 +232,7 @@ fn distill(
 ) -> anyhow::Result<()> {
     let (config, standardise) = (parts.config.distill.list_training(), parts.config.distill.standardise);
     let table = TeacherTable::read(&context.input("score")?, parts.corpus, standardise, &config.loss)?;
-    let pairs = parts.pairs()?;
-    let mut task = ListTask {
-        ranker: student,
-        tokenizer: &pairs,
-        corpus: parts.corpus,
-        lists: &table.lists,
-        validator: parts.validator,
-        config: &config,
-        stream: "distill",
-        seed: parts.config.seed,
-        precision: arithmetic(parts.config.precision),
-    };
-    let phase = Phase { name: STUDENT, config: &config.training, validation: &parts.validator.name() };
-    let summary = train_phase(context, log, &phase, &mut task)?;
+    let summary = parts.train(context, log, (student, &table.lists, &config), (STUDENT, "distill"))?;
     context.fact("student_steps", summary.steps);
     context.fact("student_examples", summary.examples);
     context.fact("student_best_validation", summary.best.map(|best| best.value));
@@ -242,20 +253,7 @@ fn labels_only(
     if train.is_empty() {
         Err(BadInput("ingest/judgments: expected judged queries in the training split, found none".into()))?;
     }
-    let pairs = parts.pairs()?;
-    let mut task = ListTask {
-        ranker: student,
-        tokenizer: &pairs,
-        corpus: parts.corpus,
-        lists: train,
-        validator: parts.validator,
-        config: &config,
-        stream: LABELS_ONLY,
-        seed: parts.config.seed,
-        precision: arithmetic(parts.config.precision),
-    };
-    let phase = Phase { name: LABELS_ONLY, config: &config.training, validation: &parts.validator.name() };
-    let summary = train_phase(context, log, &phase, &mut task)?;
+    let summary = parts.train(context, log, (student, train, &config), (LABELS_ONLY, LABELS_ONLY))?;
     context.fact("labels_only_steps", summary.steps);
     context.fact("labels_only_examples", summary.examples);
     context.fact("labels_only_best_validation", summary.best.map(|best| best.value));
