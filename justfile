@@ -108,6 +108,13 @@ bench what="operations" *arguments:
     {{ if what == "operations" { "cargo bench --locked --workspace --bench operations --" } else { build } }} \
         {{ if what == "operations" { arguments } else { "&& " + target / "bench " + what + " " + arguments } }}
 
+# Random bytes into each reader of raw files: just fuzz 300 for five minutes each
+[group("development")]
+fuzz seconds="60":
+    @if command -v cargo-fuzz >/dev/null && rustup toolchain list | grep -q nightly; \
+        then cd fuzz && for reader in json delimited parquet; do cargo +nightly fuzz run $reader -- -max_total_time={{ seconds }} || exit $?; done; \
+        else echo "fuzz: skipped, as cargo-fuzz or a nightly toolchain is not installed"; fi
+
 # What continuous integration runs; `cargo install --locked cargo-deny` once
 [group("development")]
 ci: lint doc deny test

@@ -183,6 +183,11 @@ def robot(docs):
     return events
 
 
+# The reason of rows whose values go into another one.
+MERGED = "event of a result that has another row"
+REPEATED = "result of a search logged again"
+
+
 class Log:
     """The lines of one log file, and what the odd ones are for."""
 
@@ -224,14 +229,15 @@ def shared_odd_lines(log, events):
         odd[number] = lambda: log.event(at(number, **changed), why, reject)
 
     odd = {}
-    put(20, "a click without an impression: nobody logged where the document stood", "position is missing",
+    put(20, "a click without an impression: nobody logged where the document stood", "click without a position or an impression of its document",
         position=None, clicked=True)
     put(31, "a position below the first", "position is outside of the page", position=0)
     put(42, "a position that is no whole number", "position is not a whole number", position="2.5")
-    put(53, "a third state of a click", "clicked is neither true nor false", clicked="maybe")
-    put(64, "a negative dwell time", "dwell_seconds is not a number of seconds", clicked=True, dwell_seconds=-3)
+    put(53, "a third state of a click",
+        "clicked is neither true nor false; say what its values mean in ingest.log.clicked_values", clicked="maybe")
+    put(64, "a negative dwell time: kept, without it", clicked=True, dwell_seconds=-3)
     put(75, "a click whose dwell time is missing: kept, but not as a satisfied click", clicked=True, dwell_seconds=None)
-    put(86, "a time that is none", "shown_at is not a time", shown_at="yesterday")
+    put(86, "a time that is none: kept, without it", shown_at="yesterday")
     put(97, "a time as `/Date(milliseconds)/`: kept", shown_at=f"/Date({START + 97_000}000)/")
     put(108, "a time with a zone, as RFC 3339 has it: kept", shown_at="2026-01-04T13:00:00+01:00")
     put(119, "a time in milliseconds: kept", shown_at=(START + 119_000) * 1000)
@@ -248,17 +254,17 @@ def fill(log, events, robots, odd):
     """Writes the ordinary events, and the odd lines behind them."""
     for number, event in enumerate(events):
         if number == 210:
-            log.event(event, "the first of two events that differ in the click: the later, clicked one is kept",
-                      "event logged twice", clicked=False, dwell_seconds=None)
-            log.event(event, clicked=True, dwell_seconds=48.5)
+            log.event(event, "the impression of a result whose click comes later: kept, with the click", clicked=False,
+                      dwell_seconds=None)
+            log.event(event, "the click on it", MERGED, clicked=True, dwell_seconds=48.5)
         else:
             log.event(event)
         if number == 200:
-            log.event(event, "the line above once more: the first is kept", "event logged twice")
+            log.event(event, "the line above once more: the first is kept", MERGED)
         if number == 220:
             first = events[number - number % PAGE]
             log.event(first, "the first document of the page again, at its end: the higher place is kept",
-                      "document shown twice on the page", position=PAGE + 1, clicked=False, dwell_seconds=None)
+                      REPEATED, position=PAGE + 1, clicked=False, dwell_seconds=None)
         if number == 320:
             for line in robots:
                 log.event(line, "a robot: a session of three pages that clicks everything", "session of a robot")
@@ -271,7 +277,7 @@ def write_jsonl(events, robots):
     odd = shared_odd_lines(log, events)
     line = json_line(events[400])
     odd[340] = lambda: log.add(line[: len(line) // 2], "a line that was cut off", "not a JSON object")
-    odd[350] = lambda: log.event(events[350], "an array in place of a value", "query is not a single value",
+    odd[350] = lambda: log.event(events[350], "an array in place of a value", "query is not a single value: it is a list",
                                  search_id="odd350", query=["kettle", "teapot"])
     odd[360] = lambda: log.event(events[360], "a document id as a number: kept, as text", search_id="odd360",
                                  doc_id=int(events[360]["doc_id"]))
@@ -316,10 +322,14 @@ def write_documents(docs):
         if number == 30:
             log.event({"id": doc_id, "name": title, "text": ""}, "a document without a text: kept, with its title")
             continue
+        if number == 2:
+            log.event({"id": doc_id, "name": title, "text": summary}, "an id that a later line has, with other texts",
+                      "document id seen before")
+            continue
         log.event({"id": doc_id, "name": title, "text": summary})
         if number == 60:
             log.event({"id": docs[2][0], "name": "Copper kettle, new photo", "text": "A second entry."},
-                      "an id that an earlier line has: the first is kept", "document id seen before")
+                      "the later line: kept, as the first of both in byte-wise order")
         if number == 90:
             log.add('{"id": "000742", "name": "Steel', "a line that was cut off", "not a JSON object")
     return log

@@ -76,8 +76,9 @@ fn a_missing_column() {
     });
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: log.jsonl: expected a column `position`, found `search_id`, `session_id`, `user_id`, \
-         `query`, `doc_id`, `place`, `clicked`, `dwell_seconds`, `shown_at`; correct the columns in the configuration"
+        "error: stage ingest: ./log.jsonl: expected a column `position`, found `search_id`, `session_id`, `user_id`, \
+         `query`, `doc_id`, `place`, `clicked`, `dwell_seconds`, `shown_at`, and it in no record of any file; correct \
+         the columns in the configuration"
     );
 }
 
@@ -87,7 +88,7 @@ fn a_value_of_the_wrong_type() {
         ingest_damaged(|sandbox| replace(&sandbox.path("log.jsonl"), "\"position\": 2", b"\"position\": \"top\""));
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: log.jsonl:2: position is not a whole number: `{\"search_id\": \"s1\", \"session_id\": \"v1\", \
+        "error: stage ingest: ./log.jsonl:2: position is not a whole number: `{\"search_id\": \"s1\", \"session_id\": \"v1\", \
          \"user_id\": \"u1\", \"query\": \"query 1\", \"doc_id\": \"d12\", \"position\": \"top\", \"clicked\": false, \
          \"dwell_seconds\": 40.0, \"shown_at\": \"2026-01-01T00:00:00Z\"}`, the first of 1 malformed among 30 lines, which is \
          more than ingest.clean.max_reject_fraction = 0.01; correct the files, or their format in the configuration"
@@ -99,7 +100,7 @@ fn an_empty_log() {
     let outcome = ingest_damaged(|sandbox| fs::write(sandbox.path("log.jsonl"), "").unwrap());
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: log.jsonl: expected records, found an empty file; remove it or write it again"
+        "error: stage ingest: ./log.jsonl: expected records, found an empty file; remove it or write it again"
     );
 }
 
@@ -117,7 +118,7 @@ fn bytes_that_are_not_utf_8() {
     let outcome = ingest_damaged(|sandbox| replace(&sandbox.path("log.jsonl"), "query 4", b"query \xff"));
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: log.jsonl:10: expected text, found invalid UTF-8; write the file again, or set \
+        "error: stage ingest: ./log.jsonl:10: expected text, found invalid UTF-8; write the file again, or set \
          ingest.clean.binary = \"reject\" to leave such lines out"
     );
 }
@@ -127,17 +128,18 @@ fn a_nul_byte() {
     let outcome = ingest_damaged(|sandbox| replace(&sandbox.path("log.jsonl"), "query 5", b"query \0"));
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: log.jsonl:13: expected text, found NUL byte; write the file again, or set \
+        "error: stage ingest: ./log.jsonl:13: expected text, found NUL byte; write the file again, or set \
          ingest.clean.binary = \"reject\" to leave such lines out"
     );
 }
 
 #[test]
-fn a_judgment_given_twice() {
+fn a_judgment_given_twice_with_other_grades() {
     let outcome = ingest_damaged(|sandbox| replace(&sandbox.path("qrels.tsv"), "q2\td22\t2\n", b"q2\td21\t2\n"));
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: qrels.tsv:6: query and document judged twice, keep one of the lines: `q2\td21\t2`"
+        "error: stage ingest: ./qrels.tsv:6: query and document judged twice, keep one of the lines: \
+         `q2\\u{9}d21\\u{9}2`"
     );
 }
 
@@ -146,7 +148,8 @@ fn a_grade_out_of_range() {
     let outcome = ingest_damaged(|sandbox| replace(&sandbox.path("qrels.tsv"), "q3\td31\t3", b"q3\td31\t5"));
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: qrels.tsv:8: expected a grade from 0 to 4, found 5: `q3\td31\t5`"
+        "error: stage ingest: ./qrels.tsv:8: expected a grade from 0 to 4, found 5; map it, such as \
+         ingest.judgments.grade_map = { \"5\" = 4 }: `q3\\u{9}d31\\u{9}5`"
     );
 }
 
@@ -155,7 +158,7 @@ fn a_judged_query_nobody_knows() {
     let outcome = ingest_damaged(|sandbox| replace(&sandbox.path("qrels.tsv"), "q3\td31", b"q77\td31"));
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: qrels.tsv:8: the query id is not in ingest.judgments.queries: `q77\td31\t3`"
+        "error: stage ingest: ./qrels.tsv:8: the query id is not in ingest.judgments.queries: `q77\\u{9}d31\\u{9}3`"
     );
 }
 
@@ -172,7 +175,7 @@ fn a_truncated_zstd_file() {
     let outcome = sandbox.try_stage("ingest", &[&RAW[..], &["--set", "ingest.log.paths=[\"cut.jsonl.zst\"]"]].concat());
     assert_eq!(
         outcome.error(3),
-        "error: stage ingest: cut.jsonl.zst: expected a whole zstd file, found a truncated or damaged one (incomplete frame); \
+        "error: stage ingest: ./cut.jsonl.zst: expected a whole zstd file, found a truncated or damaged one (incomplete frame); \
          copy it again"
     );
     assert_eq!(sandbox.digests("ingest"), before);

@@ -16,6 +16,8 @@ use crate::sandbox::CONFIG;
 const REST: &str = r#"
 [simulate.clicks]
 [ingest.clean]
+[ingest.judgments.columns]
+grade = "grade"
 [ingest.split]
 [teacher.titles]
 loss = "softmax"
@@ -34,7 +36,15 @@ examples_per_step = 1
 "#;
 
 /// Keys that decide no output: where it lies, and how fast it is made.
-const WITHOUT_EFFECT: [&str; 3] = ["run.name", "run.root", "run.threads"];
+const WITHOUT_EFFECT: [&str; 4] = ["run.name", "run.root", "run.threads", "ingest.memory_limit"];
+
+/// Other values of keys for which [`another`] has none.
+const VALUES: [(&str, &str); 4] = [
+    ("ingest.memory_limit", "\"1GiB\""),
+    ("ingest.log.kinds", "[{ when_column = \"kind\", columns = {} }]"),
+    ("ingest.log.clicked_values", "{ open = \"clicked\" }"),
+    ("ingest.judgments.grade_map", "{ good = 3 }"),
+];
 
 /// Keys that other stages read than the one whose table they stand in, with all their readers.
 const READERS: [(&str, &[&str]); 18] = [
@@ -112,6 +122,8 @@ fn another(schema: &Value, current: Option<&toml::Value>) -> toml::Value {
             let item = if schema.pointer("/items/type") == Some(&"integer".into()) { 0.into() } else { "other".into() };
             toml::Value::Array(vec![item])
         }
+        // A single character.
+        ("string", _) if schema["maxLength"] == 1 => ";".into(),
         _ => schema.pointer("/examples/0").and_then(Value::as_str).unwrap_or("other").into(),
     }
 }
@@ -124,7 +136,10 @@ fn set(tree: &mut Table, path: &str, schema: &Value) {
     }
     // A boolean that the file leaves out is turned from its default.
     let default = schema.get("default").and_then(Value::as_bool).map(toml::Value::Boolean);
-    let value = another(schema, table.get(key).or(default.as_ref()));
+    let value = match VALUES.iter().find(|(given, _)| *given == path) {
+        Some((_, value)) => toml::from_str::<Table>(&format!("value = {value}")).unwrap()["value"].clone(),
+        None => another(schema, table.get(key).or(default.as_ref())),
+    };
     table.insert(key.to_string(), value);
 }
 

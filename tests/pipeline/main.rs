@@ -16,6 +16,7 @@ mod keys;
 mod lora;
 mod losses_and_metrics;
 mod model_cards;
+mod no_log;
 mod process;
 mod query;
 mod real_data;

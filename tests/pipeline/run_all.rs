@@ -5,8 +5,9 @@ use std::fs;
 use std::time::SystemTime;
 
 use pipeline::stages;
-use tables::MANIFEST_FILE;
+use tables::{MANIFEST_FILE, StageDir};
 
+use crate::sample::counted;
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -58,19 +59,20 @@ fn every_line_of_the_log_is_a_row_or_a_reject() {
     let sandbox = Sandbox::finished();
     let (simulate, ingest) = (sandbox.manifest("simulate"), sandbox.manifest("ingest"));
     let rows = |table: &str| ingest.tables[table].rows;
-    let figure = |input: &str, name: &str| ingest.facts[input][name].as_u64().unwrap();
+    let stage = StageDir::open(&sandbox.run_path(""), "ingest").unwrap();
     let mut rejects = 0;
     for (input, table) in [("log", "impressions"), ("documents", "documents"), ("judgments", "judgments")] {
-        assert_eq!(figure(input, "rows_out"), rows(table), "{input}");
-        assert_eq!(figure(input, "lines_in"), figure(input, "rows_out") + figure(input, "rejects"), "{input}");
-        rejects += figure(input, "rejects");
+        let totals = counted(&stage, input);
+        assert_eq!(totals.rows, rows(table), "{input}");
+        assert_eq!(totals.records, totals.rows + totals.rejects, "{input}");
+        rejects += totals.rejects;
     }
     assert_eq!(rejects, rows("rejects"));
     let written = ["shown", "duplicates"].map(|name| simulate.facts[name].as_u64().unwrap());
-    assert_eq!(figure("log", "lines_in"), written.iter().sum::<u64>());
+    assert_eq!(counted(&stage, "log").records, written.iter().sum::<u64>());
     assert!(rejects >= written[1] && written[1] > 0, "{rejects} rejects, {} duplicates", written[1]);
-    assert_eq!(figure("documents", "lines_in"), 300);
-    assert_eq!(figure("judgments", "lines_in"), 800);
+    assert_eq!(counted(&stage, "documents").records, 300);
+    assert_eq!(counted(&stage, "judgments").records, 800);
 }
 
 #[test]

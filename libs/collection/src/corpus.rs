@@ -101,4 +101,43 @@ impl Corpus {
         let Document { title, summary, .. } = &self.documents[document];
         Texts { query: &self.queries[query].text, title, summary }
     }
+
+    /// The title of a document as a query, in lower case as queries are; empty where title or summary is blank, so that
+    /// there is nothing to ask, or nothing to ask for.
+    #[must_use]
+    pub fn title_as_query(&self, document: usize) -> String {
+        let Document { title, summary, .. } = &self.documents[document];
+        if title.trim().is_empty() || summary.trim().is_empty() { String::new() } else { title.to_lowercase() }
+    }
+
+    /// The texts of a document below its own title, which [`Corpus::title_as_query`] made: the summary, or all its text
+    /// below an empty one.
+    #[must_use]
+    pub fn texts_of_title<'a>(&'a self, title: &'a str, document: usize) -> Texts<'a> {
+        let Document { title: own, summary, .. } = &self.documents[document];
+        Texts { query: title, title: if title.is_empty() { own.as_str() } else { "" }, summary }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_takes_the_place_of_a_query_where_it_has_a_text() {
+        let document = |doc_id: &str, title: &str, summary: &str| Document {
+            doc_id: doc_id.into(),
+            title: title.into(),
+            summary: summary.into(),
+        };
+        let documents =
+            vec![document("a", "Red Bowl", "of glass"), document("b", "Cup", " "), document("c", "", "tin")];
+        let corpus = Corpus::new(Vec::new(), documents);
+        let titles = [0, 1, 2].map(|document| corpus.title_as_query(document));
+        assert_eq!(titles, ["red bowl", "", ""]);
+        let texts = |document: usize| corpus.texts_of_title(&titles[document], document);
+        assert_eq!(texts(0), Texts { query: "red bowl", title: "", summary: "of glass" });
+        assert_eq!(texts(1), Texts { query: "", title: "Cup", summary: " " });
+        assert_eq!(texts(2), Texts { query: "", title: "", summary: "tin" });
+    }
 }

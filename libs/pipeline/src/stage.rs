@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tables::{InputEntry, StageDir, TableEntry, TableWriter, WriteOptions};
+use tables::{GroupEncoder, GroupWriter, InputEntry, StageDir, TableEntry, TableWriter, WriteOptions};
 
 use crate::config::Pipeline;
 use crate::paths::RunPaths;
@@ -202,16 +202,28 @@ impl StageContext {
         TableWriter::create(&self.out, name, WriteOptions::default(), metadata)
     }
 
+    /// Begins a table of the output whose row groups several threads encode.
+    ///
+    /// # Errors
+    /// [`tables::Error`].
+    pub fn create_groups(&self, name: &str) -> tables::Result<(GroupWriter, GroupEncoder)> {
+        GroupWriter::create(&self.out, name, WriteOptions::default())
+    }
+
     /// Closes a table and enters it into the manifest; returns the number of its rows.
     ///
     /// # Errors
     /// [`tables::Error`].
     pub fn finish_table(&mut self, name: &str, table: TableWriter) -> tables::Result<u64> {
-        let entry = table.finish()?;
+        Ok(self.enter_table(name, table.finish()?))
+    }
+
+    /// Enters a closed table into the manifest; returns the number of its rows.
+    pub fn enter_table(&mut self, name: &str, entry: TableEntry) -> u64 {
         let rows = entry.rows;
         tracing::info!("{name}: {rows} rows");
         self.tables.insert(name.to_string(), entry);
-        Ok(rows)
+        rows
     }
 
     /// Adds a figure to the manifest.

@@ -1,6 +1,8 @@
 //! What can go wrong with a raw file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::printable::printable;
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -9,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused a file operation.
-    #[error("{}: {action} failed", path.display())]
+    #[error("{}: {action} failed", shown(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -20,7 +22,7 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// A file that is not what the configuration says.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", shown(path))]
     BadFile {
         /// The file.
         path: PathBuf,
@@ -28,7 +30,7 @@ pub enum Error {
         problem: String,
     },
     /// A line that cannot be accepted.
-    #[error("{}:{line}: {problem}", path.display())]
+    #[error("{}:{line}: {problem}", shown(path))]
     BadLine {
         /// The file.
         path: PathBuf,
@@ -45,4 +47,8 @@ impl Error {
     pub fn is_bad_input(&self) -> bool {
         !matches!(self, Error::Io { .. })
     }
+}
+
+fn shown(path: &Path) -> String {
+    printable(path.to_string_lossy().as_bytes(), 4096)
 }

@@ -1,102 +1,81 @@
 //! Raw files of logs, documents and judgments, read record by record.
 //!
-//! [`read`] visits every record of a [`RawFile`] with its line, its text and either the values of the wanted [`Field`]s or
-//! the [`Reason`] why they cannot be read. This file maps each format to its reader; a reader is a file of its own.
+//! [`Blocks`] cuts a [`RawFile`] into [`Block`]s of whole records in order; a block is read on its own, so that several threads
+//! can read one file. Reading visits every [`Record`] with its line, its text and either the values of the wanted [`Field`]s
+//! or the [`Reason`] why they cannot be read. [`read`] does all of it in one thread.
+//!
+//! Compression and UTF-16 are recognised by the first bytes. Each format is a few files of its own; `blocks.rs` maps them.
 
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod blocks;
+mod decompress;
 mod delimited;
+mod delimited_syntax;
+mod encoding;
 mod error;
-mod fields;
-mod jsonl;
-mod lines;
+mod json;
+mod json_pieces;
+mod json_plan;
+mod json_records;
+mod layout;
 mod parquet_rows;
+mod parquet_schema;
+mod parquet_text;
+mod printable;
 mod raw_file;
 mod record;
+mod source;
+mod text_lines;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+pub use blocks::{Block, Blocks};
 pub use error::{Error, Result};
-pub use fields::Delimited;
+pub use layout::{Dialect, Layout, QuoteEscape, RawFormat};
+pub use printable::printable;
 pub use raw_file::RawFile;
-pub use record::{Field, Found, Reason, Record, Values, Visit, missing_field};
+pub use record::{Field, Found, Lists, Reason, Record, Value, Visit, missing_field};
 
-/// How raw records are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawFormat {
-    /// One JSON object a line.
-    Jsonl,
-    /// Comma-separated, quoted where needed, with a header.
-    Csv,
-    /// Tab-separated with a header; a quote is an ordinary character.
-    Tsv,
-    /// Parquet.
-    Parquet,
-}
-
-/// How a quote inside a quoted CSV field is written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum QuoteEscape {
-    /// Twice, as RFC 4180 has it.
-    #[default]
-    Double,
-    /// Twice or after a backslash; a backslash stands for the character that follows it.
-    Backslash,
-}
-
-/// The reader of a file and its settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One JSON object a line.
-    Jsonl,
-    /// Delimited text.
-    Delimited {
-        /// What separates fields.
-        kind: Delimited,
-        /// True if the first record names the columns; else they are the wanted fields in order.
-        header: bool,
-    },
-    /// Parquet.
-    Parquet,
-}
-
-impl RawFormat {
-    /// The reader of this format; `escape` concerns CSV alone.
-    #[must_use]
-    pub fn layout(self, escape: QuoteEscape) -> Layout {
-        match self {
-            RawFormat::Jsonl => Layout::Jsonl,
-            RawFormat::Parquet => Layout::Parquet,
-            RawFormat::Tsv => Layout::Delimited { kind: Delimited::Tsv, header: true },
-            RawFormat::Csv => {
-                let backslash = escape == QuoteEscape::Backslash;
-                Layout::Delimited { kind: Delimited::Csv { backslash }, header: true }
-            }
-        }
-    }
-}
+/// Bytes of the blocks that [`read`] goes through.
+const BLOCK: usize = 1 << 20;
 
 /// Reads `file` record by record. Returns, for each of `fields`, whether the file has it.
 ///
 /// # Errors
-/// [`Error`] on a file that cannot be opened, an empty or damaged one, one without a required field, and a quote that is
-/// never closed; whatever `visit` returns.
+/// [`Error`] on a file that cannot be opened or read, an empty or damaged one, one without a required field, and a quote that
+/// is never closed; whatever `visit` returns.
 pub fn read<E: From<Error>>(
     file: &RawFile,
-    layout: Layout,
+    layout: &Layout,
     fields: &[Field],
     visit: &mut Visit<E>,
 ) -> std::result::Result<Found, E> {
-    match layout {
-        Layout::Parquet => parquet_rows::read(file, fields, visit),
-        Layout::Jsonl => jsonl::read(file, fields, visit),
-        Layout::Delimited { kind, header } => delimited::read(file, kind, header, fields, visit),
+    let mut blocks = Blocks::open(file, layout, fields)?;
+    let mut found = vec![false; fields.len()];
+    while let Some(block) = blocks.next(BLOCK)? {
+        let more = block.visit(visit)?;
+        found.iter_mut().zip(more).for_each(|(found, more)| *found |= more);
     }
+    let missing = fields.iter().zip(&found).find(|(field, found)| field.required && !**found);
+    match missing {
+        Some((field, _)) if blocks.names() != "none" => Err(missing_field(file, &field.name, blocks.names()))?,
+        _ => Ok(found),
+    }
+}
+
+/// True if `file` holds nothing: zero bytes, compressed or not, white space alone, or Parquet without rows.
+///
+/// # Errors
+/// [`Error`] on a file that cannot be opened or read, and on damaged compression.
+pub fn is_empty(file: &RawFile) -> Result<bool> {
+    use std::io::Read;
+
+    let opened = std::fs::File::open(&file.path).map_err(|e| file.failed("opening", e))?;
+    let mut start = Vec::new();
+    opened.take(4).read_to_end(&mut start).map_err(|e| file.failed("reading", e))?;
+    if start == b"PAR1" { Ok(parquet_rows::has_no_rows(file)) } else { source::is_blank(file) }
 }

@@ -1,35 +1,58 @@
-//! Parquet files, row by row, every value as text.
+//! Parquet files in blocks of rows, every value as text.
 
-use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, StringArray};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::DataType;
+use arrow::array::RecordBatch;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 
 use crate::error::Error;
+use crate::parquet_schema::{columns_of, resolve};
+use crate::parquet_text::Column;
 use crate::raw_file::RawFile;
-use crate::record::{Field, Found, Record, Values, Visit, check_present, missing_field, names, present};
+use crate::record::{Content, Field, Found, Reason, Record, Row, Value, Visit, missing_value};
+use crate::values::Nulls;
 
-/// Reads `file` row by row; a record's line is its row, from 1.
-pub(crate) fn read<E: From<Error>>(file: &RawFile, fields: &[Field], visit: &mut Visit<E>) -> Result<Found, E> {
-    let mut reader = unbroken(file, || open(file, fields))?;
-    let mut row = 0;
-    while let Some(batch) = unbroken(file, || reader.next().transpose().map_err(|e| damaged(file, e)))? {
-        let columns = text_columns(file, fields, &batch)?;
-        for at in 0..batch.num_rows() {
-            row += 1;
-            visit(&record(row, at, fields, &columns))?;
-        }
-    }
-    if row == 0 {
-        Err(file.bad("expected records, found none; remove the file or write it again"))?;
-    }
-    Ok(vec![true; fields.len()])
+/// Fewest and most rows of a block.
+const ROWS: (usize, usize) = (1 << 10, 1 << 16);
+/// Rows that are decoded at once.
+const BATCH: usize = 1 << 12;
+
+/// Cuts a file into blocks of rows.
+pub(crate) struct Cutter {
+    shared: Arc<Shared>,
+    group: usize,
+    /// Rows of the group that are in earlier blocks.
+    offset: usize,
+    /// Rows of the file that are in earlier blocks.
+    row: u64,
+}
+
+/// What the blocks of a file share.
+struct Shared {
+    file: RawFile,
+    fields: Vec<Field>,
+    nulls: Arc<Nulls>,
+    metadata: ArrowReaderMetadata,
+    /// The columns that are decoded.
+    mask: ProjectionMask,
+    /// By wanted field: the names that lead to it, none if the file lacks it.
+    paths: Vec<Option<Vec<String>>>,
+}
+
+/// Some rows of a row group, still to be decoded.
+pub(crate) struct Rows {
+    shared: Arc<Shared>,
+    group: usize,
+    offset: usize,
+    count: usize,
+    /// Rows of the file before these.
+    before: u64,
 }
 
 /// Runs a step of the Parquet reader, which panics on some damaged files.
@@ -38,120 +61,130 @@ fn unbroken<T>(file: &RawFile, step: impl FnOnce() -> Result<T, Error>) -> Resul
 }
 
 fn damaged(file: &RawFile, found: impl Display) -> Error {
+    let found = crate::printable(found.to_string().as_bytes(), 300);
     file.bad(format!("expected a readable Parquet file, found {found}; write it again"))
 }
 
-fn open(file: &RawFile, fields: &[Field]) -> Result<ParquetRecordBatchReader, Error> {
-    let bytes = File::open(&file.path).map_err(|e| damaged(file, format!("opening failed: {e}")))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| damaged(file, e))?;
-    let schema = builder.schema();
-    let column = |field: &Field| {
-        let at = schema.fields().iter().position(|column| *column.name() == field.name);
-        let found = || names(schema.fields().iter().map(|column| column.name().as_str()));
-        at.ok_or_else(|| missing_field(file, &field.name, &found()))
-    };
-    let columns = fields.iter().map(column).collect::<Result<Vec<_>, _>>()?;
-    let mask = ProjectionMask::roots(builder.parquet_schema(), columns);
-    builder.with_projection(mask).build().map_err(|e| damaged(file, e))
+/// True if `file` is a Parquet file without rows.
+pub(crate) fn has_no_rows(file: &RawFile) -> bool {
+    load(file).is_ok_and(|metadata| metadata.metadata().file_metadata().num_rows() == 0)
 }
 
-fn text_columns(file: &RawFile, fields: &[Field], batch: &RecordBatch) -> Result<Vec<StringArray>, Error> {
-    let column = |field: &Field| {
-        text_column(batch, &field.name).map_err(|problem| file.bad(format!("column `{}`: {problem}", field.name)))
-    };
-    fields.iter().map(column).collect()
+fn load(file: &RawFile) -> Result<ArrowReaderMetadata, Error> {
+    let opened = File::open(&file.path).map_err(|e| file.failed("opening", e))?;
+    unbroken(file, || ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).map_err(|e| damaged(file, e)))
 }
 
-fn text_column(batch: &RecordBatch, name: &str) -> Result<StringArray, String> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    let cast = |values: &dyn Array, to: &DataType| cast_with_options(values, to, &options).map_err(|e| e.to_string());
-    let values = batch.column_by_name(name).ok_or("column is not there")?;
-    // Times are stored in UTC whatever zone they are shown in.
-    let plain = match values.data_type() {
-        DataType::Timestamp(unit, Some(_)) => cast(values, &DataType::Timestamp(*unit, None))?,
-        _ => values.clone(),
-    };
-    let text = cast(&plain, &DataType::Utf8)?;
-    let text = text.as_any().downcast_ref::<StringArray>();
-    Ok(text.ok_or("values are not text")?.clone())
-}
-
-fn record<'a>(row: u64, at: usize, fields: &[Field], columns: &'a [StringArray]) -> Record<'a> {
-    let text = |column: &'a StringArray| column.is_valid(at).then(|| column.value(at));
-    let value = |(field, column)| check_present(field, text(column).and_then(present).map(Cow::Borrowed));
-    let values = fields.iter().zip(columns).map(value).collect::<Result<Values, _>>();
-    let content: Vec<&str> = columns.iter().map(|column| text(column).unwrap_or_default()).collect();
-    Record { line: row, span: 1, content: Cow::Owned(content.join("\t").into_bytes()), values }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow::array::{BooleanArray, Float64Array, StringViewArray, TimestampMillisecondArray};
-    use parquet::arrow::ArrowWriter;
-    use proptest::prelude::*;
-    use std::sync::Arc;
-
-    fn written() -> Vec<u8> {
-        let ids = StringArray::from(vec![Some("x"), Some(" "), None]);
-        let batch = RecordBatch::try_from_iter([("id", Arc::new(ids) as Arc<dyn Array>)]).unwrap();
-        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
-        writer.write(&batch).unwrap();
-        writer.into_inner().unwrap()
+impl Cutter {
+    /// Opens `file` and finds the wanted `fields`. Returns the names of its columns too.
+    pub(crate) fn open(file: &RawFile, nulls: Arc<Nulls>, fields: &[Field]) -> Result<(Cutter, String), Error> {
+        let metadata = load(file)?;
+        if metadata.metadata().file_metadata().num_rows() == 0 {
+            return Err(file.bad("expected records, found none; remove the file or write it again"));
+        }
+        let schema = metadata.schema().clone();
+        let paths = fields.iter().map(|field| resolve(file, &schema, field)).collect::<Result<Vec<_>, _>>()?;
+        let columns = metadata.parquet_schema();
+        let wanted = |leaf: &usize| {
+            let parts = columns.column(*leaf).path().parts().to_vec();
+            paths.iter().flatten().any(|path| parts.starts_with(path))
+        };
+        let mask = ProjectionMask::leaves(columns, (0..columns.num_columns()).filter(wanted));
+        let names = columns_of(&schema);
+        let shared = Shared { file: file.clone(), fields: fields.to_vec(), nulls, metadata, mask, paths };
+        Ok((Cutter { shared: Arc::new(shared), group: 0, offset: 0, row: 0 }, names))
     }
 
-    /// Row and value of each record; a refused record has none.
-    fn read_bytes(bytes: &[u8], name: &str) -> Result<Vec<(u64, Option<String>)>, Error> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.parquet");
-        std::fs::write(&path, bytes).unwrap();
-        let mut seen = Vec::new();
-        read::<Error>(&RawFile { path, name: "x".into() }, &[Field::required(name)], &mut |record| {
-            let value = record.values.as_ref().ok().and_then(|values| values[0].as_deref());
-            seen.push((record.line, value.map(String::from)));
-            Ok(())
-        })?;
-        Ok(seen)
-    }
-
-    #[test]
-    fn rows_are_numbered_and_blank_values_missing() {
-        let seen = read_bytes(&written(), "id").unwrap();
-        assert_eq!(seen, [(1, Some("x".into())), (2, None), (3, None)]);
-        let error = read_bytes(&written(), "doc").unwrap_err().to_string();
-        assert!(error.contains("expected a column `doc`, found `id`"), "{error}");
-    }
-
-    #[test]
-    fn values_of_every_type_become_text() {
-        let time = TimestampMillisecondArray::from(vec![1_300_000_000_123]);
-        let columns: [(&str, Arc<dyn Array>, &str); 5] = [
-            ("utc", Arc::new(time.clone().with_timezone("UTC")), "2011-03-13T07:06:40.123"),
-            ("zone", Arc::new(time.with_timezone("Europe/Paris")), "2011-03-13T07:06:40.123"),
-            ("flag", Arc::new(BooleanArray::from(vec![true])), "true"),
-            ("float", Arc::new(Float64Array::from(vec![2.0])), "2.0"),
-            ("view", Arc::new(StringViewArray::from(vec!["x"])), "x"),
-        ];
-        for (name, values, expected) in columns {
-            let batch = RecordBatch::try_from_iter([(name, values)]).unwrap();
-            let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
-            writer.write(&batch).unwrap();
-            let seen = read_bytes(&writer.into_inner().unwrap(), name).unwrap();
-            assert_eq!(seen, [(1, Some(expected.into()))], "{name}");
+    /// The next rows, about `bytes` of them.
+    pub(crate) fn next(&mut self, bytes: usize) -> Option<Rows> {
+        loop {
+            let group = self.shared.metadata.metadata().row_groups().get(self.group)?;
+            let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+            if self.offset >= rows {
+                (self.group, self.offset) = (self.group + 1, 0);
+                continue;
+            }
+            let wanted = group.columns().iter().enumerate().filter(|(leaf, _)| self.shared.mask.leaf_included(*leaf));
+            let size: i64 = wanted.map(|(_, column)| column.uncompressed_size().max(0)).sum();
+            let row_size = usize::try_from(size).unwrap_or(0) / rows + 1;
+            let count = (bytes / row_size).clamp(ROWS.0, ROWS.1).min(rows - self.offset);
+            let block =
+                Rows { shared: self.shared.clone(), group: self.group, offset: self.offset, count, before: self.row };
+            self.offset += count;
+            self.row += count as u64;
+            return Some(block);
         }
     }
+}
 
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn damage_is_bad_input_or_unnoticed(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let mut bytes = written();
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-            if let Err(error) = read_bytes(&bytes, "id") {
-                prop_assert!(error.is_bad_input(), "{error:?}");
+impl Rows {
+    /// Visits the rows; a record's line is its row, from 1.
+    pub(crate) fn visit<E: From<Error>>(&self, visit: &mut Visit<E>) -> Result<Found, E> {
+        let shared = &*self.shared;
+        let file = &shared.file;
+        let mut reader = unbroken(file, || self.reader())?;
+        let mut row = self.before;
+        while let Some(batch) = unbroken(file, || reader.next().transpose().map_err(|e| damaged(file, e)))? {
+            let columns = unbroken(file, || shared.texts(&batch))?;
+            let mut values = Vec::new();
+            for at in 0..batch.num_rows() {
+                row += 1;
+                let outcome = shared.read(&columns, at, &mut values);
+                let values = outcome.map(|()| values.as_slice());
+                let content = Content::Row(&RowAt { columns: &columns, at });
+                visit(&Record { line: row, span: 1, fields: 0, values, content })?;
             }
         }
+        if row != self.before + self.count as u64 {
+            Err(damaged(file, "fewer rows than it declares"))?;
+        }
+        Ok(shared.paths.iter().map(Option::is_some).collect())
+    }
+
+    fn reader(&self) -> Result<ParquetRecordBatchReader, Error> {
+        let file = &self.shared.file;
+        // Each block opens the file again: a copied handle would share its position with those in other threads.
+        let opened = File::open(&file.path).map_err(|e| file.failed("opening", e))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(opened, self.shared.metadata.clone());
+        let builder = builder.with_row_groups(vec![self.group]).with_projection(self.shared.mask.clone());
+        let builder = builder.with_offset(self.offset).with_limit(self.count).with_batch_size(BATCH);
+        builder.build().map_err(|e| damaged(file, e))
+    }
+}
+
+impl Shared {
+    fn texts(&self, batch: &RecordBatch) -> Result<Vec<Column>, Error> {
+        let column = |(field, path): (&Field, &Option<Vec<String>>)| match path {
+            None => Ok(Column::Absent),
+            Some(path) => Column::new(batch, path)
+                .map_err(|problem| damaged(&self.file, format!("column `{}`: {problem}", field.name))),
+        };
+        self.fields.iter().zip(&self.paths).map(column).collect()
+    }
+
+    fn read<'a>(&self, columns: &'a [Column], at: usize, values: &mut Vec<Value<'a>>) -> Result<(), Reason> {
+        values.clear();
+        for (field, column) in self.fields.iter().zip(columns) {
+            let value = column.value(field, at, &self.nulls)?;
+            if field.required && value == Value::Missing {
+                return Err(missing_value(field));
+            }
+            values.push(value);
+        }
+        Ok(())
+    }
+}
+
+/// A row of a batch.
+#[derive(Debug)]
+struct RowAt<'c> {
+    columns: &'c [Column],
+    at: usize,
+}
+
+impl Row for RowAt<'_> {
+    fn text(&self) -> String {
+        let texts: Vec<String> = self.columns.iter().map(|column| column.shown(self.at)).collect();
+        texts.join("\t")
     }
 }

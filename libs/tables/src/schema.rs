@@ -79,15 +79,17 @@ impl ColumnType {
     }
 }
 
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 16] = [
     ("benchmarks", include_str!("../../../schemas/benchmarks.toml")),
     ("comparisons", include_str!("../../../schemas/comparisons.toml")),
     ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
     ("documents", include_str!("../../../schemas/documents.toml")),
     ("impressions", include_str!("../../../schemas/impressions.toml")),
+    ("ingest_report", include_str!("../../../schemas/ingest_report.toml")),
     ("judgments", include_str!("../../../schemas/judgments.toml")),
     ("metrics", include_str!("../../../schemas/metrics.toml")),
     ("pairs", include_str!("../../../schemas/pairs.toml")),
+    ("propensities", include_str!("../../../schemas/propensities.toml")),
     ("queries", include_str!("../../../schemas/queries.toml")),
     ("query_metrics", include_str!("../../../schemas/query_metrics.toml")),
     ("rejects", include_str!("../../../schemas/rejects.toml")),

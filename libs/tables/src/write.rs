@@ -181,13 +181,13 @@ pub(crate) fn encode_part<T>(path: &Path, schema: &'static Schema, rows: Rows<'_
     writer.into_inner().map_err(Error::parquet(path))
 }
 
-fn table_metadata(schema: &Schema, extra: &[(&str, &str)]) -> Vec<KeyValue> {
+pub(crate) fn table_metadata(schema: &Schema, extra: &[(&str, &str)]) -> Vec<KeyValue> {
     let version = schema.version.to_string();
     let own = [("disranker.table", schema.name.as_str()), ("disranker.schema_version", &version)];
     own.iter().chain(extra).map(|(key, value)| KeyValue::new(key.to_string(), value.to_string())).collect()
 }
 
-fn properties(path: &Path, options: WriteOptions, metadata: Vec<KeyValue>) -> Result<WriterProperties> {
+pub(crate) fn properties(path: &Path, options: WriteOptions, metadata: Vec<KeyValue>) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(options.zstd_level).map_err(Error::parquet(path))?;
     Ok(WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -197,6 +197,6 @@ fn properties(path: &Path, options: WriteOptions, metadata: Vec<KeyValue>) -> Re
 }
 
 /// Indices of the sort columns; the crate's tests check that each exists.
-fn sort_columns(schema: &'static Schema) -> impl Iterator<Item = usize> {
+pub(crate) fn sort_columns(schema: &'static Schema) -> impl Iterator<Item = usize> {
     schema.sort.iter().filter_map(|name| schema.columns.iter().position(|column| &column.name == name))
 }

@@ -1,7 +1,8 @@
 //! Stage `cpt`: tokenizers, and continued pre-training examples from satisfied clicks (section 3.1 of the paper).
 //!
 //! One example is the teacher's input, for a decoder `query: {query} document: {title} {summary}`, its loss on title and
-//! summary alone. Examples are grouped into packs of at most `pack_tokens` tokens, in a random order of the run's seed.
+//! summary alone. In a collection without clicks, a document's title takes the place of the query. Examples are grouped
+//! into packs of at most `pack_tokens` tokens, in a random order of the run's seed.
 
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,6 +17,9 @@ use nn::text::{Kind, PairTokenizer};
 use pipeline::config::{BaseModel, CptConfig, TeacherConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
+use tables::StageDir;
+
+use crate::examples::Pair;
 
 /// Folder of the teacher's tokenizer.
 pub const TEACHER_TOKENIZER: &str = "teacher_tokenizer";
@@ -54,9 +58,10 @@ impl Config {
 
 impl Stage for Cpt {
     const NAME: &'static str = "cpt";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
-        does: "trains or takes over the tokenizers, and makes continued pre-training examples from satisfied clicks",
+        does: "trains or takes over the tokenizers, and makes continued pre-training examples from satisfied clicks, or, \
+               without any click, from titles",
         reads: "ingest/queries, ingest/documents, ingest/pairs; the tokenizers of teacher.base and distill.base",
         writes: "cpt_examples; the folders teacher_tokenizer and student_tokenizer",
     };
@@ -91,21 +96,11 @@ impl Stage for Cpt {
         let student = tokenizers::student(config, context.paths(), &corpus).context("student's tokenizer")?;
         tokenizers::save(&student, &context.out().join(STUDENT_TOKENIZER))?;
 
-        let clicked = examples::clicked_pairs(&ingest, &corpus, &config.cpt)?;
-        if !clicked.iter().any(|pair| corpus.queries[pair.query].split == TRAIN) {
-            let path = ingest.path().join("pairs");
-            return Err(BadInput(format!(
-                "{}: expected pairs of the training split with at least {} satisfied clicks, found none; lower \
-                 cpt.min_satisfied_clicks or ingest.clean.satisfied_dwell_seconds, or ingest more log",
-                path.display(),
-                config.cpt.min_satisfied_clicks
-            )))?;
-        }
+        let pairs = pairs(config, context, &ingest, &corpus)?;
         let scoring = Start::open(context.paths(), &config.teacher(), &teacher)?.scoring;
         let tokenizer = PairTokenizer::new(&teacher, &scoring)?;
-        let examples = examples::encode(&tokenizer, &corpus, &clicked)?;
-        let splits: Vec<&str> = examples.iter().map(|example| &corpus.queries[example.query].split[..]).collect();
-        let packs = examples::pack(&examples, &splits, config.cpt.pack_tokens, config.seed);
+        let examples = examples::encode(&tokenizer, &corpus, &pairs)?;
+        let packs = examples::pack(&examples, config.cpt.pack_tokens, config.seed);
         let tokens: usize = examples.iter().map(|example| example.sequence.ids.len()).sum();
         examples::write(context, &corpus, &examples, &packs, &teacher.identity())?;
         context.fact("examples", examples.len());
@@ -115,4 +110,25 @@ impl Stage for Cpt {
         context.fact("student_vocabulary", student.vocabulary_size());
         Ok(())
     }
+}
+
+/// What becomes examples: clicked pairs, or, where nobody clicked anything, documents below their own titles.
+fn pairs(config: &Config, context: &mut StageContext, ingest: &StageDir, corpus: &Corpus) -> anyhow::Result<Vec<Pair>> {
+    let table = ingest.table("pairs")?;
+    if !examples::hold_clicks(&table)? {
+        tracing::info!("cpt: the examples are the documents below their own titles, as there are no clicks");
+        context.fact("examples_from", "titles, as there are no clicks");
+        return Ok(examples::titled_documents(corpus, &config.cpt, config.seed));
+    }
+    context.fact("examples_from", "satisfied clicks");
+    let clicked = examples::clicked_pairs(&table, corpus, &config.cpt)?;
+    if !clicked.iter().any(|pair| pair.split == TRAIN) {
+        Err(BadInput(format!(
+            "{}: expected pairs of the training split with at least {} satisfied clicks, found none; lower \
+             cpt.min_satisfied_clicks or ingest.clean.satisfied_dwell_seconds, or ingest more log",
+            ingest.path().join("pairs").display(),
+            config.cpt.min_satisfied_clicks
+        )))?;
+    }
+    Ok(clicked)
 }

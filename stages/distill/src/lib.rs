@@ -21,7 +21,7 @@ use pipeline::config::{BaseModel, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
 
-use crate::pretrain::{PretrainTask, clicked_pairs};
+use crate::pretrain::{PretrainTask, examples};
 use crate::teacher_table::TeacherTable;
 
 pub use crate::config::Config;
@@ -204,8 +204,8 @@ fn pretrain(
     }
     let cpt = context.input("cpt")?;
     let pairs = parts.pairs()?;
-    let train = clicked_pairs(&cpt, parts.corpus, &pairs, TRAIN)?;
-    let validation = clicked_pairs(&cpt, parts.corpus, &pairs, VALIDATION)?;
+    let train = examples(&cpt, parts.corpus, &pairs, TRAIN)?;
+    let validation = examples(&cpt, parts.corpus, &pairs, VALIDATION)?;
     let mut task = PretrainTask {
         student,
         words: parts.tokenizer.vocabulary_size(),

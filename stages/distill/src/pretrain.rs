@@ -35,8 +35,8 @@ enum Side {
     Document,
 }
 
-/// The clicked pairs of a split, as continued pre-training reads them, in the student's tokens.
-pub(crate) fn clicked_pairs(
+/// The examples of a split, as continued pre-training reads them, in the student's tokens.
+pub(crate) fn examples(
     cpt: &StageDir,
     corpus: &Corpus,
     tokenizer: &PairTokenizer,
@@ -44,14 +44,22 @@ pub(crate) fn clicked_pairs(
 ) -> anyhow::Result<Vec<Sequence>> {
     let table = cpt.table("cpt_examples")?;
     let (query_ids, doc_ids, splits) = (table.strings("query_id")?, table.strings("doc_id")?, table.strings("split")?);
-    let mut texts: Vec<Texts<'_>> = Vec::new();
-    for row in (0..table.rows()).filter(|&row| splits.value(row) == split) {
+    let mut pairs: Vec<(Option<usize>, usize, String)> = Vec::new();
+    for (row, query_id) in query_ids.iter().enumerate().filter(|&(row, _)| splits.value(row) == split) {
         let document = corpus.document(doc_ids.value(row)).ok_or_else(|| {
             BadInput(format!("document `{}` of cpt_examples is not in ingest's table; re-run cpt", doc_ids.value(row)))
         })?;
-        texts.push(corpus.texts(corpus.query(query_ids.value(row))?, document));
+        pairs.push(match query_id {
+            // Without a query, the document's title takes its place.
+            None | Some("") => (None, document, corpus.title_as_query(document)),
+            Some(query_id) => (Some(corpus.query(query_id)?), document, String::new()),
+        });
     }
-    Ok(tokenizer.encode_batch(&texts)?)
+    let texts = pairs.iter().map(|(query, document, title)| match query {
+        Some(query) => corpus.texts(*query, *document),
+        None => corpus.texts_of_title(title, *document),
+    });
+    Ok(tokenizer.encode_batch(&texts.collect::<Vec<Texts<'_>>>())?)
 }
 
 /// Pre-trains a student, an encoder.

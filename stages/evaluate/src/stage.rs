@@ -48,7 +48,7 @@ impl Config {
 
 impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "ranks the held-out queries with every system and writes metrics, intervals, paired tests and the report",
         reads: "ingest/queries, ingest/documents, ingest/impressions, ingest/judgments, teacher/training_metrics, \

@@ -1,4 +1,4 @@
-//! What every system answers: the log's own order, BM25, the teacher and the two students.
+//! What every system answers: the log's own order, where there is a log, BM25, the teacher and the two students.
 
 use std::collections::HashMap;
 
@@ -31,10 +31,11 @@ pub(crate) fn runs(
     collection: &Collection,
     lists: &[CandidateList],
 ) -> anyhow::Result<Vec<SystemRun>> {
-    let mut runs = vec![
-        SystemRun { system: "log_order".into(), scores: log_order(ingest, collection, lists)?, weights: Vec::new() },
-        SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weights: Vec::new() },
-    ];
+    let mut runs = Vec::new();
+    if let Some(scores) = log_order(ingest, collection, lists)? {
+        runs.push(SystemRun { system: "log_order".into(), scores, weights: Vec::new() });
+    }
+    runs.push(SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weights: Vec::new() });
     let mut progress = context.progress("evaluate", (MODELS.len() * lists.len()) as u64);
     let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
     for (system, stage, folder) in MODELS {
@@ -74,11 +75,19 @@ fn bm25(collection: &Collection, lists: &[CandidateList]) -> anyhow::Result<Vec<
     lists.iter().map(|list| Ok(collection.scores(list.query, &list.documents)?)).collect()
 }
 
-/// Where the engine showed each document: minus its mean position; below all of these where it never did.
-fn log_order(ingest: &StageDir, collection: &Collection, lists: &[CandidateList]) -> anyhow::Result<Vec<Vec<f64>>> {
+/// Where the engine showed each document: minus its mean position; below all of these where it never did. `None` where
+/// nothing was shown at all, as there is no log.
+fn log_order(
+    ingest: &StageDir,
+    collection: &Collection,
+    lists: &[CandidateList],
+) -> anyhow::Result<Option<Vec<Vec<f64>>>> {
     let wanted: HashMap<&str, usize> =
         lists.iter().map(|list| (&collection.corpus.queries[list.query].query_id[..], list.query)).collect();
     let table = ingest.table("impressions")?;
+    if table.rows() == 0 {
+        return Ok(None);
+    }
     let (query_ids, doc_ids) = (table.strings("query_id")?, table.strings("doc_id")?);
     let positions = table.int32s("position")?;
     let mut shown: HashMap<(usize, usize), (i64, i64)> = HashMap::new();
@@ -99,5 +108,5 @@ fn log_order(ingest: &StageDir, collection: &Collection, lists: &[CandidateList]
         None => -(last + 1) as f64,
     };
     let scores = |list: &CandidateList| list.documents.iter().map(|&document| score(list.query, document)).collect();
-    Ok(lists.iter().map(scores).collect())
+    Ok(Some(lists.iter().map(scores).collect()))
 }

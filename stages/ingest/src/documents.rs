@@ -1,95 +1,370 @@
-//! The documents, from their own files or from the log's rows.
+//! The documents, from their own files, from the log's rows or from judgments: their ids in memory, their texts on disk.
 
-use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use pipeline::config::{CleanConfig, DocumentsConfig};
-use records::{Field, Layout, RawFile, Reason};
+use records::{Block, Field, Layout, Lists, RawFile, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
-use crate::input::{RecordCounts, RejectLimits, Source};
+use crate::bytes::{Put, Take};
+use crate::input::{CONTENT_CHARS, Reject};
+use crate::log;
 use crate::names::Names;
+use crate::parallel::FirstError;
+use crate::part::Part;
+use crate::read::{FileSource, Task};
+use crate::report::Fate;
+use crate::spill::{Spill, SpillWriter};
+use crate::stats::Stats;
+use crate::value;
 
-/// The documents by number.
-#[derive(Debug, Default)]
-pub(crate) struct Documents {
-    pub(crate) ids: Names,
-    pub(crate) titles: Vec<String>,
-    pub(crate) summaries: Vec<String>,
-    /// By document: the time of the earliest log row that carries it.
-    first_seen: HashMap<u32, Option<i64>>,
+const PARTITIONS: usize = 64;
+
+/// Documents that are sorted at a time.
+const RANGE: usize = 1 << 15;
+
+const SEEN_BEFORE: &str = "document id seen before";
+
+/// The file of a text that is in no document file.
+const NO_FILE: u32 = u32::MAX;
+
+/// A document as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Document {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) summary: String,
 }
 
-impl Documents {
+/// All documents; a document's number is the rank of its id in byte-wise order.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    pub(crate) ids: Names,
+    ranges: Spill,
+}
+
+/// Texts of documents on their way to disk, by a hash of the id.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    ids: Names,
+    spill: Spill,
+    pub(crate) stats: Stats,
+    pub(crate) rejects: Vec<Reject>,
+}
+
+/// How document files are read.
+#[derive(Debug)]
+pub(crate) struct DocumentFiles {
+    pub(crate) files: Vec<RawFile>,
+    layout: Layout,
+    fields: Vec<Field>,
+    has_title: bool,
+    doc_id_width: usize,
+}
+
+impl DocumentFiles {
+    pub(crate) fn new(
+        files: Vec<RawFile>,
+        config: &DocumentsConfig,
+        clean: &CleanConfig,
+        doc_id_width: usize,
+    ) -> DocumentFiles {
+        let columns = &config.columns;
+        let mut fields = vec![Field::required(&columns.doc_id)];
+        let texts = columns.title.iter().chain(&columns.summary);
+        fields.extend(texts.map(|name| Field::optional(name).with_lists(Lists::Joined)));
+        let layout = Layout::new(config.format, &config.dialect).with_nulls(clean.null_values.clone());
+        DocumentFiles { files, layout, fields, has_title: columns.title.is_some(), doc_id_width }
+    }
+}
+
+/// What one thread collects.
+struct Own<'s> {
+    ids: Names,
+    writer: SpillWriter<'s>,
+    by_file: Vec<Stats>,
+    rejects: Vec<Reject>,
+}
+
+impl Collected {
+    /// No documents yet.
+    ///
+    /// # Errors
+    /// As [`Spill::create`].
+    pub(crate) fn new(folder: &Path) -> Result<Collected> {
+        let spill = Spill::create(folder, "documents.spill", PARTITIONS)?;
+        Ok(Collected { ids: Names::default(), spill, stats: Stats::default(), rejects: Vec::new() })
+    }
+
     /// Reads the document files.
     ///
     /// # Errors
-    /// As [`Source::read`].
-    pub(crate) fn read(
-        files: Vec<RawFile>,
-        layout: Layout,
-        config: &DocumentsConfig,
-        clean: &CleanConfig,
-    ) -> Result<(Documents, RecordCounts)> {
-        let columns = &config.columns;
-        let mut fields = vec![Field::required(&columns.doc_id), Field::optional(&columns.title)];
-        fields.extend(columns.summary.iter().map(|name| Field::optional(name)));
-        let source = Source { what: "documents", files, layout, fields };
-        let mut documents = Documents::default();
-        let counts = source.read(RejectLimits::of(clean), |_, _, values| {
-            let Some((Some(id), rest)) = values.split_first() else {
-                return Err("doc_id is missing".into());
-            };
-            if documents.ids.find(id).is_some() {
-                return Err(Reason::LeftOut("document id seen before"));
-            }
-            let text = |value: &Option<_>| value.as_deref().map(str::to_string);
-            let title = rest.first().and_then(text).unwrap_or_default();
-            let parts: Vec<String> = rest.iter().skip(1).filter_map(text).collect();
-            documents.add(id, title, parts.join(" "));
-            Ok(())
-        })?;
-        Ok((documents, counts))
-    }
-
-    fn add(&mut self, id: &str, title: String, summary: String) -> u32 {
-        self.titles.push(title);
-        self.summaries.push(summary);
-        self.ids.number(id)
-    }
-
-    /// Adds a document from a log row and returns its number. Of several rows of a document the earliest is kept; without
-    /// times, the first.
-    pub(crate) fn see(&mut self, id: &str, shown_at: Option<i64>, title: &str, summary: &str) -> u32 {
-        let number = match self.ids.find(id) {
-            None => self.add(id, title.into(), summary.into()),
-            Some(number) => {
-                let before = self.first_seen.get(&number).copied().flatten();
-                let earlier = shown_at.is_some_and(|now| before.is_none_or(|before| now < before));
-                if !earlier {
-                    return number;
+    /// `BadInput` on a file, or a share of malformed lines, that cannot be accepted.
+    pub(crate) fn read(&mut self, source: &DocumentFiles, clean: &CleanConfig, threads: usize) -> Result<()> {
+        let all = 0..source.files.len();
+        let tasks = Mutex::new(FileSource::new(&source.files, all, &source.layout, &source.fields));
+        let (errors, owns) = (FirstError::default(), Mutex::new(Vec::new()));
+        let run = || {
+            let by_file = vec![Stats::new(source.fields.len()); source.files.len()];
+            let mut own = Own { ids: Names::default(), writer: self.spill.writer(), by_file, rejects: Vec::new() };
+            while !errors.is_set() {
+                let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+                match task {
+                    Ok(None) => break,
+                    Ok(Some(Task::End(..))) => {}
+                    Ok(Some(Task::Block(file, number, block))) => {
+                        errors.note((file, number), own.read(source, file, &block));
+                    }
+                    Err((file, error)) => errors.note((file, usize::MAX), Err(error)),
                 }
-                self.titles[number as usize] = title.into();
-                self.summaries[number as usize] = summary.into();
-                number
             }
+            owns.lock().unwrap_or_else(PoisonError::into_inner).push(own);
         };
-        self.first_seen.insert(number, shown_at);
-        number
+        std::thread::scope(|scope| {
+            (1..threads).for_each(|_| {
+                scope.spawn(run);
+            });
+            run();
+        });
+        errors.into_result()?;
+        let mut by_file = vec![Stats::new(source.fields.len()); source.files.len()];
+        for own in owns.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            own.writer.finish()?;
+            own.ids.iter().for_each(|id| {
+                self.ids.number(id);
+            });
+            self.rejects.extend(own.rejects);
+            by_file.iter_mut().zip(&own.by_file).for_each(|(all, own)| all.merge_unordered(own));
+        }
+        source.files.iter().zip(&by_file).try_for_each(|(file, stats)| log::check(file, stats, clean))?;
+        log::check_malformed(&source.files, by_file.iter(), clean)?;
+        by_file.iter().for_each(|stats| self.stats.merge(stats));
+        Ok(())
     }
+
+    /// Adds the documents that the parts of the log hold.
+    ///
+    /// # Errors
+    /// Where reading or writing fails.
+    pub(crate) fn add_seen(&mut self, parts: &[Part]) -> Result<()> {
+        let Collected { ids, spill, .. } = self;
+        let mut writer = spill.writer();
+        for part in parts {
+            for segment in 0..part.segments() {
+                let texts = part.texts(segment)?;
+                let (mut own, mut seen) = (Vec::new(), Vec::new());
+                texts.visit(
+                    |_| {},
+                    |id| own.push(id),
+                    |_, _| {},
+                    |number, title, summary| seen.push((number, title, summary)),
+                );
+                for (number, title, summary) in seen {
+                    let id = own[number as usize];
+                    ids.number(id);
+                    put(&mut writer, id, title, summary, (NO_FILE, 0))?;
+                }
+            }
+        }
+        writer.finish()
+    }
+
+    /// Adds documents that judgments hold.
+    ///
+    /// # Errors
+    /// Where writing fails.
+    pub(crate) fn add(&mut self, documents: &[Document]) -> Result<()> {
+        let mut writer = self.spill.writer();
+        for Document { id, title, summary } in documents {
+            self.ids.number(id);
+            put(&mut writer, id, (i64::MAX, title), (i64::MAX, summary), (NO_FILE, 0))?;
+        }
+        writer.finish()
+    }
+
+    /// Numbers the documents and makes one text of all of each. Of several records of a document, one with texts is kept; of
+    /// several with texts, the first in byte-wise order. Of texts that the log holds, the earliest is kept.
+    ///
+    /// # Errors
+    /// Where reading or writing fails.
+    pub(crate) fn number(mut self, folder: &Path, files: &[RawFile]) -> Result<(Documents, Stats, Vec<Reject>)> {
+        let ids = std::mem::take(&mut self.ids).sorted();
+        let ranges = Spill::create(folder, "document-ranges.spill", 1 + ids.len() / RANGE)?;
+        let mut writer = ranges.writer();
+        let (mut titles, mut summaries) = (0u64, 0u64);
+        for partition in 0..PARTITIONS {
+            let bytes = self.spill.read(partition)?;
+            let mut records = Take(&bytes);
+            let mut entries = Vec::new();
+            while !records.is_empty() {
+                entries.push(Entry::take(&mut records, &ids));
+            }
+            entries.sort_unstable();
+            for of_document in entries.chunk_by(|a, b| a.number == b.number) {
+                let own = of_document.partition_point(|entry| entry.file != NO_FILE);
+                for entry in &of_document[1.min(own)..own] {
+                    let content = format!("doc_id={} title={}", ids.name(entry.number), entry.title.1);
+                    let content = records::printable(content.as_bytes(), CONTENT_CHARS);
+                    let file = files[entry.file as usize].name.clone();
+                    self.stats.tallies.add(Fate::Merged, SEEN_BEFORE, 1, 0, &content);
+                    self.rejects.push(Reject { file, line: entry.line, reason: SEEN_BEFORE.into(), content });
+                }
+                let (title, summary) = texts(of_document, own);
+                titles += u64::from(!title.is_empty());
+                summaries += u64::from(!summary.is_empty());
+                let number = of_document[0].number;
+                writer.push(number as usize / RANGE, |record| {
+                    record.put_u32(number);
+                    record.put_text(&plain(title));
+                    record.put_text(&plain(summary));
+                })?;
+            }
+        }
+        writer.finish()?;
+        (self.stats.titles, self.stats.summaries) = (titles, summaries);
+        Ok((Documents { ids, ranges }, self.stats, self.rejects))
+    }
+}
+
+impl Documents {
+    /// The number of ranges; ranges are in the order of ids.
+    pub(crate) fn ranges(&self) -> usize {
+        self.ranges.partitions()
+    }
+
+    /// Number, title and summary of the documents of a range, sorted by id.
+    ///
+    /// # Errors
+    /// Where reading fails.
+    pub(crate) fn read(&self, range: usize) -> Result<Vec<(u32, String, String)>> {
+        let bytes = self.ranges.read(range)?;
+        let mut records = Take(&bytes);
+        let mut documents = Vec::new();
+        while !records.is_empty() {
+            documents.push((records.u32(), records.text().to_string(), records.text().to_string()));
+        }
+        documents.sort_unstable();
+        Ok(documents)
+    }
+}
+
+impl Own<'_> {
+    fn read(&mut self, source: &DocumentFiles, file: usize, block: &Block) -> Result<()> {
+        let Own { ids, writer, by_file, rejects } = self;
+        let stats = &mut by_file[file];
+        let found = block.visit::<anyhow::Error>(&mut |record| {
+            stats.count(record);
+            let values = match &record.values {
+                Ok(values) => values,
+                Err(reason) => {
+                    let content = records::printable(&record.content(), CONTENT_CHARS);
+                    let reason = stats.reject(record, reason.clone(), false, &content);
+                    rejects.push(Reject { file: source.files[file].name.clone(), line: record.line, reason, content });
+                    return Ok(());
+                }
+            };
+            stats.events += 1;
+            let text = |at: usize| values.get(at).and_then(Value::text).unwrap_or_default();
+            let id = value::id(text(0));
+            let id = value::padded(&id, source.doc_id_width);
+            let first_summary = 1 + usize::from(source.has_title);
+            let title = if source.has_title { text(1) } else { "" };
+            let summary: Vec<&str> = (first_summary..values.len()).map(text).filter(|text| !text.is_empty()).collect();
+            let summary = if let [one] = summary[..] { one.to_string() } else { summary.join(" ") };
+            ids.number(&id);
+            put(writer, &id, (0, title), (0, &summary), (file as u32, record.line))
+        })?;
+        stats.found.iter_mut().zip(found).for_each(|(known, found)| *known |= found);
+        Ok(())
+    }
+}
+
+fn put(writer: &mut SpillWriter, id: &str, title: (i64, &str), summary: (i64, &str), place: (u32, u64)) -> Result<()> {
+    writer.push(xxh3_64(id.as_bytes()) as usize % PARTITIONS, |record| {
+        record.put_text(id);
+        for (time, text) in [title, summary] {
+            record.put_u64(time as u64);
+            record.put_text(text);
+        }
+        record.put_u32(place.0);
+        record.put_u64(place.1);
+    })
+}
+
+/// A document's texts from one source; entries of one document are in the order of preference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry<'a> {
+    number: u32,
+    elsewhere: bool,
+    missing: (bool, bool),
+    title: (i64, &'a str),
+    summary: (i64, &'a str),
+    file: u32,
+    line: u64,
+}
+
+impl<'a> Entry<'a> {
+    fn take(records: &mut Take<'a>, ids: &Names) -> Entry<'a> {
+        let number = ids.find(records.text()).unwrap_or_default();
+        let title = (records.u64() as i64, records.text());
+        let summary = (records.u64() as i64, records.text());
+        let (file, line) = (records.u32(), records.u64());
+        let missing = (title.1.is_empty(), summary.1.is_empty());
+        Entry { number, elsewhere: file == NO_FILE, missing, title, summary, file, line }
+    }
+}
+
+/// Title and summary of a document from its sorted entries, of which the first `own` are from document files.
+fn texts<'a>(entries: &[Entry<'a>], own: usize) -> (&'a str, &'a str) {
+    if own > 0 {
+        return (entries[0].title.1, entries[0].summary.1);
+    }
+    let earliest = |text: fn(&Entry<'a>) -> (i64, &'a str)| {
+        let given = entries.iter().map(text).filter(|(_, text)| !text.is_empty());
+        given.min().map_or("", |(_, text)| text)
+    };
+    (earliest(|entry| entry.title), earliest(|entry| entry.summary))
+}
+
+/// A text without control characters, which some formats write between words.
+fn plain(text: &str) -> std::borrow::Cow<'_, str> {
+    let control = |c: char| c.is_control() && c != '\n' && c != '\t' && c != '\r';
+    if text.contains(control) { text.replace(control, " ").into() } else { text.into() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_earliest_row_describes_the_document() {
-        let mut documents = Documents::default();
-        for (shown_at, title) in
-            [(None, "no time"), (Some(5), "five"), (Some(3), "three"), (Some(3), "late"), (None, "none")]
-        {
-            assert_eq!(documents.see("d", shown_at, title, ""), 0);
+    fn texts_of(entries: &mut [(i64, &'static str, &'static str, u32)]) -> Vec<(String, String)> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut collected = Collected::new(folder.path()).unwrap();
+        collected.ids.number("d");
+        let mut writer = collected.spill.writer();
+        for &mut (time, title, summary, file) in entries {
+            put(&mut writer, "d", (time, title), (time, summary), (file, 1)).unwrap();
         }
-        assert_eq!(documents.titles, ["three"]);
+        writer.finish().unwrap();
+        let files = [RawFile { path: "x".into(), name: "x".into() }];
+        let (documents, ..) = collected.number(folder.path(), &files).unwrap();
+        documents.read(0).unwrap().into_iter().map(|(_, title, summary)| (title, summary)).collect()
+    }
+
+    #[test]
+    fn the_earliest_row_that_is_not_empty_describes_the_document() {
+        let mut rows =
+            [(5, "five", "", NO_FILE), (3, "", "three", NO_FILE), (4, "four", "x", NO_FILE), (9, "a", "", NO_FILE)];
+        for _ in 0..rows.len() {
+            rows.rotate_left(1);
+            assert_eq!(texts_of(&mut rows.clone()), [("four".into(), "three".into())]);
+        }
+        let mut files = [(0, "", "b", 0), (0, "title", "", 0), (0, "title", "b", 0), (9, "log", "log", NO_FILE)];
+        for _ in 0..files.len() {
+            files.rotate_left(1);
+            assert_eq!(texts_of(&mut files.clone()), [("title".into(), "b".into())]);
+        }
+        assert_eq!(texts_of(&mut [(0, "a\u{1}b", "", 0)]), [("a b".into(), "".into())]);
     }
 }

@@ -1,18 +1,20 @@
 //! Graded queries and documents, from files or from clicks.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use pipeline::BadInput;
-use pipeline::config::JudgmentFormat;
-use records::{Delimited, Field, Layout, RawFile, Reason, Values};
+use pipeline::config::{IngestConfig, JudgmentColumns, JudgmentFormat, JudgmentsConfig, QueryFiles};
+use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Value};
 
-use crate::documents::Documents;
-use crate::input::{RecordCounts, RejectLimits, Source};
+use crate::documents::{Document, Documents};
+use crate::input::{Counts, Place, Source};
 use crate::pairs::Pair;
-use crate::query::Queries;
-use crate::value;
+use crate::query::{Queries, QueryIds, TextHash};
+use crate::report::Fate;
+use crate::split::Split;
+use crate::value::{self, Grades};
 
 /// How relevant a document is to a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,127 +24,319 @@ pub(crate) struct Judgment {
     pub(crate) grade: i32,
 }
 
-/// Query numbers by the judgments' query ids.
-pub(crate) type QueryIds = HashMap<String, u32>;
-
-/// Reads the query texts that judgments refer to.
-///
-/// # Errors
-/// As [`Source::read`]; any malformed or repeated query is one.
-pub(crate) fn read_queries(files: Vec<RawFile>, queries: &mut Queries) -> Result<(QueryIds, RecordCounts)> {
-    let fields = ["_id", "text"].map(Field::required).to_vec();
-    let source = Source { what: "judged queries", files, layout: Layout::Jsonl, fields };
-    let mut ids = QueryIds::new();
-    let counts = source.read(RejectLimits::STRICT, |_, _, values| {
-        let [Some(id), Some(text)] = &values[..] else {
-            return Err("_id or text is missing".into());
-        };
-        let query = queries.number(text).ok_or(Reason::from("the query text is empty"))?;
-        match ids.insert(id.to_string(), query) {
-            None => Ok(()),
-            Some(_) => Err("query id given twice".into()),
-        }
-    })?;
-    Ok((ids, counts))
+/// The files of the judgments, each with its split if it has one, and the files of query texts.
+#[derive(Debug, Default)]
+pub(crate) struct JudgmentFiles {
+    pub(crate) files: Vec<(RawFile, Option<Split>)>,
+    pub(crate) queries: Vec<RawFile>,
 }
 
-/// The judgment files, and their fields by format.
-pub(crate) fn source(files: Vec<RawFile>, format: JudgmentFormat) -> Source {
-    let tsv = Layout::Delimited { kind: Delimited::Tsv, header: true };
-    let trec = Layout::Delimited { kind: Delimited::Space, header: false };
-    let (layout, names): (_, &[&str]) = match format {
-        JudgmentFormat::Beir => (tsv, &["query-id", "corpus-id", "score"]),
-        JudgmentFormat::Trec => (trec, &["query", "iteration", "document", "grade"]),
-        JudgmentFormat::Parquet | JudgmentFormat::Clicks => (Layout::Parquet, &["query_id", "doc_id", "grade"]),
-    };
-    let fields = names.iter().map(|name| Field::required(name)).collect();
-    Source { what: "judgments", files, layout, fields }
-}
-
-/// A judgment as a record gave it.
+/// A judgment as a record gives it.
+#[derive(Debug)]
 struct Given {
-    judgment: Judgment,
-    file: usize,
-    line: u64,
+    /// The id of the query, or its text.
+    query: String,
+    document: String,
+    grade: i32,
+    place: Place,
 }
 
-/// Reads judgments. Where several judged ids have one text, a document's highest grade is kept and the other records are
-/// rejected.
+/// Judgments that were read, before queries and documents have numbers.
+#[derive(Debug)]
+pub(crate) struct Read {
+    source: Source,
+    given: Vec<Given>,
+    /// Queries of the files with a split, and the split.
+    splits: Vec<(String, Split)>,
+    /// True if the judgments name queries by their texts.
+    by_text: bool,
+    /// Ids and texts of the queries, where there are files of them.
+    queries: Option<Vec<(String, String)>>,
+    /// Judged documents that the files hold.
+    pub(crate) documents: Vec<Document>,
+    pub(crate) counts: Counts,
+    pub(crate) query_counts: Counts,
+}
+
+/// The judgments of the tables, and what the files say about their queries.
+#[derive(Debug, Default)]
+pub(crate) struct Judged {
+    pub(crate) judgments: Vec<Judgment>,
+    /// By judged query: the first of its ids.
+    pub(crate) ids: HashMap<u32, String>,
+    /// By query of a file with a split: the split. Of several, the one furthest from training.
+    pub(crate) splits: HashMap<u32, Split>,
+}
+
+const NOT_IN_LOG: &str = "query not in the log";
+const UNKNOWN_DOCUMENT: &str = "document not in the document table";
+const GIVEN_TWICE: &str = "judgment given twice";
+const MERGED: &str = "judged as high or higher under another id of the same query text";
+
+/// Reads the files.
 ///
 /// # Errors
-/// [`BadInput`] on any malformed record, a grade out of range, a query id `ids` does not know (with `complete`), a query
-/// and document judged twice, and where no judgment is left.
-pub(crate) fn read(
-    source: &Source,
-    ids: &QueryIds,
-    complete: bool,
-    documents: &Documents,
-) -> Result<(Vec<Judgment>, RecordCounts)> {
-    let mut given: Vec<Given> = Vec::new();
-    let mut seen = HashSet::new();
-    let trec = source.layout == Layout::Delimited { kind: Delimited::Space, header: false };
-    let mut counts = source.read(RejectLimits::STRICT, |file, line, values| {
-        let (query, document, grade) = fields(values, trec)?;
-        let grade = value::grade(grade).map_err(|reason| Reason::Malformed(reason.into()))?;
-        if !seen.insert((query.to_string(), document.to_string())) {
-            return Err("query and document judged twice, keep one of the lines".into());
+/// [`BadInput`] on any malformed record, a grade out of range, and a query and document judged twice with different grades.
+pub(crate) fn read(files: JudgmentFiles, config: &IngestConfig) -> Result<Read> {
+    let judgments = &config.judgments;
+    let width = config.log.as_ref().map_or(0, |log| log.doc_id_width);
+    let nulls = &config.clean.null_values;
+    let (queries, query_counts) = match &judgments.queries {
+        None => (None, Counts::default()),
+        Some(table) => {
+            let (queries, counts) = read_queries(files.queries, table, nulls)?;
+            (Some(queries), counts)
         }
-        let Some(&query) = ids.get(query) else {
-            return Err(if complete {
-                "the query id is not in ingest.judgments.queries".into()
-            } else {
-                Reason::LeftOut("query not in the log")
-            });
-        };
-        let unknown = Reason::LeftOut("document not in the document table");
-        let document = documents.ids.find(document).ok_or(unknown)?;
-        given.push(Given { judgment: Judgment { query, document, grade }, file, line });
+    };
+    let (files, splits): (Vec<RawFile>, Vec<Option<Split>>) = files.files.into_iter().unzip();
+    let (layout, columns) = layout(judgments);
+    let mut fields = Vec::new();
+    let places = Columns::add(&columns, &mut fields);
+    let source = Source { files, layout: layout.with_nulls(nulls.clone()), fields };
+    let grades = Grades::new(&judgments.grade_map);
+    let mut seen: HashMap<(String, String), i32> = HashMap::new();
+    let (mut given, mut documents, mut twice) = (Vec::new(), Vec::new(), Vec::new());
+    let mut splits_of_queries = Vec::new();
+    let mut counts = source.read(|place, values| {
+        let (query, document, grade) = places.take(values, width, &mut documents)?;
+        let grade = grades.read(grade).map_err(|reason| Reason::Malformed(reason.into()))?;
+        splits_of_queries.extend(splits[place.file].map(|split| (query.clone(), split)));
+        match seen.insert((query.clone(), document.clone()), grade) {
+            None => given.push(Given { query, document, grade, place }),
+            Some(before) if before == grade => twice.push(place),
+            Some(_) => return Err("query and document judged twice, keep one of the lines".into()),
+        }
         Ok(())
     })?;
-    given.sort_by_key(|given| {
-        let Judgment { query, document, grade } = given.judgment;
-        (query, document, Reverse(grade), given.file, given.line)
-    });
-    let judgments = merge(source, given, &mut counts)?;
-    if judgments.is_empty() {
-        let problem = "expected judgments of the log's documents, found none; correct ingest.judgments";
-        Err(BadInput(format!("judgments: {problem}")))?;
-    }
-    Ok((judgments, counts))
+    twice.iter().for_each(|place| counts.take_back(&source, place, Fate::Merged, GIVEN_TWICE));
+    let by_text = places.query_text;
+    given.sort_by(|a, b| (&a.query, &a.document).cmp(&(&b.query, &b.document)));
+    splits_of_queries.sort_unstable();
+    splits_of_queries.dedup();
+    let splits = splits_of_queries;
+    Ok(Read { source, given, splits, by_text, queries, documents, counts, query_counts })
 }
 
-fn fields<'a>(values: &'a Values, trec: bool) -> Result<(&'a str, &'a str, &'a str), Reason> {
-    // A TREC line is query, iteration, document, grade; the iteration is unused.
-    let places = if trec { [0, 2, 3] } else { [0, 1, 2] };
-    let at = |place: usize| values.get(place).and_then(|value| value.as_deref());
-    match places.map(at) {
-        [Some(query), Some(document), Some(grade)] => Ok((query, document, grade)),
-        _ => Err("a field is missing".into()),
+/// The layout of judgment files and their columns.
+fn layout(config: &JudgmentsConfig) -> (Layout, JudgmentColumns) {
+    let named = |query: &str, document: &str, grade: &str| JudgmentColumns {
+        query_id: Some(query.into()),
+        query: None,
+        doc_id: Some(document.into()),
+        title: None,
+        summary: None,
+        grade: grade.into(),
+    };
+    let plain = Dialect::default();
+    match (config.format, &config.columns) {
+        (JudgmentFormat::Trec, _) => (Layout::space(), named("1", "3", "4")),
+        (JudgmentFormat::Csv, Some(columns)) => (Layout::new(RawFormat::Csv, &config.dialect), columns.clone()),
+        (JudgmentFormat::Tsv, Some(columns)) => (Layout::new(RawFormat::Tsv, &config.dialect), columns.clone()),
+        (JudgmentFormat::Beir, _) => (Layout::new(RawFormat::Tsv, &plain), named("query-id", "corpus-id", "score")),
+        _ => (Layout::new(RawFormat::Parquet, &plain), named("query_id", "doc_id", "grade")),
     }
 }
 
-/// Keeps the first of the records of each query and document.
-fn merge(source: &Source, sorted: Vec<Given>, counts: &mut RecordCounts) -> Result<Vec<Judgment>> {
-    let mut kept: Vec<Judgment> = Vec::new();
-    let mut merged = BTreeMap::new();
-    for Given { judgment, file, line } in sorted {
-        let same = |last: &Judgment| (last.query, last.document) == (judgment.query, judgment.document);
-        if kept.last().is_some_and(same) {
-            merged.insert((file, line), MERGED);
-        } else {
-            kept.push(judgment);
+/// Places of the columns in a record's values.
+#[derive(Debug)]
+struct Columns {
+    query: usize,
+    query_text: bool,
+    document: Option<usize>,
+    title: Option<usize>,
+    summary: Option<usize>,
+    grade: usize,
+}
+
+impl Columns {
+    fn add(columns: &JudgmentColumns, fields: &mut Vec<Field>) -> Columns {
+        let mut add = |field: Field| {
+            fields.push(field);
+            fields.len() - 1
+        };
+        let query = columns.query.as_deref().or(columns.query_id.as_deref()).unwrap_or_default();
+        Columns {
+            query: add(Field::required(query)),
+            query_text: columns.query.is_some(),
+            document: columns.doc_id.as_deref().map(|name| add(Field::required(name))),
+            title: columns.title.as_deref().map(|name| add(Field::optional(name))),
+            summary: columns.summary.as_deref().map(|name| add(Field::optional(name))),
+            grade: add(Field::required(&columns.grade)),
         }
     }
-    counts.reject_rows(source, &merged)?;
-    Ok(kept)
+
+    /// Query, document and grade of a record; a document that the record holds goes into `documents`.
+    fn take<'v>(
+        &self,
+        values: &'v [Value],
+        width: usize,
+        documents: &mut Vec<Document>,
+    ) -> Result<(String, String, &'v str), Reason> {
+        let text = |at: usize| values.get(at).and_then(Value::text);
+        let (Some(query), Some(grade)) = (text(self.query), text(self.grade)) else {
+            return Err("a field is missing".into());
+        };
+        let query = if self.query_text { query.to_string() } else { value::id(query).into_owned() };
+        let own = |at: Option<usize>| at.and_then(text).unwrap_or_default().to_string();
+        let (title, summary) = (own(self.title), own(self.summary));
+        let id = match self.document.and_then(text) {
+            Some(id) => value::padded(&value::id(id), width).into_owned(),
+            None if title.is_empty() && summary.is_empty() => return Err("a field is missing".into()),
+            None => TextHash::of(&format!("{title}\n{summary}")).id(),
+        };
+        if self.title.is_some() {
+            documents.push(Document { id: id.clone(), title, summary });
+        }
+        Ok((query, id, grade))
+    }
 }
 
-const MERGED: &str = "judged as high or higher under another id of the same query text";
+/// Reads the query texts that judgments refer to.
+fn read_queries(files: Vec<RawFile>, table: &QueryFiles, nulls: &[String]) -> Result<(Vec<(String, String)>, Counts)> {
+    let (layout, names) = match table {
+        QueryFiles::Beir(_) => (Layout::new(RawFormat::Jsonl, &Dialect::default()), ["_id", "text"]),
+        QueryFiles::Table(table) => {
+            (Layout::new(table.format, &table.dialect), [table.id.as_str(), table.text.as_str()])
+        }
+    };
+    let fields = names.map(Field::required).to_vec();
+    let source = Source { files, layout: layout.with_nulls(nulls.to_vec()), fields };
+    let mut queries: BTreeMap<String, String> = BTreeMap::new();
+    let mut twice = Vec::new();
+    let mut counts = source.read(|place, values| {
+        let [Some(id), Some(text)] = [0, 1].map(|at| values.get(at).and_then(Value::text)) else {
+            return Err("the id or the text is missing".into());
+        };
+        let id = value::id(id).into_owned();
+        match queries.get(&id) {
+            None => {
+                queries.insert(id, text.to_string());
+            }
+            Some(known) if known == text => twice.push(place),
+            Some(_) => return Err("query id given twice".into()),
+        }
+        Ok(())
+    })?;
+    twice.iter().for_each(|place| counts.take_back(&source, place, Fate::Merged, "query given twice"));
+    Ok((queries.into_iter().collect(), counts))
+}
+
+impl Read {
+    /// Adds the queries of the files to `queries`.
+    ///
+    /// # Errors
+    /// [`BadInput`] on a query without text.
+    pub(crate) fn add_queries(&self, queries: &mut Queries, keep_ids: bool) -> Result<()> {
+        for (id, text) in self.queries.iter().flatten() {
+            let query = queries.number(text);
+            let query =
+                query.ok_or_else(|| BadInput(format!("ingest.judgments.queries: query {id} has an empty text")))?;
+            if keep_ids {
+                queries.note_id(query, id);
+            }
+        }
+        if self.by_text {
+            self.given.iter().for_each(|given| {
+                queries.number(&given.query);
+            });
+        }
+        Ok(())
+    }
+
+    /// Judgments of known queries and documents. A judgment holds for every query with its id. Where several ids have one text,
+    /// a document's highest grade is kept.
+    ///
+    /// # Errors
+    /// [`BadInput`] on a query id that the files of queries do not have, and where no judgment is left.
+    pub(crate) fn resolve(&mut self, queries: &mut Queries, documents: &Documents) -> Result<Judged> {
+        let complete = self.queries.is_some();
+        let ids = self.query_ids(queries);
+        let mut known: Vec<(u32, u32, Reverse<i32>, usize)> = Vec::new();
+        let mut judged = Judged::default();
+        for (id, split) in &self.splits {
+            for &query in ids.get(id).into_iter().flatten() {
+                let known = judged.splits.entry(query).or_insert(*split);
+                *known = (*split).max(*known);
+            }
+        }
+        for (at, given) in self.given.iter().enumerate() {
+            let Some(of_id) = ids.get(&given.query) else {
+                if complete {
+                    let problem = format!("the query id is not in ingest.judgments.queries: `{}`", given.place.content);
+                    Err(self.source.files[given.place.file].bad_line(given.place.line, problem))?;
+                }
+                self.counts.take_back(&self.source, &given.place, Fate::LeftOut, NOT_IN_LOG);
+                continue;
+            };
+            let Some(document) = documents.ids.find(&given.document) else {
+                self.counts.take_back(&self.source, &given.place, Fate::LeftOut, UNKNOWN_DOCUMENT);
+                continue;
+            };
+            known.extend(of_id.iter().map(|&query| (query, document, Reverse(given.grade), at)));
+        }
+        known.sort_unstable();
+        let mut used = vec![false; self.given.len()];
+        for of_pair in known.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let (query, document, Reverse(grade), at) = of_pair[0];
+            used[at] = true;
+            judged.judgments.push(Judgment { query, document, grade });
+        }
+        let mut lost: Vec<usize> = known.iter().map(|&(.., at)| at).filter(|&at| !used[at]).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        lost.into_iter()
+            .for_each(|at| self.counts.take_back(&self.source, &self.given[at].place, Fate::Merged, MERGED));
+        for judgment in &judged.judgments {
+            judged.ids.entry(judgment.query).or_default();
+        }
+        judged.ids = first_ids(&ids, judged.ids);
+        if judged.judgments.is_empty() {
+            let reason = self.counts.tallies.main_loss(false);
+            let why = reason.map_or(String::new(), |(reason, tally)| {
+                format!(", most for \"{reason}\", such as `{}`", tally.example)
+            });
+            let problem =
+                format!("expected judgments of the log's documents, found none{why}; correct ingest.judgments");
+            Err(BadInput(format!("judgments: {problem}")))?;
+        }
+        Ok(judged)
+    }
+
+    fn query_ids(&self, queries: &mut Queries) -> QueryIds {
+        if self.by_text {
+            let texts = self.given.iter().map(|given| given.query.as_str());
+            let number = |text: &str| Some((text.to_string(), vec![queries.number(text)?]));
+            return texts.filter_map(number).collect();
+        }
+        match &self.queries {
+            None => queries.by_id(),
+            Some(texts) => {
+                let number = |(id, text): &(String, String)| Some((id.clone(), vec![queries.number(text)?]));
+                texts.iter().filter_map(number).collect()
+            }
+        }
+    }
+}
+
+/// By query of `judged`: the first of its ids.
+fn first_ids(ids: &QueryIds, judged: HashMap<u32, String>) -> HashMap<u32, String> {
+    let mut first: HashMap<u32, String> = HashMap::new();
+    for (id, queries) in ids {
+        for query in queries.iter().filter(|query| judged.contains_key(query)) {
+            let known = first.entry(*query).or_insert_with(|| id.clone());
+            if crate::split::id_order(id) < crate::split::id_order(known) {
+                known.clone_from(id);
+            }
+        }
+    }
+    first
+}
 
 /// Lowest ratio to the query's best debiased click-through rate for grades 1, 2, 3 and 4.
 pub(crate) const GRADE_SHARES: [f64; 4] = [0.1, 0.25, 0.5, 0.8];
 
-/// Grades from clicks, for pairs shown at least `min_impressions` times: by [`GRADE_SHARES`], and 0 without a click.
+/// Grades from clicks, for pairs shown at least `min_impressions` times: by [`GRADE_SHARES`], and 0 without a click. `pairs`
+/// holds all pairs of its queries.
 pub(crate) fn from_clicks(pairs: &[Pair], min_impressions: usize) -> Vec<Judgment> {
     let enough = |pair: &&Pair| pair.impressions >= min_impressions as u64;
     let mut best: HashMap<u32, f64> = HashMap::new();
@@ -163,16 +357,7 @@ mod tests {
     use super::*;
 
     fn pair(query: u32, document: u32, impressions: u64, clicks: u64, debiased_ctr: f64) -> Pair {
-        Pair {
-            query,
-            document,
-            impressions,
-            clicks,
-            satisfied_clicks: 0,
-            debiased_ctr,
-            first_seen: None,
-            last_seen: None,
-        }
+        Pair { query, document, impressions, clicks, debiased_ctr, ..Pair::default() }
     }
 
     #[test]

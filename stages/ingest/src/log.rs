@@ -1,169 +1,420 @@
-//! The click log: one row per shown result.
+//! The click log: its files to parts, all cores at work, and the texts of all parts to numbers.
 
-use anyhow::Result;
-use pipeline::config::{IngestConfig, LogColumns};
-use records::{Field, Layout, RawFile, Reason, Values};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyhow::{Context, Result};
+use pipeline::BadInput;
+use pipeline::config::{BinaryLines, CleanConfig};
+use records::{Block, Blocks, Field, Layout, RawFile};
+
+use crate::bytes::Take;
+use crate::clean::Row;
 use crate::documents::Documents;
-use crate::input::{RecordCounts, RejectLimits, Source};
+use crate::event::Event;
+use crate::input::CONTENT_CHARS;
 use crate::names::Names;
+use crate::parallel::{self, FirstError};
+use crate::part::{Part, PartWriter};
 use crate::query::Queries;
-use crate::value;
+use crate::read::{FileSource, Task};
+use crate::reading::Reading;
+use crate::segment::{Opened, Segment};
+use crate::stats::Stats;
 
-/// The rows of the log, column by column; texts are replaced by their numbers in [`Names`].
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) file: Vec<u32>,
-    pub(crate) line: Vec<u64>,
-    pub(crate) search: Vec<u32>,
-    pub(crate) session: Vec<u32>,
-    pub(crate) user: Vec<Option<u32>>,
-    pub(crate) query: Vec<u32>,
-    pub(crate) document: Vec<u32>,
-    pub(crate) position: Vec<i32>,
-    pub(crate) clicked: Vec<bool>,
-    pub(crate) satisfied: Vec<bool>,
-    pub(crate) dwell_seconds: Vec<Option<f64>>,
-    pub(crate) shown_at: Vec<Option<i64>>,
-    pub(crate) searches: Names,
-    pub(crate) sessions: Names,
-    pub(crate) users: Names,
+/// Set in the number of a document that the document table does not have.
+const UNKNOWN: u32 = 1 << 31;
+
+/// The files of the log and how they are read.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    pub(crate) files: Vec<RawFile>,
+    pub(crate) layout: Layout,
+    pub(crate) reading: Reading,
+    /// By file: the name of its part, which stands for all that decides the part's content.
+    pub(crate) parts: Vec<String>,
 }
 
-impl Log {
-    /// Number of rows.
-    pub(crate) fn rows(&self) -> usize {
-        self.query.len()
+impl LogFiles {
+    /// Reads every file whose part is not in `folder` yet, and removes parts of other logs.
+    ///
+    /// # Errors
+    /// [`BadInput`] on a file, or a share of malformed lines, that cannot be accepted.
+    pub(crate) fn read(&self, folder: &Path, clean: &CleanConfig, threads: usize) -> Result<Vec<Part>> {
+        std::fs::create_dir_all(folder).with_context(|| format!("{}: creating failed", folder.display()))?;
+        self.remove_others(folder)?;
+        let paths: Vec<PathBuf> = self.parts.iter().map(|name| folder.join(name)).collect();
+        let mut parts: Vec<Option<Part>> = paths.iter().map(|path| Part::open(path)).collect();
+        let missing: Vec<usize> = (0..parts.len()).filter(|&at| parts[at].is_none()).collect();
+        let readers = if self.reading.kinds.in_order() { 1 } else { threads };
+        let work = Work {
+            log: self,
+            paths: &paths,
+            clean,
+            source: Mutex::new(FileSource::new(&self.files, missing, &self.layout, &self.reading.kinds.fields)),
+            unfinished: Mutex::new(BTreeMap::new()),
+            finished: Mutex::new(Vec::new()),
+            errors: FirstError::default(),
+        };
+        std::thread::scope(|scope| {
+            (1..readers).for_each(|_| {
+                scope.spawn(|| work.run());
+            });
+            work.run();
+        });
+        work.errors.into_result()?;
+        for (at, part) in work.finished.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            parts[at] = Some(part);
+        }
+        let parts: Vec<Part> = parts.into_iter().flatten().collect();
+        self.files.iter().zip(&parts).try_for_each(|(file, part)| self.check(file, part.stats(), clean))?;
+        Ok(parts)
+    }
+
+    /// Refuses a file that cannot be what the configuration says.
+    fn check(&self, file: &RawFile, stats: &Stats, clean: &CleanConfig) -> Result<()> {
+        let fields = &self.reading.kinds.fields;
+        let missing = self.reading.kinds.needed.iter().find(|&&at| !stats.found.get(at).copied().unwrap_or(false));
+        // Where no record could be parsed, the first problem says more than the names of fields.
+        let parsed = stats.first_malformed.as_ref().is_none_or(|(_, problem)| problem.contains("is missing"));
+        if let (Some(&at), true) = (missing, parsed || stats.found.contains(&true)) {
+            let blocks = Blocks::open(file, &self.layout, &[Field::required(&fields[at].name)])?;
+            Err(records::missing_field(file, &fields[at].name, blocks.names()))?;
+        }
+        check(file, stats, clean)
+    }
+
+    fn remove_others(&self, folder: &Path) -> Result<()> {
+        let wanted: BTreeSet<&str> = self.parts.iter().map(String::as_str).collect();
+        let failed = || format!("{}: clearing failed", folder.display());
+        for entry in std::fs::read_dir(folder).with_context(failed)? {
+            let entry = entry.with_context(failed)?;
+            if entry.path().is_file() && !entry.file_name().to_str().is_some_and(|name| wanted.contains(name)) {
+                std::fs::remove_file(entry.path()).with_context(failed)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Indices of the wanted fields in a record's values.
+/// Refuses a file that cannot be what the configuration says.
+pub(crate) fn check(file: &RawFile, stats: &Stats, clean: &CleanConfig) -> Result<()> {
+    if let (BinaryLines::Error, Some((line, damage))) = (clean.binary, &stats.first_binary) {
+        let problem = format!(
+            "expected text, found {damage}; write the file again, or set ingest.clean.binary = \"reject\" to leave such lines out"
+        );
+        Err(file.bad_line(*line, problem))?;
+    }
+    match &stats.first_malformed {
+        Some((line, problem)) if stats.malformed_records == stats.records => {
+            let advice = "and no other record of the file can be read either; correct its format or columns in the configuration";
+            Err(file.bad_line(*line, format!("{problem}, {advice}")).into())
+        }
+        Some((line, problem)) if clean.max_reject_fraction == 0.0 => Err(file.bad_line(*line, problem.clone()).into()),
+        _ => Ok(()),
+    }
+}
+
+/// A part whose segments arrive out of order.
+struct Unfinished {
+    writer: PartWriter,
+    next: usize,
+    waiting: BTreeMap<usize, Segment>,
+    segments: Option<usize>,
+}
+
+struct Work<'w> {
+    log: &'w LogFiles,
+    paths: &'w [PathBuf],
+    clean: &'w CleanConfig,
+    source: Mutex<FileSource<'w>>,
+    unfinished: Mutex<BTreeMap<usize, Unfinished>>,
+    finished: Mutex<Vec<(usize, Part)>>,
+    errors: FirstError<(usize, usize)>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Work<'_> {
+    /// What each thread does.
+    fn run(&self) {
+        let mut opened: (usize, Option<Opened>) = (usize::MAX, None);
+        while !self.errors.is_set() {
+            let task = locked(&self.source).next();
+            match task {
+                Ok(None) => return,
+                Ok(Some(Task::End(file, segments))) => self.errors.note((file, segments), self.end(file, segments)),
+                Ok(Some(Task::Block(file, segment, block))) => {
+                    if opened.0 != file {
+                        opened = (file, None);
+                    }
+                    let outcome = self.parse(file, &block, &mut opened.1);
+                    let outcome = outcome.and_then(|read| self.add(file, segment, read));
+                    self.errors.note((file, segment), outcome);
+                }
+                Err((file, error)) => self.errors.note((file, usize::MAX), Err(error)),
+            }
+        }
+    }
+
+    fn parse(&self, file: usize, block: &Block, opened: &mut Option<Opened>) -> Result<Segment> {
+        let reading = &self.log.reading;
+        let mut segment = Segment::new(reading);
+        let name = &self.log.files[file].name;
+        let found = block.visit::<anyhow::Error>(&mut |record| {
+            segment.take(reading, name, record, opened);
+            Ok(())
+        })?;
+        segment.stats.found = found;
+        Ok(segment)
+    }
+
+    fn add(&self, file: usize, number: usize, segment: Segment) -> Result<()> {
+        let mut all = locked(&self.unfinished);
+        let part = self.unfinished_part(&mut all, file)?;
+        part.waiting.insert(number, segment);
+        while let Some(segment) = part.waiting.remove(&part.next) {
+            part.writer.write(&segment)?;
+            part.next += 1;
+        }
+        self.finish(all, file)
+    }
+
+    fn end(&self, file: usize, segments: usize) -> Result<()> {
+        let mut all = locked(&self.unfinished);
+        self.unfinished_part(&mut all, file)?.segments = Some(segments);
+        self.finish(all, file)
+    }
+
+    fn unfinished_part<'a>(&self, all: &'a mut BTreeMap<usize, Unfinished>, file: usize) -> Result<&'a mut Unfinished> {
+        let entry = match all.entry(file) {
+            std::collections::btree_map::Entry::Occupied(entry) => return Ok(entry.into_mut()),
+            std::collections::btree_map::Entry::Vacant(entry) => entry,
+        };
+        let writer = PartWriter::create(self.paths[file].clone())?;
+        Ok(entry.insert(Unfinished { writer, next: 0, waiting: BTreeMap::new(), segments: None }))
+    }
+
+    fn finish(&self, mut all: MutexGuard<BTreeMap<usize, Unfinished>>, file: usize) -> Result<()> {
+        if all.get(&file).is_some_and(|part| part.segments == Some(part.next))
+            && let Some(part) = all.remove(&file)
+        {
+            drop(all);
+            let part = part.writer.finish()?;
+            self.log.check(&self.log.files[file], part.stats(), self.clean)?;
+            locked(&self.finished).push((file, part));
+        }
+        Ok(())
+    }
+}
+
+/// The parts of the log, and numbers for all their texts.
 #[derive(Debug)]
-struct Places {
-    query: usize,
-    doc_id: usize,
-    position: usize,
-    clicked: usize,
-    search_id: Option<usize>,
-    session_id: Option<usize>,
-    user_id: Option<usize>,
-    query_id: Option<usize>,
-    dwell_seconds: Option<usize>,
-    shown_at: Option<usize>,
-    title: Option<usize>,
-    summary: Option<usize>,
+pub(crate) struct Log {
+    pub(crate) files: Vec<Arc<str>>,
+    pub(crate) stats: Stats,
+    pub(crate) queries: Queries,
+    pub(crate) documents: Documents,
+    parts: Vec<Part>,
+    segments: Vec<SegmentNumbers>,
+    unknown: Names,
 }
 
-fn places(columns: &LogColumns) -> (Places, Vec<Field>) {
-    let mut fields = Vec::new();
-    let mut add = |field: Field| {
-        fields.push(field);
-        fields.len() - 1
+/// The numbers of a segment's texts in the whole log.
+#[derive(Debug)]
+struct SegmentNumbers {
+    file: u32,
+    segment: usize,
+    queries: Vec<u32>,
+    documents: Vec<u32>,
+}
+
+impl Log {
+    /// Numbers the texts of all parts. Documents keep their numbers; `queries` may hold some already.
+    ///
+    /// # Errors
+    /// Where reading fails.
+    pub(crate) fn number(
+        files: &[RawFile],
+        parts: Vec<Part>,
+        mut queries: Queries,
+        documents: Documents,
+        threads: usize,
+    ) -> Result<Log> {
+        let mut stats = Stats::default();
+        parts.iter().for_each(|part| stats.merge(part.stats()));
+        let of_part = |(file, part): (usize, &Part)| (0..part.segments()).map(move |segment| (file, segment));
+        let places: Vec<(usize, usize)> = parts.iter().enumerate().flat_map(of_part).collect();
+        // Queries and documents do not depend on each other.
+        let (numbered, of_documents) = std::thread::scope(|scope| {
+            let of_documents = scope.spawn(|| document_numbers(&parts, &places, &documents, threads));
+            let of_queries = query_numbers(&parts, &places, &mut queries);
+            (of_queries, of_documents.join())
+        });
+        let of_documents = of_documents.map_err(|_| anyhow::anyhow!("numbering the documents failed"))?;
+        let (of_documents, unknown) = of_documents?;
+        let segments = places.iter().zip(numbered?).zip(of_documents);
+        let segments = segments.map(|((&(file, segment), queries), documents)| SegmentNumbers {
+            file: file as u32,
+            segment,
+            queries,
+            documents,
+        });
+        let segments = segments.collect();
+        let files = files.iter().map(|file| file.name.clone()).collect();
+        Ok(Log { files, stats, queries, documents, parts, segments, unknown })
+    }
+
+    /// Names of the files, and their numbers of lines.
+    pub(crate) fn files_and_lines(&self) -> Vec<(Arc<str>, u64)> {
+        let lines = self.parts.iter().map(|part| part.stats().lines);
+        self.files.iter().cloned().zip(lines).collect()
+    }
+
+    /// The size of a bucket in bytes.
+    pub(crate) fn bucket_size(&self, bucket: usize) -> usize {
+        self.parts.iter().map(|part| part.bucket_size(bucket)).sum()
+    }
+
+    /// The events of a bucket, by segment.
+    pub(crate) fn bucket(&self, bucket: usize) -> Result<Vec<(usize, Vec<u8>)>> {
+        let read = |(at, numbers): (usize, &SegmentNumbers)| {
+            Ok((at, self.parts[numbers.file as usize].bucket(numbers.segment, bucket)?))
+        };
+        self.segments.iter().enumerate().map(read).collect()
+    }
+
+    /// An event of a segment with the numbers of the whole log.
+    pub(crate) fn row<'a>(&self, segment: usize, event: Event<'a>) -> Row<'a> {
+        let numbers = &self.segments[segment];
+        let query = event.query.map(|query| numbers.queries[query as usize]);
+        let document = event.document.map(|document| numbers.documents[document as usize]);
+        let unknown_document = document.is_some_and(|document| document & UNKNOWN != 0);
+        Row { event: Event { query, document, ..event }, file: numbers.file, unknown_document }
+    }
+
+    /// Lines that have no event: file, line, reason and beginning.
+    ///
+    /// # Errors
+    /// Where reading fails; those of `visit`.
+    pub(crate) fn visit_rejects(&self, mut visit: impl FnMut(u32, u64, &str, &str) -> Result<()>) -> Result<()> {
+        for numbers in &self.segments {
+            let bytes = self.parts[numbers.file as usize].rejects(numbers.segment)?;
+            let mut records = Take(&bytes);
+            while !records.is_empty() {
+                let (line, reason, content) = (records.u64(), records.text(), records.text());
+                visit(numbers.file, line, reason, content)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what an event says into `content`.
+    pub(crate) fn describe(&self, row: &Row, content: &mut String) {
+        content.clear();
+        let document = row.event.document.map(|document| match document & UNKNOWN {
+            0 => self.documents.ids.name(document),
+            _ => self.unknown.name(document & !UNKNOWN),
+        });
+        let query = row.event.query.map(|query| self.queries.text(query));
+        let texts = [
+            ("search_id", row.event.search),
+            ("session_id", row.event.session),
+            ("query", query),
+            ("doc_id", document),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                let _ = write!(content, "{name}={text} ");
+            }
+        }
+        if let Some(position) = row.event.position {
+            let _ = write!(content, "position={position} ");
+        }
+        let _ = write!(content, "clicked={}", row.event.clicked);
+        *content = records::printable(content.as_bytes(), CONTENT_CHARS);
+    }
+}
+
+/// By segment: the numbers of its queries.
+fn query_numbers(parts: &[Part], places: &[(usize, usize)], queries: &mut Queries) -> Result<Vec<Vec<u32>>> {
+    let number = |&(file, segment): &(usize, usize)| {
+        let texts = parts[file].texts(segment)?;
+        let mut numbers = Vec::new();
+        let mut ids: Vec<(u32, &str)> = Vec::new();
+        texts.visit(
+            |text| numbers.push(queries.normalised(text)),
+            |_| {},
+            |query, id| ids.push((query, id)),
+            |_, _, _| {},
+        );
+        ids.into_iter().for_each(|(query, id)| queries.note_id(numbers[query as usize], id));
+        Ok(numbers)
     };
-    let places = Places {
-        // An empty query is no malformed record; it is left out by its own reason.
-        query: add(Field::optional(&columns.query)),
-        doc_id: add(Field::required(&columns.doc_id)),
-        position: add(Field::required(&columns.position)),
-        clicked: add(Field::required(&columns.clicked)),
-        search_id: columns.search_id.as_deref().map(|name| add(Field::required(name))),
-        session_id: columns.session_id.as_deref().map(|name| add(Field::required(name))),
-        user_id: columns.user_id.as_deref().map(|name| add(Field::optional(name))),
-        query_id: columns.query_id.as_deref().map(|name| add(Field::optional(name))),
-        dwell_seconds: columns.dwell_seconds.as_deref().map(|name| add(Field::optional(name))),
-        shown_at: columns.shown_at.as_deref().map(|name| add(Field::optional(name))),
-        title: columns.title.as_deref().map(|name| add(Field::optional(name))),
-        summary: columns.summary.as_deref().map(|name| add(Field::optional(name))),
+    places.iter().map(number).collect()
+}
+
+/// By segment: the numbers of its documents; those of unknown ones have the bit [`UNKNOWN`] and are numbers of the texts that
+/// come with them.
+fn document_numbers(
+    parts: &[Part],
+    places: &[(usize, usize)],
+    documents: &Documents,
+    threads: usize,
+) -> Result<(Vec<Vec<u32>>, Names)> {
+    let found = Mutex::new(vec![(Vec::new(), Vec::new()); places.len()]);
+    let work = |(): &mut (), at: usize| {
+        let (file, segment) = places[at];
+        let texts = parts[file].texts(segment)?;
+        let (mut numbers, mut missing) = (Vec::new(), Vec::new());
+        let document = |id: &str| {
+            let number = documents.ids.find(id).unwrap_or(UNKNOWN);
+            if number == UNKNOWN {
+                missing.push((numbers.len(), id.to_string()));
+            }
+            numbers.push(number);
+        };
+        texts.visit(|_| {}, document, |_, _| {}, |_, _, _| {});
+        locked(&found)[at] = (numbers, missing);
+        Ok(())
     };
-    (places, fields)
+    parallel::for_each(places.len(), threads, || (), work, |()| Ok(()))?;
+    let mut unknown = Names::default();
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
+    let number = |(mut numbers, missing): (Vec<u32>, Vec<(usize, String)>)| {
+        missing.iter().for_each(|(at, id)| numbers[*at] = UNKNOWN | unknown.number(id));
+        numbers
+    };
+    Ok((found.map(number).collect(), unknown))
 }
 
-/// The log's files and wanted fields.
-pub(crate) fn source(files: Vec<RawFile>, layout: Layout, columns: &LogColumns) -> Source {
-    let (_, fields) = places(columns);
-    Source { what: "log", files, layout, fields }
-}
-
-/// Reads the log. Rows of documents that `documents` does not have are rejected, unless the rows carry them.
+/// Refuses a log with too many malformed lines.
 ///
 /// # Errors
-/// As [`Source::read`].
-pub(crate) fn read(
-    source: &Source,
-    config: &IngestConfig,
-    documents: &mut Documents,
-    queries: &mut Queries,
-) -> Result<(Log, RecordCounts)> {
-    let (places, _) = places(&config.log.columns);
-    let mut reader = Reader { config, places, documents, queries, log: Log::default() };
-    let counts =
-        source.read(RejectLimits::of(&config.clean), |file, line, values| reader.take(file as u32, line, values))?;
-    Ok((reader.log, counts))
-}
-
-struct Reader<'a> {
-    config: &'a IngestConfig,
-    places: Places,
-    documents: &'a mut Documents,
-    queries: &'a mut Queries,
-    log: Log,
-}
-
-impl Reader<'_> {
-    fn take(&mut self, file: u32, line: u64, values: &Values) -> Result<(), Reason> {
-        let places = &self.places;
-        let given = |at: usize| values.get(at).and_then(|value| value.as_deref());
-        let optional = |at: Option<usize>| at.and_then(given);
-        let text = |at| given(at).unwrap_or_default();
-
-        let position = value::position(text(places.position), self.config.log.first_position)?;
-        let clicked = value::clicked(text(places.clicked))?;
-        let dwell_seconds = optional(places.dwell_seconds).map(value::dwell_seconds).transpose()?;
-        let shown_at = optional(places.shown_at).map(value::time).transpose()?;
-
-        let query = self.queries.number(text(places.query)).ok_or(Reason::LeftOut("empty query"))?;
-        if self.queries.text(query).chars().count() > self.config.clean.max_query_chars {
-            return Err(Reason::LeftOut("query too long"));
+/// [`BadInput`].
+pub(crate) fn check_malformed<'s>(
+    files: &'s [RawFile],
+    stats: impl Iterator<Item = &'s Stats> + Clone,
+    clean: &CleanConfig,
+) -> Result<()> {
+    let sum = |count: fn(&Stats) -> u64| stats.clone().map(count).sum::<u64>();
+    let (malformed, lines) = (sum(|stats| stats.malformed_lines), sum(|stats| stats.lines));
+    let share = malformed as f64 / lines.max(1) as f64;
+    let mut first = files.iter().zip(stats).filter_map(|(file, stats)| Some((file, stats.first_malformed.as_ref()?)));
+    match first.next() {
+        Some((file, (line, problem))) if share > clean.max_reject_fraction => {
+            let first = file.bad_line(*line, problem.clone());
+            Err(BadInput(format!(
+                "{first}, the first of {malformed} malformed among {lines} lines, which is more than \
+                 ingest.clean.max_reject_fraction = {}; correct the files, or their format in the configuration",
+                clean.max_reject_fraction
+            ))
+            .into())
         }
-        let width = self.config.log.doc_id_width;
-        let doc_id = format!("{:0>width$}", text(places.doc_id));
-        let document = match places.title {
-            Some(title) => {
-                let summary = optional(places.summary).unwrap_or_default();
-                self.documents.see(&doc_id, shown_at, text(title), summary)
-            }
-            None => {
-                let unknown = Reason::LeftOut("document not in the document table");
-                self.documents.ids.find(&doc_id).ok_or(unknown)?
-            }
-        };
-
-        let log = &mut self.log;
-        let session = optional(places.session_id).or(optional(places.search_id)).unwrap_or_default();
-        let search = match optional(places.search_id) {
-            Some(search) => log.searches.number(search),
-            None => {
-                let hash = self.queries.hash(query).id();
-                log.searches.number(&format!("{session}/{hash}"))
-            }
-        };
-        if let Some(id) = optional(places.query_id) {
-            self.queries.note_id(query, id);
-        }
-        let threshold = self.config.clean.satisfied_dwell_seconds;
-        let long = places.dwell_seconds.is_none() || dwell_seconds.is_some_and(|dwell| dwell >= threshold);
-        log.file.push(file);
-        log.line.push(line);
-        log.search.push(search);
-        log.session.push(log.sessions.number(session));
-        log.user.push(optional(places.user_id).map(|user| log.users.number(user)));
-        log.query.push(query);
-        log.document.push(document);
-        log.position.push(position);
-        log.clicked.push(clicked);
-        log.satisfied.push(clicked && long);
-        log.dwell_seconds.push(dwell_seconds);
-        log.shown_at.push(shown_at);
-        Ok(())
+        _ => Ok(()),
     }
 }

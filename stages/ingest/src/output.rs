@@ -2,19 +2,19 @@
 
 use anyhow::Result;
 use pipeline::StageContext;
-use polars::prelude::*;
-use records::RawFile;
-use tables::Rows;
+use tables::{Rows, TableWriter};
 
-use crate::clean;
 use crate::documents::Documents;
 use crate::input::Reject;
 use crate::judgments::Judgment;
-use crate::log::Log;
-use crate::names::ranks;
-use crate::pairs::Pair;
+use crate::ordered;
+use crate::pairs::{Pair, Pairs};
+use crate::propensities::Examination;
 use crate::query::Queries;
+use crate::rejects::Rejects;
+use crate::report::{Fate, Tallies};
 use crate::split::Split;
+use crate::stats::Values;
 
 /// Rows written at a time.
 const ROWS: usize = 65_536;
@@ -22,7 +22,9 @@ const ROWS: usize = 65_536;
 /// Ids, splits and numbers of searches of the queries.
 pub(crate) struct QueryTable<'a> {
     pub(crate) queries: &'a Queries,
-    pub(crate) ids: Vec<String>,
+    pub(crate) ids: &'a [String],
+    /// Queries in the order of their ids.
+    pub(crate) order: &'a [u32],
     /// By query; `None` for a query that is in no table.
     pub(crate) splits: Vec<Option<Split>>,
     /// By query: searches left after cleaning.
@@ -40,71 +42,33 @@ impl QueryTable<'_> {
 
     /// Writes `queries`.
     pub(crate) fn write(&self, context: &mut StageContext) -> Result<()> {
-        let mut order: Vec<u32> = (0..self.ids.len() as u32).collect();
-        order.retain(|&query| self.splits[query as usize].is_some());
-        order.sort_by_key(|&query| self.id(query));
+        let used = self.order.iter().copied().filter(|&query| self.splits[query as usize].is_some());
+        let order: Vec<u32> = used.collect();
         write(context, "queries", &order, |rows| {
             rows.strings("query_id", |&query| self.id(query))
                 .strings("query", |&query| self.queries.text(query))
                 .int64s("searches", |&query| self.searches[query as usize] as i64)
                 .strings("split", |&query| self.split(query))
-        })?;
-        Ok(())
+        })
     }
 }
 
-/// Writes `impressions`: the kept rows of the log.
-pub(crate) fn write_impressions(
-    context: &mut StageContext,
-    log: &Log,
-    kept: &DataFrame,
-    files: &[RawFile],
-    documents: &Documents,
-    table: &QueryTable,
-) -> Result<u64> {
-    let order = impression_order(log, kept, documents)?;
-    write(context, "impressions", &order, |rows| {
-        rows.strings("search_id", |&row| log.searches.name(log.search[row]))
-            .strings("session_id", |&row| log.sessions.name(log.session[row]))
-            .strings("user_id", |&row| log.user[row].map(|user| log.users.name(user)))
-            .strings("query_id", |&row| table.id(log.query[row]))
-            .strings("doc_id", |&row| documents.ids.name(log.document[row]))
-            .int32s("position", |&row| log.position[row])
-            .bools("clicked", |&row| log.clicked[row])
-            .float64s("dwell_seconds", |&row| log.dwell_seconds[row])
-            .timestamps("shown_at", |&row| log.shown_at[row])
-            .strings("source", |&row| &*files[log.file[row] as usize].name)
-    })
-}
-
-/// The kept rows by search, position and document, texts byte-wise.
-fn impression_order(log: &Log, kept: &DataFrame, documents: &Documents) -> Result<Vec<usize>> {
-    let rows = clean::rows(kept)?;
-    let (searches, ids) = (log.searches.ranks(), documents.ids.ranks());
-    let rank =
-        |ranks: &[u32], column: &[u32]| -> Vec<u32> { rows.iter().map(|&row| ranks[column[row] as usize]).collect() };
-    let keys = df!(
-        "search" => rank(&searches, &log.search),
-        "position" => rows.iter().map(|&row| log.position[row]).collect::<Vec<i32>>(),
-        "document" => rank(&ids, &log.document),
-        "row" => rows.iter().map(|&row| row as u32).collect::<Vec<u32>>(),
-    )?;
-    let by = ["search", "position", "document"];
-    Ok(clean::rows(&keys.sort(by, SortMultipleOptions::default())?)?)
-}
-
-/// Writes `pairs`.
+/// Writes `pairs`; their queries are ranks of ids.
 pub(crate) fn write_pairs(
     context: &mut StageContext,
-    pairs: &[Pair],
+    pairs: Option<(&Pairs, &Examination)>,
     documents: &Documents,
     table: &QueryTable,
+    threads: usize,
 ) -> Result<()> {
-    let (queries, ids) = (ranks(&table.ids), documents.ids.ranks());
-    let mut order: Vec<&Pair> = pairs.iter().collect();
-    order.sort_by_key(|pair| (queries[pair.query as usize], ids[pair.document as usize]));
-    write(context, "pairs", &order, |rows| {
-        rows.strings("query_id", |pair| table.id(pair.query))
+    let query = |pair: &Pair| table.order[pair.query as usize];
+    let items = pairs.map_or(0, |(pairs, _)| pairs.partitions());
+    let read = |partition| match pairs {
+        Some((pairs, examination)) => pairs.read_debiased(partition, examination),
+        None => Ok(Vec::new()),
+    };
+    ordered::write(context, "pairs", (items, threads), read, |rows| {
+        rows.strings("query_id", |pair| table.id(query(pair)))
             .strings("doc_id", |pair| documents.ids.name(pair.document))
             .int64s("impressions", |pair| pair.impressions as i64)
             .int64s("clicks", |pair| pair.clicks as i64)
@@ -113,9 +77,56 @@ pub(crate) fn write_pairs(
             .float64s("debiased_ctr", |pair| pair.debiased_ctr)
             .timestamps("first_seen", |pair| pair.first_seen)
             .timestamps("last_seen", |pair| pair.last_seen)
-            .strings("split", |pair| table.split(pair.query))
-    })?;
-    Ok(())
+            .strings("split", |pair| table.split(query(pair)))
+    })
+}
+
+/// A row of `propensities`.
+struct Position {
+    position: i32,
+    propensity: f64,
+    measured: bool,
+    impressions: u64,
+    clicks: u64,
+    expected_ctr: f64,
+}
+
+/// Writes `propensities`.
+pub(crate) fn write_propensities(context: &mut StageContext, found: Option<(&Pairs, &Examination)>) -> Result<()> {
+    let method = found.map_or("none", |(_, examination)| examination.method);
+    let positions = found.map(|(pairs, examination)| positions(pairs, examination)).transpose()?.unwrap_or_default();
+    let rate = |clicks: f64, impressions: u64| if impressions == 0 { 0.0 } else { clicks / impressions as f64 };
+    write(context, "propensities", &positions, |rows| {
+        rows.int32s("position", |row| row.position)
+            .float64s("propensity", |row| row.propensity)
+            .strings("method", move |_| method)
+            .bools("measured", |row| row.measured)
+            .int64s("impressions", |row| row.impressions as i64)
+            .int64s("clicks", |row| row.clicks as i64)
+            .float64s("ctr", move |row| rate(row.clicks as f64, row.impressions))
+            .float64s("expected_ctr", |row| row.expected_ctr)
+    })
+}
+
+fn positions(pairs: &Pairs, examination: &Examination) -> Result<Vec<Position>> {
+    let mut expected = vec![0.0; examination.counts.len()];
+    for partition in 0..pairs.partitions() {
+        for pair in pairs.read_debiased(partition, examination)? {
+            for &(position, impressions, _) in &pair.cells {
+                let at = position as usize - 1;
+                expected[at] += (examination.by_position[at] * pair.debiased_ctr).min(1.0) * f64::from(impressions);
+            }
+        }
+    }
+    let row = |(at, (&(impressions, clicks), expected)): (usize, (&(u64, u64), f64))| Position {
+        position: at as i32 + 1,
+        propensity: examination.by_position[at],
+        measured: examination.measured[at],
+        impressions,
+        clicks,
+        expected_ctr: if impressions == 0 { 0.0 } else { expected / impressions as f64 },
+    };
+    Ok(examination.counts.iter().zip(expected).enumerate().map(row).collect())
 }
 
 /// Writes `judgments`.
@@ -124,41 +135,135 @@ pub(crate) fn write_judgments(
     judgments: &[Judgment],
     documents: &Documents,
     table: &QueryTable,
+    ranks: &[u32],
 ) -> Result<()> {
-    let (queries, ids) = (ranks(&table.ids), documents.ids.ranks());
     let mut order: Vec<&Judgment> = judgments.iter().collect();
-    order.sort_by_key(|judgment| (queries[judgment.query as usize], ids[judgment.document as usize]));
+    order.sort_unstable_by_key(|judgment| (ranks[judgment.query as usize], judgment.document));
     write(context, "judgments", &order, |rows| {
         rows.strings("query_id", |judgment| table.id(judgment.query))
             .strings("doc_id", |judgment| documents.ids.name(judgment.document))
             .int32s("grade", |judgment| judgment.grade)
             .strings("split", |judgment| table.split(judgment.query))
-    })?;
-    Ok(())
+    })
 }
 
 /// Writes `documents`.
-pub(crate) fn write_documents(context: &mut StageContext, documents: &Documents) -> Result<()> {
-    let mut order: Vec<u32> = (0..documents.ids.len() as u32).collect();
-    order.sort_by_key(|&document| documents.ids.name(document));
-    write(context, "documents", &order, |rows| {
-        rows.strings("doc_id", |&document| documents.ids.name(document))
-            .strings("title", |&document| documents.titles[document as usize].as_str())
-            .strings("summary", |&document| documents.summaries[document as usize].as_str())
-    })?;
+pub(crate) fn write_documents(context: &mut StageContext, documents: &Documents, threads: usize) -> Result<()> {
+    ordered::write(
+        context,
+        "documents",
+        (documents.ranges(), threads),
+        |range| documents.read(range),
+        |rows| {
+            rows.strings("doc_id", |document| documents.ids.name(document.0))
+                .strings("title", |document| document.1.as_str())
+                .strings("summary", |document| document.2.as_str())
+        },
+    )
+}
+
+/// Writes `rejects`: those of the log, and `others`. All rejects of a file are in one of them.
+pub(crate) fn write_rejects(context: &mut StageContext, log: Option<&Rejects>, mut others: Vec<Reject>) -> Result<()> {
+    others.sort_unstable_by(|a, b| (&a.file, a.line, &a.reason).cmp(&(&b.file, b.line, &b.reason)));
+    let mut others = others.into_iter().peekable();
+    let mut writer = context.create_table("rejects", &[])?;
+    let rows = |rejects: Vec<Reject>, writer: &mut TableWriter| {
+        append(writer, &rejects, |rows| {
+            rows.strings("file", |reject| &*reject.file)
+                .int64s("line", |reject| reject.line as i64)
+                .strings("reason", |reject| &*reject.reason)
+                .strings("content", |reject| reject.content.as_str())
+        })
+    };
+    if let Some(log) = log {
+        log.visit(|rejects| {
+            let Some(file) = rejects.first().map(|reject| reject.file.clone()) else { return Ok(()) };
+            let mut before = Vec::new();
+            while let Some(reject) = others.next_if(|reject| reject.file < file) {
+                before.push(reject);
+            }
+            rows(before, &mut writer)?;
+            rows(rejects, &mut writer)
+        })?;
+    }
+    rows(others.collect(), &mut writer)?;
+    context.finish_table("rejects", writer)?;
     Ok(())
 }
 
-/// Writes `rejects`.
-pub(crate) fn write_rejects(context: &mut StageContext, mut rejects: Vec<Reject>) -> Result<()> {
-    rejects.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-    write(context, "rejects", &rejects, |rows| {
-        rows.strings("file", |reject| &*reject.file)
-            .int64s("line", |reject| reject.line as i64)
-            .strings("reason", |reject| &*reject.reason)
-            .strings("content", |reject| reject.content.as_str())
-    })?;
-    Ok(())
+/// What became of an input.
+pub(crate) struct InputReport {
+    pub(crate) input: &'static str,
+    pub(crate) tallies: Tallies,
+    /// By optional column: its values.
+    pub(crate) values: Vec<(String, Values)>,
+}
+
+struct ReportRow<'a> {
+    input: &'static str,
+    fate: &'static str,
+    reason: String,
+    rows: u64,
+    all_rows: u64,
+    clicks: u64,
+    all_clicks: u64,
+    example: &'a str,
+}
+
+/// Writes `ingest_report` and prints it.
+pub(crate) fn write_report(context: &mut StageContext, reports: &[InputReport]) -> Result<()> {
+    let mut lines: Vec<ReportRow> = reports.iter().flat_map(report_rows).collect();
+    for line in &lines {
+        print(line);
+    }
+    lines.sort_by(|a, b| (a.input, a.fate, &a.reason).cmp(&(b.input, b.fate, &b.reason)));
+    let share = |part: u64, all: u64| if all == 0 { 0.0 } else { part as f64 / all as f64 };
+    write(context, "ingest_report", &lines, |rows| {
+        rows.strings("input", |row| row.input)
+            .strings("fate", |row| row.fate)
+            .strings("reason", |row| row.reason.as_str())
+            .int64s("rows", |row| row.rows as i64)
+            .float64s("row_share", move |row| share(row.rows, row.all_rows))
+            .int64s("clicks", |row| row.clicks as i64)
+            .float64s("click_share", move |row| share(row.clicks, row.all_clicks))
+            .strings("example", |row| row.example)
+    })
+}
+
+fn report_rows(report: &InputReport) -> Vec<ReportRow<'_>> {
+    let input = report.input;
+    let (all_rows, all_clicks) = report.tallies.sum(|_| true);
+    let fates = report.tallies.iter().map(|(fate, reason, tally)| ReportRow {
+        input,
+        fate: fate.name(),
+        reason: reason.to_string(),
+        rows: tally.rows,
+        all_rows,
+        clicks: tally.clicks,
+        all_clicks,
+        example: &tally.example,
+    });
+    let values = report.values.iter().filter(|(_, values)| values.bad > 0).map(|(column, values)| {
+        let (reason, example) = values.example.as_ref().map_or(("", ""), |(reason, text)| (reason, text));
+        let reason = format!("{column} dropped: {reason}");
+        ReportRow { input, fate: "value", reason, rows: values.bad, all_rows, clicks: 0, all_clicks, example }
+    });
+    fates.chain(values).collect()
+}
+
+fn print(row: &ReportRow) {
+    let ReportRow { input, fate, reason, rows, all_rows, clicks, all_clicks, example } = row;
+    let percent = |part: u64, all: u64| 100.0 * part as f64 / all.max(1) as f64;
+    let fate = fate.replace('_', " ");
+    let mut line = format!("{input}: {rows} of {all_rows} rows ({:.1} %) {fate}", percent(*rows, *all_rows));
+    if *all_clicks > 0 {
+        line += &format!(", with {clicks} of {all_clicks} clicks ({:.1} %)", percent(*clicks, *all_clicks));
+    }
+    if !reason.is_empty() {
+        line += &format!(": {reason}, such as `{example}`");
+    }
+    let lost = row.fate == Fate::LeftOut.name() || row.fate == Fate::Rejected.name() || row.fate == "value";
+    if lost && *rows * 100 > *all_rows { tracing::warn!("{line}") } else { tracing::info!("{line}") }
 }
 
 fn write<T>(
@@ -166,10 +271,20 @@ fn write<T>(
     name: &str,
     records: &[T],
     columns: impl for<'a> Fn(Rows<'a, T>) -> Rows<'a, T>,
-) -> Result<u64> {
+) -> Result<()> {
     let mut table = context.create_table(name, &[])?;
+    append(&mut table, records, columns)?;
+    context.finish_table(name, table)?;
+    Ok(())
+}
+
+fn append<T>(
+    table: &mut TableWriter,
+    records: &[T],
+    columns: impl for<'a> Fn(Rows<'a, T>) -> Rows<'a, T>,
+) -> Result<()> {
     for records in records.chunks(ROWS) {
         table.write(columns(Rows::of(records)))?;
     }
-    Ok(context.finish_table(name, table)?)
+    Ok(())
 }

@@ -1,24 +1,35 @@
 //! Counts of impressions and clicks by query and document, and click-through rates corrected for position bias.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
-use pipeline::BadInput;
 use polars::prelude::*;
-use ranking::clicks::{Cell, ClickError, Propensity, debiased_ctr};
 
-/// Steps of expectation-maximisation.
-const ITERATIONS: usize = 100;
+use crate::buckets::StoredResult;
+use crate::bytes::{Put, Take};
+use crate::parallel;
+use crate::propensities::Examination;
+use crate::spill::{Spill, SpillWriter};
 
-/// Impressions that a pair needs to take part in the estimate. The model fits an attractiveness to every pair, and that of
-/// a rare pair explains its few clicks at any position: many rare pairs would make all positions look alike.
-const MIN_IMPRESSIONS: u64 = 20;
+/// Results that are counted at a time, about, and queries at most.
+const RESULTS: u64 = 1 << 20;
+const QUERIES: u64 = 1 << 18;
+
+/// Bits of a document's number and of a position in the key of a cell; the rest is the query's rank within its partition.
+const DOCUMENT_BITS: u32 = 31;
+const POSITION_BITS: u32 = 14;
 
 /// Prior examinations at the log's mean rate that are added to every pair, so that a single click low on a page does not
 /// make the best rate of a query.
 pub(crate) const PRIOR_STRENGTH: f64 = 1.0;
 
+/// A position, and the impressions and clicks of a pair at it.
+pub(crate) type CellCount = (u32, u32, u32);
+
 /// A query and a document that were shown together.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Pair {
+    /// Rank of the query's id.
     pub(crate) query: u32,
     pub(crate) document: u32,
     pub(crate) impressions: u64,
@@ -27,6 +38,8 @@ pub(crate) struct Pair {
     pub(crate) debiased_ctr: f64,
     pub(crate) first_seen: Option<i64>,
     pub(crate) last_seen: Option<i64>,
+    /// By position at which it was shown: position, impressions, clicks.
+    pub(crate) cells: Vec<CellCount>,
 }
 
 impl Pair {
@@ -35,191 +48,226 @@ impl Pair {
     }
 }
 
-/// All pairs, and the examination probability of each position.
+/// Results by query, on disk, to be counted.
 #[derive(Debug)]
-pub(crate) struct Pairs {
-    /// By query and document number.
-    pub(crate) pairs: Vec<Pair>,
-    /// Relative to position 1, which is entry 0.
-    pub(crate) examination: Vec<f64>,
-    /// Clicks per examination over the whole log.
-    pub(crate) prior: f64,
+pub(crate) struct Counted {
+    spill: Spill,
+    queries: u64,
 }
 
-/// Counts the pairs of cleaned rows and estimates the examination of each position from all of them.
-///
-/// # Errors
-/// [`BadInput`] where nothing was shown at the top.
-pub(crate) fn count(kept: &DataFrame) -> Result<Pairs> {
-    let mut pairs = counted(kept)?;
-    let cells = cells(kept, &pairs)?;
-    let examination = examination(&cells, &pairs)?;
-    let mut examinations = vec![0.0; pairs.len()];
-    for cell in &cells {
-        examinations[cell.item] += examination[cell.position - 1] * cell.impressions as f64;
-    }
-    let clicks: u64 = pairs.iter().map(|pair| pair.clicks).sum();
-    let prior = clicks as f64 / examinations.iter().sum::<f64>();
-    for (pair, examinations) in pairs.iter_mut().zip(examinations) {
-        pair.debiased_ctr =
-            debiased_ctr(pair.clicks, examinations, prior, PRIOR_STRENGTH).context("a pair without any examination")?;
-    }
-    Ok(Pairs { pairs, examination, prior })
+/// Collects the results of one thread.
+#[derive(Debug)]
+pub(crate) struct PairWriter<'c> {
+    writer: SpillWriter<'c>,
+    partitions: u64,
+    queries: u64,
 }
 
-/// Examination probability of each position of `cells`, relative to position 1: estimated from the pairs shown often
-/// enough, or from all pairs if none of those was shown at position 1. A position without such pairs gets the estimate of
-/// the last one before it that has some.
-fn examination(cells: &[Cell], pairs: &[Pair]) -> Result<Vec<f64>> {
-    let often = |cell: &&Cell| pairs[cell.item].impressions >= MIN_IMPRESSIONS;
-    let frequent: Vec<Cell> = cells.iter().filter(often).copied().collect();
-    let model = match Propensity::estimate(&frequent, ITERATIONS) {
-        Err(ClickError::NothingAtTop) => Propensity::estimate(cells, ITERATIONS),
-        other => other,
-    };
-    let mut examination = match model {
-        Err(ClickError::NothingAtTop) => {
-            Err(BadInput("log: expected results at position 1, found none; correct ingest.log.first_position".into()))?
+impl Counted {
+    /// Room for `results` results of queries with ranks below `queries`.
+    ///
+    /// # Errors
+    /// As [`Spill::create`].
+    pub(crate) fn create(folder: &Path, queries: usize, results: u64) -> Result<Counted> {
+        let partitions = (results / RESULTS).max(queries as u64 / QUERIES) as usize + 1;
+        Ok(Counted { spill: Spill::create(folder, "pairs.spill", partitions)?, queries: queries.max(1) as u64 })
+    }
+
+    pub(crate) fn writer(&self) -> PairWriter<'_> {
+        PairWriter { writer: self.spill.writer(), partitions: self.spill.partitions() as u64, queries: self.queries }
+    }
+
+    /// Counts the pairs, sorted by query and document.
+    ///
+    /// # Errors
+    /// Where reading or writing fails.
+    pub(crate) fn count(&self, folder: &Path, threads: usize) -> Result<Pairs> {
+        let pairs = Pairs { spill: Spill::create(folder, "counted.spill", self.spill.partitions())? };
+        let work = |writer: &mut SpillWriter, partition: usize| {
+            // The first rank that [`PairWriter::push`] puts there.
+            let first = (partition as u64 * self.queries).div_ceil(self.spill.partitions() as u64) as u32;
+            let results = sorted_results(&self.spill.read(partition)?, first)?;
+            let pairs = pairs_of(&results, first)?.into_iter();
+            // Pairs of a partition stay in their order: they are one record.
+            writer.push(partition, |record| pairs.for_each(|pair| put_pair(record, &pair)))
+        };
+        parallel::for_each(self.spill.partitions(), threads, || pairs.spill.writer(), work, SpillWriter::finish)?;
+        Ok(pairs)
+    }
+}
+
+impl PairWriter<'_> {
+    /// Adds a result of the query with rank `query`.
+    ///
+    /// # Errors
+    /// Where writing fails.
+    pub(crate) fn push(&mut self, query: u32, result: &StoredResult, satisfied: bool) -> Result<()> {
+        let partition = u64::from(query) * self.partitions / self.queries;
+        self.writer.push(partition as usize, |record| {
+            record.put_u32(query);
+            record.put_u32(result.document);
+            record.put_u32(result.position as u32);
+            let flags = [result.clicked, satisfied, result.shown_at.is_some()];
+            record.put_u8(flags.iter().rev().fold(0, |flags, &flag| flags << 1 | u8::from(flag)));
+            record.put_u64(result.shown_at.unwrap_or_default() as u64);
+        })
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// Where writing fails.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.writer.finish()
+    }
+}
+
+/// The results of a partition, sorted by query, document and position; a key holds the three, so that polars sorts by one
+/// number.
+fn sorted_results(bytes: &[u8], first_query: u32) -> Result<DataFrame> {
+    let mut records = Take(bytes);
+    let (mut keys, mut flags, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    while !records.is_empty() {
+        let query = u64::from(records.u32() - first_query);
+        let (document, position) = (u64::from(records.u32()), u64::from(records.u32()));
+        keys.push((query << DOCUMENT_BITS | document) << POSITION_BITS | position);
+        flags.push(records.u8());
+        times.push(records.u64() as i64);
+    }
+    let results = df!("key" => keys, "flags" => flags, "shown_at" => times)?;
+    Ok(results.sort(["key"], SortMultipleOptions::default())?)
+}
+
+/// The pairs of sorted results.
+fn pairs_of(results: &DataFrame, first_query: u32) -> Result<Vec<Pair>> {
+    let keys = results.column("key")?.u64()?.into_no_null_iter();
+    let flags = results.column("flags")?.u8()?.into_no_null_iter();
+    let times = results.column("shown_at")?.i64()?.into_no_null_iter();
+    let mut pairs: Vec<Pair> = Vec::new();
+    for ((key, flags), time) in keys.zip(flags).zip(times) {
+        let part = |shift: u32, bits: u32| (key >> shift & ((1 << bits) - 1)) as u32;
+        let query = first_query + (key >> (DOCUMENT_BITS + POSITION_BITS)) as u32;
+        let (document, position) = (part(POSITION_BITS, DOCUMENT_BITS), part(0, POSITION_BITS));
+        if pairs.last().is_none_or(|pair| (pair.query, pair.document) != (query, document)) {
+            pairs.push(Pair { query, document, ..Pair::default() });
         }
-        other => other?.examination,
-    };
-    let positions = cells.iter().map(|cell| cell.position).max().unwrap_or_default();
-    let last = examination.last().copied().unwrap_or(1.0);
-    examination.resize(positions, last);
-    Ok(examination)
-}
-
-/// Searches left of each query number.
-///
-/// # Errors
-/// Only on a defect of the program.
-pub(crate) fn searches(kept: &DataFrame, queries: usize) -> Result<Vec<u64>> {
-    let counts = kept
-        .clone()
-        .lazy()
-        .group_by([col("query")])
-        .agg([col("search").n_unique().cast(DataType::UInt64).alias("searches")])
-        .collect()?;
-    let mut searches = vec![0; queries];
-    for (query, count) in counts.column("query")?.u32()?.into_no_null_iter().zip(numbers(&counts, "searches")?) {
-        searches[query as usize] = count;
+        let Some(pair) = pairs.last_mut() else { continue };
+        let (clicked, time) = (u32::from(flags & 1), (flags >> 2 & 1 == 1).then_some(time));
+        pair.impressions += 1;
+        pair.clicks += u64::from(clicked);
+        pair.satisfied_clicks += u64::from(flags >> 1 & 1);
+        pair.first_seen = pair.first_seen.into_iter().chain(time).min();
+        pair.last_seen = pair.last_seen.max(time);
+        match pair.cells.last_mut() {
+            Some(cell) if cell.0 == position => *cell = (position, cell.1 + 1, cell.2 + clicked),
+            _ => pair.cells.push((position, 1, clicked)),
+        }
     }
-    Ok(searches)
+    Ok(pairs)
 }
 
-fn counted(kept: &DataFrame) -> Result<Vec<Pair>> {
-    let keys = ["query", "document"];
-    let counts = kept
-        .clone()
-        .lazy()
-        .group_by(keys.map(col))
-        .agg([
-            len().cast(DataType::UInt64).alias("impressions"),
-            col("clicked").sum().cast(DataType::UInt64).alias("clicks"),
-            col("satisfied").sum().cast(DataType::UInt64).alias("satisfied_clicks"),
-            col("shown_at").min().alias("first_seen"),
-            col("shown_at").max().alias("last_seen"),
-        ])
-        .sort(keys, SortMultipleOptions::default())
-        .collect()?;
-    let (queries, documents) = (counts.column("query")?.u32()?, counts.column("document")?.u32()?);
-    let (impressions, clicks, satisfied) =
-        (numbers(&counts, "impressions")?, numbers(&counts, "clicks")?, numbers(&counts, "satisfied_clicks")?);
-    let (first, last) = (counts.column("first_seen")?.i64()?, counts.column("last_seen")?.i64()?);
-    let keys = queries.into_no_null_iter().zip(documents.into_no_null_iter());
-    let pair = |(at, (query, document))| Pair {
+fn put_pair(record: &mut Vec<u8>, pair: &Pair) {
+    record.put_u32(pair.query);
+    record.put_u32(pair.document);
+    record.put_u64(pair.satisfied_clicks);
+    let times = [pair.first_seen, pair.last_seen];
+    record.put_u8(u8::from(times[0].is_some()));
+    times.into_iter().for_each(|time| record.put_u64(time.unwrap_or_default() as u64));
+    record.put_u32(pair.cells.len() as u32);
+    for &(position, impressions, clicks) in &pair.cells {
+        [position, impressions, clicks].into_iter().for_each(|number| record.put_u32(number));
+    }
+}
+
+fn take_pair(records: &mut Take) -> Pair {
+    let (query, document, satisfied_clicks) = (records.u32(), records.u32(), records.u64());
+    let timed = records.u8() == 1;
+    let (first, last) = (records.u64() as i64, records.u64() as i64);
+    let cells: Vec<CellCount> = (0..records.u32()).map(|_| (records.u32(), records.u32(), records.u32())).collect();
+    Pair {
         query,
         document,
-        impressions: impressions[at],
-        clicks: clicks[at],
-        satisfied_clicks: satisfied[at],
+        impressions: cells.iter().map(|cell| u64::from(cell.1)).sum(),
+        clicks: cells.iter().map(|cell| u64::from(cell.2)).sum(),
+        satisfied_clicks,
         debiased_ctr: 0.0,
-        first_seen: first.get(at),
-        last_seen: last.get(at),
-    };
-    Ok(keys.enumerate().map(pair).collect())
+        first_seen: timed.then_some(first),
+        last_seen: timed.then_some(last),
+        cells,
+    }
 }
 
-/// Counts by pair and position; a cell's item is the pair's index.
-fn cells(kept: &DataFrame, pairs: &[Pair]) -> Result<Vec<Cell>> {
-    let keys = ["query", "document", "position"];
-    let counts = kept
-        .clone()
-        .lazy()
-        .group_by(keys.map(col))
-        .agg([
-            len().cast(DataType::UInt64).alias("impressions"),
-            col("clicked").sum().cast(DataType::UInt64).alias("clicks"),
-        ])
-        .sort(keys, SortMultipleOptions::default())
-        .collect()?;
-    let (queries, documents) = (counts.column("query")?.u32()?, counts.column("document")?.u32()?);
-    let positions = counts.column("position")?.i32()?.into_no_null_iter();
-    let (impressions, clicks) = (numbers(&counts, "impressions")?, numbers(&counts, "clicks")?);
-    let keys = queries.into_no_null_iter().zip(documents.into_no_null_iter()).zip(positions);
-    let mut item = 0;
-    let cell = |(at, ((query, document), position)): (usize, ((u32, u32), i32))| {
-        // Both lists are in the order of query and document.
-        while pairs.get(item).is_some_and(|pair| (pair.query, pair.document) < (query, document)) {
-            item += 1;
+/// All pairs, on disk.
+#[derive(Debug)]
+pub(crate) struct Pairs {
+    spill: Spill,
+}
+
+impl Pairs {
+    /// The number of partitions; all pairs of a query are in one of them, and partitions are in the order of queries.
+    pub(crate) fn partitions(&self) -> usize {
+        self.spill.partitions()
+    }
+
+    /// The pairs of a partition, sorted by query and document, without debiased rates.
+    ///
+    /// # Errors
+    /// Where reading fails.
+    pub(crate) fn read(&self, partition: usize) -> Result<Vec<Pair>> {
+        let bytes = self.spill.read(partition)?;
+        let mut records = Take(&bytes);
+        let mut pairs = Vec::new();
+        while !records.is_empty() {
+            pairs.push(take_pair(&mut records));
         }
-        Cell { item, position: position as usize, impressions: impressions[at], clicks: clicks[at] }
-    };
-    Ok(keys.enumerate().map(cell).collect())
-}
+        Ok(pairs)
+    }
 
-fn numbers(frame: &DataFrame, column: &str) -> PolarsResult<Vec<u64>> {
-    Ok(frame.column(column)?.u64()?.into_no_null_iter().collect())
+    /// As [`Pairs::read`], with debiased rates.
+    ///
+    /// # Errors
+    /// As [`Pairs::read`].
+    pub(crate) fn read_debiased(&self, partition: usize, examination: &Examination) -> Result<Vec<Pair>> {
+        let mut pairs = self.read(partition)?;
+        for pair in &mut pairs {
+            pair.debiased_ctr = examination.rate(pair, PRIOR_STRENGTH).context("a pair without any examination")?;
+        }
+        Ok(pairs)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Rows of (query, document, position, clicked), each a search of its own, shown at its number.
-    fn kept(rows: &[(u32, u32, i32, bool)]) -> DataFrame {
-        df!(
-            "search" => (0..rows.len() as u32).collect::<Vec<u32>>(),
-            "query" => rows.iter().map(|row| row.0).collect::<Vec<u32>>(),
-            "document" => rows.iter().map(|row| row.1).collect::<Vec<u32>>(),
-            "position" => rows.iter().map(|row| row.2).collect::<Vec<i32>>(),
-            "clicked" => rows.iter().map(|row| row.3).collect::<Vec<bool>>(),
-            "satisfied" => vec![false; rows.len()],
-            "shown_at" => (0..rows.len()).map(|i| (i != 0).then_some(i as i64)).collect::<Vec<Option<i64>>>(),
-        )
-        .unwrap()
+    /// Counts rows of (query, document, position, clicked), shown at their number; the first has no time.
+    fn counted(rows: &[(u32, u32, i32, bool)]) -> Vec<Pair> {
+        let folder = tempfile::tempdir().unwrap();
+        let counted = Counted::create(folder.path(), 5, rows.len() as u64).unwrap();
+        let mut writer = counted.writer();
+        for (at, &(query, document, position, clicked)) in rows.iter().enumerate() {
+            let shown_at = (at != 0).then_some(at as i64);
+            let result = StoredResult { document, position, clicked, dwell_seconds: None, shown_at, file: 0, line: 0 };
+            writer.push(query, &result, false).unwrap();
+        }
+        writer.finish().unwrap();
+        let pairs = counted.count(folder.path(), 2).unwrap();
+        let mut all = Vec::new();
+        (0..pairs.partitions()).for_each(|partition| all.extend(pairs.read(partition).unwrap()));
+        all
     }
 
-    /// Two documents of appeal 1/2, each shown 400 times at both places; place 2 is looked at half the time.
-    fn frequent() -> Vec<(u32, u32, i32, bool)> {
-        let cells = [(0, 1, 200), (1, 1, 200), (0, 2, 100), (1, 2, 100)];
+    #[test]
+    fn pairs_are_counted_by_position() {
         let rows =
-            cells.map(|(document, position, clicked)| (0..400).map(move |i| (3, document, position, i < clicked)));
-        rows.into_iter().flatten().collect()
-    }
-
-    #[test]
-    fn pairs_are_counted_and_freed_from_position() {
-        let kept = kept(&frequent());
-        let found = count(&kept).unwrap();
-        assert!((found.examination[1] - 0.5).abs() < 1e-3, "{:?}", found.examination);
-        assert_eq!(found.pairs.len(), 2);
-        let pair = &found.pairs[0];
-        let counts = (pair.query, pair.document, pair.impressions, pair.clicks, pair.satisfied_clicks);
-        assert_eq!(counts, (3, 0, 800, 300, 0));
-        assert_eq!((pair.ctr(), pair.first_seen, pair.last_seen), (0.375, Some(1), Some(1199)));
-        assert!((pair.debiased_ctr - 0.5).abs() < 1e-3, "{}", pair.debiased_ctr);
-        assert_eq!(searches(&kept, 5).unwrap(), [0, 0, 0, 1600, 0]);
-    }
-
-    #[test]
-    fn rare_pairs_do_not_blur_the_positions() {
-        let mut rows = frequent();
-        // Shown once each, half of them clicked whatever the place, down to a place no frequent pair has.
-        rows.extend((0..3000).map(|i| (4, i, (i % 3) as i32 + 1, i % 2 == 0)));
-        let found = count(&kept(&rows)).unwrap();
-        assert_eq!(found.examination.len(), 3);
-        assert!((found.examination[1] - 0.5).abs() < 1e-3, "{:?}", found.examination);
-        assert_eq!(found.examination[2], found.examination[1]);
+            [(3, 1, 2, true), (3, 1, 1, false), (3, 0, 1, true), (1, 9, 4, false), (3, 1, 2, false), (3, 1, 2, true)];
+        let pairs = counted(&rows);
+        let keys: Vec<(u32, u32)> = pairs.iter().map(|pair| (pair.query, pair.document)).collect();
+        assert_eq!(keys, [(1, 9), (3, 0), (3, 1)]);
+        let pair = &pairs[2];
+        assert_eq!((pair.impressions, pair.clicks, pair.ctr()), (4, 2, 0.5));
+        assert_eq!(pair.cells, [(1, 1, 0), (2, 3, 2)]);
+        assert_eq!((pair.first_seen, pair.last_seen), (Some(1), Some(5)));
+        assert_eq!((pairs[0].first_seen, pairs[0].last_seen), (Some(3), Some(3)));
     }
 }

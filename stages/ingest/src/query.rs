@@ -1,21 +1,16 @@
 //! Queries: normalised texts, their numbers and their ids.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use pipeline::BadInput;
 use sha2::{Digest, Sha256};
-use unicode_normalization::UnicodeNormalization;
 
 use crate::names::Names;
+use crate::query_text::normalise;
 
-/// NFKC, lower case, white space and control characters collapsed to single spaces.
-pub(crate) fn normalise(text: &str) -> String {
-    // Lower-casing can compose anew and decompose again, so the normal form is taken once more after it.
-    let lower: String = text.nfkc().flat_map(char::to_lowercase).nfkc().collect();
-    let separator = |c: char| c.is_whitespace() || c.is_control();
-    let words: Vec<&str> = lower.split(separator).filter(|word| !word.is_empty()).collect();
-    words.join(" ")
-}
+/// Query numbers by the ids of the judgments.
+pub(crate) type QueryIds = BTreeMap<String, Vec<u32>>;
 
 /// SHA-256 of a normalised text; independent of seed, source and platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,39 +37,46 @@ impl TextHash {
 pub(crate) struct Queries {
     texts: Names,
     hashes: Vec<TextHash>,
-    /// The smallest id the source gave each text.
-    source_ids: Vec<Option<String>>,
-    /// Numbers of raw texts; `None` for texts that are blank once normalised.
-    known: HashMap<String, Option<u32>>,
+    /// Ids that the source gives the texts, each with its texts.
+    source_ids: BTreeMap<String, BTreeSet<u32>>,
 }
 
 impl Queries {
     /// The number of a raw text; `None` if its normalised form is empty.
     pub(crate) fn number(&mut self, raw: &str) -> Option<u32> {
-        if let Some(&known) = self.known.get(raw) {
-            return known;
-        }
-        let normalised = normalise(raw);
-        let number = (!normalised.is_empty()).then(|| self.add(&normalised));
-        self.known.insert(raw.to_string(), number);
-        number
+        let text = normalise(raw);
+        (!text.is_empty()).then(|| self.normalised(&text))
     }
 
-    fn add(&mut self, normalised: &str) -> u32 {
-        let number = self.texts.number(normalised);
+    /// The number of a normalised text that is not empty.
+    pub(crate) fn normalised(&mut self, text: &str) -> u32 {
+        let number = self.texts.number(text);
         if number as usize == self.hashes.len() {
-            self.hashes.push(TextHash::of(normalised));
-            self.source_ids.push(None);
+            self.hashes.push(TextHash::of(text));
         }
         number
     }
 
     /// Records an id that the source uses for the query.
     pub(crate) fn note_id(&mut self, query: u32, id: &str) {
-        let smallest = &mut self.source_ids[query as usize];
-        if smallest.as_deref().is_none_or(|known| id < known) {
-            *smallest = Some(id.to_string());
+        match self.source_ids.get_mut(id) {
+            Some(queries) => {
+                queries.insert(query);
+            }
+            None => {
+                self.source_ids.insert(id.to_string(), BTreeSet::from([query]));
+            }
         }
+    }
+
+    /// The queries that the source names by an id; those without ids of their own by the hash of their text.
+    pub(crate) fn by_id(&self) -> QueryIds {
+        let mut ids: QueryIds =
+            self.source_ids.iter().map(|(id, queries)| (id.clone(), queries.iter().copied().collect())).collect();
+        for (query, hash) in (0..).zip(&self.hashes) {
+            ids.entry(hash.id()).or_insert_with(|| vec![query]);
+        }
+        ids
     }
 
     pub(crate) fn text(&self, query: u32) -> &str {
@@ -97,18 +99,26 @@ impl Queries {
     pub(crate) fn ids(&self) -> Result<Vec<String>> {
         let mut ids: Vec<String> = self.hashes.iter().map(TextHash::id).collect();
         let mut by_text: Vec<usize> = (0..self.len()).collect();
-        by_text.sort_by(|&a, &b| self.texts.name(a as u32).cmp(self.texts.name(b as u32)));
+        by_text.sort_unstable_by(|&a, &b| self.texts.name(a as u32).cmp(self.texts.name(b as u32)));
         let mut taken = BTreeSet::new();
+        let mut smallest: Vec<Option<&String>> = vec![None; self.len()];
+        for (id, queries) in &self.source_ids {
+            queries.iter().for_each(|&query| {
+                smallest[query as usize].get_or_insert(id);
+            });
+        }
         for &query in &by_text {
-            if let Some(id) = &self.source_ids[query]
-                && taken.insert(id.clone())
+            if let Some(id) = smallest[query]
+                && taken.insert(id)
             {
                 ids[query].clone_from(id);
             }
         }
         let distinct: BTreeSet<&String> = ids.iter().collect();
         if distinct.len() < ids.len() {
-            bail!("two query texts got one query id; map another column as ingest.log.columns.query_id, or none");
+            let problem =
+                "two query texts got one query id; map another column as ingest.log.columns.query_id, or none";
+            return Err(BadInput(format!("log: {problem}")).into());
         }
         Ok(ids)
     }
@@ -117,16 +127,6 @@ impl Queries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn one_query_in_every_spelling() {
-        for text in ["blue ray", " Blue\tRAY ", "ｂｌｕｅ ray", "blue\u{a0}\u{0}ray\r\n"] {
-            assert_eq!(normalise(text), "blue ray", "{text:?}");
-        }
-        assert_eq!(normalise("ﬁne Ⅳ"), "fine iv");
-        assert_eq!(normalise(" \t "), "");
-    }
 
     #[test]
     fn the_id_is_the_beginning_of_the_sha256() {
@@ -149,6 +149,8 @@ mod tests {
         let ids = queries.ids().unwrap();
         assert_eq!(ids[radio as usize], "7");
         assert_eq!(ids[tv as usize], TextHash::of("tv").id());
+        assert_eq!(queries.by_id()["7"], [tv, radio]);
+        assert_eq!(queries.by_id()["9"], [tv]);
     }
 
     #[test]
@@ -158,13 +160,5 @@ mod tests {
         queries.number("b").unwrap();
         queries.note_id(a, &TextHash::of("b").id());
         assert!(queries.ids().is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn normalising_twice_changes_nothing(text in any::<String>()) {
-            let once = normalise(&text);
-            prop_assert_eq!(normalise(&once), once);
-        }
     }
 }

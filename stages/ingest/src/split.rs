@@ -34,6 +34,8 @@ pub(crate) struct Key<'a> {
     pub(crate) hash: u64,
     /// Its id in the judgments; `None` if it is not judged.
     pub(crate) judged_as: Option<&'a str>,
+    /// The split of the judgment files it is in, if those have splits.
+    pub(crate) official: Option<Split>,
 }
 
 /// The part of each query, and the rule that was used.
@@ -41,11 +43,12 @@ pub(crate) struct Key<'a> {
 pub(crate) struct Assignment {
     pub(crate) splits: Vec<Split>,
     /// `hash`: by the hash of the text, so that further queries do not move others. `rank`: used where hashes would leave a
-    /// part empty; each part gets its share in the order of the hashes.
+    /// part empty; each part gets its share in the order of the hashes. `files`: by the splits of the judgment files.
     pub(crate) rule: &'static str,
 }
 
-/// Assigns a part to each query. With folds, the test part is one of them, and the rule shares out the rest.
+/// Assigns a part to each query. Queries of judgment files with splits are in those, and all other queries train; without
+/// a validation file, the training queries are divided in the proportion of `train` to `validation`. With folds, the test part is one of them, and the rule shares out the rest.
 ///
 /// # Errors
 /// [`BadInput`] where there are fewer queries than parts, or fewer judged queries than folds.
@@ -53,6 +56,16 @@ pub(crate) fn assign(queries: &[Key], config: &SplitConfig) -> Result<Assignment
     let SplitConfig { train, validation, folds, test_fold } = *config;
     let hashes = |of: &[usize]| of.iter().map(|&query| queries[query].hash).collect::<Vec<_>>();
     let mut all: Vec<usize> = (0..queries.len()).collect();
+    if queries.iter().any(|query| query.official.is_some()) {
+        let mut splits: Vec<Split> = queries.iter().map(|query| query.official.unwrap_or(Split::Train)).collect();
+        if !splits.contains(&Split::Validation) && validation > 0.0 {
+            all.retain(|&query| splits[query] == Split::Train);
+            let rest = train + validation;
+            let shared = share_out(&hashes(&all), &[train / rest, validation / rest, 0.0])?;
+            all.into_iter().zip(shared.splits).for_each(|(query, split)| splits[query] = split);
+        }
+        return Ok(Assignment { splits, rule: "files" });
+    }
     let Some(folds) = folds else {
         return share_out(&hashes(&all), &[train, validation, 1.0 - train - validation]);
     };
@@ -141,7 +154,7 @@ mod tests {
     }
 
     fn unjudged(hashes: &[u64]) -> Vec<Key<'static>> {
-        hashes.iter().map(|&hash| Key { hash, judged_as: None }).collect()
+        hashes.iter().map(|&hash| Key { hash, judged_as: None, official: None }).collect()
     }
 
     #[test]
@@ -164,7 +177,8 @@ mod tests {
     #[test]
     fn ids_from_one_on_are_dealt_by_their_remainder() {
         let ids: Vec<String> = (1..=225).map(|id| id.to_string()).collect();
-        let mut queries: Vec<Key> = ids.iter().map(|id| Key { hash: fold_hash(id), judged_as: Some(id) }).collect();
+        let mut queries: Vec<Key> =
+            ids.iter().map(|id| Key { hash: fold_hash(id), judged_as: Some(id), official: None }).collect();
         queries.extend(unjudged(&[0, u64::MAX / 2, u64::MAX]));
         let mut tested = 0;
         for test_fold in 0..5 {
@@ -190,12 +204,25 @@ mod tests {
     #[test]
     fn numbers_come_before_other_ids_and_folds_are_never_empty() {
         let ids = ["q2", "10", "9", "q10"];
-        let queries: Vec<Key> = ids.iter().map(|id| Key { hash: 0, judged_as: Some(id) }).collect();
+        let queries: Vec<Key> = ids.iter().map(|id| Key { hash: 0, judged_as: Some(id), official: None }).collect();
         let fold_of = |test_fold| fold(&queries, 4, test_fold).unwrap().into_iter().map(|query| ids[query]).collect();
         let folds: Vec<Vec<&str>> = (0..4).map(fold_of).collect();
         assert_eq!(folds, [["q2"], ["9"], ["10"], ["q10"]]);
         let error = fold(&queries, 5, 0).unwrap_err().to_string();
         assert!(error.contains("a judged query for each of 5 folds, found 4 in all"), "{error}");
+    }
+
+    #[test]
+    fn files_decide_for_their_queries() {
+        let mut queries = unjudged(&[0, u64::MAX / 2, u64::MAX, 7, u64::MAX - 1]);
+        queries[0].official = Some(Split::Test);
+        queries[1].official = Some(Split::Validation);
+        let Assignment { splits, rule } = assign(&queries, &shares(0.6, 0.1)).unwrap();
+        assert_eq!(splits, [Split::Test, Split::Validation, Split::Train, Split::Train, Split::Train]);
+        assert_eq!(rule, "files");
+        queries[1].official = None;
+        let splits = assign(&queries, &shares(0.6, 0.1)).unwrap().splits;
+        assert_eq!(splits, [Split::Test, Split::Train, Split::Validation, Split::Train, Split::Validation]);
     }
 
     proptest! {

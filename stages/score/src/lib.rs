@@ -1,7 +1,8 @@
 //! Stage `score`: the teacher scores large unlabelled lists, query by query (section 3.3 of the paper).
 //!
-//! A list holds documents shown for the query, BM25's first documents that were not shown, and random ones. Only queries
-//! of the training split are scored: the student never learns from the others.
+//! A list holds documents shown for the query, BM25's first documents that were not shown, and random ones; without a log,
+//! BM25's first documents take the place of shown ones. Only queries of the training split are scored: the student never
+//! learns from the others.
 //!
 //! Outside a pipeline, the binary scores a file of pairs with any saved cross-encoder ([`execute`]).
 
@@ -73,7 +74,7 @@ impl Stage for Score {
         let lists = unlabelled_lists(&ingest, &collection, &config.score, config.seed)?;
         if lists.is_empty() {
             Err(BadInput(format!(
-                "{}: expected training queries with at least two documents, found none; ingest more log",
+                "{}: expected training queries with at least two documents, found none; ingest more log or judgments",
                 ingest.path().join("pairs").display()
             )))?;
         }

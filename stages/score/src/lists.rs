@@ -7,17 +7,18 @@ use collection::{Collection, Corpus, TRAIN};
 use pipeline::config::ScoreConfig;
 use rand::RngExt;
 use ranking::rng::stream;
-use tables::StageDir;
+use tables::{Columns, StageDir};
 
 /// Documents of one query, to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnlabelledList {
     pub(crate) query: usize,
-    /// Each once: shown ones by impressions, then unseen ones of BM25, then random ones.
+    /// Each once: shown ones by impressions, then other ones of BM25, then random ones.
     pub(crate) documents: Vec<usize>,
 }
 
-/// The lists of the training split, by query id, each of at least two documents.
+/// The lists of the training split, by query id, each of at least two documents. Where nothing was shown, as there is no
+/// log, BM25's first documents for each training query take the place of shown ones.
 pub(crate) fn unlabelled_lists(
     ingest: &StageDir,
     collection: &Collection,
@@ -25,15 +26,20 @@ pub(crate) fn unlabelled_lists(
     seed: u64,
 ) -> anyhow::Result<Vec<UnlabelledList>> {
     let corpus = &collection.corpus;
-    let mut lists = shown(ingest, corpus, config)?;
+    let pairs = ingest.table("pairs")?;
+    let (mut lists, of_bm25) = if pairs.rows() == 0 {
+        (unsearched(corpus), config.list_size + config.unseen_documents)
+    } else {
+        (shown(&pairs, corpus, config)?, config.unseen_documents)
+    };
     if config.max_queries > 0 && lists.len() > config.max_queries {
         lists.sort_by_key(|list| (Reverse(corpus.queries[list.query].searches), list.query));
         lists.truncate(config.max_queries);
         lists.sort_by_key(|list| list.query);
     }
-    if config.unseen_documents > 0 {
+    if of_bm25 > 0 {
         for list in &mut lists {
-            add_unseen(list, collection, config.unseen_documents)?;
+            add_unseen(list, collection, of_bm25)?;
         }
     }
     for list in &mut lists {
@@ -49,8 +55,7 @@ pub(crate) fn unlabelled_lists(
 }
 
 /// Documents shown for each training query, most shown first, at most `list_size`.
-fn shown(ingest: &StageDir, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Result<Vec<UnlabelledList>> {
-    let table = ingest.table("pairs")?;
+fn shown(table: &Columns, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Result<Vec<UnlabelledList>> {
     let (query_ids, doc_ids) = (table.strings("query_id")?, table.strings("doc_id")?);
     let (impressions, splits) = (table.int64s("impressions")?, table.strings("split")?);
     let mut by_query: BTreeMap<usize, Vec<(Reverse<i64>, usize)>> = BTreeMap::new();
@@ -66,6 +71,12 @@ fn shown(ingest: &StageDir, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Re
         UnlabelledList { query, documents: documents.into_iter().map(|(_, document)| document).collect() }
     });
     Ok(lists.collect())
+}
+
+/// An empty list for each training query: without a log, the queries are the judged ones.
+fn unsearched(corpus: &Corpus) -> Vec<UnlabelledList> {
+    let train = (0..corpus.queries.len()).filter(|&query| corpus.queries[query].split == TRAIN);
+    train.map(|query| UnlabelledList { query, documents: Vec::new() }).collect()
 }
 
 fn add_unseen(list: &mut UnlabelledList, collection: &Collection, count: usize) -> anyhow::Result<()> {

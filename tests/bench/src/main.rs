@@ -1,8 +1,9 @@
-//! Measures the compute core beside other libraries.
+//! Measures the compute core and the stage `ingest` beside other libraries.
 
 // Tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod ingest;
 mod inputs;
 mod memory;
 mod peers;
@@ -12,17 +13,19 @@ mod side;
 mod work;
 mod worker;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use nn::ops::Precision;
 
+use crate::ingest::Ingest;
 use crate::memory::{Memory, Training};
 use crate::peers::Peers;
 use crate::work::Work;
 
-/// Measures the compute core beside other libraries
+/// Measures the compute core and the stage ingest beside other libraries
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
@@ -30,11 +33,20 @@ enum Command {
     Peers(Peers),
     /// Trains with and without what saves memory: low-rank updates, and layers computed again
     Memory(Memory),
+    /// Turns a made-up log of each format into tables here, in DuckDB and in polars, in turn
+    Ingest(Ingest),
     /// One training of `memory`: prints its peak memory in bytes
     #[command(hide = true)]
     Train {
         /// How to train
         training: Training,
+    },
+    /// One round of a side of `ingest`: runs a program, and prints its time and memory as a line of JSON
+    #[command(hide = true)]
+    Measured {
+        /// The program and its arguments
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
     },
     /// One side of a measurement: reads `round` from each line of stdin, answers with a line of JSON
     #[command(hide = true)]
@@ -53,6 +65,8 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Peers(peers) => peers.run(),
         Command::Memory(memory) => memory.run(),
+        Command::Ingest(ingest) => ingest.run(),
+        Command::Measured { command } => ingest::measured(&command),
         Command::Train { training } => training.run(),
         Command::Worker { work, folder, bf16 } => {
             worker::run(work, &folder, if bf16 { Precision::Bf16 } else { Precision::F32 })

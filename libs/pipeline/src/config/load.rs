@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::{BaseModel, Pipeline};
+use super::{BaseModel, Pipeline, presets};
 
 /// A configuration that cannot be used: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,7 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> 
     for given in overrides {
         set(&mut tree, given)?;
     }
+    presets::apply(path, &mut tree)?;
     let mut pipeline: Pipeline = serde_path_to_error::deserialize(toml::Value::Table(tree)).map_err(|e| {
         let key = e.path().to_string();
         ConfigError::Key { path: path.to_path_buf(), key, reason: one_line(e.into_inner().message()) }

@@ -1,23 +1,29 @@
 //! `pipeline.toml`: one table per stage, parsed and validated before any work.
 
 mod base;
-mod data;
 mod evaluate;
+mod ingest;
+mod judgments;
 mod load;
+mod log;
 mod loss;
 mod model;
+mod presets;
 mod run;
 mod schema;
 mod simulate;
+mod split;
 mod training;
 
 pub use base::BaseModel;
-pub use data::{
-    BinaryLines, CleanConfig, DocumentColumns, DocumentsConfig, IngestConfig, JudgmentFormat, JudgmentsConfig,
-    LogColumns, LogConfig, SplitConfig,
-};
 pub use evaluate::{Candidates, EvaluateConfig, Validation};
+pub use ingest::{
+    BinaryLines, CleanConfig, DebiasConfig, DebiasMethod, DocumentColumns, DocumentsConfig, IngestConfig, MemorySize,
+    PrivacyConfig, UserIds,
+};
+pub use judgments::{JudgmentColumns, JudgmentFormat, JudgmentsConfig, QueryFiles, QueryTableConfig, SplitFiles};
 pub use load::{ConfigError, load};
+pub use log::{ClickedValue, DwellUnit, LogColumns, LogConfig, LogKind, TimeConfig, TimeUnit, enclosure};
 pub use loss::LossKey;
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, ListTraining, LoraConfig,
@@ -26,6 +32,7 @@ pub use model::{
 pub use run::{Precision, RunConfig};
 pub use schema::json_schema;
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
+pub use split::SplitConfig;
 pub use training::{ScheduleKind, TrainingConfig};
 
 use std::path::PathBuf;

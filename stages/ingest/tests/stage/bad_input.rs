@@ -15,7 +15,7 @@ fn bad_logs_are_named_and_leave_the_earlier_output() {
             "log.csv",
             good.replace("doc,", "document,").into(),
             &[],
-            "log.csv: expected a column `doc`, found `session`, `query`, `document`, `rank`, `click`",
+            "log.csv: expected a column `doc`, found `session`, `query`, `document`, `rank`, `click` in the first record",
         ),
         (
             "log.csv",
@@ -85,5 +85,7 @@ fn a_log_that_cleaning_empties_is_an_error() {
     world.file("log.csv", csv_log(&["a"]).replace("d1", "x").replace("d2", "y"));
     let (code, stderr) = world.run(&[]);
     assert_eq!(code, 3);
-    assert!(stderr.contains("expected shown results, found none after cleaning"), "{stderr}");
+    let expected = "log: 2 of 2 rows are lost, which is more than ingest.clean.max_lost_fraction = 0.2; 2 of them for \
+        \"document not in the document table\", such as `session_id=s-a query=a doc_id=x position=1 clicked=false`";
+    assert!(stderr.contains(expected), "{stderr}");
 }

@@ -4,8 +4,22 @@
 #![allow(clippy::unwrap_used)]
 
 mod bad_input;
+mod clicks;
+mod events;
 mod formats;
+mod grades;
+mod ids;
+mod incremental;
+mod layouts;
+mod loss;
+mod missing_values;
+mod mutations;
+mod presets;
+mod privacy;
 mod queries;
 mod real_log;
 mod rejects;
 mod run;
+mod searches;
+mod text;
+mod times;

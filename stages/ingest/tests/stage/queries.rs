@@ -1,6 +1,6 @@
 //! Query ids, splits and judgments.
 
-use crate::run::{CONFIG, World, csv_log, rows};
+use crate::run::{CONFIG, World, csv_log, report, rows};
 
 const BEIR: [&str; 3] = [
     "ingest.judgments.format=beir",
@@ -34,9 +34,14 @@ fn judgments_join_the_log_by_text() {
         "qrels.tsv 6 document not in the document table",
     ];
     assert_eq!(rows(&stage, "rejects", &["file", "line", "reason"]), expected);
-    let facts = &stage.manifest().facts;
-    assert_eq!((&facts["judgments"]["lines_in"], &facts["judgments"]["rows_out"]), (&5.into(), &3.into()));
-    assert_eq!(facts["judgments_source"], "judgments");
+    let expected = [
+        "kept 3 0",
+        "left_out 1 0 document not in the document table",
+        "merged 1 0 judged as high or higher under another id of the same query text",
+    ];
+    assert_eq!(report(&stage, "judgments"), expected);
+    assert_eq!(report(&stage, "judged_queries"), ["kept 4 0"]);
+    assert_eq!(stage.manifest().facts["judgments_source"], "judgments");
 }
 
 #[test]
@@ -59,8 +64,7 @@ fn trec_judgments_name_the_logs_queries() {
 fn bad_judgments_are_errors_at_their_line() {
     for (qrels, expected) in [
         ("1\td1\t5\n", "qrels.tsv:2: expected a grade from 0 to 4, found 5"),
-        ("1\td1\t-1\n", "qrels.tsv:2: expected a grade from 0 to 4, found -1"),
-        ("1\td1\t1\n1\td1\t1\n", "qrels.tsv:3: query and document judged twice"),
+        ("1\td1\t1\n1\td1\t2\n", "qrels.tsv:3: query and document judged twice"),
         ("1\td1\n", "qrels.tsv:2: wrong number of fields"),
         ("9\td1\t1\n", "qrels.tsv:2: the query id is not in ingest.judgments.queries"),
         ("1\tnowhere\t1\n", "expected judgments of the log's documents, found none"),

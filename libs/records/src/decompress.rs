@@ -1,0 +1,130 @@
+//! Compressed files, recognised by their first bytes.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+
+use lz4_flex::frame::FrameDecoder;
+
+use crate::error::{Error, Result};
+use crate::raw_file::RawFile;
+
+/// Bytes that tell a compression from text; bzip2 needs ten of them.
+const MAGIC: usize = 10;
+
+/// A compression that is undone while reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compression {
+    Gzip,
+    Zstd,
+    Bzip2,
+    Lz4,
+}
+
+/// The decompressed bytes of a file.
+pub(crate) struct Unpacked {
+    file: RawFile,
+    compression: Option<Compression>,
+    reader: Box<dyn BufRead + Send>,
+}
+
+impl Unpacked {
+    /// Opens `file`.
+    pub(crate) fn open(file: &RawFile) -> Result<Unpacked> {
+        let opened = File::open(&file.path).map_err(|e| file.failed("opening", e))?;
+        let mut packed = BufReader::with_capacity(1 << 18, opened);
+        let start = peek(&mut packed, MAGIC).map_err(|e| file.failed("reading", e))?;
+        let compression = recognise(file, &start)?;
+        let packed = std::io::Cursor::new(start).chain(packed);
+        let reader: Box<dyn BufRead + Send> = match compression {
+            None => Box::new(packed),
+            Some(Compression::Gzip) => buffered(flate2::bufread::MultiGzDecoder::new(packed)),
+            Some(Compression::Bzip2) => buffered(bzip2::bufread::MultiBzDecoder::new(packed)),
+            Some(Compression::Lz4) => buffered(Frames(FrameDecoder::new(packed))),
+            Some(Compression::Zstd) => {
+                let failed = |e| file.failed("opening the zstd decoder", e);
+                let mut decoder = zstd::Decoder::with_buffer(packed).map_err(failed)?;
+                // Files of `zstd --long=31` and `--ultra`.
+                decoder.window_log_max(31).map_err(failed)?;
+                buffered(decoder)
+            }
+        };
+        Ok(Unpacked { file: file.clone(), compression, reader })
+    }
+
+    /// Appends up to `wanted` bytes to `to`; fewer at the end of the file alone.
+    pub(crate) fn append(&mut self, to: &mut Vec<u8>, wanted: usize) -> Result<usize> {
+        let read = (&mut self.reader).take(wanted as u64).read_to_end(to);
+        read.map_err(|e| self.error(e))
+    }
+
+    /// The next `count` bytes, which stay unread; fewer at the end of the file.
+    pub(crate) fn peek(&mut self, count: usize) -> Result<Vec<u8>> {
+        let mut start = Vec::new();
+        self.append(&mut start, count)?;
+        let rest = std::mem::replace(&mut self.reader, Box::new(std::io::empty()));
+        self.reader = Box::new(std::io::Cursor::new(start.clone()).chain(rest));
+        Ok(start)
+    }
+
+    /// The error of a failed read: of a compressed file it means damaged data.
+    fn error(&self, cause: std::io::Error) -> Error {
+        let compression = match self.compression {
+            Some(Compression::Gzip) => "gzip",
+            Some(Compression::Zstd) => "zstd",
+            Some(Compression::Bzip2) => "bzip2",
+            Some(Compression::Lz4) => "lz4",
+            None => return self.file.failed("reading", cause),
+        };
+        self.file.bad(format!(
+            "expected a whole {compression} file, found a truncated or damaged one ({cause}); copy it again"
+        ))
+    }
+}
+
+/// All frames of an lz4 file; the decoder ends with each.
+struct Frames<R: BufRead>(FrameDecoder<R>);
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            let read = self.0.read(to)?;
+            if read > 0 || to.is_empty() || self.0.get_mut().fill_buf()?.is_empty() {
+                return Ok(read);
+            }
+        }
+    }
+}
+
+fn buffered(reader: impl Read + Send + 'static) -> Box<dyn BufRead + Send> {
+    Box::new(BufReader::with_capacity(1 << 18, reader))
+}
+
+fn peek(reader: &mut impl Read, count: usize) -> std::io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    reader.take(count as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+fn recognise(file: &RawFile, start: &[u8]) -> Result<Option<Compression>> {
+    let unpacked_first = |found: &str| Err(file.bad(format!("expected text, found {found}; unpack it first")));
+    Ok(match start {
+        [0x1f, 0x8b, ..] => Some(Compression::Gzip),
+        // The frames that pzstd and others put in front can be skipped.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Compression::Zstd),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Some(Compression::Lz4),
+        [b'B', b'Z', b'h', b'1'..=b'9', 0x31, 0x41, 0x59, 0x26, 0x53, 0x59, ..]
+        | [b'B', b'Z', b'h', b'1'..=b'9', 0x17, 0x72, 0x45, 0x38, 0x50, 0x90, ..] => Some(Compression::Bzip2),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => unpacked_first("an xz file")?,
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => unpacked_first("a 7z archive")?,
+        [b'P', b'K', 3, 4, ..] => unpacked_first("a zip archive")?,
+        [0xff, 6, 0, 0, b's', b'N', b'a', b'P', b'p', b'Y'] => unpacked_first("a snappy file")?,
+        [b'P', b'A', b'R', b'1', ..] => {
+            Err(file.bad("expected text, found a Parquet file; correct the format in the configuration"))?
+        }
+        [b'O', b'R', b'C', ..] if start.contains(&0) => {
+            Err(file.bad("expected text, found an ORC file; convert it to Parquet"))?
+        }
+        [b'O', b'b', b'j', 1, ..] => Err(file.bad("expected text, found an Avro file; convert it to Parquet"))?,
+        _ => None,
+    })
+}

@@ -1,0 +1,207 @@
+//! What is said about a log, and which logs are refused: those that lose too much, and those that cannot teach.
+
+use anyhow::{Result, bail};
+use pipeline::BadInput;
+use pipeline::config::{CleanConfig, IngestConfig, LogConfig};
+
+use crate::clean::REPEATED;
+use crate::report::{Fate, Tallies, Tally};
+use crate::segment::EMPTY_QUERY;
+use crate::sessions;
+use crate::stats::Stats;
+
+/// A session can be most of a log only if the log has this many rows.
+const MIN_ROWS: u64 = 30;
+
+/// Dwell times in seconds rarely have such a median; in milliseconds they nearly always do.
+const MAX_MEDIAN_DWELL: f64 = 1000.0;
+
+/// Refuses a log of which no model can learn, as soon as it is read.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> Result<()> {
+    if stats.events == 0 {
+        let loss = stats.tallies.main_loss(false);
+        let why = loss
+            .map_or(String::new(), |(reason, tally)| format!(": {} lines are left out for \"{reason}\"", tally.rows));
+        refuse(&format!("log: expected rows, found none{why}; correct ingest.log"))?;
+    }
+    let (_, lost_clicks) = stats.tallies.sum(Fate::is_lost);
+    if stats.clicks == 0 && lost_clicks == 0 {
+        refuse(
+            "log: expected clicks, found none in any row; correct ingest.log.columns.clicked, or say in ingest.log.clicked_values \
+             which values mean a click",
+        )?;
+    }
+    if stats.clicks == stats.events && !log.clicks_only {
+        refuse(
+            "log: expected shown results that were not clicked, found clicks alone, from which no rate and no grade can be made; \
+             add the impressions, or set ingest.log.clicks_only = true and take the grades from judgment files",
+        )?;
+    }
+    for (column, values) in &stats.values {
+        let share = values.bad as f64 / values.given.max(1) as f64;
+        if let (true, Some((reason, text))) = (share > clean.max_bad_value_fraction, &values.example) {
+            let key = if column == "shown_at" { "ingest.log.time.format or unit" } else { "ingest.log.dwell_unit" };
+            refuse(&format!(
+                "log: {} of {} values of {column} cannot be read, such as `{text}`: {reason}; say how they are written in {key}, or \
+                 raise ingest.clean.max_bad_value_fraction = {}",
+                values.bad, values.given, clean.max_bad_value_fraction
+            ))?;
+        }
+    }
+    match stats.median_dwell() {
+        Some(median) if median > MAX_MEDIAN_DWELL && log.dwell_unit.is_none() => refuse(&format!(
+            "log: expected dwell times in seconds, found a median of about {median:.0}, which looks like milliseconds; set \
+             ingest.log.dwell_unit = \"ms\", or \"s\" if they are seconds"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses documents without any text in a title.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn documents_have_texts(config: &IngestConfig, documents: usize, stats: &Stats) -> Result<()> {
+    let titled = config.documents.as_ref().is_none_or(|documents| documents.columns.title.is_some());
+    let (texts, what) = if titled { (stats.titles, "title") } else { (stats.summaries, "summary") };
+    if documents == 0 {
+        refuse("documents: expected documents, found none; correct ingest.documents")?;
+    }
+    if texts == 0 {
+        let table = if config.documents.is_some() { "ingest.documents.columns" } else { "ingest.log.columns" };
+        refuse(&format!(
+            "documents: expected text in a {what}, found none in any of {documents} documents; correct {table}.{what}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Refuses a log most of which is one session.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn sessions_are_visitors(found: &sessions::Found, results: u64, clean: &CleanConfig) -> Result<()> {
+    match &found.largest {
+        Some((largest, session)) if results >= MIN_ROWS => {
+            let share = *largest as f64 / results as f64;
+            if share > clean.max_session_fraction {
+                let session = records::printable(session.as_bytes(), 60);
+                refuse(&format!(
+                    "log: expected many sessions, found {largest} of {results} results in session `{session}`, which is more than \
+                     ingest.clean.max_session_fraction = {}; map a session id in ingest.log.columns that changes from visit to visit",
+                    clean.max_session_fraction
+                ))?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a log of which too many rows or clicks are lost.
+///
+/// # Errors
+/// [`BadInput`], naming the main reason, an example and what to do.
+pub(crate) fn losses(tallies: &Tallies, clean: &CleanConfig) -> Result<()> {
+    let (rows, clicks) = tallies.sum(|fate| fate != Fate::NoRow);
+    let (lost_rows, lost_clicks) = tallies.sum(Fate::is_lost);
+    let limits = [
+        (false, "rows", lost_rows, rows, "max_lost_fraction", clean.max_lost_fraction),
+        (true, "clicks", lost_clicks, clicks, "max_lost_click_fraction", clean.max_lost_click_fraction),
+    ];
+    for (of_clicks, what, lost, all, key, limit) in limits {
+        if lost as f64 > limit * all as f64 {
+            let main = tallies.main_loss(of_clicks);
+            let (reason, Tally { rows, clicks, example }) = match main {
+                Some((reason, tally)) => (reason, tally.clone()),
+                None => ("", Tally::default()),
+            };
+            let by_reason = if of_clicks { clicks } else { rows };
+            refuse(&format!(
+                "log: {lost} of {all} {what} are lost, which is more than ingest.clean.{key} = {limit}; {by_reason} of them for \
+                 \"{reason}\", such as `{example}`; {}, or raise the limit",
+                advice(reason)
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a log whose searches show their results again and again: its ids are likely used for several searches.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn results_are_shown_once(tallies: &Tallies, clean: &CleanConfig) -> Result<()> {
+    let (rows, _) = tallies.sum(|fate| fate != Fate::NoRow);
+    let repeated = tallies.iter().find(|&(_, reason, _)| reason == REPEATED).map(|(_, _, tally)| tally.clone());
+    match repeated {
+        Some(tally) if tally.rows as f64 > clean.max_lost_fraction * rows as f64 => refuse(&format!(
+            "log: {} of {rows} rows show a result of their search once more, such as `{}`, which is more than \
+             ingest.clean.max_lost_fraction = {}; map ingest.log.columns.session_id if search ids count within sessions, \
+             remove repeated lines, or raise the limit",
+            tally.rows, tally.example, clean.max_lost_fraction
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a log that has no clicks left.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn clicks_are_left(tallies: &Tallies, kept_clicks: u64) -> Result<()> {
+    match tallies.main_loss(true) {
+        Some((reason, tally)) if kept_clicks == 0 => refuse(&format!(
+            "log: expected clicks after cleaning, found none: {} are lost for \"{reason}\", such as `{}`; {}",
+            tally.clicks,
+            tally.example,
+            advice(reason)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What to do about a reason of loss.
+fn advice(reason: &str) -> &'static str {
+    match reason {
+        "position is outside of the page" => "positions count from ingest.log.first_position, 0 or 1",
+        "document not in the document table" => {
+            "ids are compared as they are written, with upper and lower case: correct ingest.documents or ingest.log.columns.doc_id"
+        }
+        "query too long" => "raise ingest.clean.max_query_chars",
+        EMPTY_QUERY => {
+            "correct ingest.log.columns.query, or search_id, by which rows without a query are joined to those with it"
+        }
+        "session of a robot" => {
+            "map a session id that changes from visit to visit, or raise ingest.clean.max_searches_per_session or \
+             max_session_click_rate"
+        }
+        "query of too few users" => "lower ingest.privacy.min_query_users",
+        "click without a position or an impression of its document" => {
+            "map ingest.log.columns.position, and search_id, by which clicks are joined to impressions"
+        }
+        "click that does not tell which of several searches it belongs to" => "map a search id that is used once",
+        _ => "correct the files, or their format or columns in the configuration",
+    }
+}
+
+/// Checks that every row and every click of the log is somewhere.
+///
+/// # Errors
+/// Only on a defect of the program.
+pub(crate) fn nothing_is_missing(tallies: &Tallies, stats: &Stats) -> Result<()> {
+    let (rejected_rows, rejected_clicks) = stats.tallies.sum(|_| true);
+    let expected = (stats.events + rejected_rows, stats.clicks + rejected_clicks);
+    let found = tallies.sum(|_| true);
+    if found != expected {
+        bail!("log: expected {expected:?} rows and clicks, found {found:?} kept, merged, left out or rejected");
+    }
+    Ok(())
+}
+
+fn refuse(problem: &str) -> Result<()> {
+    Err(BadInput(problem.to_string()).into())
+}

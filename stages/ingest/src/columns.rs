@@ -1,0 +1,128 @@
+//! The fields of the log's records, by the kind of record.
+
+use pipeline::config::{LogColumns, LogConfig, LogKind};
+use records::{Field, Lists, Value};
+
+/// Indices of a kind's fields in a record's values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    pub(crate) search_id: Option<usize>,
+    pub(crate) session_id: Option<usize>,
+    pub(crate) user_id: Option<usize>,
+    pub(crate) query_id: Option<usize>,
+    pub(crate) query: Option<usize>,
+    pub(crate) doc_id: Option<usize>,
+    pub(crate) position: Option<usize>,
+    pub(crate) clicked: Option<usize>,
+    pub(crate) shown: Option<usize>,
+    pub(crate) shown_marks_clicks: bool,
+    pub(crate) dwell_seconds: Option<usize>,
+    pub(crate) shown_at: Option<usize>,
+    pub(crate) title: Option<usize>,
+    pub(crate) summary: Option<usize>,
+}
+
+/// A kind of record.
+#[derive(Debug, Clone)]
+pub(crate) struct Kind {
+    when: Option<(usize, Vec<String>)>,
+    when_fields: Option<usize>,
+    /// Whether its documents were clicked, where no field says so.
+    pub(crate) clicked: Option<bool>,
+    pub(crate) opens: bool,
+    /// True if every record must name a document.
+    pub(crate) needs_document: bool,
+    pub(crate) places: Places,
+}
+
+impl Kind {
+    fn matches(&self, values: &[Value], fields: usize) -> bool {
+        let column = self.when.as_ref().is_none_or(|(at, wanted)| {
+            let value = values.get(*at).and_then(Value::text);
+            value.is_some_and(|value| wanted.is_empty() || wanted.iter().any(|wanted| wanted == value))
+        });
+        column && self.when_fields.is_none_or(|wanted| wanted == fields)
+    }
+}
+
+/// All wanted fields of the log, and the kinds of its records.
+#[derive(Debug, Clone)]
+pub(crate) struct Kinds {
+    pub(crate) fields: Vec<Field>,
+    /// Indices of the fields that every file must have.
+    pub(crate) needed: Vec<usize>,
+    kinds: Vec<Kind>,
+}
+
+impl Kinds {
+    pub(crate) fn of(log: &LogConfig) -> Kinds {
+        let mut fields = Fields::default();
+        let constant = log.clicks_only.then_some(true);
+        let mut kinds: Vec<Kind> = log.kinds.iter().map(|kind| fields.kind(kind, constant)).collect();
+        let mut needed = Vec::new();
+        if kinds.is_empty() {
+            let places = fields.places(&log.columns);
+            let clicked = places.clicked.filter(|_| !log.clicked_values.contains_key(""));
+            needed.extend(places.doc_id.into_iter().chain(clicked));
+            let needs_document = log.columns.shown.is_none();
+            kinds.push(Kind { when: None, when_fields: None, clicked: constant, opens: false, needs_document, places });
+        }
+        Kinds { fields: fields.0, needed, kinds }
+    }
+
+    /// The first kind that a record matches.
+    pub(crate) fn find(&self, values: &[Value], fields: usize) -> Option<&Kind> {
+        self.kinds.iter().find(|kind| kind.matches(values, fields))
+    }
+
+    /// The fields that hold user ids.
+    pub(crate) fn users(&self) -> Vec<usize> {
+        self.kinds.iter().filter_map(|kind| kind.places.user_id).collect()
+    }
+
+    /// True if values of some records hold for the following ones, so that the records of a file must be read in order.
+    pub(crate) fn in_order(&self) -> bool {
+        self.kinds.iter().any(|kind| kind.opens)
+    }
+}
+
+#[derive(Default)]
+struct Fields(Vec<Field>);
+
+impl Fields {
+    fn add(&mut self, name: &str, lists: Lists) -> usize {
+        if let Some(at) = self.0.iter().position(|field| field.name == name) {
+            return at;
+        }
+        self.0.push(Field::optional(name).with_lists(lists));
+        self.0.len() - 1
+    }
+
+    fn places(&mut self, columns: &LogColumns) -> Places {
+        let mut add = |name: &Option<String>, lists: Lists| name.as_deref().map(|name| self.add(name, lists));
+        Places {
+            search_id: add(&columns.search_id, Lists::Refused),
+            session_id: add(&columns.session_id, Lists::Refused),
+            user_id: add(&columns.user_id, Lists::Refused),
+            query_id: add(&columns.query_id, Lists::Refused),
+            query: add(&columns.query, Lists::Refused),
+            doc_id: add(&columns.doc_id, Lists::Refused),
+            position: add(&columns.position, Lists::Refused),
+            clicked: add(&columns.clicked, Lists::Refused),
+            shown: add(&columns.shown, Lists::Items),
+            shown_marks_clicks: columns.shown_marks_clicks,
+            dwell_seconds: add(&columns.dwell_seconds, Lists::Refused),
+            shown_at: add(&columns.shown_at, Lists::Refused),
+            title: add(&columns.title, Lists::Joined),
+            summary: add(&columns.summary, Lists::Joined),
+        }
+    }
+
+    fn kind(&mut self, kind: &LogKind, constant: Option<bool>) -> Kind {
+        let when = kind.when_column.as_deref();
+        let when = when.map(|name| (self.add(name, Lists::Refused), kind.when_values.clone()));
+        let places = self.places(&kind.columns);
+        let clicked = kind.clicked.or(constant);
+        Kind { when, when_fields: kind.when_fields, clicked, opens: kind.opens, needs_document: false, places }
+    }
+}

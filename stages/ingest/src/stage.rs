@@ -1,0 +1,494 @@
+//! The stage: its inputs, its steps and their order.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use pipeline::config::{CleanConfig, ConfigError, IngestConfig, LogConfig, UserIds};
+use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use records::{Blocks, Layout, RawFile};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::buckets;
+use crate::checks;
+use crate::documents::{Collected, DocumentFiles, Documents};
+use crate::files;
+use crate::impressions::{self, Writing, Written};
+use crate::input::{Counts, Reject};
+use crate::judgments::{self, GRADE_SHARES, Judged, JudgmentFiles};
+use crate::log::{self, Log, LogFiles};
+use crate::names::ranks;
+use crate::output::{self, InputReport, QueryTable};
+use crate::pairs::{PRIOR_STRENGTH, Pairs};
+use crate::part::Part;
+use crate::propensities::{self, Examination};
+use crate::query::Queries;
+use crate::reading::Reading;
+use crate::rejects::Rejects;
+use crate::report::{Fate, Tallies};
+use crate::split::{self, Key, Split};
+use crate::stats::Stats;
+
+/// The environment variable that holds the key of user ids.
+const USER_KEY: &str = "DISRANKER_USER_KEY";
+
+/// Raised with every change of what a part holds.
+const PART_VERSION: u32 = 2;
+
+/// The `ingest` stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Ingest;
+
+/// The configuration of the stage.
+#[derive(Debug, Clone, Serialize)]
+pub struct Settings {
+    /// The table `[ingest]`.
+    #[serde(flatten)]
+    pub config: IngestConfig,
+    /// A digest of the key of user ids, so that another key makes the tables anew.
+    pub user_key_digest: Option<String>,
+    #[serde(skip)]
+    user_key: Option<String>,
+    /// Bytes; it changes no output.
+    #[serde(skip)]
+    memory_limit: Option<u64>,
+}
+
+impl Stage for Ingest {
+    const NAME: &'static str = "ingest";
+    const VERSION: u32 = 2;
+    const ABOUT: About = About {
+        does: "turns raw click logs, documents and judgments into validated tables",
+        reads: "the files of ingest.log, ingest.documents and ingest.judgments",
+        writes: "impressions, queries, documents, pairs, judgments, propensities, ingest_report, rejects",
+    };
+    type Config = Settings;
+
+    fn configure(&self, pipeline: &Pipeline) -> std::result::Result<Settings, NothingToDo> {
+        let mut config = pipeline.ingest.clone();
+        let memory_limit = config.memory_limit.take().map(|size| size.bytes);
+        let key = std::env::var(USER_KEY).ok().filter(|key| !key.is_empty());
+        let user_key = key.filter(|_| config.privacy.user_ids == UserIds::Hashed);
+        // Hashed twice, so that the digest does not help to guess the key any faster than the hashed ids do.
+        let digest = |key: &String| ::files::sha256(::files::sha256(format!("{USER_KEY}={key}").as_bytes()).as_bytes());
+        Ok(Settings { user_key_digest: user_key.as_ref().map(digest), config, user_key, memory_limit })
+    }
+
+    fn inputs(&self, settings: &Settings, paths: &RunPaths) -> Result<Vec<Input>> {
+        let Files { log, documents, judgments, propensities } = Files::list(&settings.config, paths)?;
+        let judged = judgments.files.into_iter().map(|(file, _)| file).chain(judgments.queries);
+        let all = log.into_iter().chain(documents).chain(judged).chain(propensities);
+        Ok(all.map(|file| Input::File(file.path)).collect())
+    }
+
+    fn run(&self, settings: &Settings, context: &mut StageContext) -> Result<()> {
+        let spills = context.out().join("spill");
+        std::fs::create_dir_all(&spills).with_context(|| format!("{}: creating failed", spills.display()))?;
+        let mut run = Run {
+            settings,
+            files: Files::list(&settings.config, context.paths())?,
+            context,
+            spills: spills.clone(),
+            threads: rayon::current_num_threads(),
+            reports: Vec::new(),
+            rejects: Vec::new(),
+        };
+        run.run()?;
+        std::fs::remove_dir_all(&spills).with_context(|| format!("{}: removing failed", spills.display()))
+    }
+}
+
+/// The raw files of a pipeline.
+struct Files {
+    log: Vec<RawFile>,
+    documents: Vec<RawFile>,
+    judgments: JudgmentFiles,
+    propensities: Option<RawFile>,
+}
+
+impl Files {
+    fn list(config: &IngestConfig, paths: &RunPaths) -> Result<Files> {
+        let log = config.log.as_ref().map_or(&[][..], |log| &log.paths);
+        let documents = config.documents.as_ref().map_or(&[][..], |documents| &documents.paths);
+        let judgments = &config.judgments;
+        let splits = &judgments.splits;
+        let mut judged = Vec::new();
+        for (key, patterns, split) in [
+            ("ingest.judgments.paths", &judgments.paths, None),
+            ("ingest.judgments.splits.train", &splits.train, Some(Split::Train)),
+            ("ingest.judgments.splits.validation", &splits.validation, Some(Split::Validation)),
+            ("ingest.judgments.splits.test", &splits.test, Some(Split::Test)),
+        ] {
+            judged.extend(files::list(paths, key, patterns)?.into_iter().map(|file| (file, split)));
+        }
+        let queries = judgments.queries.as_ref().map(|queries| queries.paths()).unwrap_or_default();
+        let propensities = config.debias.path.as_slice();
+        Ok(Files {
+            log: files::list(paths, "ingest.log.paths", log)?,
+            documents: files::list(paths, "ingest.documents.paths", documents)?,
+            judgments: JudgmentFiles {
+                files: judged,
+                queries: files::list(paths, "ingest.judgments.queries", queries)?,
+            },
+            propensities: files::list(paths, "ingest.debias.path", propensities)?.pop(),
+        })
+    }
+}
+
+/// One run of the stage.
+struct Run<'r> {
+    settings: &'r Settings,
+    files: Files,
+    context: &'r mut StageContext,
+    spills: PathBuf,
+    threads: usize,
+    reports: Vec<InputReport>,
+    rejects: Vec<Reject>,
+}
+
+/// What the clicks of the log give.
+struct Clicks {
+    pairs: Pairs,
+    examination: Examination,
+}
+
+impl Run<'_> {
+    fn run(&mut self) -> Result<()> {
+        let config = &self.settings.config;
+        let mut read = self.read_judgments()?;
+        let mut collected = Collected::new(&self.spills)?;
+        let document_files = self.read_documents(&mut collected)?;
+        let log_files = self.log_files()?;
+        let parts = log_files.as_ref().map(|log| self.read_log(log)).transpose()?.unwrap_or_default();
+        if config.log.as_ref().is_some_and(LogConfig::holds_documents) {
+            collected.add_seen(&parts)?;
+        }
+        let mut queries = Queries::default();
+        if let Some(read) = &read {
+            collected.add(&read.documents)?;
+            read.add_queries(&mut queries, config.log.is_none())?;
+        }
+        let documents = self.number_documents(collected, document_files.as_ref())?;
+        let files = log_files.as_ref().map_or(&[][..], |log| &log.files);
+        let mut log = Log::number(files, parts, queries, documents, self.threads)?;
+        let ids = log.queries.ids()?;
+        let query_ranks = ranks(&ids);
+
+        let rejects = self.room_for_rejects(&log)?;
+        let written = match &config.log {
+            Some(log_config) => Some(self.write_log(log_config, &log, &ids, &query_ranks, &rejects)?),
+            None => {
+                let empty = self.context.create_table("impressions", &[])?;
+                self.context.finish_table("impressions", empty)?;
+                None
+            }
+        };
+        let (searches, counted) = match written {
+            Some(Written { searches, counted, .. }) => (searches, Some(counted)),
+            None => (vec![0; ids.len()], None),
+        };
+        let clicks = match counted {
+            Some(counted) => Some(self.count(counted.count(&self.spills, self.threads)?)?),
+            None => None,
+        };
+        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+        order.sort_unstable_by_key(|&query| query_ranks[query as usize]);
+        let judged = match &mut read {
+            Some(read) => read.resolve(&mut log.queries, &log.documents)?,
+            None => self.judge_clicks(clicks.as_ref(), &ids, &order)?,
+        };
+        if let Some(read) = read {
+            self.report_counts("judgments", read.counts)?;
+            self.report_counts("judged_queries", read.query_counts)?;
+        }
+        let table = self.query_table(&log, &ids, &order, searches, &judged)?;
+        self.write_tables(&log, &table, clicks.as_ref(), &judged, &query_ranks, &rejects)
+    }
+
+    fn read_judgments(&mut self) -> Result<Option<judgments::Read>> {
+        if self.settings.config.judgments.from_clicks() {
+            return Ok(None);
+        }
+        let files = std::mem::take(&mut self.files.judgments);
+        judgments::read(files, &self.settings.config).map(Some)
+    }
+
+    /// Reads the documents of their own files.
+    fn read_documents(&mut self, collected: &mut Collected) -> Result<Option<DocumentFiles>> {
+        let config = &self.settings.config;
+        let Some(documents) = &config.documents else { return Ok(None) };
+        let width = config.log.as_ref().map_or(0, |log| log.doc_id_width);
+        let files = std::mem::take(&mut self.files.documents);
+        let files = self.without_empty(files)?;
+        let files = DocumentFiles::new(files, documents, &config.clean, width);
+        collected.read(&files, &config.clean, self.threads)?;
+        Ok(Some(files))
+    }
+
+    fn without_empty(&self, files: Vec<RawFile>) -> Result<Vec<RawFile>> {
+        let (full, empty) = files::without_empty(files)?;
+        if let Some(first) = empty.first() {
+            tracing::warn!("{} empty files are skipped, such as {}", empty.len(), first.name);
+        }
+        Ok(full)
+    }
+
+    /// The files of the log, with a name for the part of each that stands for all that decides its content.
+    fn log_files(&mut self) -> Result<Option<LogFiles>> {
+        let settings = self.settings;
+        let config = &settings.config;
+        let (Some(log), Some(reading)) = (&config.log, Reading::new(config, settings.user_key.as_deref())?) else {
+            return Ok(None);
+        };
+        let (visitors, privacy) = (log.all_columns(), config.privacy.user_ids);
+        let by_user = visitors.into_iter().all(|columns| columns.search_id.is_none() && columns.session_id.is_none())
+            && !reading.kinds.in_order();
+        if by_user && (privacy == UserIds::Dropped || privacy == UserIds::Hashed && settings.user_key.is_none()) {
+            Err(ConfigError::Unusable(format!(
+                "ingest.log.columns: expected search_id or session_id, found user_id alone, which is not kept; set the environment \
+                 variable {USER_KEY}, or ingest.privacy.user_ids = \"plain\""
+            )))?;
+        }
+        let users_kept = privacy == UserIds::Plain || settings.user_key.is_some();
+        let mapped = log.all_columns().any(|columns| columns.user_id.is_some());
+        if config.privacy.min_query_users > 1 && !(users_kept && mapped) {
+            Err(ConfigError::Unusable(format!(
+                "ingest.privacy.min_query_users: expected user ids that can be counted, found none; map ingest.log.columns.user_id, and \
+                 set the environment variable {USER_KEY} or ingest.privacy.user_ids = \"plain\""
+            )))?;
+        }
+        let files = std::mem::take(&mut self.files.log);
+        let files = self.without_empty(files)?;
+        let clean = &config.clean;
+        let read_as = json!([
+            PART_VERSION,
+            LogConfig { paths: Vec::new(), ..log.clone() },
+            clean.null_values,
+            clean.max_query_chars,
+            privacy,
+            settings.user_key_digest,
+        ]);
+        let parts = files.iter().map(|file| {
+            let input = self.context.inputs().iter().find(|input| *input.name == *file.name);
+            let digest = input.map(|input| input.digest.as_str()).unwrap_or_default();
+            let decides = serde_json::to_vec(&(&*file.name, digest, &read_as)).unwrap_or_default();
+            format!("{}.part", &::files::sha256(&decides)[..32])
+        });
+        let parts = parts.collect();
+        let layout = Layout::new(log.format, &log.dialect).with_nulls(clean.null_values.clone());
+        Ok(Some(LogFiles { files, layout, reading, parts }))
+    }
+
+    fn read_log(&self, files: &LogFiles) -> Result<Vec<Part>> {
+        let config = &self.settings.config;
+        let folder = self.context.paths().run_dir().join("ingest.parts");
+        let parts = files.read(&folder, &config.clean, self.threads)?;
+        let mut stats = Stats::default();
+        parts.iter().for_each(|part| stats.merge(part.stats()));
+        // A field may be missing from some records and files, but not from all. A preset names fields that not every log has.
+        let missing = files.reading.kinds.fields.iter().zip(&stats.found).find(|(_, found)| !**found);
+        let missing = missing.filter(|_| config.preset.is_none());
+        if let (Some((field, _)), Some(file)) = (missing, files.files.first()) {
+            let names = Blocks::open(file, &files.layout, &files.reading.kinds.fields)?;
+            Err(records::missing_field(
+                file,
+                &field.name,
+                &format!("{}, and it in no record of any file", names.names()),
+            ))?;
+        }
+        log::check_malformed(&files.files, parts.iter().map(Part::stats), &config.clean)?;
+        if let Some(log) = &config.log {
+            checks::can_teach(log, &stats, &config.clean)?;
+        }
+        Ok(parts)
+    }
+
+    fn number_documents(&mut self, collected: Collected, files: Option<&DocumentFiles>) -> Result<Documents> {
+        let files = files.map_or(&[][..], |files| &files.files);
+        let (documents, mut stats, rejects) = collected.number(&self.spills, files)?;
+        checks::documents_have_texts(&self.settings.config, documents.ids.len(), &stats)?;
+        if !files.is_empty() {
+            let (others, _) = stats.tallies.sum(|_| true);
+            stats.tallies.add(Fate::Kept, "", stats.records - others, 0, "");
+            self.reports.push(InputReport { input: "documents", tallies: stats.tallies, values: Vec::new() });
+        }
+        self.rejects.extend(rejects);
+        Ok(documents)
+    }
+
+    fn room_for_rejects(&self, log: &Log) -> Result<Rejects> {
+        let rejects = Rejects::create(&self.spills, &log.files_and_lines())?;
+        let mut writer = rejects.writer();
+        log.visit_rejects(|file, line, reason, content| writer.push(file, line, reason, content))?;
+        writer.finish()?;
+        Ok(rejects)
+    }
+
+    fn write_log(
+        &mut self,
+        config: &LogConfig,
+        log: &Log,
+        query_ids: &[String],
+        query_ranks: &[u32],
+        rejects: &Rejects,
+    ) -> Result<Written> {
+        let ingest = &self.settings.config;
+        let clean = &ingest.clean;
+        let least_users = ingest.privacy.min_query_users;
+        let settings = buckets::Settings {
+            session_gap: (config.session_gap_minutes * 60e6) as i64,
+            memory_limit: memory_limit(self.settings.memory_limit),
+            threads: self.threads,
+            count_users: least_users > 1,
+        };
+        let results = buckets::clean(log, settings, &self.spills, rejects)?;
+        // Clicks alone have a rate of 1, whoever made them.
+        let max_session_click_rate = if config.clicks_only { 1.0 } else { clean.max_session_click_rate };
+        let limits = CleanConfig { max_session_click_rate, ..clean.clone() };
+        let sessions = results.sessions.count(&limits, self.threads)?;
+        let (merged, _) = results.tallies.sum(|_| true);
+        checks::sessions_are_visitors(&sessions, log.stats.events - merged, clean)?;
+        let rare = results.users.as_ref().map(|users| users.rare(query_ids.len(), least_users)).transpose()?;
+        let timed = log.stats.values.get("dwell_seconds").is_some_and(|values| values.given > values.bad);
+        if !timed && config.all_columns().any(|columns| columns.dwell_seconds.is_some()) {
+            tracing::warn!("log: no row has a dwell time, so that every click counts as a satisfied one");
+        }
+        let writing = Writing {
+            log,
+            ranges: &results.ranges,
+            query_ids,
+            query_ranks,
+            robots: &sessions.robots,
+            rare: rare.as_deref(),
+            satisfied: timed.then_some(clean.satisfied_dwell_seconds),
+            rejects,
+            threads: self.threads,
+        };
+        let written = impressions::write(self.context, &self.spills, &writing)?;
+        let mut tallies = written.tallies.clone();
+        tallies.merge(&results.tallies);
+        tallies.merge(&log.stats.tallies);
+        checks::nothing_is_missing(&tallies, &log.stats)?;
+        let (_, kept_clicks) = written.tallies.sum(|_| true);
+        let loss = checks::losses(&tallies, clean)
+            .and_then(|()| checks::results_are_shown_once(&tallies, clean))
+            .and_then(|()| checks::clicks_are_left(&tallies, kept_clicks));
+        self.note_log(log, tallies);
+        loss?;
+        Ok(written)
+    }
+
+    fn note_log(&mut self, log: &Log, tallies: Tallies) {
+        let (rows, clicks) = tallies.sum(|_| true);
+        let (kept, kept_clicks) = tallies.sum(|fate| fate == Fate::Kept);
+        let figures = json!({
+            "lines_in": log.stats.lines,
+            "rows_in": rows,
+            "clicks_in": clicks,
+            "rows_out": kept,
+            "clicks_out": kept_clicks,
+        });
+        self.context.fact("log", figures);
+        let values = log.stats.values.iter().map(|(column, values)| (column.to_string(), values.clone()));
+        self.reports.push(InputReport { input: "log", tallies, values: values.collect() });
+    }
+
+    fn report_counts(&mut self, input: &'static str, mut counts: Counts) -> Result<()> {
+        counts.check(input)?;
+        if counts.records > 0 {
+            counts.tallies.add(Fate::Kept, "", counts.rows, 0, "");
+            self.reports.push(InputReport { input, tallies: counts.tallies, values: Vec::new() });
+            self.rejects.extend(counts.rejects);
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, pairs: Pairs) -> Result<Clicks> {
+        let config = &self.settings.config;
+        let clicks_only = config.log.as_ref().is_some_and(|log| log.clicks_only);
+        let examination = propensities::find(&pairs, &config.debias, self.files.propensities.as_ref(), clicks_only)?;
+        self.context.fact("examination_by_position", examination.by_position.clone());
+        let prior = json!({ "rate": examination.prior, "examinations": PRIOR_STRENGTH });
+        self.context.fact("debiasing_prior", prior);
+        Ok(Clicks { pairs, examination })
+    }
+
+    /// Grades from the clicks.
+    fn judge_clicks(&mut self, clicks: Option<&Clicks>, ids: &[String], order: &[u32]) -> Result<Judged> {
+        self.context.fact("judgments_source", "clicks");
+        self.context.fact("grade_shares", GRADE_SHARES.to_vec());
+        let mut judged = Judged::default();
+        if let Some(Clicks { pairs, examination }) = clicks {
+            let least = self.settings.config.clean.min_grade_impressions;
+            for partition in 0..pairs.partitions() {
+                let mut pairs = pairs.read_debiased(partition, examination)?;
+                pairs.iter_mut().for_each(|pair| pair.query = order[pair.query as usize]);
+                judged.judgments.extend(judgments::from_clicks(&pairs, least));
+            }
+        }
+        let queries = judged.judgments.iter().map(|judgment| judgment.query);
+        judged.ids = queries.map(|query| (query, ids[query as usize].clone())).collect();
+        Ok(judged)
+    }
+
+    /// Ids, searches and splits of the queries that were searched or judged.
+    fn query_table<'a>(
+        &mut self,
+        log: &'a Log,
+        ids: &'a [String],
+        order: &'a [u32],
+        searches: Vec<u64>,
+        judged: &Judged,
+    ) -> Result<QueryTable<'a>> {
+        let is_used = |query: u32| searches[query as usize] > 0 || judged.ids.contains_key(&query);
+        let used: Vec<u32> = (0..ids.len() as u32).filter(|&query| is_used(query)).collect();
+        let key = |&query: &u32| Key {
+            hash: log.queries.hash(query).number(),
+            judged_as: judged.ids.get(&query).map(String::as_str),
+            official: judged.splits.get(&query).copied(),
+        };
+        let keys: Vec<Key> = used.iter().map(key).collect();
+        let assignment = split::assign(&keys, &self.settings.config.split)?;
+        self.context.fact("split_rule", assignment.rule);
+        let mut splits = vec![None; ids.len()];
+        for (query, split) in used.into_iter().zip(assignment.splits) {
+            splits[query as usize] = Some(split);
+        }
+        Ok(QueryTable { queries: &log.queries, ids, order, splits, searches })
+    }
+
+    fn write_tables(
+        &mut self,
+        log: &Log,
+        table: &QueryTable,
+        clicks: Option<&Clicks>,
+        judged: &Judged,
+        query_ranks: &[u32],
+        rejects: &Rejects,
+    ) -> Result<()> {
+        let config = &self.settings.config;
+        if !config.judgments.from_clicks() {
+            self.context.fact("judgments_source", "judgments");
+        }
+        let counted = clicks.map(|clicks| (&clicks.pairs, &clicks.examination));
+        table.write(self.context)?;
+        output::write_documents(self.context, &log.documents, self.threads)?;
+        output::write_pairs(self.context, counted, &log.documents, table, self.threads)?;
+        output::write_propensities(self.context, counted)?;
+        output::write_judgments(self.context, &judged.judgments, &log.documents, table, query_ranks)?;
+        output::write_rejects(self.context, Some(rejects), std::mem::take(&mut self.rejects))?;
+        output::write_report(self.context, &self.reports)
+    }
+}
+
+/// Memory for the rows of the log, in bytes: half of the machine's unless the configuration says otherwise.
+fn memory_limit(given: Option<u64>) -> usize {
+    given.unwrap_or_else(|| memory_of(Path::new("/proc/meminfo")).unwrap_or(4 << 30) / 2) as usize
+}
+
+/// The machine's memory in bytes, as Linux tells it.
+fn memory_of(meminfo: &Path) -> Option<u64> {
+    let text = std::fs::read_to_string(meminfo).ok()?;
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    total.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib << 10)
+}
