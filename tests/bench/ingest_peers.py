@@ -50,9 +50,9 @@ CREATE TEMP VIEW judged AS
 SELECT log.*, query_id, CASE
     WHEN position IS NULL OR position NOT BETWEEN 1 AND 10000 THEN 'malformed position'
     WHEN clicked IS NULL THEN 'malformed clicked'
-    WHEN text = '' THEN 'empty query'
     WHEN length(text) > 200 THEN 'query too long'
-    WHEN documents.doc_id IS NULL THEN 'document not in the document table' END AS reason
+    WHEN documents.doc_id IS NULL THEN 'document not in the document table'
+    WHEN text = '' THEN 'empty query' END AS reason
 FROM log JOIN spellings USING (query) LEFT JOIN documents USING (doc_id);
 
 CREATE TEMP TABLE merged AS
@@ -188,9 +188,9 @@ def run_polars(form, folder, output, threads):
     reason = (
         pl.when(malformed).then(lit("malformed position"))
         .when(col("clicked").is_null()).then(lit("malformed clicked"))
-        .when(col("text") == "").then(lit("empty query"))
         .when(col("text").str.len_chars() > 200).then(lit("query too long"))
         .when(col("known").is_null()).then(lit("document not in the document table"))
+        .when(col("text") == "").then(lit("empty query"))
     )
     known = documents.select("doc_id", known=lit(True))
     judged = log.lazy().join(spellings, on="query", how="left").join(known, on="doc_id", how="left")
@@ -267,21 +267,21 @@ WITH rejects AS (SELECT CASE
     WHEN reason LIKE '%document table%' THEN 'unknown document'
     WHEN reason = 'merged' OR reason LIKE '%another row%' OR reason LIKE '%logged again%' THEN 'merged'
     WHEN reason LIKE '%position%' OR reason LIKE '%clicked%' THEN 'malformed'
-    ELSE reason END AS rule FROM '{folder}/rejects.parquet')
-SELECT 'rows of impressions', count(*)::VARCHAR FROM '{folder}/impressions.parquet'
-UNION ALL SELECT 'searches', count(DISTINCT (session_id, search_id))::VARCHAR FROM '{folder}/impressions.parquet'
+    ELSE reason END AS rule FROM '{folder}/rejects{rest}')
+SELECT 'rows of impressions', count(*)::VARCHAR FROM '{folder}/impressions{rest}'
+UNION ALL SELECT 'searches', count(DISTINCT (session_id, search_id))::VARCHAR FROM '{folder}/impressions{rest}'
 UNION ALL SELECT 'values of impressions', CAST(bit_xor(hash(search_id, session_id, user_id, query_id, doc_id, position, clicked,
-    dwell_seconds, epoch_us(shown_at))) AS VARCHAR) FROM '{folder}/impressions.parquet'
-UNION ALL SELECT 'rows of queries', count(*)::VARCHAR FROM '{folder}/queries.parquet'
-UNION ALL SELECT 'searches of queries', CAST(CAST(sum(searches) AS BIGINT) AS VARCHAR) FROM '{folder}/queries.parquet'
-UNION ALL SELECT 'values of queries', CAST(bit_xor(hash(query_id, query, searches)) AS VARCHAR) FROM '{folder}/queries.parquet'
-UNION ALL SELECT 'rows of documents', count(*)::VARCHAR FROM '{folder}/documents.parquet'
-UNION ALL SELECT 'values of documents', CAST(bit_xor(hash(doc_id, title, summary)) AS VARCHAR) FROM '{folder}/documents.parquet'
-UNION ALL SELECT 'rows of pairs', count(*)::VARCHAR FROM '{folder}/pairs.parquet'
-UNION ALL SELECT 'clicks', CAST(CAST(sum(clicks) AS BIGINT) AS VARCHAR) FROM '{folder}/pairs.parquet'
-UNION ALL SELECT 'satisfied clicks', CAST(CAST(sum(satisfied_clicks) AS BIGINT) AS VARCHAR) FROM '{folder}/pairs.parquet'
+    dwell_seconds, epoch_us(shown_at))) AS VARCHAR) FROM '{folder}/impressions{rest}'
+UNION ALL SELECT 'rows of queries', count(*)::VARCHAR FROM '{folder}/queries{rest}'
+UNION ALL SELECT 'searches of queries', CAST(CAST(sum(searches) AS BIGINT) AS VARCHAR) FROM '{folder}/queries{rest}'
+UNION ALL SELECT 'values of queries', CAST(bit_xor(hash(query_id, query, searches)) AS VARCHAR) FROM '{folder}/queries{rest}'
+UNION ALL SELECT 'rows of documents', count(*)::VARCHAR FROM '{folder}/documents{rest}'
+UNION ALL SELECT 'values of documents', CAST(bit_xor(hash(doc_id, title, summary)) AS VARCHAR) FROM '{folder}/documents{rest}'
+UNION ALL SELECT 'rows of pairs', count(*)::VARCHAR FROM '{folder}/pairs{rest}'
+UNION ALL SELECT 'clicks', CAST(CAST(sum(clicks) AS BIGINT) AS VARCHAR) FROM '{folder}/pairs{rest}'
+UNION ALL SELECT 'satisfied clicks', CAST(CAST(sum(satisfied_clicks) AS BIGINT) AS VARCHAR) FROM '{folder}/pairs{rest}'
 UNION ALL SELECT 'values of pairs', CAST(bit_xor(hash(query_id, doc_id, impressions, clicks, satisfied_clicks, ctr,
-    epoch_us(first_seen), epoch_us(last_seen))) AS VARCHAR) FROM '{folder}/pairs.parquet'
+    epoch_us(first_seen), epoch_us(last_seen))) AS VARCHAR) FROM '{folder}/pairs{rest}'
 UNION ALL (SELECT 'rejects: ' || rule, count(*)::VARCHAR FROM rejects GROUP BY rule ORDER BY rule)
 """
 
@@ -290,7 +290,9 @@ def count(folder):
     import duckdb
 
     # 64-bit hashes do not fit every reader's numbers.
-    rows = duckdb.sql(COUNTS.format(folder=folder)).fetchall()
+    # A stage's tables are folders of files.
+    rest = "/*.parquet" if (Path(folder) / "impressions").is_dir() else ".parquet"
+    rows = duckdb.sql(COUNTS.format(folder=folder, rest=rest)).fetchall()
     print(json.dumps({name: str(value) for name, value in rows}))
 
 
