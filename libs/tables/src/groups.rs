@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
-use arrow::row::{OwnedRow, RowConverter, SortField};
+use arrow::row::OwnedRow;
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowRowGroupWriterFactory, compute_leaves};
 use parquet::arrow::{ArrowSchemaConverter, add_encoded_arrow_schema_to_metadata};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
-use crate::commit::file_entry;
 use crate::rows::Rows;
-use crate::write::{WriteOptions, properties, sort_columns, table_metadata};
+use crate::write::{
+    WriteOptions, part_path, properties, sort_columns, sort_keys, table_entry, table_metadata, unsorted,
+};
 use crate::{Error, Result, Schema, TableEntry};
 
 /// Writes one table as [`crate::TableWriter`] does, from row groups that a [`GroupEncoder`] has made.
@@ -85,12 +86,11 @@ impl GroupWriter {
             self.next_file()?;
         }
         if let Some(file) = &mut self.file {
-            let failed = Error::parquet(&self.dir);
             let mut row_group = file.next_row_group().map_err(Error::parquet(&self.dir))?;
             for column in group.columns {
                 column.append_to_row_group(&mut row_group).map_err(Error::parquet(&self.dir))?;
             }
-            row_group.close().map_err(failed)?;
+            row_group.close().map_err(Error::parquet(&self.dir))?;
         }
         self.rows_in_file += group.rows;
         self.rows += group.rows;
@@ -103,18 +103,12 @@ impl GroupWriter {
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<TableEntry> {
         self.close_file()?;
-        let files = self.parts.iter().map(|part| {
-            let name = part.file_name().unwrap_or_default().to_string_lossy();
-            let root = self.dir.parent().unwrap_or(&self.dir);
-            file_entry(root, format!("{}/{name}", self.schema.name))
-        });
-        let files = files.collect::<Result<_>>()?;
-        Ok(TableEntry { schema_version: self.schema.version, rows: self.rows as u64, files })
+        table_entry(&self.dir, self.schema, self.rows, &self.parts)
     }
 
     fn next_file(&mut self) -> Result<&SerializedFileWriter<File>> {
         self.close_file()?;
-        let path = self.dir.join(format!("part-{:05}.parquet", self.parts.len()));
+        let path = part_path(&self.dir, self.parts.len());
         let columns = ArrowSchemaConverter::new().convert(&self.schema.arrow()).map_err(Error::parquet(&path))?;
         let file = File::create(&path).map_err(Error::io(&path, "creating"))?;
         let writer = SerializedFileWriter::new(file, columns.root_schema_ptr(), self.properties.clone());
@@ -139,9 +133,7 @@ impl GroupEncoder {
     pub fn encode<T>(&self, rows: Rows<'_, T>) -> Result<Group> {
         let batch = rows.into_batch(&self.dir, self.schema)?;
         let keys: Vec<ArrayRef> = sort_columns(self.schema).map(|i| batch.column(i).clone()).collect();
-        let fields = keys.iter().map(|key| SortField::new(key.data_type().clone())).collect();
-        let converter = RowConverter::new(fields).map_err(Error::arrow(&self.dir))?;
-        let keys = converter.convert_columns(&keys).map_err(Error::arrow(&self.dir))?;
+        let keys = sort_keys(&self.dir, self.schema)?.convert_columns(&keys).map_err(Error::arrow(&self.dir))?;
         let rows = batch.num_rows();
         if let Some(row) = (1..rows).find(|&row| keys.row(row - 1) > keys.row(row)) {
             return Err(unsorted(&self.dir, self.schema, row));
@@ -159,10 +151,6 @@ impl GroupEncoder {
         }
         Ok(Group { rows, columns, ends })
     }
-}
-
-fn unsorted(dir: &Path, schema: &'static Schema, row: usize) -> Error {
-    Error::Unsorted { path: dir.to_path_buf(), table: &schema.name, row, order: schema.sort.clone() }
 }
 
 #[cfg(test)]

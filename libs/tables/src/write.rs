@@ -56,8 +56,7 @@ impl TableWriter {
         let schema = Schema::named(name)?;
         let dir = dir.join(name);
         fs::create_dir_all(&dir).map_err(Error::io(&dir, "creating"))?;
-        let fields = sort_columns(schema).map(|i| SortField::new(schema.columns[i].kind.arrow())).collect();
-        let order = RowConverter::new(fields).map_err(Error::arrow(&dir))?;
+        let order = sort_keys(&dir, schema)?;
         let metadata = table_metadata(schema, metadata);
         let mut writer = TableWriter {
             dir,
@@ -118,21 +117,12 @@ impl TableWriter {
     /// [`Error::Io`].
     pub fn finish(mut self) -> Result<TableEntry> {
         self.close_file()?;
-        let files = self.parts.iter().map(|part| {
-            let name = part.file_name().unwrap_or_default().to_string_lossy();
-            let root = self.dir.parent().unwrap_or(&self.dir);
-            file_entry(root, format!("{}/{name}", self.schema.name))
-        });
-        Ok(TableEntry {
-            schema_version: self.schema.version,
-            rows: self.rows as u64,
-            files: files.collect::<Result<_>>()?,
-        })
+        table_entry(&self.dir, self.schema, self.rows, &self.parts)
     }
 
     fn next_file(&mut self) -> Result<()> {
         self.close_file()?;
-        let path = self.dir.join(format!("part-{:05}.parquet", self.parts.len()));
+        let path = part_path(&self.dir, self.parts.len());
         let properties = properties(&path, self.options, self.metadata.clone())?;
         let file = File::create(&path).map_err(Error::io(&path, "creating"))?;
         let writer = ArrowWriter::try_new(file, self.schema.arrow(), Some(properties));
@@ -158,17 +148,37 @@ impl TableWriter {
         for (i, key) in keys.iter().enumerate() {
             let before = if i == 0 { self.last.as_ref().map(OwnedRow::row) } else { Some(keys.row(i - 1)) };
             if before.is_some_and(|before| before > key) {
-                return Err(Error::Unsorted {
-                    path: self.dir.clone(),
-                    table: &self.schema.name,
-                    row: self.rows + i,
-                    order: self.schema.sort.clone(),
-                });
+                return Err(unsorted(&self.dir, self.schema, self.rows + i));
             }
         }
         self.last = Some(keys.row(batch.num_rows() - 1).owned());
         Ok(())
     }
+}
+
+/// The path of a table's part.
+pub(crate) fn part_path(dir: &Path, number: usize) -> PathBuf {
+    dir.join(format!("part-{number:05}.parquet"))
+}
+
+/// The manifest entry of a closed table.
+pub(crate) fn table_entry(dir: &Path, schema: &Schema, rows: usize, parts: &[PathBuf]) -> Result<TableEntry> {
+    let files = parts.iter().map(|part| {
+        let name = part.file_name().unwrap_or_default().to_string_lossy();
+        file_entry(dir.parent().unwrap_or(dir), format!("{}/{name}", schema.name))
+    });
+    Ok(TableEntry { schema_version: schema.version, rows: rows as u64, files: files.collect::<Result<_>>()? })
+}
+
+/// What makes sort keys of a table's sort columns.
+pub(crate) fn sort_keys(dir: &Path, schema: &'static Schema) -> Result<RowConverter> {
+    let fields = sort_columns(schema).map(|i| SortField::new(schema.columns[i].kind.arrow())).collect();
+    RowConverter::new(fields).map_err(Error::arrow(dir))
+}
+
+/// The error of a row that comes before the one above it.
+pub(crate) fn unsorted(dir: &Path, schema: &'static Schema, row: usize) -> Error {
+    Error::Unsorted { path: dir.to_path_buf(), table: &schema.name, row, order: schema.sort.clone() }
 }
 
 /// The bytes of one Parquet file that holds `rows`.
