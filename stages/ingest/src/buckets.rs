@@ -5,11 +5,11 @@ use std::sync::Mutex;
 
 use anyhow::Result;
 
-use crate::bytes::{Put, Take};
+use crate::bytes::{Put, Take, has};
 use crate::clean::{self, MERGED, NO_DOCUMENT, Others, REPEATED, Row, Search};
 use crate::event::Event;
 use crate::log::Log;
-use crate::parallel;
+use crate::parallel::{self, locked, unlocked};
 use crate::rejects::{RejectWriter, Rejects};
 use crate::report::{Fate, Tallies};
 use crate::segment::BUCKETS;
@@ -75,8 +75,7 @@ fn put_search(record: &mut Vec<u8>, search: &Search, rows: &[Row]) {
     record.put_u32(search.query);
     record.put_u32(search.shown.len() as u32);
     for shown in &search.shown {
-        let flags = [shown.clicked, shown.dwell_seconds.is_some(), shown.shown_at.is_some()];
-        record.put_u8(flags.iter().rev().fold(0, |flags, &flag| flags << 1 | u8::from(flag)));
+        record.put_flags([shown.clicked, shown.dwell_seconds.is_some(), shown.shown_at.is_some()]);
         record.put_u32(shown.document);
         record.put_u32(shown.position as u32);
         record.put_u64(shown.dwell_seconds.unwrap_or_default().to_bits());
@@ -93,16 +92,15 @@ pub(crate) fn take_search<'a>(records: &mut Take<'a>) -> StoredSearch<'a> {
     let (query, count) = (records.u32(), records.u32());
     let mut results = Vec::with_capacity(count as usize);
     for _ in 0..count {
-        let flags = records.u8();
-        let has = |bit: u8| flags >> bit & 1 == 1;
+        let flags = records.u16();
         let (document, position) = (records.u32(), records.u32() as i32);
         let (dwell, time) = (f64::from_bits(records.u64()), records.u64() as i64);
         results.push(StoredResult {
             document,
             position,
-            clicked: has(0),
-            dwell_seconds: has(1).then_some(dwell),
-            shown_at: has(2).then_some(time),
+            clicked: has(flags, 0),
+            dwell_seconds: has(flags, 1).then_some(dwell),
+            shown_at: has(flags, 2).then_some(time),
             file: records.u32(),
             line: records.u64(),
         });
@@ -149,7 +147,7 @@ pub(crate) fn clean(log: &Log, settings: Settings, folder: &Path, rejects: &Reje
         })
     };
     parallel::for_each(items.len(), settings.threads, begin, work, |output| output.finish(&tallies))?;
-    let tallies = tallies.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let tallies = unlocked(tallies);
     Ok(Results { ranges, sessions, users, tallies })
 }
 
@@ -163,8 +161,10 @@ struct Item {
 
 fn items(log: &Log, settings: Settings) -> Vec<Item> {
     let budget = (settings.memory_limit / (2 * settings.threads * EXPANSION)).max(1);
-    let slices = |bucket| log.bucket_size(bucket).div_ceil(budget).max(1) as u64;
-    let of_bucket = |bucket| (0..slices(bucket)).map(move |slice| Item { bucket, slice, slices: slices(bucket) });
+    let of_bucket = |bucket| {
+        let slices = log.bucket_size(bucket).div_ceil(budget).max(1) as u64;
+        (0..slices).map(move |slice| Item { bucket, slice, slices })
+    };
     (0..BUCKETS).flat_map(of_bucket).collect()
 }
 
@@ -274,7 +274,7 @@ impl Output<'_> {
         self.sessions.finish()?;
         self.users.map_or(Ok(()), QueryUserWriter::finish)?;
         self.rejects.finish()?;
-        tallies.lock().unwrap_or_else(std::sync::PoisonError::into_inner).merge(&self.tallies);
+        locked(tallies).merge(&self.tallies);
         Ok(())
     }
 }

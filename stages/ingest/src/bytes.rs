@@ -25,6 +25,11 @@ pub(crate) trait Put {
         self.put(&value.to_le_bytes());
     }
 
+    /// Appends up to 16 flags, of which [`has`] tells the one at an index.
+    fn put_flags<const N: usize>(&mut self, flags: [bool; N]) {
+        self.put_u16(flags.iter().rev().fold(0, |bits, &flag| bits << 1 | u16::from(flag)));
+    }
+
     /// Appends a text and its length.
     fn put_text(&mut self, text: &str) {
         self.put_u32(text.len() as u32);
@@ -36,6 +41,11 @@ impl Put for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+}
+
+/// The flag at an index of those that [`Put::put_flags`] wrote.
+pub(crate) fn has(flags: u16, index: u32) -> bool {
+    flags >> index & 1 == 1
 }
 
 /// Takes values from the front of records. The bytes are the program's own and were checked when they were read from disk;

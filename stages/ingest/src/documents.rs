@@ -1,7 +1,7 @@
 //! The documents, from their own files, from the log's rows or from judgments: their ids in memory, their texts on disk.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::Result;
 use pipeline::config::{CleanConfig, DocumentsConfig};
@@ -12,7 +12,7 @@ use crate::bytes::{Put, Take};
 use crate::input::{CONTENT_CHARS, Reject};
 use crate::log;
 use crate::names::Names;
-use crate::parallel::FirstError;
+use crate::parallel::{FirstError, locked, on_threads, unlocked};
 use crate::part::Part;
 use crate::read::{FileSource, Task};
 use crate::report::Fate;
@@ -110,7 +110,7 @@ impl Collected {
             let by_file = vec![Stats::new(source.fields.len()); source.files.len()];
             let mut own = Own { ids: Names::default(), writer: self.spill.writer(), by_file, rejects: Vec::new() };
             while !errors.is_set() {
-                let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let task = locked(&tasks).next();
                 match task {
                     Ok(None) => break,
                     Ok(Some(Task::End(..))) => {}
@@ -120,17 +120,12 @@ impl Collected {
                     Err((file, error)) => errors.note((file, usize::MAX), Err(error)),
                 }
             }
-            owns.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+            locked(&owns).push(own);
         };
-        std::thread::scope(|scope| {
-            (1..threads).for_each(|_| {
-                scope.spawn(run);
-            });
-            run();
-        });
+        on_threads(threads, run);
         errors.into_result()?;
         let mut by_file = vec![Stats::new(source.fields.len()); source.files.len()];
-        for own in owns.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for own in unlocked(owns) {
             own.writer.finish()?;
             own.ids.iter().for_each(|id| {
                 self.ids.number(id);

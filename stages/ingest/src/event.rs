@@ -1,6 +1,6 @@
 //! One event of the log, and its form on disk.
 
-use crate::bytes::{Put, Take};
+use crate::bytes::{Put, Take, has};
 
 /// What one line of the log, or one item of its list, says. Texts are those of the log; query and document are numbers of
 /// the segment's, later of the whole log's texts.
@@ -9,8 +9,6 @@ pub(crate) struct Event<'a> {
     /// Hash of what the event is grouped by: its search id, else its session id, else its user id, else itself.
     pub(crate) group: u64,
     pub(crate) line: u64,
-    /// True for the first event of its line.
-    pub(crate) first: bool,
     pub(crate) search: Option<&'a str>,
     pub(crate) session: Option<&'a str>,
     pub(crate) user: Option<&'a str>,
@@ -27,9 +25,8 @@ pub(crate) struct Event<'a> {
 impl<'a> Event<'a> {
     /// Appends the event to `record`.
     pub(crate) fn put(&self, record: &mut Vec<u8>) {
-        let present = [
+        record.put_flags([
             self.clicked,
-            self.first,
             self.search.is_some(),
             self.session.is_some(),
             self.user.is_some(),
@@ -38,8 +35,7 @@ impl<'a> Event<'a> {
             self.position.is_some(),
             self.dwell_seconds.is_some(),
             self.shown_at.is_some(),
-        ];
-        record.put_u16(present.iter().rev().fold(0, |flags, &flag| flags << 1 | u16::from(flag)));
+        ]);
         record.put_u64(self.group);
         record.put_u64(self.line);
         [self.search, self.session, self.user].into_iter().flatten().for_each(|text| record.put_text(text));
@@ -56,25 +52,23 @@ impl<'a> Event<'a> {
     /// Takes the next event from `records`.
     pub(crate) fn take(records: &mut Take<'a>) -> Event<'a> {
         let flags = records.u16();
-        let has = |bit: u16| flags >> bit & 1 == 1;
         let (group, line) = (records.u64(), records.u64());
-        let mut text = |bit| has(bit).then(|| records.text());
-        let (search, session, user) = (text(2), text(3), text(4));
-        let mut number = |bit| has(bit).then(|| records.u32());
-        let (query, document, position) = (number(5), number(6), number(7));
-        let mut wide = |bit| has(bit).then(|| records.u64());
-        let (dwell_seconds, shown_at) = (wide(8), wide(9));
+        let mut text = |index| has(flags, index).then(|| records.text());
+        let (search, session, user) = (text(1), text(2), text(3));
+        let mut number = |index| has(flags, index).then(|| records.u32());
+        let (query, document, position) = (number(4), number(5), number(6));
+        let mut wide = |index| has(flags, index).then(|| records.u64());
+        let (dwell_seconds, shown_at) = (wide(7), wide(8));
         Event {
             group,
             line,
-            first: has(1),
             search,
             session,
             user,
             query,
             document,
             position: position.map(|position| position as i32),
-            clicked: has(0),
+            clicked: has(flags, 0),
             dwell_seconds: dwell_seconds.map(f64::from_bits),
             shown_at: shown_at.map(|time| time as i64),
         }
@@ -98,7 +92,7 @@ mod tests {
             let [search, session, user] = texts.each_ref().map(|text| text.as_deref());
             let [query, document] = numbers;
             let event = Event {
-                group, line, first: !clicked, search, session, user, query, document, position, clicked, dwell_seconds, shown_at,
+                group, line, search, session, user, query, document, position, clicked, dwell_seconds, shown_at,
             };
             let mut bytes = Vec::new();
             event.put(&mut bytes);

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Result;
 use pipeline::StageContext;
@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::log::Log;
 use crate::ordered::OrderedTable;
 use crate::pairs::{Counted, PairWriter};
-use crate::parallel;
+use crate::parallel::{self, locked, unlocked};
 use crate::rejects::{RejectWriter, Rejects};
 use crate::report::{Fate, Tallies};
 use crate::sessions;
@@ -92,12 +92,12 @@ pub(crate) fn write(context: &mut StageContext, folder: &Path, writing: &Writing
     let end = |own: Own| {
         own.pairs.finish()?;
         own.rejects.finish()?;
-        tallies.lock().unwrap_or_else(PoisonError::into_inner).merge(&own.tallies);
+        locked(&tallies).merge(&own.tallies);
         Ok(())
     };
     parallel::for_each(writing.ranges.partitions(), writing.threads, begin, work, end)?;
     table.finish(context)?;
-    let tallies = tallies.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let tallies = unlocked(tallies);
     Ok(Written { tallies, searches: searches.into_iter().map(AtomicU64::into_inner).collect(), counted })
 }
 

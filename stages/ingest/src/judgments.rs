@@ -1,7 +1,7 @@
 //! Graded queries and documents, from files or from clicks.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use pipeline::BadInput;
@@ -286,10 +286,8 @@ impl Read {
         lost.dedup();
         lost.into_iter()
             .for_each(|at| self.counts.take_back(&self.source, &self.given[at].place, Fate::Merged, MERGED));
-        for judgment in &judged.judgments {
-            judged.ids.entry(judgment.query).or_default();
-        }
-        judged.ids = first_ids(&ids, judged.ids);
+        let queries = judged.judgments.iter().map(|judgment| judgment.query).collect();
+        judged.ids = first_ids(&ids, &queries);
         if judged.judgments.is_empty() {
             let reason = self.counts.tallies.main_loss(false);
             let why = reason.map_or(String::new(), |(reason, tally)| {
@@ -319,10 +317,10 @@ impl Read {
 }
 
 /// By query of `judged`: the first of its ids.
-fn first_ids(ids: &QueryIds, judged: HashMap<u32, String>) -> HashMap<u32, String> {
+fn first_ids(ids: &QueryIds, judged: &HashSet<u32>) -> HashMap<u32, String> {
     let mut first: HashMap<u32, String> = HashMap::new();
     for (id, queries) in ids {
-        for query in queries.iter().filter(|query| judged.contains_key(query)) {
+        for query in queries.iter().filter(|query| judged.contains(query)) {
             let known = first.entry(*query).or_insert_with(|| id.clone());
             if crate::split::id_order(id) < crate::split::id_order(known) {
                 known.clone_from(id);

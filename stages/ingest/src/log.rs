@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 use pipeline::BadInput;
@@ -16,7 +16,7 @@ use crate::documents::Documents;
 use crate::event::Event;
 use crate::input::CONTENT_CHARS;
 use crate::names::Names;
-use crate::parallel::{self, FirstError};
+use crate::parallel::{self, FirstError, locked, unlocked};
 use crate::part::{Part, PartWriter};
 use crate::query::Queries;
 use crate::read::{FileSource, Task};
@@ -58,14 +58,9 @@ impl LogFiles {
             finished: Mutex::new(Vec::new()),
             errors: FirstError::default(),
         };
-        std::thread::scope(|scope| {
-            (1..readers).for_each(|_| {
-                scope.spawn(|| work.run());
-            });
-            work.run();
-        });
+        parallel::on_threads(readers, || work.run());
         work.errors.into_result()?;
-        for (at, part) in work.finished.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        for (at, part) in unlocked(work.finished) {
             parts[at] = Some(part);
         }
         let parts: Vec<Part> = parts.into_iter().flatten().collect();
@@ -133,10 +128,6 @@ struct Work<'w> {
     unfinished: Mutex<BTreeMap<usize, Unfinished>>,
     finished: Mutex<Vec<(usize, Part)>>,
     errors: FirstError<(usize, usize)>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Work<'_> {
@@ -384,7 +375,7 @@ fn document_numbers(
     };
     parallel::for_each(places.len(), threads, || (), work, |()| Ok(()))?;
     let mut unknown = Names::default();
-    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
+    let found = unlocked(found).into_iter();
     let number = |(mut numbers, missing): (Vec<u32>, Vec<(usize, String)>)| {
         missing.iter().for_each(|(at, id)| numbers[*at] = UNKNOWN | unknown.number(id));
         numbers

@@ -1,13 +1,13 @@
 //! A table that several threads encode, and whose groups are appended in order.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use anyhow::Result;
 use pipeline::StageContext;
 use tables::{Group, GroupEncoder, GroupWriter, Rows};
 
-use crate::parallel;
+use crate::parallel::{self, locked, unlocked};
 
 /// Rows of a group at most.
 const ROWS: usize = 1 << 17;
@@ -48,7 +48,7 @@ impl OrderedTable {
     /// # Errors
     /// Where writing fails.
     pub(crate) fn append(&self, item: usize, groups: Vec<Group>) -> Result<()> {
-        let mut appended = self.appended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut appended = locked(&self.appended);
         let Appended { writer, next, waiting } = &mut *appended;
         waiting.insert(item, groups);
         while let Some(groups) = waiting.remove(next) {
@@ -63,7 +63,7 @@ impl OrderedTable {
     /// # Errors
     /// Where writing fails.
     pub(crate) fn finish(self, context: &mut StageContext) -> Result<()> {
-        let appended = self.appended.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let appended = unlocked(self.appended);
         context.enter_table(self.name, appended.writer.finish()?);
         Ok(())
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use polars::prelude::*;
 
 use crate::buckets::StoredResult;
-use crate::bytes::{Put, Take};
+use crate::bytes::{Put, Take, has};
 use crate::parallel;
 use crate::propensities::Examination;
 use crate::spill::{Spill, SpillWriter};
@@ -107,8 +107,7 @@ impl PairWriter<'_> {
             record.put_u32(query);
             record.put_u32(result.document);
             record.put_u32(result.position as u32);
-            let flags = [result.clicked, satisfied, result.shown_at.is_some()];
-            record.put_u8(flags.iter().rev().fold(0, |flags, &flag| flags << 1 | u8::from(flag)));
+            record.put_flags([result.clicked, satisfied, result.shown_at.is_some()]);
             record.put_u64(result.shown_at.unwrap_or_default() as u64);
         })
     }
@@ -131,7 +130,7 @@ fn sorted_results(bytes: &[u8], first_query: u32) -> Result<DataFrame> {
         let query = u64::from(records.u32() - first_query);
         let (document, position) = (u64::from(records.u32()), u64::from(records.u32()));
         keys.push((query << DOCUMENT_BITS | document) << POSITION_BITS | position);
-        flags.push(records.u8());
+        flags.push(records.u16());
         times.push(records.u64() as i64);
     }
     let results = df!("key" => keys, "flags" => flags, "shown_at" => times)?;
@@ -141,7 +140,7 @@ fn sorted_results(bytes: &[u8], first_query: u32) -> Result<DataFrame> {
 /// The pairs of sorted results.
 fn pairs_of(results: &DataFrame, first_query: u32) -> Result<Vec<Pair>> {
     let keys = results.column("key")?.u64()?.into_no_null_iter();
-    let flags = results.column("flags")?.u8()?.into_no_null_iter();
+    let flags = results.column("flags")?.u16()?.into_no_null_iter();
     let times = results.column("shown_at")?.i64()?.into_no_null_iter();
     let mut pairs: Vec<Pair> = Vec::new();
     for ((key, flags), time) in keys.zip(flags).zip(times) {
@@ -152,10 +151,10 @@ fn pairs_of(results: &DataFrame, first_query: u32) -> Result<Vec<Pair>> {
             pairs.push(Pair { query, document, ..Pair::default() });
         }
         let Some(pair) = pairs.last_mut() else { continue };
-        let (clicked, time) = (u32::from(flags & 1), (flags >> 2 & 1 == 1).then_some(time));
+        let (clicked, time) = (u32::from(has(flags, 0)), has(flags, 2).then_some(time));
         pair.impressions += 1;
         pair.clicks += u64::from(clicked);
-        pair.satisfied_clicks += u64::from(flags >> 1 & 1);
+        pair.satisfied_clicks += u64::from(has(flags, 1));
         pair.first_seen = pair.first_seen.into_iter().chain(time).min();
         pair.last_seen = pair.last_seen.max(time);
         match pair.cells.last_mut() {

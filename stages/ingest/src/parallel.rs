@@ -1,7 +1,7 @@
 //! Work on numbered items by all cores.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
@@ -17,7 +17,7 @@ impl<K: Ord> FirstError<K> {
     pub(crate) fn note(&self, item: K, outcome: Result<()>) {
         if let Err(error) = outcome {
             self.seen.store(true, Ordering::Relaxed);
-            let mut first = self.error.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut first = locked(&self.error);
             if first.as_ref().is_none_or(|(known, _)| item < *known) {
                 *first = Some((item, error));
             }
@@ -31,9 +31,29 @@ impl<K: Ord> FirstError<K> {
 
     /// The error of the first item that has one.
     pub(crate) fn into_result(self) -> Result<()> {
-        let first = self.error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let first = unlocked(self.error);
         first.map_or(Ok(()), |(_, error)| Err(error))
     }
+}
+
+/// The value behind a lock. A thread that panicked while it held the lock ends the whole stage, so that nobody reads what it left.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The value that a lock held, as [`locked`] has it.
+pub(crate) fn unlocked<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `run` on `threads` threads, of which the caller's is one.
+pub(crate) fn on_threads(threads: usize, run: impl Fn() + Sync) {
+    std::thread::scope(|scope| {
+        (1..threads).for_each(|_| {
+            scope.spawn(&run);
+        });
+        run();
+    });
 }
 
 /// Calls `work` for each of `items` items on `threads` threads, which take them in order. Each thread has a state of its own.
@@ -59,11 +79,6 @@ pub(crate) fn for_each<S>(
         }
         errors.note(items, end(state));
     };
-    std::thread::scope(|scope| {
-        (1..threads.clamp(1, items.max(1))).for_each(|_| {
-            scope.spawn(run);
-        });
-        run();
-    });
+    on_threads(threads.clamp(1, items.max(1)), run);
     errors.into_result()
 }

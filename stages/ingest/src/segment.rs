@@ -192,7 +192,7 @@ impl Segment {
         }
         // Clicks alone are not compared by position: one without a position needs no impression that has it.
         let top = (reading.clicks_only && clicked && document.is_some()).then_some(1);
-        self.push(&shared, document, position.or(top), clicked, true);
+        self.push(&shared, document, position.or(top), clicked);
         Ok(())
     }
 
@@ -224,14 +224,13 @@ impl Segment {
         let clicked = clicked_id.map(|id| self.document(reading, id)).transpose()?;
         // Of a page after the first, the position is that of its first document.
         let start = if clicked.is_none() { position.unwrap_or(1) } else { 1 };
-        let mut first = true;
         for (place, document) in (start..).zip(&documents) {
             if let Some((document, marked)) = *document {
-                self.push(shared, Some(document), Some(place), marked, std::mem::take(&mut first));
+                self.push(shared, Some(document), Some(place), marked);
             }
         }
         if let Some(document) = clicked {
-            self.push(shared, Some(document), position, true, first);
+            self.push(shared, Some(document), position, true);
         }
         Ok(())
     }
@@ -308,11 +307,10 @@ impl Segment {
         value.ok()
     }
 
-    fn push(&mut self, shared: &Shared, document: Option<u32>, position: Option<i32>, clicked: bool, first: bool) {
+    fn push(&mut self, shared: &Shared, document: Option<u32>, position: Option<i32>, clicked: bool) {
         let mut event = Event {
             group: 0,
             line: shared.line,
-            first,
             search: shared.search.as_deref(),
             session: shared.session.as_deref(),
             user: shared.user.as_deref(),

@@ -9,7 +9,7 @@ use pipeline::config::CleanConfig;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::bytes::{Put, Take};
-use crate::parallel;
+use crate::parallel::{self, locked, unlocked};
 use crate::spill::{Spill, SpillWriter};
 
 /// A session is a robot's by its click rate only if it has at least this many shown results.
@@ -65,13 +65,13 @@ impl Sessions {
             begin,
             |own, partition| self.partition(config, partition, own),
             |own| {
-                let mut all = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let mut all = locked(&found);
                 all.robots.extend(own.robots);
                 all.largest = larger(all.largest.take(), own.largest);
                 Ok(())
             },
         )?;
-        Ok(found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Ok(unlocked(found))
     }
 
     fn partition(&self, config: &CleanConfig, partition: usize, found: &mut Found) -> Result<()> {

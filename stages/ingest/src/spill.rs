@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
+
+use crate::parallel::locked;
 
 /// Bytes that a writer collects before it writes them.
 const BUFFER: usize = 4 << 20;
@@ -67,8 +69,8 @@ impl Spill {
         Ok(records)
     }
 
-    fn index(&self) -> std::sync::MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn index(&self) -> MutexGuard<'_, Index> {
+        locked(&self.index)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The stage: its inputs, its steps and their order.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -33,7 +34,7 @@ use crate::stats::Stats;
 const USER_KEY: &str = "DISRANKER_USER_KEY";
 
 /// Raised with every change of what a part holds.
-const PART_VERSION: u32 = 2;
+const PART_VERSION: u32 = 3;
 
 /// The `ingest` stage.
 #[derive(Debug, Clone, Copy)]
@@ -268,9 +269,10 @@ impl Run<'_> {
             privacy,
             settings.user_key_digest,
         ]);
+        let inputs = self.context.inputs().iter().map(|input| (input.name.as_str(), input.digest.as_str()));
+        let digests: HashMap<&str, &str> = inputs.collect();
         let parts = files.iter().map(|file| {
-            let input = self.context.inputs().iter().find(|input| *input.name == *file.name);
-            let digest = input.map(|input| input.digest.as_str()).unwrap_or_default();
+            let digest = digests.get(&*file.name).copied().unwrap_or_default();
             let decides = serde_json::to_vec(&(&*file.name, digest, &read_as)).unwrap_or_default();
             format!("{}.part", &::files::sha256(&decides)[..32])
         });
