@@ -129,7 +129,10 @@ fn every_table_and_column_is_listed_and_described() {
     );
     let sql = "select comment from duckdb_columns() where table_name = 'impressions' and column_name = 'shown_at'";
     let comment = answer(&database, sql, Format::Csv);
-    assert!(comment.contains("When the page was shown. [UTC, microseconds]"), "{comment}");
+    assert!(
+        comment.contains("When the page was shown: the earliest time of the result's events. [UTC, microseconds]"),
+        "{comment}"
+    );
 }
 
 #[test]
