@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 
+use flate2::bufread::GzDecoder;
 use lz4_flex::frame::FrameDecoder;
 
 use crate::error::{Error, Result};
@@ -37,7 +38,7 @@ impl Unpacked {
         let packed = std::io::Cursor::new(start).chain(packed);
         let reader: Box<dyn BufRead + Send> = match compression {
             None => Box::new(packed),
-            Some(Compression::Gzip) => buffered(flate2::bufread::MultiGzDecoder::new(packed)),
+            Some(Compression::Gzip) => buffered(Members(Some(GzDecoder::new(packed)))),
             Some(Compression::Bzip2) => buffered(bzip2::bufread::MultiBzDecoder::new(packed)),
             Some(Compression::Lz4) => buffered(Frames(FrameDecoder::new(packed))),
             Some(Compression::Zstd) => {
@@ -78,6 +79,35 @@ impl Unpacked {
         self.file.bad(format!(
             "expected a whole {compression} file, found a truncated or damaged one ({cause}); copy it again"
         ))
+    }
+}
+
+/// All members of a gzip file; zeros, with which tapes and block devices pad a file, may follow.
+struct Members<R: BufRead>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let read = member.read(to)?;
+            if read > 0 || to.is_empty() {
+                return Ok(read);
+            }
+            let packed = self.0.take().map(GzDecoder::into_inner);
+            self.0 = packed.map(without_padding).transpose()?.flatten().map(GzDecoder::new);
+        }
+        Ok(0)
+    }
+}
+
+/// What follows the zeros that a reader begins with, if anything does.
+fn without_padding<R: BufRead>(mut packed: R) -> std::io::Result<Option<R>> {
+    loop {
+        let bytes = packed.fill_buf()?;
+        let (zeros, length) = (bytes.iter().take_while(|&&byte| byte == 0).count(), bytes.len());
+        packed.consume(zeros);
+        if length == 0 || zeros < length {
+            return Ok((length > 0).then_some(packed));
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::bytes::{Put, Take};
 use crate::input::{CONTENT_CHARS, Reject};
 use crate::log;
 use crate::names::Names;
-use crate::parallel::{FirstError, locked, on_threads, unlocked};
+use crate::parallel::{self, FirstError, locked, on_threads, unlocked};
 use crate::part::Part;
 use crate::read::{FileSource, Task};
 use crate::report::Fate;
@@ -184,43 +184,70 @@ impl Collected {
     ///
     /// # Errors
     /// Where reading or writing fails.
-    pub(crate) fn number(mut self, folder: &Path, files: &[RawFile]) -> Result<(Documents, Stats, Vec<Reject>)> {
+    pub(crate) fn number(
+        mut self,
+        folder: &Path,
+        files: &[RawFile],
+        threads: usize,
+    ) -> Result<(Documents, Stats, Vec<Reject>)> {
         let ids = std::mem::take(&mut self.ids).sorted();
         let ranges = Spill::create(folder, "document-ranges.spill", 1 + ids.len() / RANGE)?;
-        let mut writer = ranges.writer();
-        let (mut titles, mut summaries) = (0u64, 0u64);
-        for partition in 0..PARTITIONS {
-            let bytes = self.spill.read(partition)?;
-            let mut records = Take(&bytes);
-            let mut entries = Vec::new();
-            while !records.is_empty() {
-                entries.push(Entry::take(&mut records, &ids));
-            }
-            entries.sort_unstable();
-            for of_document in entries.chunk_by(|a, b| a.number == b.number) {
-                let own = of_document.partition_point(|entry| entry.file != NO_FILE);
-                for entry in &of_document[1.min(own)..own] {
-                    let content = format!("doc_id={} title={}", ids.name(entry.number), entry.title.1);
-                    let content = records::printable(content.as_bytes(), CONTENT_CHARS);
-                    let file = files[entry.file as usize].name.clone();
-                    self.stats.tallies.add(Fate::Merged, SEEN_BEFORE, 1, 0, &content);
-                    self.rejects.push(Reject { file, line: entry.line, reason: SEEN_BEFORE.into(), content });
-                }
-                let (title, summary) = texts(of_document, own);
-                titles += u64::from(!title.is_empty());
-                summaries += u64::from(!summary.is_empty());
-                let number = of_document[0].number;
-                writer.push(number as usize / RANGE, |record| {
-                    record.put_u32(number);
-                    record.put_text(&plain(title));
-                    record.put_text(&plain(summary));
-                })?;
+        let by_partition = Mutex::new(vec![Merged::default(); PARTITIONS]);
+        let work = |writer: &mut SpillWriter, partition: usize| {
+            let merged = merge(&self.spill.read(partition)?, &ids, files, writer)?;
+            locked(&by_partition)[partition] = merged;
+            Ok(())
+        };
+        parallel::for_each(PARTITIONS, threads, || ranges.writer(), work, SpillWriter::finish)?;
+        (self.stats.titles, self.stats.summaries) = (0, 0);
+        for merged in unlocked(by_partition) {
+            self.stats.titles += merged.titles;
+            self.stats.summaries += merged.summaries;
+            for reject in merged.rejects {
+                self.stats.tallies.add(Fate::Merged, SEEN_BEFORE, 1, 0, &reject.content);
+                self.rejects.push(reject);
             }
         }
-        writer.finish()?;
-        (self.stats.titles, self.stats.summaries) = (titles, summaries);
         Ok((Documents { ids, ranges }, self.stats, self.rejects))
     }
+}
+
+/// What a partition of documents held.
+#[derive(Debug, Clone, Default)]
+struct Merged {
+    titles: u64,
+    summaries: u64,
+    rejects: Vec<Reject>,
+}
+
+/// Makes one text of all of each document of a partition.
+fn merge(bytes: &[u8], ids: &Names, files: &[RawFile], writer: &mut SpillWriter) -> Result<Merged> {
+    let mut merged = Merged::default();
+    let mut records = Take(bytes);
+    let mut entries = Vec::new();
+    while !records.is_empty() {
+        entries.push(Entry::take(&mut records, ids));
+    }
+    entries.sort_unstable();
+    for of_document in entries.chunk_by(|a, b| a.number == b.number) {
+        let own = of_document.partition_point(|entry| entry.file != NO_FILE);
+        for entry in &of_document[1.min(own)..own] {
+            let content = format!("doc_id={} title={}", ids.name(entry.number), entry.title.1);
+            let content = records::printable(content.as_bytes(), CONTENT_CHARS);
+            let file = files[entry.file as usize].name.clone();
+            merged.rejects.push(Reject { file, line: entry.line, reason: SEEN_BEFORE.into(), content });
+        }
+        let (title, summary) = texts(of_document, own);
+        merged.titles += u64::from(!title.is_empty());
+        merged.summaries += u64::from(!summary.is_empty());
+        let number = of_document[0].number;
+        writer.push(number as usize / RANGE, |record| {
+            record.put_u32(number);
+            record.put_text(&plain(title));
+            record.put_text(&plain(summary));
+        })?;
+    }
+    Ok(merged)
 }
 
 impl Documents {
@@ -343,7 +370,7 @@ mod tests {
         }
         writer.finish().unwrap();
         let files = [RawFile { path: "x".into(), name: "x".into() }];
-        let (documents, ..) = collected.number(folder.path(), &files).unwrap();
+        let (documents, ..) = collected.number(folder.path(), &files, 2).unwrap();
         documents.read(0).unwrap().into_iter().map(|(_, title, summary)| (title, summary)).collect()
     }
 

@@ -1,5 +1,6 @@
 //! Which raw files there are: paths with wildcards, sorted; empty ones and those that other programs hide are skipped.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use pipeline::{BadInput, RunPaths};
@@ -22,7 +23,9 @@ pub(crate) fn list(paths: &RunPaths, key: &str, patterns: &[String]) -> anyhow::
         found_paths.extend(found);
     }
     found_paths.sort();
-    found_paths.dedup();
+    // Several spellings and links may name one file.
+    let mut seen = HashSet::new();
+    found_paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
     Ok(found_paths.into_iter().map(|path| RawFile { name: paths.display_name(&path).into(), path }).collect())
 }
 
@@ -109,6 +112,18 @@ fn files(full: &str, pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_several_names_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        std::fs::create_dir(root.join("logs")).unwrap();
+        std::fs::write(root.join("logs/a.csv"), "x").unwrap();
+        std::os::unix::fs::symlink("a.csv", root.join("logs/b.csv")).unwrap();
+        let paths = RunPaths::new(root, "runs", "r");
+        let patterns = ["logs/*.csv", "logs/../logs/a.csv", "./logs/a.csv"].map(String::from);
+        assert_eq!(list(&paths, "ingest.log.paths", &patterns).unwrap().len(), 1);
+    }
 
     #[test]
     fn brackets_are_literal_where_such_a_name_exists() {

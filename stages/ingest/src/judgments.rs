@@ -334,20 +334,19 @@ fn first_ids(ids: &QueryIds, judged: &HashSet<u32>) -> HashMap<u32, String> {
 pub(crate) const GRADE_SHARES: [f64; 4] = [0.1, 0.25, 0.5, 0.8];
 
 /// Grades from clicks, for pairs shown at least `min_impressions` times: by [`GRADE_SHARES`], and 0 without a click. `pairs`
-/// holds all pairs of its queries.
+/// holds all pairs of its queries, by query.
 pub(crate) fn from_clicks(pairs: &[Pair], min_impressions: usize) -> Vec<Judgment> {
     let enough = |pair: &&Pair| pair.impressions >= min_impressions as u64;
-    let mut best: HashMap<u32, f64> = HashMap::new();
-    for pair in pairs.iter().filter(enough) {
-        let best = best.entry(pair.query).or_default();
-        *best = best.max(pair.debiased_ctr);
-    }
-    let judgment = |pair: &Pair| {
-        let share = pair.debiased_ctr / best.get(&pair.query).copied().unwrap_or(f64::INFINITY);
-        let grade = GRADE_SHARES.iter().filter(|&&least| share >= least).count() as i32;
-        Judgment { query: pair.query, document: pair.document, grade: if pair.clicks == 0 { 0 } else { grade } }
+    let of_query = |pairs: &[Pair]| {
+        let best = pairs.iter().filter(enough).map(|pair| pair.debiased_ctr).fold(0.0, f64::max);
+        let judgment = |pair: &Pair| {
+            let share = pair.debiased_ctr / best;
+            let grade = GRADE_SHARES.iter().filter(|&&least| share >= least).count() as i32;
+            Judgment { query: pair.query, document: pair.document, grade: if pair.clicks == 0 { 0 } else { grade } }
+        };
+        pairs.iter().filter(enough).map(judgment).collect::<Vec<_>>()
     };
-    pairs.iter().filter(enough).map(judgment).collect()
+    pairs.chunk_by(|a, b| a.query == b.query).flat_map(of_query).collect()
 }
 
 #[cfg(test)]

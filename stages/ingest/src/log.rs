@@ -16,7 +16,7 @@ use crate::documents::Documents;
 use crate::event::Event;
 use crate::input::CONTENT_CHARS;
 use crate::names::Names;
-use crate::parallel::{self, FirstError, locked, unlocked};
+use crate::parallel::{self, FirstError, InOrder, locked, unlocked};
 use crate::part::{Part, PartWriter};
 use crate::query::Queries;
 use crate::read::{FileSource, Task};
@@ -115,8 +115,7 @@ pub(crate) fn check(file: &RawFile, stats: &Stats, clean: &CleanConfig) -> Resul
 /// A part whose segments arrive out of order.
 struct Unfinished {
     writer: PartWriter,
-    next: usize,
-    waiting: BTreeMap<usize, Segment>,
+    order: InOrder<Segment>,
     segments: Option<usize>,
 }
 
@@ -167,11 +166,7 @@ impl Work<'_> {
     fn add(&self, file: usize, number: usize, segment: Segment) -> Result<()> {
         let mut all = locked(&self.unfinished);
         let part = self.unfinished_part(&mut all, file)?;
-        part.waiting.insert(number, segment);
-        while let Some(segment) = part.waiting.remove(&part.next) {
-            part.writer.write(&segment)?;
-            part.next += 1;
-        }
+        part.order.add(number, segment, |segment| part.writer.write(&segment))?;
         self.finish(all, file)
     }
 
@@ -187,11 +182,11 @@ impl Work<'_> {
             std::collections::btree_map::Entry::Vacant(entry) => entry,
         };
         let writer = PartWriter::create(self.paths[file].clone())?;
-        Ok(entry.insert(Unfinished { writer, next: 0, waiting: BTreeMap::new(), segments: None }))
+        Ok(entry.insert(Unfinished { writer, order: InOrder::default(), segments: None }))
     }
 
     fn finish(&self, mut all: MutexGuard<BTreeMap<usize, Unfinished>>, file: usize) -> Result<()> {
-        if all.get(&file).is_some_and(|part| part.segments == Some(part.next))
+        if all.get(&file).is_some_and(|part| part.segments == Some(part.order.taken()))
             && let Some(part) = all.remove(&file)
         {
             drop(all);

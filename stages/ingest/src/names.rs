@@ -1,6 +1,7 @@
 //! Numbers in place of repeated texts.
 
 use hashbrown::HashTable;
+use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Distinct texts, numbered from 0 in the order of their first use; all in one piece of memory.
@@ -8,36 +9,55 @@ use xxhash_rust::xxh3::xxh3_64;
 pub(crate) struct Names {
     text: String,
     ends: Vec<usize>,
-    /// Hash and number of each text; the hash saves a look at the text.
-    numbers: HashTable<(u64, u32)>,
+    entries: HashTable<Entry>,
+}
+
+/// What is known of a text without a look at it: each look at a large table waits for memory.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u64,
+    start: usize,
+    length: u32,
+    number: u32,
+}
+
+impl Entry {
+    fn is(&self, hash: u64, name: &str, text: &str) -> bool {
+        self.hash == hash && self.length as usize == name.len() && text[self.start..].starts_with(name)
+    }
 }
 
 impl Names {
     /// The number of `name`; adds it if it is new.
     pub(crate) fn number(&mut self, name: &str) -> u32 {
         let hash = xxh3_64(name.as_bytes());
-        let Names { text, ends, numbers } = self;
-        let same = |&(known, number): &(u64, u32)| known == hash && at(text, ends, number) == name;
-        if let Some(&(_, number)) = numbers.find(hash, same) {
-            return number;
+        match self.entries.find(hash, |entry| entry.is(hash, name, &self.text)) {
+            Some(entry) => entry.number,
+            None => self.add(hash, name),
         }
-        let number = ends.len() as u32;
-        text.push_str(name);
-        ends.push(text.len());
-        numbers.insert_unique(hash, (hash, number), |&(hash, _)| hash);
+    }
+
+    /// Adds a text that is new.
+    fn add(&mut self, hash: u64, name: &str) -> u32 {
+        let number = self.ends.len() as u32;
+        let entry = Entry { hash, start: self.text.len(), length: name.len() as u32, number };
+        self.text.push_str(name);
+        self.ends.push(self.text.len());
+        self.entries.insert_unique(hash, entry, |entry| entry.hash);
         number
     }
 
     /// The number of `name`, if it has one.
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
         let hash = xxh3_64(name.as_bytes());
-        let found = self.numbers.find(hash, |&(known, number)| known == hash && self.name(number) == name);
-        found.map(|&(_, number)| number)
+        self.entries.find(hash, |entry| entry.is(hash, name, &self.text)).map(|entry| entry.number)
     }
 
     /// The text of a number.
     pub(crate) fn name(&self, number: u32) -> &str {
-        at(&self.text, &self.ends, number)
+        let number = number as usize;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[number]]
     }
 
     /// The number of distinct texts.
@@ -53,29 +73,31 @@ impl Names {
     /// The same texts, numbered in byte-wise order.
     pub(crate) fn sorted(&self) -> Names {
         let mut texts: Vec<&str> = self.iter().collect();
-        texts.sort_unstable();
-        let mut sorted = Names::default();
-        texts.into_iter().for_each(|text| {
-            sorted.number(text);
-        });
+        texts.par_sort_unstable();
+        let hashes: Vec<u64> = texts.par_iter().map(|text| xxh3_64(text.as_bytes())).collect();
+        let mut sorted = Names {
+            text: String::with_capacity(self.text.len()),
+            ends: Vec::with_capacity(texts.len()),
+            entries: HashTable::with_capacity(texts.len()),
+        };
+        for (text, hash) in texts.into_iter().zip(hashes) {
+            sorted.add(hash, text);
+        }
         sorted
     }
 }
 
-fn at<'a>(text: &'a str, ends: &[usize], number: u32) -> &'a str {
-    let number = number as usize;
-    let start = number.checked_sub(1).map_or(0, |before| ends[before]);
-    &text[start..ends[number]]
+/// The indices of texts in the texts' byte-wise order.
+pub(crate) fn order<T: Ord + Sync>(texts: &[T]) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..texts.len() as u32).collect();
+    order.par_sort_unstable_by(|&a, &b| texts[a as usize].cmp(&texts[b as usize]));
+    order
 }
 
-/// By index: the rank of each text in byte-wise order.
-pub(crate) fn ranks<T: Ord>(texts: &[T]) -> Vec<u32> {
-    let mut order: Vec<usize> = (0..texts.len()).collect();
-    order.sort_unstable_by(|&a, &b| texts[a].cmp(&texts[b]));
-    let mut ranks = vec![0; texts.len()];
-    for (rank, index) in order.into_iter().enumerate() {
-        ranks[index] = rank as u32;
-    }
+/// By index: its place in `order`.
+pub(crate) fn ranks(order: &[u32]) -> Vec<u32> {
+    let mut ranks = vec![0; order.len()];
+    (0..).zip(order).for_each(|(rank, &index)| ranks[index as usize] = rank);
     ranks
 }
 

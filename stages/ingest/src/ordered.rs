@@ -1,13 +1,12 @@
 //! A table that several threads encode, and whose groups are appended in order.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::Result;
 use pipeline::StageContext;
 use tables::{Group, GroupEncoder, GroupWriter, Rows};
 
-use crate::parallel::{self, locked, unlocked};
+use crate::parallel::{self, InOrder, locked, unlocked};
 
 /// Rows of a group at most.
 const ROWS: usize = 1 << 17;
@@ -16,13 +15,7 @@ const ROWS: usize = 1 << 17;
 pub(crate) struct OrderedTable {
     name: &'static str,
     encoder: GroupEncoder,
-    appended: Mutex<Appended>,
-}
-
-struct Appended {
-    writer: GroupWriter,
-    next: usize,
-    waiting: BTreeMap<usize, Vec<Group>>,
+    appended: Mutex<(GroupWriter, InOrder<Vec<Group>>)>,
 }
 
 impl OrderedTable {
@@ -32,7 +25,7 @@ impl OrderedTable {
     /// Where the system refuses the file.
     pub(crate) fn create(context: &StageContext, name: &'static str) -> Result<OrderedTable> {
         let (writer, encoder) = context.create_groups(name)?;
-        Ok(OrderedTable { name, encoder, appended: Mutex::new(Appended { writer, next: 0, waiting: BTreeMap::new() }) })
+        Ok(OrderedTable { name, encoder, appended: Mutex::new((writer, InOrder::default())) })
     }
 
     /// Encodes rows as one group.
@@ -48,14 +41,8 @@ impl OrderedTable {
     /// # Errors
     /// Where writing fails.
     pub(crate) fn append(&self, item: usize, groups: Vec<Group>) -> Result<()> {
-        let mut appended = locked(&self.appended);
-        let Appended { writer, next, waiting } = &mut *appended;
-        waiting.insert(item, groups);
-        while let Some(groups) = waiting.remove(next) {
-            groups.into_iter().try_for_each(|group| writer.append(group))?;
-            *next += 1;
-        }
-        Ok(())
+        let (writer, order) = &mut *locked(&self.appended);
+        order.add(item, groups, |groups| Ok(groups.into_iter().try_for_each(|group| writer.append(group))?))
     }
 
     /// Closes the table and enters it into the manifest.
@@ -63,8 +50,8 @@ impl OrderedTable {
     /// # Errors
     /// Where writing fails.
     pub(crate) fn finish(self, context: &mut StageContext) -> Result<()> {
-        let appended = unlocked(self.appended);
-        context.enter_table(self.name, appended.writer.finish()?);
+        let (writer, _) = unlocked(self.appended);
+        context.enter_table(self.name, writer.finish()?);
         Ok(())
     }
 }

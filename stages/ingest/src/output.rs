@@ -1,5 +1,7 @@
 //! The tables, each in its schema's order.
 
+use std::sync::Mutex;
+
 use anyhow::Result;
 use pipeline::StageContext;
 use tables::{Rows, TableWriter};
@@ -9,6 +11,7 @@ use crate::input::Reject;
 use crate::judgments::Judgment;
 use crate::ordered;
 use crate::pairs::{Pair, Pairs};
+use crate::parallel::{locked, unlocked};
 use crate::propensities::Examination;
 use crate::query::Queries;
 use crate::rejects::Rejects;
@@ -53,19 +56,22 @@ impl QueryTable<'_> {
     }
 }
 
-/// Writes `pairs`; their queries are ranks of ids.
+/// Writes `pairs`; their queries are ranks of ids. Returns the clicks expected at each position.
 pub(crate) fn write_pairs(
     context: &mut StageContext,
     pairs: Option<(&Pairs, &Examination)>,
     documents: &Documents,
     table: &QueryTable,
     threads: usize,
-) -> Result<()> {
+) -> Result<Vec<f64>> {
     let query = |pair: &Pair| table.order[pair.query as usize];
     let items = pairs.map_or(0, |(pairs, _)| pairs.partitions());
-    let read = |partition| match pairs {
-        Some((pairs, examination)) => pairs.read_debiased(partition, examination),
-        None => Ok(Vec::new()),
+    let by_partition = Mutex::new(vec![Vec::new(); items]);
+    let read = |partition| {
+        let Some((pairs, examination)) = pairs else { return Ok(Vec::new()) };
+        let pairs = pairs.read_debiased(partition, examination)?;
+        locked(&by_partition)[partition] = expected_clicks(&pairs, &examination.by_position);
+        Ok(pairs)
     };
     ordered::write(context, "pairs", (items, threads), read, |rows| {
         rows.strings("query_id", |pair| table.id(query(pair)))
@@ -78,7 +84,24 @@ pub(crate) fn write_pairs(
             .timestamps("first_seen", |pair| pair.first_seen)
             .timestamps("last_seen", |pair| pair.last_seen)
             .strings("split", |pair| table.split(query(pair)))
-    })
+    })?;
+    let mut expected = vec![0.0; pairs.map_or(0, |(pairs, _)| pairs.counts.len())];
+    for clicks in unlocked(by_partition) {
+        expected.iter_mut().zip(clicks).for_each(|(all, clicks)| *all += clicks);
+    }
+    Ok(expected)
+}
+
+/// By position: the clicks that the debiased rates of `pairs` let expect.
+fn expected_clicks(pairs: &[Pair], examination: &[f64]) -> Vec<f64> {
+    let mut expected = vec![0.0; examination.len()];
+    for pair in pairs {
+        for &(position, impressions, _) in &pair.cells {
+            let at = position as usize - 1;
+            expected[at] += (examination[at] * pair.debiased_ctr).min(1.0) * f64::from(impressions);
+        }
+    }
+    expected
 }
 
 /// A row of `propensities`.
@@ -88,13 +111,26 @@ struct Position {
     measured: bool,
     impressions: u64,
     clicks: u64,
-    expected_ctr: f64,
+    expected_clicks: f64,
 }
 
-/// Writes `propensities`.
-pub(crate) fn write_propensities(context: &mut StageContext, found: Option<(&Pairs, &Examination)>) -> Result<()> {
+/// Writes `propensities`; `expected` holds the clicks expected at each position.
+pub(crate) fn write_propensities(
+    context: &mut StageContext,
+    found: Option<(&Pairs, &Examination)>,
+    expected: &[f64],
+) -> Result<()> {
     let method = found.map_or("none", |(_, examination)| examination.method);
-    let positions = found.map(|(pairs, examination)| positions(pairs, examination)).transpose()?.unwrap_or_default();
+    let row = |(pairs, examination): (&Pairs, &Examination), at: usize| Position {
+        position: at as i32 + 1,
+        propensity: examination.by_position[at],
+        measured: examination.measured[at],
+        impressions: pairs.counts[at].0,
+        clicks: pairs.counts[at].1,
+        expected_clicks: expected[at],
+    };
+    let positions = found.map(|found| (0..found.0.counts.len()).map(|at| row(found, at)).collect());
+    let positions: Vec<Position> = positions.unwrap_or_default();
     let rate = |clicks: f64, impressions: u64| if impressions == 0 { 0.0 } else { clicks / impressions as f64 };
     write(context, "propensities", &positions, |rows| {
         rows.int32s("position", |row| row.position)
@@ -104,29 +140,8 @@ pub(crate) fn write_propensities(context: &mut StageContext, found: Option<(&Pai
             .int64s("impressions", |row| row.impressions as i64)
             .int64s("clicks", |row| row.clicks as i64)
             .float64s("ctr", move |row| rate(row.clicks as f64, row.impressions))
-            .float64s("expected_ctr", |row| row.expected_ctr)
+            .float64s("expected_ctr", move |row| rate(row.expected_clicks, row.impressions))
     })
-}
-
-fn positions(pairs: &Pairs, examination: &Examination) -> Result<Vec<Position>> {
-    let mut expected = vec![0.0; examination.counts.len()];
-    for partition in 0..pairs.partitions() {
-        for pair in pairs.read_debiased(partition, examination)? {
-            for &(position, impressions, _) in &pair.cells {
-                let at = position as usize - 1;
-                expected[at] += (examination.by_position[at] * pair.debiased_ctr).min(1.0) * f64::from(impressions);
-            }
-        }
-    }
-    let row = |(at, (&(impressions, clicks), expected)): (usize, (&(u64, u64), f64))| Position {
-        position: at as i32 + 1,
-        propensity: examination.by_position[at],
-        measured: examination.measured[at],
-        impressions,
-        clicks,
-        expected_ctr: if impressions == 0 { 0.0 } else { expected / impressions as f64 },
-    };
-    Ok(examination.counts.iter().zip(expected).enumerate().map(row).collect())
 }
 
 /// Writes `judgments`.

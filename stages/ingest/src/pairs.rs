@@ -1,13 +1,14 @@
 //! Counts of impressions and clicks by query and document, and click-through rates corrected for position bias.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result};
 use polars::prelude::*;
 
 use crate::buckets::StoredResult;
 use crate::bytes::{Put, Take, has};
-use crate::parallel;
+use crate::parallel::{self, locked, unlocked};
 use crate::propensities::Examination;
 use crate::spill::{Spill, SpillWriter};
 
@@ -82,17 +83,24 @@ impl Counted {
     /// # Errors
     /// Where reading or writing fails.
     pub(crate) fn count(&self, folder: &Path, threads: usize) -> Result<Pairs> {
-        let pairs = Pairs { spill: Spill::create(folder, "counted.spill", self.spill.partitions())? };
-        let work = |writer: &mut SpillWriter, partition: usize| {
+        let spill = Spill::create(folder, "counted.spill", self.spill.partitions())?;
+        let counts = Mutex::new(PositionCounts::default());
+        let work = |(writer, own): &mut (SpillWriter, PositionCounts), partition: usize| {
             // The first rank that [`PairWriter::push`] puts there.
             let first = (partition as u64 * self.queries).div_ceil(self.spill.partitions() as u64) as u32;
             let results = sorted_results(&self.spill.read(partition)?, first)?;
-            let pairs = pairs_of(&results, first)?.into_iter();
+            let pairs = pairs_of(&results, first)?;
+            pairs.iter().flat_map(|pair| &pair.cells).for_each(|cell| own.add(cell));
             // Pairs of a partition stay in their order: they are one record.
-            writer.push(partition, |record| pairs.for_each(|pair| put_pair(record, &pair)))
+            writer.push(partition, |record| pairs.iter().for_each(|pair| put_pair(record, pair)))
         };
-        parallel::for_each(self.spill.partitions(), threads, || pairs.spill.writer(), work, SpillWriter::finish)?;
-        Ok(pairs)
+        let end = |(writer, own): (SpillWriter, PositionCounts)| {
+            locked(&counts).merge(&own);
+            writer.finish()
+        };
+        let begin = || (spill.writer(), PositionCounts::default());
+        parallel::for_each(self.spill.partitions(), threads, begin, work, end)?;
+        Ok(Pairs { spill, counts: unlocked(counts).0 })
     }
 }
 
@@ -196,10 +204,31 @@ fn take_pair(records: &mut Take) -> Pair {
     }
 }
 
+/// By position: impressions and clicks.
+#[derive(Debug, Default)]
+struct PositionCounts(Vec<(u64, u64)>);
+
+impl PositionCounts {
+    fn add(&mut self, &(position, impressions, clicks): &CellCount) {
+        self.add_at(position as usize - 1, (u64::from(impressions), u64::from(clicks)));
+    }
+
+    fn merge(&mut self, other: &PositionCounts) {
+        other.0.iter().enumerate().for_each(|(at, &count)| self.add_at(at, count));
+    }
+
+    fn add_at(&mut self, at: usize, (impressions, clicks): (u64, u64)) {
+        self.0.resize(self.0.len().max(at + 1), (0, 0));
+        self.0[at] = (self.0[at].0 + impressions, self.0[at].1 + clicks);
+    }
+}
+
 /// All pairs, on disk.
 #[derive(Debug)]
 pub(crate) struct Pairs {
     spill: Spill,
+    /// By position, of which entry 0 is 1: impressions and clicks.
+    pub(crate) counts: Vec<(u64, u64)>,
 }
 
 impl Pairs {

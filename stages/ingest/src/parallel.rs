@@ -1,5 +1,6 @@
 //! Work on numbered items by all cores.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,6 +35,58 @@ impl<K: Ord> FirstError<K> {
         let first = unlocked(self.error);
         first.map_or(Ok(()), |(_, error)| Err(error))
     }
+}
+
+/// What items give, taken in their order although threads finish them in any.
+#[derive(Debug)]
+pub(crate) struct InOrder<T> {
+    next: usize,
+    waiting: BTreeMap<usize, T>,
+}
+
+impl<T> Default for InOrder<T> {
+    fn default() -> InOrder<T> {
+        InOrder { next: 0, waiting: BTreeMap::new() }
+    }
+}
+
+impl<T> InOrder<T> {
+    /// The number of items that were taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.next
+    }
+
+    /// Adds what `item` gives, and calls `take` for all whose turn it is.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub(crate) fn add(&mut self, item: usize, given: T, mut take: impl FnMut(T) -> Result<()>) -> Result<()> {
+        self.waiting.insert(item, given);
+        while let Some(given) = self.waiting.remove(&self.next) {
+            take(given)?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Calls `make` for each of `items` items on `threads` threads, and `take` with what it gives, in the order of the items.
+///
+/// # Errors
+/// The error of the first item that has one.
+pub(crate) fn in_order<T: Send>(
+    items: usize,
+    threads: usize,
+    make: impl Fn(usize) -> Result<T> + Sync,
+    take: impl FnMut(T) -> Result<()> + Send,
+) -> Result<()> {
+    let taking = Mutex::new((InOrder::default(), take));
+    let work = |(): &mut (), item: usize| {
+        let given = make(item)?;
+        let (order, take) = &mut *locked(&taking);
+        order.add(item, given, take)
+    };
+    for_each(items, threads, || (), work, |()| Ok(()))
 }
 
 /// The value behind a lock. A thread that panicked while it held the lock ends the whole stage, so that nobody reads what it left.

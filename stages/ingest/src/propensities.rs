@@ -8,6 +8,7 @@ use records::{Dialect, Field, Layout, RawFile, RawFormat, Value};
 
 use crate::input::Source;
 use crate::pairs::{CellCount, Pair, Pairs};
+use crate::parallel;
 
 /// Steps of the estimate at most; it needs a few dozen.
 const ITERATIONS: usize = 500;
@@ -26,8 +27,6 @@ pub(crate) struct Examination {
     pub(crate) measured: Vec<bool>,
     /// Clicks per examination over the whole log.
     pub(crate) prior: f64,
-    /// By position: impressions and clicks.
-    pub(crate) counts: Vec<(u64, u64)>,
 }
 
 impl Examination {
@@ -48,21 +47,15 @@ pub(crate) fn find(
     config: &DebiasConfig,
     file: Option<&RawFile>,
     clicks_only: bool,
+    threads: usize,
 ) -> Result<Examination> {
-    let mut counts: Vec<(u64, u64)> = Vec::new();
-    for partition in 0..pairs.partitions() {
-        for (position, impressions, clicks) in pairs.read(partition)?.into_iter().flat_map(|pair| pair.cells) {
-            counts.resize(counts.len().max(position as usize), (0, 0));
-            let count = &mut counts[position as usize - 1];
-            *count = (count.0 + u64::from(impressions), count.1 + u64::from(clicks));
-        }
-    }
+    let counts = &pairs.counts;
     let found = match (config.method, file) {
         // Without unclicked results, nothing tells how often a position is examined.
         _ if clicks_only => ("none", None),
         (DebiasMethod::File, Some(file)) => ("file", Some(from_file(file)?)),
-        (DebiasMethod::Harvest, _) => ("harvest", estimate(Propensity::harvest(&cells(pairs)?))?),
-        _ => ("likelihood", estimate(Propensity::estimate(&cells(pairs)?, ITERATIONS))?),
+        (DebiasMethod::Harvest, _) => ("harvest", estimate(Propensity::harvest(&cells(pairs, threads)?))?),
+        _ => ("likelihood", estimate(Propensity::estimate(&cells(pairs, threads)?, ITERATIONS))?),
     };
     let positions = counts.len();
     let (method, model) = match found {
@@ -75,7 +68,7 @@ pub(crate) fn find(
     let clicks: u64 = counts.iter().map(|count| count.1).sum();
     let examinations: f64 =
         counts.iter().zip(&by_position).map(|(count, examination)| count.0 as f64 * examination).sum();
-    Ok(Examination { method, by_position, measured, prior: clicks as f64 / examinations, counts })
+    Ok(Examination { method, by_position, measured, prior: clicks as f64 / examinations })
 }
 
 /// A log whose positions cannot be compared has no bias that could be removed.
@@ -97,32 +90,33 @@ fn estimate(model: Result<Propensity, ClickError>) -> Result<Option<Propensity>>
     }
 }
 
-/// The cells of pairs that were shown at several positions, which alone compare them, and of the first other one at the top.
-fn cells(pairs: &Pairs) -> Result<Vec<Cell>> {
-    let mut least = 1;
-    let mut top = None;
+/// The cells of pairs that were clicked, and shown at several positions, which alone compare them, and of the first other one
+/// at the top.
+fn cells(pairs: &Pairs, threads: usize) -> Result<Vec<Cell>> {
+    let (mut least, mut count, mut top) = (1, 0, None);
     let mut frequent: Vec<(u64, Vec<CellCount>)> = Vec::new();
-    let mut count = 0;
-    for partition in 0..pairs.partitions() {
-        for pair in pairs.read(partition)? {
-            if top.is_none() && pair.cells[0].0 == 1 {
-                top = Some(pair.cells[..1].to_vec());
-            }
-            if pair.cells.len() == 1 || pair.impressions < least {
-                continue;
-            }
-            count += pair.cells.len();
-            frequent.push((pair.impressions, pair.cells));
+    let make = |partition| {
+        let pairs = pairs.read(partition)?;
+        let top = pairs.iter().map(|pair| pair.cells[0]).find(|cell| cell.0 == 1);
+        let telling = pairs.into_iter().filter(|pair| pair.cells.len() > 1 && pair.clicks > 0);
+        Ok((telling.map(|pair| (pair.impressions, pair.cells)).collect(), top))
+    };
+    let take = |(telling, first): (Vec<(u64, Vec<CellCount>)>, Option<CellCount>)| {
+        top = top.or(first);
+        for (impressions, cells) in telling.into_iter().filter(|&(impressions, _)| impressions >= least) {
+            count += cells.len();
+            frequent.push((impressions, cells));
         }
         while count > MAX_CELLS {
             least *= 2;
-            frequent.retain(|(impressions, _)| *impressions >= least);
+            frequent.retain(|&(impressions, _)| impressions >= least);
             count = frequent.iter().map(|(_, cells)| cells.len()).sum();
         }
-    }
+        Ok(())
+    };
+    parallel::in_order(pairs.partitions(), threads, make, take)?;
     let mut all = Vec::with_capacity(count);
-    let frequent = frequent.into_iter().map(|(_, cells)| cells);
-    for (item, cells) in frequent.chain(top).enumerate() {
+    for (item, cells) in frequent.into_iter().map(|(_, cells)| cells).chain(top.map(|cell| vec![cell])).enumerate() {
         for (position, impressions, clicks) in cells {
             all.push(Cell::new(item, position as usize, u64::from(impressions), u64::from(clicks))?);
         }

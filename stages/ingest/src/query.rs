@@ -1,9 +1,10 @@
 //! Queries: normalised texts, their numbers and their ids.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anyhow::Result;
 use pipeline::BadInput;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::names::Names;
@@ -79,6 +80,13 @@ impl Queries {
         ids
     }
 
+    /// The number of source ids that name several texts, and the one with the most texts.
+    pub(crate) fn shared_ids(&self) -> Option<(usize, &str, usize)> {
+        let shared = || self.source_ids.iter().filter(|(_, queries)| queries.len() > 1);
+        let (example, texts) = shared().max_by_key(|(_, queries)| queries.len())?;
+        Some((shared().count(), example, texts.len()))
+    }
+
     pub(crate) fn text(&self, query: u32) -> &str {
         self.texts.name(query)
     }
@@ -87,46 +95,45 @@ impl Queries {
         &self.hashes[query as usize]
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.texts.len()
-    }
-
     /// By query: the smallest id that the source uses for its text, unless a text before it in byte-wise order has that id;
     /// else the text's hash.
-    ///
-    /// # Errors
-    /// Where two texts would get one id all the same.
-    pub(crate) fn ids(&self) -> Result<Vec<String>> {
-        let mut ids: Vec<String> = self.hashes.iter().map(TextHash::id).collect();
-        let mut by_text: Vec<usize> = (0..self.len()).collect();
-        by_text.sort_unstable_by(|&a, &b| self.texts.name(a as u32).cmp(self.texts.name(b as u32)));
-        let mut taken = BTreeSet::new();
-        let mut smallest: Vec<Option<&String>> = vec![None; self.len()];
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.hashes.par_iter().map(TextHash::id).collect();
+        let mut smallest: BTreeMap<u32, &String> = BTreeMap::new();
         for (id, queries) in &self.source_ids {
             queries.iter().for_each(|&query| {
-                smallest[query as usize].get_or_insert(id);
+                smallest.entry(query).or_insert(id);
             });
         }
-        for &query in &by_text {
-            if let Some(id) = smallest[query]
-                && taken.insert(id)
-            {
-                ids[query].clone_from(id);
+        let mut named: Vec<(&str, u32, &String)> =
+            smallest.into_iter().map(|(query, id)| (self.text(query), query, id)).collect();
+        named.par_sort_unstable();
+        let mut taken = HashSet::new();
+        for (_, query, id) in named {
+            if taken.insert(id) {
+                ids[query as usize].clone_from(id);
             }
         }
-        let distinct: BTreeSet<&String> = ids.iter().collect();
-        if distinct.len() < ids.len() {
-            let problem =
-                "two query texts got one query id; map another column as ingest.log.columns.query_id, or none";
-            return Err(BadInput(format!("log: {problem}")).into());
-        }
-        Ok(ids)
+        ids
     }
+}
+
+/// Refuses two queries with one id; `order` is the order of the ids.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn check_distinct(ids: &[String], order: &[u32]) -> Result<()> {
+    if order.windows(2).any(|pair| ids[pair[0] as usize] == ids[pair[1] as usize]) {
+        let problem = "two query texts got one query id; map another column as ingest.log.columns.query_id, or none";
+        return Err(BadInput(format!("log: {problem}")).into());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::order;
 
     #[test]
     fn the_id_is_the_beginning_of_the_sha256() {
@@ -146,11 +153,12 @@ mod tests {
         queries.note_id(tv, "9");
         queries.note_id(tv, "7");
         queries.note_id(radio, "7");
-        let ids = queries.ids().unwrap();
+        let ids = queries.ids();
         assert_eq!(ids[radio as usize], "7");
         assert_eq!(ids[tv as usize], TextHash::of("tv").id());
         assert_eq!(queries.by_id()["7"], [tv, radio]);
         assert_eq!(queries.by_id()["9"], [tv]);
+        assert_eq!(queries.shared_ids(), Some((1, "7", 2)));
     }
 
     #[test]
@@ -159,6 +167,7 @@ mod tests {
         let a = queries.number("a").unwrap();
         queries.number("b").unwrap();
         queries.note_id(a, &TextHash::of("b").id());
-        assert!(queries.ids().is_err());
+        let ids = queries.ids();
+        assert!(check_distinct(&ids, &order(&ids)).is_err());
     }
 }

@@ -27,6 +27,9 @@ const ID_TOO_LONG: &str = "an id is longer than 1000 bytes";
 
 pub(crate) const EMPTY_QUERY: &str = "empty query";
 const QUERY_TOO_LONG: &str = "query too long";
+/// Values of a dwell time that many logs write where there was none.
+const NO_DWELL: [&str; 2] = ["-1", "-1.0"];
+
 const ANOTHER_KIND: &str = "record of another kind";
 
 /// The text of a document as a log row has it: the earliest that is not empty.
@@ -268,7 +271,8 @@ impl Segment {
         let shown_at =
             self.optional("shown_at", text(values, places.shown_at), |text| reading.times.microseconds(text));
         let dwell = |text: &str| value::dwell_seconds(text, reading.dwell_unit);
-        let dwell_seconds = self.optional("dwell_seconds", text(values, places.dwell_seconds), dwell);
+        let given = text(values, places.dwell_seconds).filter(|text| !NO_DWELL.contains(text));
+        let dwell_seconds = self.optional("dwell_seconds", given, dwell);
         Ok(Shared {
             line,
             search,
@@ -419,7 +423,7 @@ fn items<'v>(value: &'v Value) -> Vec<&'v str> {
         Value::Text(text) => {
             // Some logs hold a list as the text of one, such as `["a","b"]`.
             let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-            let separator = |c: char| c.is_whitespace() || c == ',' || c == ';';
+            let separator = |c: char| c.is_whitespace() || [',', ';', '|'].contains(&c);
             let quote = |c: char| inner.is_some() && (c == '"' || c == '\'');
             let items = inner.unwrap_or(&**text).split(separator).map(|item| item.trim_matches(quote));
             items.filter(|item| !item.is_empty()).collect()

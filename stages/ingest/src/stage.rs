@@ -18,12 +18,13 @@ use crate::impressions::{self, Writing, Written};
 use crate::input::{Counts, Reject};
 use crate::judgments::{self, GRADE_SHARES, Judged, JudgmentFiles};
 use crate::log::{self, Log, LogFiles};
-use crate::names::ranks;
+use crate::names::{order, ranks};
 use crate::output::{self, InputReport, QueryTable};
 use crate::pairs::{PRIOR_STRENGTH, Pairs};
+use crate::parallel;
 use crate::part::Part;
 use crate::propensities::{self, Examination};
-use crate::query::Queries;
+use crate::query::{self, Queries};
 use crate::reading::Reading;
 use crate::rejects::Rejects;
 use crate::report::{Fate, Tallies};
@@ -34,7 +35,7 @@ use crate::stats::Stats;
 const USER_KEY: &str = "DISRANKER_USER_KEY";
 
 /// Raised with every change of what a part holds.
-const PART_VERSION: u32 = 3;
+const PART_VERSION: u32 = 4;
 
 /// The `ingest` stage.
 #[derive(Debug, Clone, Copy)]
@@ -172,8 +173,16 @@ impl Run<'_> {
         let documents = self.number_documents(collected, document_files.as_ref())?;
         let files = log_files.as_ref().map_or(&[][..], |log| &log.files);
         let mut log = Log::number(files, parts, queries, documents, self.threads)?;
-        let ids = log.queries.ids()?;
-        let query_ranks = ranks(&ids);
+        if let Some((shared, example, texts)) = log.queries.shared_ids() {
+            tracing::warn!(
+                "log: {shared} query ids name several query texts, such as `{}` with {texts} texts; its text is what a query is",
+                records::printable(example.as_bytes(), 60)
+            );
+        }
+        let ids = log.queries.ids();
+        let order = order(&ids);
+        query::check_distinct(&ids, &order)?;
+        let query_ranks = ranks(&order);
 
         let rejects = self.room_for_rejects(&log)?;
         let written = match &config.log {
@@ -192,8 +201,6 @@ impl Run<'_> {
             Some(counted) => Some(self.count(counted.count(&self.spills, self.threads)?)?),
             None => None,
         };
-        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-        order.sort_unstable_by_key(|&query| query_ranks[query as usize]);
         let judged = match &mut read {
             Some(read) => read.resolve(&mut log.queries, &log.documents)?,
             None => self.judge_clicks(clicks.as_ref(), &ids, &order)?,
@@ -307,7 +314,7 @@ impl Run<'_> {
 
     fn number_documents(&mut self, collected: Collected, files: Option<&DocumentFiles>) -> Result<Documents> {
         let files = files.map_or(&[][..], |files| &files.files);
-        let (documents, mut stats, rejects) = collected.number(&self.spills, files)?;
+        let (documents, mut stats, rejects) = collected.number(&self.spills, files, self.threads)?;
         checks::documents_have_texts(&self.settings.config, documents.ids.len(), &stats)?;
         if !files.is_empty() {
             let (others, _) = stats.tallies.sum(|_| true);
@@ -408,7 +415,8 @@ impl Run<'_> {
     fn count(&mut self, pairs: Pairs) -> Result<Clicks> {
         let config = &self.settings.config;
         let clicks_only = config.log.as_ref().is_some_and(|log| log.clicks_only);
-        let examination = propensities::find(&pairs, &config.debias, self.files.propensities.as_ref(), clicks_only)?;
+        let file = self.files.propensities.as_ref();
+        let examination = propensities::find(&pairs, &config.debias, file, clicks_only, self.threads)?;
         self.context.fact("examination_by_position", examination.by_position.clone());
         let prior = json!({ "rate": examination.prior, "examinations": PRIOR_STRENGTH });
         self.context.fact("debiasing_prior", prior);
@@ -422,11 +430,16 @@ impl Run<'_> {
         let mut judged = Judged::default();
         if let Some(Clicks { pairs, examination }) = clicks {
             let least = self.settings.config.clean.min_grade_impressions;
-            for partition in 0..pairs.partitions() {
+            let make = |partition| {
                 let mut pairs = pairs.read_debiased(partition, examination)?;
                 pairs.iter_mut().for_each(|pair| pair.query = order[pair.query as usize]);
-                judged.judgments.extend(judgments::from_clicks(&pairs, least));
-            }
+                Ok(judgments::from_clicks(&pairs, least))
+            };
+            let all = &mut judged.judgments;
+            parallel::in_order(pairs.partitions(), self.threads, make, |judgments| {
+                all.extend(judgments);
+                Ok(())
+            })?;
         }
         let queries = judged.judgments.iter().map(|judgment| judgment.query);
         judged.ids = queries.map(|query| (query, ids[query as usize].clone())).collect();
@@ -475,8 +488,8 @@ impl Run<'_> {
         let counted = clicks.map(|clicks| (&clicks.pairs, &clicks.examination));
         table.write(self.context)?;
         output::write_documents(self.context, &log.documents, self.threads)?;
-        output::write_pairs(self.context, counted, &log.documents, table, self.threads)?;
-        output::write_propensities(self.context, counted)?;
+        let expected = output::write_pairs(self.context, counted, &log.documents, table, self.threads)?;
+        output::write_propensities(self.context, counted, &expected)?;
         output::write_judgments(self.context, &judged.judgments, &log.documents, table, query_ranks)?;
         output::write_rejects(self.context, Some(rejects), std::mem::take(&mut self.rejects))?;
         output::write_report(self.context, &self.reports)

@@ -58,6 +58,16 @@ fn packed_files_are_recognised_in_several_parts() {
 }
 
 #[test]
+fn zeros_may_follow_a_gzip_member() {
+    for zeros in [1, 512, 1 << 19] {
+        let padded = [gzip(TEXT), vec![0; zeros], gzip(TEXT), vec![0; zeros]].concat();
+        assert_eq!(outcomes(&json(), &padded).len(), 4, "{zeros}");
+        let damaged = [gzip(TEXT), vec![0; zeros], b"x".to_vec()].concat();
+        assert!(failure(&json(), &ab(), &damaged).contains("gzip"), "{zeros}");
+    }
+}
+
+#[test]
 fn damage_is_one_line() {
     for (name, pack) in PACKERS {
         let text: Vec<u8> = (0..20_000).flat_map(|n| format!("{{\"a\": {}}}\n", n * n).into_bytes()).collect();

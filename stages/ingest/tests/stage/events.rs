@@ -144,7 +144,7 @@ fn flags_are_read_in_every_usual_spelling() {
 
 #[test]
 fn a_page_may_be_one_text_that_marks_its_clicks() {
-    let log = "search_id,query,shown\nk1,tea,d1-0 d2-1 d3-0\nk2,pot,d2-1\nk3,cup,\"d1-0,d3-0;d2-0\"\nk4,cup,\n";
+    let log = "search_id,query,shown\nk1,tea,d1-0 d2-1 d3-0\nk2,pot,d2-1\nk3,cup,\"d1-0|d3-0;d2-0\"\nk4,cup,\n";
     let world = csv(log);
     let marks = "ingest.log.columns.shown_marks_clicks=true";
     let stage = world.output(&[ALONE, marks]);

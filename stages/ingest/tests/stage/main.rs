@@ -10,6 +10,7 @@ mod formats;
 mod grades;
 mod ids;
 mod incremental;
+mod kills;
 mod layouts;
 mod loss;
 mod missing_values;

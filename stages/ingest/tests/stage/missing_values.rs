@@ -25,6 +25,14 @@ fn every_spelling_of_nothing_is_a_missing_value() {
 }
 
 #[test]
+fn minus_one_is_no_dwell_time() {
+    let log = "search_id,query,doc_id,position,clicked,dwell_seconds\nk1,tea,d1,1,0,-1\nk1,tea,d2,2,1,40\nk2,tea,d1,1,0,-1.0\n";
+    let stage = csv(log).output(&[]);
+    assert_eq!(results(&stage, &["doc_id", "dwell_seconds"]), ["d1 -", "d2 40.0", "d1 -"]);
+    assert_eq!(report(&stage, "log"), ["kept 43 21"]);
+}
+
+#[test]
 fn the_null_values_can_be_named() {
     let log = "search_id,query,doc_id,position,clicked,dwell_seconds\nk1,null,d1,1,0,unknown\nk1,null,d2,2,1,40\n";
     let world = csv(log);

@@ -232,10 +232,16 @@ pub(crate) fn report(stage: &StageDir, input: &str) -> Vec<String> {
     found
 }
 
-/// Runs the stage of a pipeline file, with a key of user ids or without; its exit code and stderr.
-pub(crate) fn run_config(config: &Path, key: Option<&str>, overrides: &[&str]) -> (i32, String) {
+/// The stage of a pipeline file, without a key of user ids.
+pub(crate) fn ingest(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ingest"));
     command.arg("--config").arg(config).env_remove("DISRANKER_USER_KEY");
+    command
+}
+
+/// Runs the stage of a pipeline file, with a key of user ids or without; its exit code and stderr.
+pub(crate) fn run_config(config: &Path, key: Option<&str>, overrides: &[&str]) -> (i32, String) {
+    let mut command = ingest(config);
     if let Some(key) = key {
         command.env("DISRANKER_USER_KEY", key);
     }
