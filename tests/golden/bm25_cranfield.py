@@ -1,23 +1,25 @@
 """Makes bm25_cranfield.json: NDCG@10 of BM25 on the test queries of the Cranfield collection, by other people's code.
 
-Scores are bm25s's (method "lucene", k1 1.5, b 0.75) over title and text, tokens are lower-cased runs of letters and
-digits; NDCG is trec_eval's (pytrec_eval-terrier 0.5) with the gain 2^grade - 1 in place of the grade, queries without a
+Scores are bm25s's (method "lucene", k1 1.5, b 0.75) over title and text, tokens are those of the analyzer `unicode` in
+libs/analysis/tests/golden/analyzers.py; NDCG is trec_eval's (pytrec_eval-terrier 0.5) with the gain 2^grade - 1 in place of the grade, queries without a
 relevant document left out. The test split is worked out anew from the hash rule of `ingest`. Each query has the id that
 `ingest` gives its text, beside the collection's own.
 
-    pip install bm25s pytrec_eval-terrier numpy
+    pip install bm25s pytrec_eval-terrier numpy PyICU regex snowballstemmer==3.0.1 uniseg
     python bm25_cranfield.py CRANFIELD_FOLDER > bm25_cranfield.json
 """
 import csv
 import hashlib
 import json
 import pathlib
-import re
 import sys
 import unicodedata
 
 import bm25s
 import pytrec_eval
+
+sys.path.append(str(pathlib.Path(__file__).parent / "../../libs/analysis/tests/golden"))
+import analyzers
 
 TRAIN, VALIDATION, DEPTH = 0.6, 0.1, 50
 
@@ -26,8 +28,8 @@ def json_lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def tokens(text):
-    return [run.lower() for run in re.findall(r"[^\W_]+", text)]
+def tokens(line):
+    return [token for text in (line["title"], line["text"]) for token in analyzers.tokens("unicode", text)]
 
 
 def normalised(text):
@@ -39,7 +41,7 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     corpus = json_lines(folder / "corpus.jsonl")
     index = bm25s.BM25(method="lucene", k1=1.5, b=0.75, dtype="float64")
-    index.index([tokens(f"{line['title']} {line['text']}") for line in corpus], show_progress=False)
+    index.index([tokens(line) for line in corpus], show_progress=False)
     gains = {}
     with open(folder / "qrels.tsv", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -53,7 +55,7 @@ def main():
             continue
         assert digest not in hashes.values(), f"query {line['_id']} has the text of another one"
         hashes[line["_id"]] = digest
-        known = [token for token in tokens(text) if token in index.vocab_dict]
+        known = [token for token in analyzers.tokens("unicode", text) if token in index.vocab_dict]
         scores = index.get_scores(known)
         best = sorted(range(len(corpus)), key=lambda i: -scores[i])[:DEPTH]
         run[line["_id"]] = {corpus[i]["_id"]: float(scores[i]) for i in best if scores[i] > 0}

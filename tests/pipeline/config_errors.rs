@@ -11,7 +11,7 @@ fn a_slip_in_a_key_is_named() {
     let cases = [
         (
             "distil.steps=1",
-            "error: tiny.toml: distil: unknown field `distil`, expected one of `run`, `simulate`, `ingest`, `cpt`, \
+            "error: tiny.toml: distil: unknown field `distil`, expected one of `run`, `simulate`, `ingest`, `retrieval`, `cpt`, \
              `teacher`, `score`, `distill`, `evaluate`",
         ),
         (

@@ -19,6 +19,8 @@ const REST: &str = r#"
 [ingest.judgments.columns]
 grade = "grade"
 [ingest.split]
+[retrieval]
+dense = "base"
 [teacher.titles]
 loss = "softmax"
 steps = 1
@@ -47,16 +49,19 @@ const VALUES: [(&str, &str); 4] = [
 ];
 
 /// Keys that other stages read than the one whose table they stand in, with all their readers.
-const READERS: [(&str, &[&str]); 18] = [
+const READERS: [(&str, &[&str]); 21] = [
     ("run.seed", &["simulate", "cpt", "teacher", "score", "distill", "evaluate"]),
-    ("run.precision", &["teacher", "score", "distill", "evaluate"]),
+    ("run.precision", &["embed", "teacher", "score", "distill", "evaluate"]),
+    ("ingest.analyzer", &["simulate", "ingest"]),
+    ("retrieval.dense", &["embed", "teacher", "score", "distill", "evaluate"]),
+    ("retrieval.lists", &["teacher", "score", "distill"]),
     ("ingest.judgments.format", &["ingest", "evaluate"]),
     ("teacher.max_query_tokens", &["cpt", "teacher"]),
     ("teacher.max_document_tokens", &["cpt", "teacher"]),
     // The base of an adapter is read wherever the adapter is.
     ("teacher.base", &["cpt", "teacher", "score", "evaluate"]),
     ("teacher.lora.merge", &["teacher", "score", "evaluate"]),
-    ("score.batch_tokens", &["score", "evaluate"]),
+    ("score.batch_tokens", &["embed", "score", "evaluate"]),
     ("distill.base", &["cpt", "distill"]),
     ("evaluate.primary", &["teacher", "distill", "evaluate"]),
     ("evaluate.candidates", &["teacher", "distill", "evaluate"]),
@@ -77,6 +82,7 @@ fn configurations(pipeline: &Pipeline) -> BTreeMap<&'static str, Option<Value>> 
     let all = [
         of(&simulate::Simulate, pipeline),
         of(&ingest::Ingest, pipeline),
+        of(&embed::Embed, pipeline),
         of(&cpt::Cpt, pipeline),
         of(&teacher::Teacher, pipeline),
         of(&score::Score, pipeline),

@@ -7,6 +7,7 @@
 
 mod base_models;
 mod config_errors;
+mod dense;
 mod determinism;
 mod folds;
 mod full_disk;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Context;
-use pipeline::config::{Candidates, Validation};
+use pipeline::config::Validation;
 use ranking::metrics::{Document as Ranked, JudgedList, MetricError};
 use tables::StageDir;
 
@@ -31,7 +31,7 @@ impl CandidateList {
     pub fn scored<'a>(&self, corpus: &'a Corpus, scores: &[f32]) -> Result<JudgedList<'a>, MetricError> {
         let documents = self.documents.iter().zip(scores).zip(&self.grades);
         let documents = documents.map(|((&document, &score), &grade)| Ranked {
-            doc_id: &corpus.documents[document].doc_id,
+            doc_id: corpus.doc_id(document),
             score: f64::from(score),
             grade,
         });
@@ -51,20 +51,23 @@ pub fn candidate_lists(
 ) -> anyhow::Result<Vec<CandidateList>> {
     let mut all_grades = grades_by_query(ingest, split)?;
     let (lists, _) = graded_lists(ingest, &collection.corpus, split)?;
-    let lists = lists.into_iter().map(|list| {
-        let all_grades = all_grades.remove(&collection.corpus.queries[list.query].query_id).unwrap_or_default();
-        let GradedList { query, documents, grades, .. } = list;
-        if config.candidates == Candidates::Judged {
-            let grades = grades.into_iter().map(Some).collect();
-            return Ok(CandidateList { query, documents, grades, all_grades });
-        }
+    let Some(by) = config.candidates.retriever() else {
+        let list = |GradedList { query, documents, grades, .. }: GradedList| {
+            let all_grades = all_grades.remove(&collection.corpus.queries[query].query_id).unwrap_or_default();
+            CandidateList { query, documents, grades: grades.into_iter().map(Some).collect(), all_grades }
+        };
+        return Ok(lists.into_iter().map(list).collect());
+    };
+    let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
+    let found = collection.best(by, &queries, config.depth)?;
+    let list = |(GradedList { query, documents, grades, .. }, mut found): (GradedList, Vec<usize>)| {
+        let all_grades = all_grades.remove(&collection.corpus.queries[query].query_id).unwrap_or_default();
         let judged: HashMap<usize, u8> = documents.into_iter().zip(grades).collect();
-        let mut documents = collection.best(query, config.depth)?;
-        documents.sort_unstable();
-        let grades = documents.iter().map(|document| judged.get(document).copied()).collect();
-        Ok(CandidateList { query, documents, grades, all_grades })
-    });
-    lists.collect()
+        found.sort_unstable();
+        let grades = found.iter().map(|document| judged.get(document).copied()).collect();
+        CandidateList { query, documents: found, grades, all_grades }
+    };
+    Ok(lists.into_iter().zip(found).map(list).collect())
 }
 
 /// Every judged grade of every query of a split, documents without a text included.

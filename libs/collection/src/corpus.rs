@@ -1,6 +1,6 @@
 //! Queries and documents of a run, by id.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use nn::text::Texts;
 use pipeline::BadInput;
@@ -19,63 +19,80 @@ pub struct Query {
     pub split: String,
 }
 
-/// A document of the run.
+/// All queries and documents, each in the order of its id, addressed by index. The queries are in memory, the documents'
+/// texts in a mapped file.
 #[derive(Debug, Clone)]
-pub struct Document {
-    /// Its id.
-    pub doc_id: String,
-    /// Title.
-    pub title: String,
-    /// Summary.
-    pub summary: String,
-}
-
-/// All queries and documents, each in the order of its id, addressed by index.
-#[derive(Debug)]
 pub struct Corpus {
     /// The queries.
     pub queries: Vec<Query>,
-    /// The documents.
-    pub documents: Vec<Document>,
-    query_index: HashMap<String, usize>,
-    document_index: HashMap<String, usize>,
+    documents: Arc<search::Texts>,
+    /// False where titles are asked, so that no text may show its own.
+    titles_shown: bool,
 }
 
 impl Corpus {
-    /// Reads the tables `queries` and `documents` of ingest.
+    /// Reads the table `queries` of ingest and opens the texts of its folder `collection`.
     ///
     /// # Errors
-    /// [`tables::Error`].
-    pub fn read(ingest: &StageDir) -> tables::Result<Corpus> {
-        let table = ingest.table("queries")?;
-        let (ids, texts) = (table.strings("query_id")?, table.strings("query")?);
-        let (searches, splits) = (table.int64s("searches")?, table.strings("split")?);
-        let queries: Vec<Query> = (0..table.rows())
-            .map(|row| Query {
-                query_id: ids.value(row).into(),
-                text: texts.value(row).into(),
-                searches: searches.value(row),
-                split: splits.value(row).into(),
-            })
-            .collect();
-        let table = ingest.table("documents")?;
-        let (ids, titles, summaries) = (table.strings("doc_id")?, table.strings("title")?, table.strings("summary")?);
-        let documents: Vec<Document> = (0..table.rows())
-            .map(|row| Document {
-                doc_id: ids.value(row).into(),
-                title: titles.value(row).into(),
-                summary: summaries.value(row).into(),
-            })
-            .collect();
-        Ok(Corpus::new(queries, documents))
+    /// [`tables::Error`], or texts that cannot be opened.
+    pub fn read(ingest: &StageDir) -> anyhow::Result<Corpus> {
+        let documents = search::open_texts(&ingest.folder(search::FOLDER)?)?;
+        Ok(Corpus { queries: queries(ingest)?, documents: Arc::new(documents), titles_shown: true })
     }
 
-    /// A corpus of queries and documents, each in the order of its id.
+    /// A corpus in memory: queries and documents (id, title, summary), each in the order of its id.
+    ///
+    /// # Errors
+    /// Documents out of order.
+    pub fn new<'a>(
+        queries: Vec<Query>,
+        documents: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
+    ) -> search::Result<Corpus> {
+        Ok(Corpus { queries, documents: Arc::new(search::Texts::of(documents)?), titles_shown: true })
+    }
+
+    /// The same documents without their titles; those of `documents` are the queries.
     #[must_use]
-    pub fn new(queries: Vec<Query>, documents: Vec<Document>) -> Corpus {
-        let query_index = queries.iter().enumerate().map(|(i, query)| (query.query_id.clone(), i)).collect();
-        let document_index = documents.iter().enumerate().map(|(i, doc)| (doc.doc_id.clone(), i)).collect();
-        Corpus { queries, documents, query_index, document_index }
+    pub fn asked_by_titles(&self, documents: &[usize]) -> Corpus {
+        let query = |&document: &usize| Query {
+            query_id: self.doc_id(document).into(),
+            text: self.title_as_query(document),
+            searches: 0,
+            split: crate::TRAIN.into(),
+        };
+        let queries = documents.iter().map(query).collect();
+        Corpus { queries, documents: self.documents.clone(), titles_shown: false }
+    }
+
+    /// The texts of the documents.
+    #[must_use]
+    pub fn documents(&self) -> &search::Texts {
+        &self.documents
+    }
+
+    /// The id of a document.
+    #[must_use]
+    pub fn doc_id(&self, document: usize) -> &str {
+        self.documents.id(document)
+    }
+
+    /// The title of a document.
+    #[must_use]
+    pub fn title(&self, document: usize) -> &str {
+        if self.titles_shown { self.documents.title(document) } else { "" }
+    }
+
+    /// The summary of a document.
+    #[must_use]
+    pub fn summary(&self, document: usize) -> &str {
+        self.documents.summary(document)
+    }
+
+    /// Identity of the queries' texts in their order.
+    #[must_use]
+    pub fn digest_of_queries(&self) -> String {
+        let texts: Vec<&str> = self.queries.iter().map(|query| query.text.as_str()).collect();
+        files::sha256(texts.join("\n").as_bytes())
     }
 
     /// Index of a query.
@@ -83,30 +100,29 @@ impl Corpus {
     /// # Errors
     /// [`BadInput`] where the table `queries` lacks it.
     pub fn query(&self, query_id: &str) -> Result<usize, BadInput> {
-        let found = self.query_index.get(query_id).copied();
-        found.ok_or_else(|| {
+        let found = self.queries.binary_search_by(|query| query.query_id.as_str().cmp(query_id));
+        found.map_err(|_| {
             BadInput(format!("query `{query_id}` is not in ingest's table `queries`; re-run ingest with --force"))
         })
     }
 
-    /// Index of a document; `None` where the table `documents` lacks it, as judgments may name unknown ones.
+    /// Index of a document; `None` where the collection lacks it, as judgments may name unknown ones.
     #[must_use]
     pub fn document(&self, doc_id: &str) -> Option<usize> {
-        self.document_index.get(doc_id).copied()
+        self.documents.find(doc_id)
     }
 
     /// The texts of a pair, as models read them.
     #[must_use]
     pub fn texts(&self, query: usize, document: usize) -> Texts<'_> {
-        let Document { title, summary, .. } = &self.documents[document];
-        Texts { query: &self.queries[query].text, title, summary }
+        Texts { query: &self.queries[query].text, title: self.title(document), summary: self.summary(document) }
     }
 
     /// The title of a document as a query, in lower case as queries are; empty where title or summary is blank, so that
     /// there is nothing to ask, or nothing to ask for.
     #[must_use]
     pub fn title_as_query(&self, document: usize) -> String {
-        let Document { title, summary, .. } = &self.documents[document];
+        let (title, summary) = (self.documents.title(document), self.documents.summary(document));
         if title.trim().is_empty() || summary.trim().is_empty() { String::new() } else { title.to_lowercase() }
     }
 
@@ -114,9 +130,22 @@ impl Corpus {
     /// below an empty one.
     #[must_use]
     pub fn texts_of_title<'a>(&'a self, title: &'a str, document: usize) -> Texts<'a> {
-        let Document { title: own, summary, .. } = &self.documents[document];
-        Texts { query: title, title: if title.is_empty() { own.as_str() } else { "" }, summary }
+        let own = if title.is_empty() { self.documents.title(document) } else { "" };
+        Texts { query: title, title: own, summary: self.documents.summary(document) }
     }
+}
+
+fn queries(ingest: &StageDir) -> tables::Result<Vec<Query>> {
+    let table = ingest.table("queries")?;
+    let (ids, texts) = (table.strings("query_id")?, table.strings("query")?);
+    let (searches, splits) = (table.int64s("searches")?, table.strings("split")?);
+    let query = |row| Query {
+        query_id: ids.value(row).into(),
+        text: texts.value(row).into(),
+        searches: searches.value(row),
+        split: splits.value(row).into(),
+    };
+    Ok((0..table.rows()).map(query).collect())
 }
 
 #[cfg(test)]
@@ -125,19 +154,22 @@ mod tests {
 
     #[test]
     fn a_title_takes_the_place_of_a_query_where_it_has_a_text() {
-        let document = |doc_id: &str, title: &str, summary: &str| Document {
-            doc_id: doc_id.into(),
-            title: title.into(),
-            summary: summary.into(),
-        };
-        let documents =
-            vec![document("a", "Red Bowl", "of glass"), document("b", "Cup", " "), document("c", "", "tin")];
-        let corpus = Corpus::new(Vec::new(), documents);
+        let documents = [("a", "Red Bowl", "of glass"), ("b", "Cup", " "), ("c", "", "tin")];
+        let corpus = Corpus::new(Vec::new(), documents).unwrap();
         let titles = [0, 1, 2].map(|document| corpus.title_as_query(document));
         assert_eq!(titles, ["red bowl", "", ""]);
         let texts = |document: usize| corpus.texts_of_title(&titles[document], document);
         assert_eq!(texts(0), Texts { query: "red bowl", title: "", summary: "of glass" });
         assert_eq!(texts(1), Texts { query: "", title: "Cup", summary: " " });
         assert_eq!(texts(2), Texts { query: "", title: "", summary: "tin" });
+    }
+
+    #[test]
+    fn a_text_does_not_show_the_title_that_is_asked() {
+        let corpus = Corpus::new(Vec::new(), [("a", "Red Bowl", "of glass"), ("b", "Cup", "of tin")]).unwrap();
+        let asked = corpus.asked_by_titles(&[1]);
+        assert_eq!(asked.texts(0, 1), Texts { query: "cup", title: "", summary: "of tin" });
+        assert_eq!(asked.texts(0, 0), Texts { query: "cup", title: "", summary: "of glass" });
+        assert_eq!((asked.query("b").unwrap(), asked.document("a")), (0, Some(0)));
     }
 }

@@ -1,4 +1,4 @@
-//! The reading side of a run: its queries and documents with BM25 over them, judged lists, and the candidate lists that
+//! The reading side of a run: its queries and documents with what finds them, judged lists, and the candidate lists that
 //! every system ranks.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -6,9 +6,21 @@
 mod candidates;
 mod collection;
 mod corpus;
+mod dense;
 mod graded;
+mod vectors;
 
 pub use candidates::{CandidateList, candidate_lists};
-pub use collection::Collection;
-pub use corpus::{Corpus, Document, Query};
+pub use collection::{Collection, inputs};
+pub use corpus::{Corpus, Query};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
+pub use vectors::{VectorSource, VectorsWriter};
+
+/// The stage that makes vectors.
+pub const EMBED: &str = "embed";
+/// Its folder of vectors.
+pub const VECTORS: &str = "vectors";
+/// The file of the documents' vectors in it.
+pub const DOCUMENT_VECTORS: &str = "documents";
+/// The file of the queries' vectors in it.
+pub const QUERY_VECTORS: &str = "queries";

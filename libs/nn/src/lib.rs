@@ -1,6 +1,7 @@
 //! Cross-encoders for ranking and their training, on packed batches of `f32` on the CPU.
 //!
 //! - [`cross_encoder`]: a saved ranker scores texts; start here.
+//! - [`bi_encoder`]: vectors of single texts.
 //! - [`folder`]: models as Hugging Face folders.
 //! - [`models`]: the architectures; a [`models::Model`] is one with weights.
 //! - [`text`]: tokenizers, input templates, batches.
@@ -12,6 +13,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bi_encoder;
 pub mod cross_encoder;
 pub mod error;
 mod files;

@@ -3,14 +3,12 @@
 //! - [`loss`]: rank and distillation losses with their gradients on the scores.
 //! - [`sample`] and [`standardisation`]: what a training step reads.
 //! - [`metrics`] and [`significance`]: how good a ranking is, and how sure that is.
-//! - [`bm25`]: the lexical baseline.
 //! - [`clicks`]: position bias, estimated, removed and simulated.
 //! - [`rng`]: the seeded streams that all randomness of the project comes from.
 
 // Tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod bm25;
 pub mod clicks;
 pub mod loss;
 pub mod metrics;

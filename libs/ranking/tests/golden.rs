@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-use ranking::bm25::{Bm25Config, Index};
 use ranking::loss::{Loss, LossValue};
 use ranking::metrics::{Conventions, Document, Gain, JudgedList, Metric, NoRelevant, PairCounts, Ties, Unjudged};
 use ranking::significance::{holm, paired_t_test, randomisation_test};
@@ -101,20 +100,6 @@ fn holm_equals_its_definition() {
         let found = holm(&floats(&case["p_values"])).unwrap();
         for (found, expected) in found.into_iter().zip(floats(&case["adjusted"])) {
             assert_close(found, expected, 1e-12, "adjusted p");
-        }
-    }
-}
-
-#[test]
-fn bm25_equals_its_dense_form() {
-    for case in golden(include_str!("golden/bm25.json")).as_array().unwrap() {
-        let config = Bm25Config { k1: case["k1"].as_f64().unwrap(), b: case["b"].as_f64().unwrap() };
-        let documents =
-            case["documents"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().split_whitespace());
-        let index = Index::build(config, documents).unwrap();
-        let query: Vec<&str> = case["query"].as_array().unwrap().iter().map(|token| token.as_str().unwrap()).collect();
-        for (document, expected) in floats(&case["scores"]).into_iter().enumerate() {
-            assert_close(index.score(&query, document), expected, 1e-12, "score");
         }
     }
 }

@@ -116,7 +116,9 @@ impl StageDir {
         let prefix = format!("{folder}/");
         let mut found = false;
         for file in self.manifest.files.iter().filter(|file| file.path.starts_with(&prefix)) {
-            self.verified(file)?;
+            let path = self.path.join(&file.path);
+            let digest = files::sha256_of_file(&path)?;
+            self.check(file, path, digest)?;
             found = true;
         }
         if found { Ok(self.path.join(folder)) } else { Err(self.not_listed(format!("folder `{folder}`"))) }
@@ -143,12 +145,16 @@ impl StageDir {
     fn verified(&self, file: &FileEntry) -> Result<Vec<u8>> {
         let path = self.path.join(&file.path);
         let bytes = std::fs::read(&path).map_err(Error::io(&path, "reading"))?;
-        let found = files::sha256(&bytes);
-        if found != file.sha256 {
-            let stage = self.stage.clone();
-            return Err(Error::Checksum { path, stage, expected: file.sha256.clone(), found });
-        }
+        let digest = files::sha256(&bytes);
+        self.check(file, path, digest)?;
         Ok(bytes)
+    }
+
+    fn check(&self, file: &FileEntry, path: PathBuf, found: String) -> Result<()> {
+        if found == file.sha256 {
+            return Ok(());
+        }
+        Err(Error::Checksum { path, stage: self.stage.clone(), expected: file.sha256.clone(), found })
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn clicked_pairs(table: &Columns, corpus: &Corpus, config: &CptConfig
 /// Documents below their own titles, in the order of their ids: random ones, within the limits of clicked pairs. Where no
 /// document has both a title and a summary, each stands for itself, without a query.
 pub(crate) fn titled_documents(corpus: &Corpus, config: &CptConfig, seed: u64) -> Vec<Pair> {
-    let mut documents: Vec<usize> = (0..corpus.documents.len()).collect();
+    let mut documents: Vec<usize> = (0..corpus.documents().len()).collect();
     if documents.iter().any(|&document| !corpus.title_as_query(document).is_empty()) {
         documents.retain(|&document| !corpus.title_as_query(document).is_empty());
     }
@@ -147,7 +147,7 @@ pub(crate) fn write(
         let columns = Rows::of(rows)
             .int64s("pack", |(pack, _)| *pack as i64)
             .strings("query_id", |(_, e)| e.pair.query.map_or("", |query| corpus.queries[query].query_id.as_str()))
-            .strings("doc_id", |(_, e)| corpus.documents[e.pair.document].doc_id.as_str())
+            .strings("doc_id", |(_, e)| corpus.doc_id(e.pair.document))
             .int32_lists("input_ids", |(_, e)| e.sequence.ids.iter().map(|&id| id as i32).collect::<Vec<i32>>())
             .int32s("loss_start", |(_, e)| e.sequence.document.start as i32)
             .int32s("length", |(_, e)| e.sequence.ids.len() as i32)
@@ -160,8 +160,6 @@ pub(crate) fn write(
 
 #[cfg(test)]
 mod tests {
-    use collection::Document;
-
     use super::*;
 
     fn example((length, split): (usize, &'static str)) -> Example {
@@ -172,12 +170,9 @@ mod tests {
     }
 
     fn corpus(texts: &[(&str, &str)]) -> Corpus {
-        let document = |(number, (title, summary)): (usize, &(&str, &str))| Document {
-            doc_id: format!("d{number:02}"),
-            title: title.to_string(),
-            summary: summary.to_string(),
-        };
-        Corpus::new(Vec::new(), texts.iter().enumerate().map(document).collect())
+        let ids: Vec<String> = (0..texts.len()).map(|number| format!("d{number:02}")).collect();
+        let documents = ids.iter().zip(texts).map(|(id, (title, summary))| (id.as_str(), *title, *summary));
+        Corpus::new(Vec::new(), documents).unwrap()
     }
 
     #[test]

@@ -7,6 +7,7 @@
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod coverage;
 mod examples;
 mod tokenizers;
 
@@ -62,7 +63,7 @@ impl Stage for Cpt {
     const ABOUT: About = About {
         does: "trains or takes over the tokenizers, and makes continued pre-training examples from satisfied clicks, or, \
                without any click, from titles",
-        reads: "ingest/queries, ingest/documents, ingest/pairs; the tokenizers of teacher.base and distill.base",
+        reads: "ingest/queries, ingest/collection, ingest/pairs; the tokenizers of teacher.base and distill.base",
         writes: "cpt_examples; the folders teacher_tokenizer and student_tokenizer",
     };
     type Config = Config;
@@ -81,7 +82,8 @@ impl Stage for Cpt {
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let table = |table| Input::Table { stage: "ingest", table };
-        let mut inputs = vec![table("queries"), table("documents"), table("pairs")];
+        let folder = Input::Folder { stage: "ingest", folder: search::FOLDER };
+        let mut inputs = vec![table("queries"), folder, table("pairs")];
         inputs.extend(tokenizers::files(&config.cpt, paths).into_iter().map(Input::File));
         inputs.extend(base_inputs(paths, config.teacher_base.as_ref())?);
         inputs.extend(base_inputs(paths, config.student_base.as_ref())?);
@@ -96,6 +98,8 @@ impl Stage for Cpt {
         let student = tokenizers::student(config, context.paths(), &corpus).context("student's tokenizer")?;
         tokenizers::save(&student, &context.out().join(STUDENT_TOKENIZER))?;
 
+        coverage::note(context, "teacher", &teacher, &corpus)?;
+        coverage::note(context, "student", &student, &corpus)?;
         let pairs = pairs(config, context, &ingest, &corpus)?;
         let scoring = Start::open(context.paths(), &config.teacher(), &teacher)?.scoring;
         let tokenizer = PairTokenizer::new(&teacher, &scoring)?;

@@ -11,17 +11,20 @@ use pipeline::{BadInput, RunPaths};
 
 use crate::Config;
 
+/// Documents that a vocabulary is learnt from at most.
+const DOCUMENTS: usize = 1 << 20;
+
 /// Learns a vocabulary of a size from texts.
-type Train = fn(std::vec::IntoIter<String>, usize) -> nn::Result<Tokenizer>;
+type Train = fn(Box<dyn Iterator<Item = String> + '_>, usize) -> nn::Result<Tokenizer>;
 
 pub(crate) fn teacher(config: &Config, paths: &RunPaths, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
     let source = (config.teacher_base.as_ref(), config.cpt.teacher_tokenizer.as_ref());
-    tokenizer(paths, corpus, source, Tokenizer::train_byte_level_bpe)
+    tokenizer(paths, corpus, source, |texts, size| Tokenizer::train_byte_level_bpe(texts, size))
 }
 
 pub(crate) fn student(config: &Config, paths: &RunPaths, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
     let source = (config.student_base.as_ref(), config.cpt.student_tokenizer.as_ref());
-    tokenizer(paths, corpus, source, Tokenizer::train_word_piece)
+    tokenizer(paths, corpus, source, |texts, size| Tokenizer::train_word_piece(texts, size))
 }
 
 /// The files that tokenizers are read from, base models aside.
@@ -48,17 +51,22 @@ fn tokenizer(
     let config = config.cloned().unwrap_or_default();
     match config.path {
         Some(path) => Ok(Tokenizer::load(&paths.resolve(&path)).map_err(|error| BadInput(error.to_string()))?),
-        None => Ok(train(texts(corpus).into_iter(), config.vocab_size)?),
+        None => Ok(train(Box::new(texts(corpus)), config.vocab_size)?),
     }
 }
 
 /// The texts a vocabulary is learnt from: the queries of the training split, each as often as a search asks it at most
-/// 100 times, and the documents.
-fn texts(corpus: &Corpus) -> Vec<String> {
+/// 100 times, and the documents, of a large collection [`DOCUMENTS`] at equal distances.
+fn texts(corpus: &Corpus) -> impl Iterator<Item = String> + '_ {
     let queries = corpus.queries.iter().filter(|query| query.split == TRAIN).flat_map(|query| {
         let times = usize::try_from(query.searches).unwrap_or(0).clamp(1, 100);
         std::iter::repeat_n(query.text.clone(), times)
     });
-    let documents = corpus.documents.iter().map(|document| format!("{} {}", document.title, document.summary));
-    queries.chain(documents).collect()
+    queries.chain(document_texts(corpus, DOCUMENTS))
+}
+
+/// The texts of at most `count` documents at equal distances.
+pub(crate) fn document_texts(corpus: &Corpus, count: usize) -> impl Iterator<Item = String> + '_ {
+    let documents = (0..corpus.documents().len()).step_by(corpus.documents().len().div_ceil(count).max(1));
+    documents.map(|document| format!("{} {}", corpus.title(document), corpus.summary(document)))
 }

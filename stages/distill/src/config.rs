@@ -3,7 +3,7 @@
 use models::Origin;
 use nn::text::Kind;
 use pipeline::Pipeline;
-use pipeline::config::{BaseModel, DistillConfig, Precision, Validation};
+use pipeline::config::{BaseModel, DistillConfig, Precision, RetrievalConfig, Validation};
 use serde::Serialize;
 
 /// What the stage reads of `pipeline.toml`.
@@ -12,6 +12,8 @@ pub struct Config {
     pub(crate) seed: u64,
     pub(crate) precision: Precision,
     pub(crate) distill: DistillConfig,
+    /// What finds negatives.
+    pub(crate) retrieval: RetrievalConfig,
     /// The base model that the students descend from: `distill.base`, or the base of the teacher that it stands for.
     pub(crate) origin: Option<BaseModel>,
     /// The dropout of a student with a base model, where the configuration sets one.
@@ -32,6 +34,7 @@ impl Config {
             origin: pipeline.student_origin().cloned(),
             dropout: distill.dropout.or(pipeline.teacher.dropout.filter(|_| inherits)),
             validation: validates.then(|| pipeline.evaluate.validation()),
+            retrieval: pipeline.retrieval.clone(),
             distill,
         }
     }

@@ -38,7 +38,7 @@ impl Stage for Distill {
     const VERSION: u32 = 1;
     const ABOUT: About = About {
         does: "trains the student on the teacher's scores, and for comparison the same student on judged labels alone",
-        reads: "ingest/queries, ingest/documents, ingest/judgments, cpt/cpt_examples, score/teacher_scores; the folder \
+        reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples, score/teacher_scores; the folder \
                 cpt/student_tokenizer; distill.base",
         writes: "training_metrics; the folders student and student_labels_only",
     };
@@ -51,13 +51,12 @@ impl Stage for Distill {
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![
-            ingest("queries"),
-            ingest("documents"),
             ingest("judgments"),
             Input::Table { stage: "cpt", table: "cpt_examples" },
             Input::Table { stage: "score", table: "teacher_scores" },
             Input::Folder { stage: "cpt", folder: "student_tokenizer" },
         ];
+        inputs.extend(collection::inputs(&config.retrieval));
         inputs.extend(base_inputs(paths, config.distill.base.as_ref())?);
         if config.distill.base == Some(BaseModel::Teacher) {
             inputs.extend(base_inputs(paths, config.origin.as_ref())?);
@@ -73,7 +72,7 @@ impl Stage for Distill {
         check_resumed(context)?;
         let mut log = TrainingLog::open(context.out())?;
         let ingest = context.input("ingest")?;
-        let collection = Collection::read(&ingest)?;
+        let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let candidates = match &config.validation {
             Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
             None => Vec::new(),

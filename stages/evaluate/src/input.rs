@@ -27,7 +27,7 @@ impl TestQuery {
             query_id: query.query_id.clone(),
             query: query.text.clone(),
             searches: query.searches,
-            doc_ids: list.documents.iter().map(|&document| corpus.documents[document].doc_id.clone()).collect(),
+            doc_ids: list.documents.iter().map(|&document| corpus.doc_id(document).to_string()).collect(),
             grades: list.grades.clone(),
             all_grades: list.all_grades.clone(),
         }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use collection::{Collection, TEST, candidate_lists};
-use pipeline::config::{EvaluateConfig, Validation};
 use pipeline::{BadInput, Outdated, RunPaths, outdated};
 use tables::{Columns, StageDir};
 
 use crate::interpolation::across_folds;
 use crate::systems::{is_interpolated, order};
-use crate::{SystemRun, TestQuery};
+use crate::{Config, SystemRun, TestQuery};
 
 /// The manifests of the finished evaluations of `runs`.
 ///
@@ -25,12 +24,13 @@ pub(crate) fn manifests(runs: &[String], paths: &RunPaths) -> tables::Result<Vec
 ///
 /// # Errors
 /// [`BadInput`] for runs that test a query twice, or that do not hold the same systems with a score of every candidate.
-pub(crate) fn read(config: &EvaluateConfig, paths: &RunPaths) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+pub(crate) fn read(all: &Config, paths: &RunPaths) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+    let config = &all.evaluate;
     let (mut queries, mut folds): (Vec<TestQuery>, Vec<usize>) = (Vec::new(), Vec::new());
     let mut merged: BTreeMap<(usize, String), Vec<Vec<f64>>> = BTreeMap::new();
     for name in &config.merge_runs {
         let dir = paths.run_dir_of(name);
-        let own = test_queries(&config.validation(), &dir)?;
+        let own = test_queries(all, &dir)?;
         let known: BTreeSet<&str> = queries.iter().map(|query| query.query_id.as_str()).collect();
         if let Some(twice) = own.iter().find(|query| known.contains(query.query_id.as_str())) {
             Err(BadInput(format!(
@@ -82,10 +82,10 @@ fn refuse_outdated(paths: &RunPaths, run_dir: &Path) -> anyhow::Result<()> {
     )))?
 }
 
-fn test_queries(candidates: &Validation, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {
+fn test_queries(config: &Config, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {
     let ingest = StageDir::open(run_dir, "ingest")?;
-    let collection = Collection::read(&ingest)?;
-    let lists = candidate_lists(&ingest, &collection, TEST, candidates)?;
+    let collection = Collection::read(|stage| StageDir::open(run_dir, stage), &config.retrieval)?;
+    let lists = candidate_lists(&ingest, &collection, TEST, &config.evaluate.validation())?;
     Ok(lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect())
 }
 

@@ -2,7 +2,7 @@
 
 use collection::{Collection, TEST, VALIDATION, candidate_lists};
 use models::teacher_inputs;
-use pipeline::config::{BaseModel, EvaluateConfig, JudgmentFormat, Precision};
+use pipeline::config::{BaseModel, EvaluateConfig, JudgmentFormat, Precision, RetrievalConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub(crate) seed: u64,
     pub(crate) precision: Precision,
     pub(crate) evaluate: EvaluateConfig,
+    /// The vectors, where there are any; nothing is searched for lists.
+    pub(crate) retrieval: RetrievalConfig,
     /// Tokens of one forward pass, as `score` has it.
     pub(crate) batch_tokens: usize,
     /// True if the grades are derived from clicks, which the report says.
@@ -34,6 +36,7 @@ impl Config {
             seed: pipeline.run.seed,
             precision: pipeline.run.precision,
             evaluate: pipeline.evaluate.clone(),
+            retrieval: RetrievalConfig { dense: pipeline.retrieval.dense.clone(), ..RetrievalConfig::default() },
             batch_tokens: pipeline.score.batch_tokens,
             grades_from_clicks: pipeline.ingest.judgments.format == JudgmentFormat::Clicks,
             adapter_base: pipeline.teacher.adapter_base().cloned(),
@@ -51,7 +54,7 @@ impl Stage for Evaluate {
     const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "ranks the held-out queries with every system and writes metrics, intervals, paired tests and the report",
-        reads: "ingest/queries, ingest/documents, ingest/impressions, ingest/judgments, teacher/training_metrics, \
+        reads: "ingest/queries, ingest/collection, ingest/impressions, ingest/judgments, teacher/training_metrics, \
                 distill/training_metrics; the folders teacher/rank, distill/student, distill/student_labels_only; or, with \
                 evaluate.merge_runs, the table runs of these runs",
         writes: "runs, query_metrics, metrics, comparisons; report.html; a summary on stdout",
@@ -70,8 +73,6 @@ impl Stage for Evaluate {
         let table = |stage, table| Input::Table { stage, table };
         let folder = |stage, folder| Input::Folder { stage, folder };
         let mut inputs = vec![
-            table("ingest", "queries"),
-            table("ingest", "documents"),
             table("ingest", "impressions"),
             table("ingest", "judgments"),
             table("teacher", "training_metrics"),
@@ -79,14 +80,14 @@ impl Stage for Evaluate {
             folder("distill", "student"),
             folder("distill", "student_labels_only"),
         ];
+        inputs.extend(collection::inputs(&config.retrieval));
         inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
         Ok(inputs)
     }
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         let merged = config.merges_runs();
-        let (queries, runs) =
-            if merged { merge::read(&config.evaluate, context.paths())? } else { ranked(config, context)? };
+        let (queries, runs) = if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };
         evaluate(config, context, &queries, &runs)
     }
 }
@@ -94,7 +95,7 @@ impl Stage for Evaluate {
 /// The test queries, and the answers of this run's systems to them.
 fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
     let ingest = context.input("ingest")?;
-    let collection = Collection::read(&ingest)?;
+    let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
     let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
     let tested = lists.len();

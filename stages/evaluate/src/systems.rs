@@ -1,4 +1,5 @@
-//! What every system answers: the log's own order, where there is a log, BM25, the teacher and the two students.
+//! What every system answers: the log's own order, where there is a log, BM25, dense retrieval and both fused, where there
+//! are vectors, the teacher and the two students.
 
 use std::collections::HashMap;
 
@@ -6,6 +7,7 @@ use collection::{CandidateList, Collection};
 use models::arithmetic;
 use nn::cross_encoder::{CrossEncoder, Execution};
 use pipeline::StageContext;
+use pipeline::config::Retriever;
 use tables::StageDir;
 
 use crate::{Config, SystemRun};
@@ -14,7 +16,11 @@ use crate::{Config, SystemRun};
 pub(crate) const BM25: &str = "bm25";
 
 /// The systems in the order they are reported.
-const SYSTEMS: [&str; 5] = ["log_order", BM25, "teacher", "student", "student_labels_only"];
+const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", "teacher", "student", "student_labels_only"];
+
+/// First-stage retrieval: the system's name, and what scores the candidates. The latter two need vectors.
+const RETRIEVERS: [(&str, Retriever); 3] =
+    [(BM25, Retriever::Bm25), ("dense", Retriever::Dense), ("fused", Retriever::Fused)];
 
 /// Models: the system's name, the stage that made it, its folder.
 const MODELS: [(&str, &str, &str); 3] = [
@@ -35,7 +41,13 @@ pub(crate) fn runs(
     if let Some(scores) = log_order(ingest, collection, lists)? {
         runs.push(SystemRun { system: "log_order".into(), scores, weights: Vec::new() });
     }
-    runs.push(SystemRun { system: BM25.into(), scores: bm25(collection, lists)?, weights: Vec::new() });
+    let wanted: Vec<(usize, &[usize])> = lists.iter().map(|list| (list.query, &list.documents[..])).collect();
+    for (system, by) in RETRIEVERS {
+        if by == Retriever::Bm25 || collection.is_dense() {
+            let scores = collection.scores(by, &wanted)?;
+            runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
+        }
+    }
     let mut progress = context.progress("evaluate", (MODELS.len() * lists.len()) as u64);
     let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
     for (system, stage, folder) in MODELS {
@@ -69,10 +81,6 @@ pub(crate) fn order(system: &str) -> usize {
         Some(model) => SYSTEMS.len() + place(model),
         None => place(system),
     }
-}
-
-fn bm25(collection: &Collection, lists: &[CandidateList]) -> anyhow::Result<Vec<Vec<f64>>> {
-    lists.iter().map(|list| Ok(collection.scores(list.query, &list.documents)?)).collect()
 }
 
 /// Where the engine showed each document: minus its mean position; below all of these where it never did. `None` where

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use analysis::{Analyzer, AnalyzerName};
 use anyhow::Result;
 use pipeline::StageContext;
 use tables::{Rows, TableWriter};
@@ -175,6 +176,24 @@ pub(crate) fn write_documents(context: &mut StageContext, documents: &Documents,
                 .strings("summary", |document| document.2.as_str())
         },
     )
+}
+
+/// Writes the folder `collection`: the texts of the documents, and the index of BM25 over them.
+pub(crate) fn write_collection(
+    context: &mut StageContext,
+    documents: &Documents,
+    analyzer: AnalyzerName,
+    work: search::Work,
+) -> Result<()> {
+    let mut writer = search::Writer::create(&context.out().join(search::FOLDER))?;
+    for range in 0..documents.ranges() {
+        for (number, title, summary) in documents.read(range)? {
+            writer.push(documents.ids.name(number), &title, &summary)?;
+        }
+    }
+    writer.finish(&Analyzer::new(analyzer), work)?;
+    context.fact(search::ANALYZER_FACT, analyzer.name());
+    Ok(())
 }
 
 /// Writes `rejects`: those of the log, and `others`. All rejects of a file are in one of them.

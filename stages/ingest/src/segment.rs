@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use hmac::Mac;
 use pipeline::config::ClickedValue;
 use records::{Reason, Record, Value};
+use unicode_segmentation::UnicodeSegmentation;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::bytes::Put;
@@ -370,7 +371,11 @@ impl Segment {
             let text = normalise(enclosed(raw, reading.query_enclosure));
             self.raw_fates.push(match text.chars().count() {
                 0 => Err(EMPTY_QUERY),
-                length if length > reading.max_query_chars => Err(QUERY_TOO_LONG),
+                length
+                    if length > reading.max_query_chars && text.graphemes(true).count() > reading.max_query_chars =>
+                {
+                    Err(QUERY_TOO_LONG)
+                }
                 _ => Ok(self.queries.number(&text)),
             });
         }

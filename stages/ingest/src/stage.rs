@@ -37,6 +37,9 @@ const USER_KEY: &str = "DISRANKER_USER_KEY";
 /// Raised with every change of what a part holds.
 const PART_VERSION: u32 = 4;
 
+/// Memory for the postings of an index that wait to be written, in bytes.
+const INDEX_MEMORY: usize = 256 << 20;
+
 /// The `ingest` stage.
 #[derive(Debug, Clone, Copy)]
 pub struct Ingest;
@@ -62,7 +65,7 @@ impl Stage for Ingest {
     const ABOUT: About = About {
         does: "turns raw click logs, documents and judgments into validated tables",
         reads: "the files of ingest.log, ingest.documents and ingest.judgments",
-        writes: "impressions, queries, documents, pairs, judgments, propensities, ingest_report, rejects",
+        writes: "impressions, queries, documents, pairs, judgments, propensities, ingest_report, rejects; the folder collection",
     };
     type Config = Settings;
 
@@ -488,6 +491,9 @@ impl Run<'_> {
         let counted = clicks.map(|clicks| (&clicks.pairs, &clicks.examination));
         table.write(self.context)?;
         output::write_documents(self.context, &log.documents, self.threads)?;
+        let memory = memory_limit(self.settings.memory_limit).min(INDEX_MEMORY);
+        let work = search::Work { spills: &self.spills, memory, threads: self.threads };
+        output::write_collection(self.context, &log.documents, config.analyzer, work)?;
         let expected = output::write_pairs(self.context, counted, &log.documents, table, self.threads)?;
         output::write_propensities(self.context, counted, &expected)?;
         output::write_judgments(self.context, &judged.judgments, &log.documents, table, query_ranks)?;

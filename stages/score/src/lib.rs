@@ -1,7 +1,7 @@
 //! Stage `score`: the teacher scores large unlabelled lists, query by query (section 3.3 of the paper).
 //!
-//! A list holds documents shown for the query, BM25's first documents that were not shown, and random ones; without a log,
-//! BM25's first documents take the place of shown ones. Only queries of the training split are scored: the student never
+//! A list holds documents shown for the query, the first documents found that were not shown, and random ones; without a
+//! log, the first documents found take the place of shown ones. Only queries of the training split are scored: the student never
 //! learns from the others.
 //!
 //! Outside a pipeline, the binary scores a file of pairs with any saved cross-encoder ([`execute`]).
@@ -15,7 +15,7 @@ use collection::{Collection, Corpus};
 use models::{arithmetic, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::identity;
-use pipeline::config::{self, BaseModel, ScoreConfig};
+use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::Rows;
@@ -37,6 +37,8 @@ pub struct Config {
     seed: u64,
     precision: config::Precision,
     score: ScoreConfig,
+    /// What finds documents that were not shown.
+    retrieval: RetrievalConfig,
     /// The base model of a teacher that is saved as an adapter.
     adapter_base: Option<BaseModel>,
 }
@@ -46,7 +48,7 @@ impl Stage for Score {
     const VERSION: u32 = 1;
     const ABOUT: About = About {
         does: "scores large lists of documents with the teacher, a list for each query of the training split",
-        reads: "ingest/queries, ingest/documents, ingest/pairs; the folder teacher/rank",
+        reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank",
         writes: "teacher_scores",
     };
     type Config = Config;
@@ -56,13 +58,15 @@ impl Stage for Score {
             seed: pipeline.run.seed,
             precision: pipeline.run.precision,
             score: pipeline.score.clone(),
+            retrieval: pipeline.retrieval.clone(),
             adapter_base: pipeline.teacher.adapter_base().cloned(),
         })
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
-        let mut inputs = vec![ingest("queries"), ingest("documents"), ingest("pairs")];
+        let mut inputs = collection::inputs(&config.retrieval);
+        inputs.push(ingest("pairs"));
         inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
         Ok(inputs)
     }
@@ -70,7 +74,7 @@ impl Stage for Score {
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
         let ingest = context.input("ingest")?;
-        let collection = Collection::read(&ingest)?;
+        let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let lists = unlabelled_lists(&ingest, &collection, &config.score, config.seed)?;
         if lists.is_empty() {
             Err(BadInput(format!(
@@ -137,7 +141,7 @@ fn score_lists(teacher: &CrossEncoder, corpus: &Corpus, lists: &[UnlabelledList]
 fn columns<'a>(corpus: &Corpus, rows: &'a [Scored], teacher: &str) -> Rows<'a, Scored> {
     Rows::of(rows)
         .strings("query_id", |row| corpus.queries[row.query].query_id.as_str())
-        .strings("doc_id", |row| corpus.documents[row.document].doc_id.as_str())
+        .strings("doc_id", |row| corpus.doc_id(row.document))
         .float32s("score", |row| row.score)
         .int32s("rank", |row| row.rank)
         .int32s("list_size", |row| row.list_size)

@@ -9,16 +9,19 @@ use rand::RngExt;
 use ranking::rng::stream;
 use tables::{Columns, StageDir};
 
+/// Lists whose documents are looked for at a time.
+const LISTS: usize = 1024;
+
 /// Documents of one query, to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnlabelledList {
     pub(crate) query: usize,
-    /// Each once: shown ones by impressions, then other ones of BM25, then random ones.
+    /// Each once: shown ones by impressions, then others that were found, then random ones.
     pub(crate) documents: Vec<usize>,
 }
 
 /// The lists of the training split, by query id, each of at least two documents. Where nothing was shown, as there is no
-/// log, BM25's first documents for each training query take the place of shown ones.
+/// log, the first documents found for each training query take the place of shown ones.
 pub(crate) fn unlabelled_lists(
     ingest: &StageDir,
     collection: &Collection,
@@ -27,7 +30,7 @@ pub(crate) fn unlabelled_lists(
 ) -> anyhow::Result<Vec<UnlabelledList>> {
     let corpus = &collection.corpus;
     let pairs = ingest.table("pairs")?;
-    let (mut lists, of_bm25) = if pairs.rows() == 0 {
+    let (mut lists, unseen) = if pairs.rows() == 0 {
         (unsearched(corpus), config.list_size + config.unseen_documents)
     } else {
         (shown(&pairs, corpus, config)?, config.unseen_documents)
@@ -37,16 +40,14 @@ pub(crate) fn unlabelled_lists(
         lists.truncate(config.max_queries);
         lists.sort_by_key(|list| list.query);
     }
-    if of_bm25 > 0 {
-        for list in &mut lists {
-            add_unseen(list, collection, of_bm25)?;
-        }
+    for lists in lists.chunks_mut(LISTS) {
+        add_unseen(lists, collection, unseen)?;
     }
     for list in &mut lists {
         let query_id = &corpus.queries[list.query].query_id;
         let mut rng = stream(seed, &format!("score/{query_id}"), 0);
         let known: HashSet<usize> = list.documents.iter().copied().collect();
-        let drawn = (0..config.random_documents).map(|_| rng.random_range(0..corpus.documents.len()));
+        let drawn = (0..config.random_documents).map(|_| rng.random_range(0..corpus.documents().len()));
         let mut new = HashSet::new();
         list.documents.extend(drawn.filter(|document| !known.contains(document) && new.insert(*document)));
     }
@@ -79,9 +80,16 @@ fn unsearched(corpus: &Corpus) -> Vec<UnlabelledList> {
     train.map(|query| UnlabelledList { query, documents: Vec::new() }).collect()
 }
 
-fn add_unseen(list: &mut UnlabelledList, collection: &Collection, count: usize) -> anyhow::Result<()> {
-    let known: HashSet<usize> = list.documents.iter().copied().collect();
-    let best = collection.best(list.query, count + known.len())?;
-    list.documents.extend(best.into_iter().filter(|document| !known.contains(document)).take(count));
+/// Adds to each list the first `count` documents found for its query that it does not hold.
+fn add_unseen(lists: &mut [UnlabelledList], collection: &Collection, count: usize) -> anyhow::Result<()> {
+    let longest = lists.iter().map(|list| list.documents.len()).max().unwrap_or_default();
+    if count == 0 {
+        return Ok(());
+    }
+    let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
+    for (list, best) in lists.iter_mut().zip(collection.best_unjudged(&queries, count + longest)?) {
+        let known: HashSet<usize> = list.documents.iter().copied().collect();
+        list.documents.extend(best.into_iter().filter(|document| !known.contains(document)).take(count));
+    }
     Ok(())
 }

@@ -3,11 +3,11 @@
 //! Without the second channel no page would show a relevant document that shares no word with its query, and clicks could
 //! carry no information beyond BM25.
 
+use analysis::Analyzer;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use ranking::bm25::{Bm25Config, Bm25Error, Index, tokenize};
 
-use crate::collection::{Collection, Document, Query};
+use crate::collection::{Collection, Query};
 use crate::lexicon::pick;
 
 /// Draws from a channel for one position of a page before it counts as exhausted: drawn documents may be on the page already.
@@ -28,16 +28,18 @@ impl<'a> Engine<'a> {
     /// `depth` is how many BM25 results are kept for each query.
     ///
     /// # Errors
-    /// [`Bm25Error`].
+    /// Where the index cannot be made.
     pub(crate) fn new(
         collection: &'a Collection,
+        analyzer: &Analyzer,
         page_size: usize,
         semantic_share: f64,
         depth: usize,
-    ) -> Result<Engine<'a>, Bm25Error> {
-        let index = Index::build(Bm25Config::default(), collection.documents.iter().map(document_tokens))?;
+    ) -> search::Result<Engine<'a>> {
+        let texts = collection.documents.iter().map(|document| [document.title.as_str(), document.summary.as_str()]);
+        let index = search::index_in_memory(analyzer, "simulated", texts)?;
         let best = |query: &Query| {
-            let best = index.top_k(&tokenize(&query.text), depth);
+            let best = index.top_k(&analyzer.tokens(&query.text), depth);
             best.into_iter().map(|(document, _)| document).collect()
         };
         Ok(Engine {
@@ -106,17 +108,13 @@ impl<'a> Engine<'a> {
     }
 }
 
-fn document_tokens(document: &Document) -> Vec<String> {
-    let mut tokens = tokenize(&document.title);
-    tokens.extend(tokenize(&document.summary));
-    tokens
-}
-
 #[cfg(test)]
 mod tests {
+    use analysis::AnalyzerName;
     use ranking::rng::stream;
 
     use super::*;
+    use crate::collection::Document;
 
     fn collection() -> Collection {
         let document = |number: usize| Document {
@@ -136,7 +134,8 @@ mod tests {
 
     fn pages(query: usize, semantic_share: f64, page_size: usize) -> Vec<Vec<usize>> {
         let collection = collection();
-        let engine = Engine::new(&collection, page_size, semantic_share, 10).unwrap();
+        let engine =
+            Engine::new(&collection, &Analyzer::new(AnalyzerName::Unicode), page_size, semantic_share, 10).unwrap();
         (0..200).map(|search| engine.page(query, &mut stream(1, "test", search))).collect()
     }
 

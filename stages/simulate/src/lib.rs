@@ -23,12 +23,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use analysis::{Analyzer, AnalyzerName};
 use anyhow::Context;
 use pipeline::config::{SimulateConfig, WorldConfig};
 use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use ranking::rng::stream;
 use serde::Serialize;
 
+use crate::collection::Collection;
 use crate::engine::Engine;
 use crate::visitors::{Search, Visit, Visitors};
 use crate::world::World;
@@ -43,6 +45,8 @@ pub struct Simulate;
 pub struct Config {
     seed: u64,
     simulate: SimulateConfig,
+    /// As ingest has it: the engine finds what BM25 finds.
+    analyzer: AnalyzerName,
 }
 
 impl Stage for Simulate {
@@ -57,7 +61,11 @@ impl Stage for Simulate {
 
     fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
         let absent = || NothingToDo("the pipeline file has no [simulate] table, so its logs are real".to_string());
-        Ok(Config { seed: pipeline.run.seed, simulate: pipeline.simulate.clone().ok_or_else(absent)? })
+        Ok(Config {
+            seed: pipeline.run.seed,
+            simulate: pipeline.simulate.clone().ok_or_else(absent)?,
+            analyzer: pipeline.ingest.analyzer,
+        })
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
@@ -78,29 +86,30 @@ impl Stage for Simulate {
 
 fn visit_collection(context: &mut StageContext, config: &Config, folder: &Path) -> anyhow::Result<()> {
     let (collection, judged) = beir::read(folder, config.seed)?;
-    let Config { simulate, .. } = config;
-    let engine =
-        Engine::new(&collection, simulate.results_per_page, simulate.semantic_share, simulate.results_per_page)?;
+    let engine = engine(config, &collection, config.simulate.results_per_page)?;
     write_log(context, config, &engine)?;
     writer::write_judgments(context.out(), &collection, &judged)
 }
 
 fn visit_world(context: &mut StageContext, config: &Config, world: &WorldConfig) -> anyhow::Result<()> {
     let World { lexicon, collection } = World::generate(world, config.seed)?;
-    let Config { simulate, .. } = config;
-    let depth = simulate.results_per_page.max(world.judged_documents);
-    let engine = Engine::new(&collection, simulate.results_per_page, simulate.semantic_share, depth)?;
+    let engine = engine(config, &collection, config.simulate.results_per_page.max(world.judged_documents))?;
     let shown = write_log(context, config, &engine)?;
     let judged = judges::judge(&engine, &shown, world, config.seed);
     writer::write_judgments(context.out(), &collection, &judged)?;
     writer::write_lexicon(&context.out().join("truth"), &lexicon)
 }
 
+fn engine<'c>(config: &Config, collection: &'c Collection, depth: usize) -> search::Result<Engine<'c>> {
+    let Config { simulate, analyzer, .. } = config;
+    Engine::new(collection, &Analyzer::new(*analyzer), simulate.results_per_page, simulate.semantic_share, depth)
+}
+
 /// Runs the visitors' searches; writes the documents, the log and the true grades, and returns the (query, document) pairs
 /// that were shown.
 fn write_log(
     context: &mut StageContext,
-    Config { seed, simulate: config }: &Config,
+    Config { seed, simulate: config, .. }: &Config,
     engine: &Engine,
 ) -> anyhow::Result<BTreeSet<(usize, usize)>> {
     let (log, truth) = (context.out().join("log"), context.out().join("truth"));

@@ -72,6 +72,8 @@ mod tests {
     use pipeline::config::WorldConfig;
     use ranking::rng::stream;
 
+    use analysis::{Analyzer, AnalyzerName};
+
     use super::*;
 
     #[test]
@@ -90,7 +92,7 @@ mod tests {
 
             let text = format!("{} {}", document.title, document.summary);
             assert!(!text.contains(['{', '}']), "{text}");
-            let tokens = ranking::bm25::tokenize(&text);
+            let tokens = Analyzer::new(AnalyzerName::Unicode).tokens(&text);
             let names = |words: &SurfaceWords| words.document.iter().any(|word| tokens.contains(word));
             assert!(names(&lexicon.concepts[3].words));
             assert_eq!(names(&lexicon.concepts[7].words), subject.second.is_some());

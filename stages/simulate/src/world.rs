@@ -188,6 +188,7 @@ impl<'a> Wording<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use analysis::{Analyzer, AnalyzerName};
 
     fn small() -> WorldConfig {
         WorldConfig {
@@ -213,7 +214,9 @@ mod tests {
     fn known_share(gap: f64) -> f64 {
         let config = WorldConfig { vocabulary_gap: gap, ..small() };
         let collection = World::generate(&config, 5).unwrap().collection;
-        let tokens = |document: &Document| ranking::bm25::tokenize(&format!("{} {}", document.title, document.summary));
+        let tokens = |document: &Document| {
+            Analyzer::new(AnalyzerName::Unicode).tokens(&format!("{} {}", document.title, document.summary))
+        };
         let known: HashSet<String> = collection.documents.iter().flat_map(tokens).collect();
         let queries = collection.queries.iter();
         let words: Vec<&str> = queries.flat_map(|query| query.text.split(' ')).collect();

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use analysis::{Analyzer, AnalyzerName};
 use pipeline::config::load;
 use pipeline::{BadInput, Pipeline, Stage, StageContext};
-use ranking::bm25::{Bm25Config, Index, tokenize};
 use ranking::metrics::{Conventions, Document, JudgedList, Metric, Ranking};
 use serde_json::Value;
 use simulate::Simulate;
@@ -149,8 +149,8 @@ fn robots_click_nearly_everything_of_many_results() {
 }
 
 /// BM25's ranking of the judged documents of a query; `qrels` are the fields of all judgments.
-fn bm25_ranking<'a>(index: &Index, query: &Value, qrels: &'a [Vec<&'a str>]) -> Ranking<'a> {
-    let words = tokenize(text(query, "text"));
+fn bm25_ranking<'a>(index: &search::Index, query: &Value, qrels: &'a [Vec<&'a str>]) -> Ranking<'a> {
+    let words = Analyzer::new(AnalyzerName::Unicode).tokens(text(query, "text"));
     let judged = qrels.iter().filter(|fields| fields[0] == text(query, "_id"));
     let documents: Vec<Document> = judged
         .map(|fields| Document {
@@ -170,8 +170,8 @@ fn words_alone_rank_better_than_chance_and_far_from_perfectly() {
         let folder = tempfile::tempdir().unwrap();
         simulate(folder.path(), &["simulate.searches=2000", seed]).unwrap();
         let documents = lines(&folder.path().join("documents.jsonl.zst"));
-        let tokens = |document: &Value| tokenize(&format!("{} {}", text(document, "title"), text(document, "summary")));
-        let index = Index::build(Bm25Config::default(), documents.iter().map(tokens)).unwrap();
+        let texts = documents.iter().map(|document| [text(document, "title"), text(document, "summary")]);
+        let index = search::index_in_memory(&Analyzer::new(AnalyzerName::Unicode), "", texts).unwrap();
         let qrels = fs::read_to_string(folder.path().join("qrels.tsv")).unwrap();
         let qrels: Vec<Vec<&str>> = qrels.lines().map(|line| line.split('\t').collect()).collect();
         let queries = fs::read_to_string(folder.path().join("queries.jsonl")).unwrap();

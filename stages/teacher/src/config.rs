@@ -4,8 +4,8 @@ use models::Origin;
 use nn::text::Kind;
 use pipeline::Pipeline;
 use pipeline::config::{
-    BaseModel, CptPhaseConfig, DecoderConfig, LoraConfig, Precision, RankConfig, TeacherConfig, TitlesConfig,
-    Validation,
+    BaseModel, CptPhaseConfig, DecoderConfig, LoraConfig, Precision, RankConfig, RetrievalConfig, TeacherConfig,
+    TitlesConfig, Validation,
 };
 use serde::Serialize;
 
@@ -17,6 +17,8 @@ pub struct Config {
     pub(crate) cpt: Option<CptPhaseConfig>,
     pub(crate) titles: Option<TitlesConfig>,
     pub(crate) rank: RankConfig,
+    /// What finds negatives.
+    pub(crate) retrieval: RetrievalConfig,
     /// How phase rank validates, where it does.
     pub(crate) validation: Option<Validation>,
     /// True if the result is saved as an adapter of the model that it started from.
@@ -48,6 +50,7 @@ impl Config {
             cpt,
             titles,
             rank,
+            retrieval: pipeline.retrieval.clone(),
             shared: Shared {
                 seed: pipeline.run.seed,
                 precision: pipeline.run.precision,

@@ -39,7 +39,7 @@ impl Stage for Teacher {
     const VERSION: u32 = 1;
     const ABOUT: About = About {
         does: "trains the teacher: continued pre-training on clicked documents, then a rank loss on judged lists",
-        reads: "ingest/queries, ingest/documents, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \
+        reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \
                 teacher.base",
         writes: "training_metrics; the folders cpt and titles, where the pipeline has these phases, and rank",
     };
@@ -52,12 +52,11 @@ impl Stage for Teacher {
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
         let ingest = |table| Input::Table { stage: "ingest", table };
         let mut inputs = vec![
-            ingest("queries"),
-            ingest("documents"),
             ingest("judgments"),
             Input::Table { stage: "cpt", table: "cpt_examples" },
             Input::Folder { stage: "cpt", folder: "teacher_tokenizer" },
         ];
+        inputs.extend(collection::inputs(&config.retrieval));
         inputs.extend(base_inputs(paths, config.shared.base.as_ref())?);
         Ok(inputs)
     }
@@ -73,7 +72,7 @@ impl Stage for Teacher {
         let start = Start::open(context.paths(), &config.shared.origin(), &tokenizer)?;
         let parts = Parts { shared: &config.shared, start: &start, tokenizer: &tokenizer };
         let body = body(context, &mut log, &parts, config.cpt.as_ref())?;
-        let ranker = titles::learn(context, &mut log, &parts, config.titles.as_ref(), body)?;
+        let ranker = titles::learn(context, &mut log, &parts, (config.titles.as_ref(), &config.retrieval), body)?;
         rank(context, &mut log, &parts, config, &ranker)?;
         log.finish(context)?;
         training::remove_checkpoints(context)
@@ -154,7 +153,7 @@ fn rank(
 ) -> anyhow::Result<()> {
     let Parts { shared, start, tokenizer } = *parts;
     let ingest = context.input("ingest")?;
-    let collection = Collection::read(&ingest)?;
+    let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
     let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
     collection.add_negatives(&mut train, config.rank.negatives_depth)?;
     let candidates = match &config.validation {

@@ -3,12 +3,12 @@
 //! result is the same for every split of the queries.
 
 use anyhow::Context;
-use collection::{Collection, Corpus, Document, GradedList, Query, TRAIN};
+use collection::{Collection, GradedList};
 use models::arithmetic;
 use nn::folder::{Settings, load_ranker, save_ranker};
 use nn::models::Model;
 use nn::text::PairTokenizer;
-use pipeline::config::TitlesConfig;
+use pipeline::config::{RetrievalConfig, TitlesConfig};
 use pipeline::{BadInput, StageContext};
 use ranking::rng::{permutation, stream};
 use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, train_phase};
@@ -22,7 +22,7 @@ pub(crate) fn learn(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    config: Option<&TitlesConfig>,
+    (config, retrieval): (Option<&TitlesConfig>, &RetrievalConfig),
     body: Body,
 ) -> anyhow::Result<Model> {
     let folder = context.out().join(TITLES);
@@ -30,9 +30,9 @@ pub(crate) fn learn(
         remove_stale(&folder)?;
         return Ok(body.ranker);
     };
-    let fingerprint = fingerprint(context, parts.shared, &(&body.made_from, config), &["ingest/documents"])?;
+    let fingerprint = fingerprint(context, parts.shared, &(&body.made_from, config), &["ingest/collection"])?;
     if !take_over(context, log, TITLES, &fingerprint)? {
-        train(context, log, parts, (&body.ranker, config))?;
+        train(context, log, parts, (&body.ranker, config, retrieval))?;
     }
     context.fact(&fingerprint_fact(TITLES), fingerprint);
     Ok(load_ranker(&folder).context("the ranker of phase titles")?.ranker)
@@ -42,11 +42,14 @@ fn train(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    (ranker, config): (&Model, &TitlesConfig),
+    (ranker, config, retrieval): (&Model, &TitlesConfig, &RetrievalConfig),
 ) -> anyhow::Result<()> {
     let Parts { shared, start, tokenizer } = *parts;
     let ingest = context.input("ingest")?;
-    let (collection, mut lists) = lessons(Corpus::read(&ingest)?);
+    // Of a large collection, only as many titles as the steps read.
+    let needed = config.steps * config.accumulation_steps * config.lists_per_step;
+    let (collection, mut lists) =
+        lessons(&Collection::read(|stage| context.input(stage), retrieval)?, needed, shared.seed);
     if lists.is_empty() {
         Err(BadInput(format!(
             "{}: expected documents with a title and a summary for phase titles, found none; remove the table \
@@ -54,11 +57,6 @@ fn train(
             ingest.path().join("documents").display()
         )))?;
     }
-    // Of a large collection, only as many titles as the steps read.
-    let needed = config.steps * config.accumulation_steps * config.lists_per_step;
-    let order = permutation(&mut stream(shared.seed, TITLES, 0), lists.len());
-    let mut lists: Vec<GradedList> =
-        order.into_iter().take(needed).map(|list| std::mem::take(&mut lists[list])).collect();
     collection.add_negatives(&mut lists, config.negatives_depth)?;
     let pairs = PairTokenizer::new(tokenizer, &start.scoring)?;
     let ranker = &adapted(shared, ranker)?;
@@ -93,48 +91,43 @@ fn train(
     Ok(save_ranker(&context.out().join(TITLES), &ranker.merged()?, tokenizer, &settings, &card.of_phase())?)
 }
 
-/// A collection of the documents' texts without their titles, with the titles as queries, and a list for each title whose
-/// own text alone is relevant.
-fn lessons(corpus: Corpus) -> (Collection, Vec<GradedList>) {
-    let (mut queries, mut documents, mut lists) = (Vec::new(), Vec::new(), Vec::new());
-    for Document { doc_id, title, summary } in corpus.documents {
-        if summary.trim().is_empty() {
-            continue;
-        }
-        if !title.trim().is_empty() {
-            lists.push(GradedList {
-                query: queries.len(),
-                documents: vec![documents.len()],
-                grades: vec![1],
-                negatives: Vec::new(),
-            });
-            // Queries are in lower case.
-            let text = title.to_lowercase();
-            queries.push(Query { query_id: doc_id.clone(), text, searches: 0, split: TRAIN.into() });
-        }
-        documents.push(Document { doc_id, title: String::new(), summary });
-    }
-    (Collection::new(Corpus::new(queries, documents)), lists)
+/// Random documents with a title and a summary, at most `count`: those titles as queries of the collection, and a list for
+/// each, whose own text alone is relevant.
+fn lessons(collection: &Collection, count: usize, seed: u64) -> (Collection, Vec<GradedList>) {
+    let corpus = &collection.corpus;
+    let titled = (0..corpus.documents().len()).filter(|&document| !corpus.title_as_query(document).is_empty());
+    let titled: Vec<usize> = titled.collect();
+    let order = permutation(&mut stream(seed, TITLES, 0), titled.len());
+    let drawn: Vec<usize> = order.into_iter().take(count).map(|at| titled[at]).collect();
+    let list = |(query, &document): (usize, &usize)| GradedList {
+        query,
+        documents: vec![document],
+        grades: vec![1],
+        negatives: Vec::new(),
+    };
+    let lists = drawn.iter().enumerate().map(list).collect();
+    (collection.asked_by_titles(&drawn), lists)
 }
 
 #[cfg(test)]
 mod tests {
+    use analysis::AnalyzerName;
+    use collection::Corpus;
+
     use super::*;
 
     #[test]
     fn a_title_asks_for_its_own_text() {
-        let document = |doc_id: &str, title: &str, summary: &str| Document {
-            doc_id: doc_id.into(),
-            title: title.into(),
-            summary: summary.into(),
-        };
-        let documents = vec![
-            document("a", "", "a red bowl"),
-            document("b", "Red Bowl", "of glass"),
-            document("c", "untold", " "),
-            document("d", "Cup", "red glass cup"),
+        let documents = [
+            ("a", "", "a red bowl"),
+            ("b", "Red Bowl", "of glass"),
+            ("c", "untold", " "),
+            ("d", "Cup", "red glass cup"),
         ];
-        let (collection, mut lists) = lessons(Corpus::new(Vec::new(), documents));
+        let corpus = Corpus::new(Vec::new(), documents).unwrap();
+        let all = Collection::new(corpus, AnalyzerName::Unicode).unwrap();
+        let (collection, mut lists) = lessons(&all, 9, 1);
+        lists.sort_by_key(|list| list.documents[0]);
         let corpus = &collection.corpus;
         let texts: Vec<_> = lists.iter().map(|list| corpus.texts(list.query, list.documents[0])).collect();
         assert_eq!(
@@ -142,8 +135,9 @@ mod tests {
             [("red bowl", "", "of glass"), ("cup", "", "red glass cup")]
         );
         collection.add_negatives(&mut lists, 5).unwrap();
-        let negatives: Vec<_> = lists[0].negatives.iter().map(|&document| &corpus.documents[document].doc_id).collect();
+        let negatives: Vec<_> = lists[0].negatives.iter().map(|&document| corpus.doc_id(document)).collect();
         assert_eq!(negatives, ["a", "d"]);
         assert!(lists[1].negatives.is_empty());
+        assert_eq!(lessons(&all, 1, 1).1.len(), 1);
     }
 }

@@ -57,7 +57,7 @@ fn weight_file(folder: &Path, index: &Path, name: &str) -> Result<PathBuf> {
     if target.starts_with(&home) || is_shared { Ok(path) } else { Err(refusal(", a link out of it")) }
 }
 
-pub(super) fn read_json(path: &Path) -> Result<Value> {
+pub(crate) fn read_json(path: &Path) -> Result<Value> {
     serde_json::from_str(&files::read_text(path)?).map_err(|error| format_error(path, "JSON", error.to_string()))
 }
 
@@ -66,6 +66,6 @@ pub(super) fn write_json(path: &Path, value: &Value) -> Result<()> {
 }
 
 /// A file that does not hold what it should.
-pub(super) fn format_error(path: &Path, expected: &str, found: String) -> Error {
+pub(crate) fn format_error(path: &Path, expected: &str, found: String) -> Error {
     Error::Format { path: path.to_path_buf(), expected: expected.to_owned(), found }
 }

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// Pairs of pieces seen less often than this are not merged while training.
 const MIN_FREQUENCY: u64 = 2;
+/// Characters of a word at most, as BERT has it; a sentence written without spaces, as in Thai, is cut into pieces of so many.
+const WORD_CHARS: usize = 100;
 /// Texts counted together while training; bounds the memory, not the result.
 const TEXTS_PER_CHUNK: usize = 8192;
 
@@ -53,7 +55,8 @@ impl Tokenizer {
 
     /// Trains an uncased WordPiece vocabulary (Devlin et al. 2019, BERT) of at most `vocabulary_size` pieces: `[PAD]`,
     /// `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, the characters seen, and the merges the texts support. The order of the texts
-    /// does not matter.
+    /// does not matter. Accents stay: the rule that removes them also removes vowels of Thai and voiced marks of kana, and
+    /// takes Hangul syllables apart.
     ///
     /// # Errors
     /// A size that holds nothing but the special tokens.
@@ -76,7 +79,10 @@ impl Tokenizer {
             "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
         });
         let config = json!({
-            "tokenizer_class": "BertTokenizer", "do_lower_case": true,
+            // Read as it is: the class `BertTokenizer` would be made anew from the vocabulary alone.
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+            "clean_up_tokenization_spaces": false,
             "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
         });
         Self::assemble(&word_piece_json(&special, &pieces), &config, &map)
@@ -207,10 +213,19 @@ fn word_piece_json(special: &[&str], pieces: &Pieces) -> Value {
         "padding": null,
         "added_tokens": if pieces.vocabulary.is_empty() { json!([]) } else { added_tokens(special) },
         "normalizer": {
-            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": false,
             "lowercase": true,
         },
-        "pre_tokenizer": { "type": "BertPreTokenizer" },
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                { "type": "BertPreTokenizer" },
+                {
+                    "type": "Split", "pattern": { "Regex": format!(".{{1,{WORD_CHARS}}}") }, "behavior": "Isolated",
+                    "invert": false,
+                },
+            ],
+        },
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [piece("[CLS]", 0), text("A", 0), piece("[SEP]", 0)],
@@ -220,7 +235,7 @@ fn word_piece_json(special: &[&str], pieces: &Pieces) -> Value {
         "decoder": { "type": "WordPiece", "prefix": "##", "cleanup": true },
         "model": {
             "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-            "max_input_chars_per_word": 100, "vocab": vocabulary(pieces),
+            "max_input_chars_per_word": WORD_CHARS, "vocab": vocabulary(pieces),
         },
     })
 }

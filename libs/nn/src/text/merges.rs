@@ -103,7 +103,8 @@ impl Learner<'_> {
             counts.into_iter().map(|(piece, count)| (Reverse(count), piece)).collect();
         seen.sort_unstable();
         let room = self.vocabulary_size.saturating_sub(self.special.len());
-        for (_, piece) in seen {
+        let others = self.other_forms(&seen);
+        for (_, piece) in seen.into_iter().chain(others) {
             if kept.len() >= room {
                 break;
             }
@@ -113,7 +114,28 @@ impl Learner<'_> {
         }
         kept
     }
+
+    /// The characters that were seen only where a word begins, or only within one, in the other place, most frequent first:
+    /// where words are long or cut anywhere, as in Thai, a text soon has one there. ASCII and Han take no part: the one is
+    /// written with spaces, the other is split into single characters.
+    fn other_forms(&self, seen: &[(Reverse<u64>, String)]) -> Vec<(Reverse<u64>, String)> {
+        if self.continuing_prefix.is_empty() {
+            return Vec::new();
+        }
+        let known: HashSet<&str> = seen.iter().map(|(_, piece)| piece.as_str()).collect();
+        let other = |(count, piece): &(Reverse<u64>, String)| {
+            let character = piece.strip_prefix(self.continuing_prefix);
+            let other = character.map_or_else(|| format!("{}{piece}", self.continuing_prefix), str::to_string);
+            let han = |c: char| ('\u{3400}'..='\u{9fff}').contains(&c) || c >= '\u{20000}';
+            let wanted = piece.chars().all(|c| !han(c)) && !character.unwrap_or(piece).is_ascii();
+            (wanted && !known.contains(other.as_str())).then_some((*count, other))
+        };
+        seen.iter().filter_map(other).take(self.vocabulary_size / OTHER_FORMS).collect()
+    }
 }
+
+/// Of the vocabulary, the part that is kept for characters in the place where they were not seen.
+const OTHER_FORMS: usize = 10;
 
 /// The words as they stand after the merges so far, with an index of their pairs.
 #[derive(Default)]

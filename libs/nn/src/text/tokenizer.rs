@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tokenizers::{Encoding, Token};
+use tokenizers::{Encoding, PostProcessor, Token};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -16,6 +16,8 @@ pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
 pub(crate) const COMPANION_FILES: [&str; 2] = ["special_tokens_map.json", TOKENIZER_CONFIG_FILE];
 const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
 
+/// What the token for text outside of the vocabulary is called where no companion of `tokenizer.json` names it.
+const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
 /// What mask tokens are called where no companion of `tokenizer.json` names one.
 const MASKS: [&str; 2] = ["[MASK]", "<mask>"];
 
@@ -144,6 +146,12 @@ impl Tokenizer {
         })
     }
 
+    /// The id of the token that stands for text outside of the vocabulary; `None` where any text is within it.
+    pub fn unknown_id(&self) -> Option<u32> {
+        let customary = || UNKNOWN.iter().find_map(|token| self.inner.token_to_id(token));
+        self.named_token("unk_token").or_else(customary)
+    }
+
     /// The id of the token that the companions of `tokenizer.json` give a role, such as `pad_token`.
     fn named_token(&self, role: &str) -> Option<u32> {
         let tokens = COMPANION_FILES.iter().rev().filter_map(|name| {
@@ -225,6 +233,18 @@ impl Tokenizer {
         let encoding = self.inner.encode(text, false).map_err(tokenizer_error)?;
         let starts = encoding.get_offsets().iter().map(|&(start, _)| start).collect();
         Ok((encoding.get_ids().to_vec(), starts))
+    }
+
+    /// The ids of a text that stands alone, with the special tokens around it; cut to `max_tokens` of both.
+    ///
+    /// # Errors
+    /// A failure inside the tokenizer.
+    pub(crate) fn encode_alone(&self, text: &str, max_tokens: usize) -> Result<Vec<u32>> {
+        let mut encoding = self.inner.encode(text, false).map_err(tokenizer_error)?;
+        let added = self.inner.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        encoding.truncate(max_tokens.saturating_sub(added), 0, tokenizers::TruncationDirection::Right);
+        let encoding = self.inner.post_process(encoding, None, true).map_err(tokenizer_error)?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// The text of ids, special tokens left out.

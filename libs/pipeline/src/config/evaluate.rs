@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
+use super::retrieval::Retriever;
 use super::run::{RUN_NAME, is_run_name};
 
 /// Metrics and the report.
@@ -19,7 +20,7 @@ pub struct EvaluateConfig {
     pub primary: Metric,
     /// Which documents every system ranks for a test query.
     pub candidates: Candidates,
-    /// Documents taken from BM25 for `candidates = "bm25"`.
+    /// Documents of each query, where `candidates` are found in the collection.
     pub depth: usize,
     /// Adds, for each model, the system `<model>+bm25`: `w * model + (1 - w) * bm25` of scores standardised query by query,
     /// with the weight w in 0, 0.05, ..., 1 that is best by `primary` on the validation split; where runs are merged, on the
@@ -54,6 +55,23 @@ pub enum Candidates {
     Judged,
     /// The first `depth` documents of BM25 over the whole collection, judged or not.
     Bm25,
+    /// The first `depth` documents by the vectors of `retrieval.dense`.
+    Dense,
+    /// The first `depth` documents by both.
+    Fused,
+}
+
+impl Candidates {
+    /// What finds them; `None` for judged documents, which are not looked for.
+    #[must_use]
+    pub fn retriever(self) -> Option<Retriever> {
+        match self {
+            Candidates::Judged => None,
+            Candidates::Bm25 => Some(Retriever::Bm25),
+            Candidates::Dense => Some(Retriever::Dense),
+            Candidates::Fused => Some(Retriever::Fused),
+        }
+    }
 }
 
 impl Default for EvaluateConfig {

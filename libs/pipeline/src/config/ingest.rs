@@ -1,5 +1,6 @@
 //! The `[ingest]` table: where the raw files are, what their columns mean, and how they are cleaned.
 
+use analysis::AnalyzerName;
 use records::{Dialect, QuoteEscape, RawFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ pub struct IngestConfig {
     /// Memory for the log's rows, such as `"1GiB"`; the rest waits on disk. Half of the machine's memory by default. The
     /// texts of distinct queries and the ids of documents stay in memory beside it.
     pub memory_limit: Option<MemorySize>,
+    /// How texts become the tokens of BM25, in every stage: `unicode` for all languages, or a language, whose words are then
+    /// stemmed and whose stop words are left out; `whitespace` for texts of token ids.
+    #[serde(default)]
+    pub analyzer: AnalyzerName,
     /// The click log; left out for a collection without one.
     pub log: Option<LogConfig>,
     /// The document files; left out where the log rows hold title and summary.
@@ -114,7 +119,7 @@ pub struct CleanConfig {
     pub max_searches_per_session: usize,
     /// Sessions of at least 20 impressions with a higher click-through rate than this are removed as robots.
     pub max_session_click_rate: f64,
-    /// Longest query, in characters; longer ones are removed.
+    /// Longest query, in characters as readers count them (grapheme clusters); longer ones are removed.
     pub max_query_chars: usize,
     /// With `judgments.format = "clicks"`: impressions that a document needs for a grade.
     pub min_grade_impressions: usize,

@@ -139,6 +139,7 @@ impl Pipeline {
             simulate.check(checks);
         }
         self.ingest.check(checks);
+        self.retrieval.check(self.evaluate.candidates, checks);
         self.cpt.check(checks);
         self.teacher.check(checks);
         self.score.check(checks);

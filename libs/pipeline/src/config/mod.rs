@@ -9,6 +9,7 @@ mod log;
 mod loss;
 mod model;
 mod presets;
+mod retrieval;
 mod run;
 mod schema;
 mod simulate;
@@ -29,6 +30,7 @@ pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, ListTraining, LoraConfig,
     PretrainConfig, RankConfig, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
 };
+pub use retrieval::{RetrievalConfig, Retriever};
 pub use run::{Precision, RunConfig};
 pub use schema::json_schema;
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
@@ -53,6 +55,9 @@ pub struct Pipeline {
     pub simulate: Option<SimulateConfig>,
     /// The raw input files, how they are cleaned, and how queries are split.
     pub ingest: IngestConfig,
+    /// How documents are found for a query.
+    #[serde(default)]
+    pub retrieval: RetrievalConfig,
     /// Tokenizers and continued pre-training examples.
     #[serde(default)]
     pub cpt: CptConfig,

@@ -27,6 +27,10 @@ fn of_rankings(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
     let candidates = match config.candidates {
         Candidates::Judged => "every system ranks the judged documents of a query".to_string(),
         Candidates::Bm25 => format!("every system ranks BM25's first {} documents", config.depth),
+        Candidates::Dense => format!("every system ranks the first {} documents by their vectors", config.depth),
+        Candidates::Fused => {
+            format!("every system ranks the first {} documents of BM25 and vectors fused", config.depth)
+        }
     };
     let weights_of = match config.merge_runs.is_empty() {
         true => "Weight of a model beside BM25, best on validation queries",

@@ -1,0 +1,7 @@
+//! The stage binary; see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pipeline::execute(&embed::Embed)
+}
