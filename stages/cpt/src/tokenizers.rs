@@ -12,7 +12,7 @@ use pipeline::{BadInput, RunPaths};
 use crate::Config;
 
 /// Documents that a vocabulary is learnt from at most.
-const DOCUMENTS: usize = 1 << 20;
+const DOCUMENTS: usize = 1 << 18;
 
 /// Learns a vocabulary of a size from texts.
 type Train = fn(Box<dyn Iterator<Item = String> + '_>, usize) -> nn::Result<Tokenizer>;
