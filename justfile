@@ -27,6 +27,10 @@ simulate *options: (stage "simulate" options)
 [group("pipeline")]
 ingest *options: (stage "ingest" options)
 
+# Make vectors of queries and documents, where the pipeline names a bi-encoder
+[group("pipeline")]
+embed *options: (stage "embed" options)
+
 # Make tokenizers and continued pre-training examples
 [group("pipeline")]
 cpt *options: (stage "cpt" options)
@@ -58,6 +62,13 @@ cranfield *options:
         {{ target }}/$stage {{ cranfield }} --set run.name=cranfield-$fold --set ingest.split.test_fold=$fold {{ options }} || exit $?; \
     done; done
     {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} {{ options }}
+
+# Show the tokens that BM25 counts: echo '北京天气' | just analyze --analyzer unicode
+[group("pipeline")]
+[positional-arguments]
+analyze *options:
+    @{{ build }}
+    @{{ target }}/analyze "$@"
 
 # Ask the tables of the last run: just sql "select * from metrics"; without a statement, a shell
 [group("pipeline")]
