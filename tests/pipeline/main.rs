@@ -14,6 +14,7 @@ mod full_disk;
 mod hub;
 mod input_errors;
 mod keys;
+mod languages;
 mod lora;
 mod losses_and_metrics;
 mod model_cards;

@@ -50,7 +50,7 @@ impl Analyzer {
     /// Calls `take` with each token of `text` in order. No token is empty or longer than 255 characters.
     pub fn for_each(&self, text: &str, mut take: impl FnMut(&str)) {
         if self.name == AnalyzerName::Whitespace {
-            return text.split_whitespace().for_each(|token| for_each_piece(token, &mut take));
+            return normal_form(text).split_whitespace().for_each(|token| for_each_piece(token, &mut take));
         }
         let mut accents = AccentFolding::default();
         for_each_segment(&normal_form(text), |segment| match segment {

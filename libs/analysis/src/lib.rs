@@ -27,7 +27,8 @@
 //!    `o`, `đ` and `ð` by `d`, `ł` by `l`, `ı` by `i`, `ħ` by `h`, `æ` by `ae`, `œ` by `oe`, `þ` by `th`.
 //! 5. **Length.** Tokens longer than 255 characters are cut into pieces of 255, as by Lucene's `StandardTokenizer`.
 //!
-//! Hiragana and katakana are not folded onto each other, nor traditional characters onto simplified ones.
+//! Hiragana and katakana are not folded onto each other, nor traditional characters onto simplified ones. A query of a single
+//! unit finds single units alone: within longer runs there are bigrams only, as with Lucene's filter.
 //!
 //! # Rules of the languages
 //!
@@ -42,7 +43,8 @@
 //!
 //! # Rules of `whitespace`
 //!
-//! The text is split at white space (`White_Space`), and rule 5 applies; nothing else changes. It is for texts that are tokens
+//! Rule 1 applies, as the queries of a run are folded too; then the text is split at white space (`White_Space`), and rule 5
+//! applies. Nothing else changes. It is for texts that are tokens
 //! already, such as `1032 77 4051`.
 
 // Tests may unwrap: a failure is reported as a failed test.

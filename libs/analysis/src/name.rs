@@ -23,7 +23,7 @@ macro_rules! names {
             /// Words of every language, bigrams where words are not separated; no stop words, no stemming.
             #[default]
             Unicode,
-            /// Split at white space, nothing else changed.
+            /// Folded as queries are and split at white space, nothing else changed.
             Whitespace,
             $(
                 #[doc = concat!("`unicode` with the stop words and the Snowball stemmer of ", stringify!($language), ".")]

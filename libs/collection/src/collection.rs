@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use analysis::{Analyzer, AnalyzerName};
 use anyhow::Context;
-use pipeline::Input;
 use pipeline::config::{RetrievalConfig, Retriever};
+use pipeline::{BadInput, Input};
 use rayon::prelude::*;
 use search::Index;
 use tables::StageDir;
@@ -60,12 +60,15 @@ impl Collection {
         let ingest = open("ingest")?;
         let corpus = Corpus::read(&ingest)?;
         let fact = ingest.manifest().facts.get(search::ANALYZER_FACT).cloned().unwrap_or_default();
-        let name = serde_json::from_value(fact).with_context(|| {
+        let name = serde_json::from_value(fact.clone()).map_err(|_| {
             let path = ingest.path().display();
-            format!("{path}: expected the name of an analyzer in the manifest, found none; re-run ingest")
+            BadInput(format!(
+                "{path}: expected the name of an analyzer in the manifest, found {fact}; re-run ingest with --force"
+            ))
         })?;
         let analyzer = Analyzer::new(name);
-        let index = search::open_index(&ingest.path().join(search::FOLDER), &analyzer, corpus.documents())?;
+        let index = search::open_index(&ingest.path().join(search::FOLDER), &analyzer, corpus.documents())
+            .map_err(|error| BadInput(error.to_string()))?;
         let dense = match &config.dense {
             Some(model) => Some(Arc::new(Dense::open(&open(crate::EMBED)?, &corpus, model)?)),
             None => None,

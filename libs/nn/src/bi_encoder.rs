@@ -18,6 +18,9 @@ const MODULES_FILE: &str = "modules.json";
 const LENGTH_FILE: &str = "sentence_bert_config.json";
 const PROMPTS_FILE: &str = "config_sentence_transformers.json";
 
+/// Tokens of a text at least, special ones included: with fewer, all texts would have one vector.
+const MIN_TOKENS: usize = 3;
+
 /// The only way to pool that is computed here.
 const MEAN: &str = "pooling_mode_mean_tokens";
 
@@ -37,6 +40,8 @@ pub struct BiEncoder {
     model: Model,
     tokenizer: Tokenizer,
     max_tokens: usize,
+    /// True if texts are put in lower case before they are tokenized.
+    lower_case: bool,
     query_prompt: String,
     document_prompt: String,
     execution: Execution,
@@ -55,27 +60,36 @@ impl BiEncoder {
             return Err(expected(folder, "an encoder", model.backbone().name()));
         }
         let positions = base.backbone.max_tokens();
-        let own = json_of(&folder.join(LENGTH_FILE))?["max_seq_length"].as_u64().map(|length| length as usize);
+        let settings = json_of(&folder.join(LENGTH_FILE))?;
+        let own = settings["max_seq_length"].as_u64().map(|length| length as usize);
         let max_tokens = own.or(base.tokenizer.model_max_length()).map_or(positions, |most| most.min(positions));
+        if max_tokens < MIN_TOKENS {
+            let least = format!("a max_seq_length of at least {MIN_TOKENS}");
+            return Err(expected(&folder.join(LENGTH_FILE), &least, &max_tokens.to_string()));
+        }
         let prompts = &json_of(&folder.join(PROMPTS_FILE))?["prompts"];
-        let prompt = |names: [&str; 2]| {
-            let found = names.into_iter().find_map(|name| prompts[name].as_str());
+        let prompt = |names: &[&str]| {
+            let found = names.iter().find_map(|&name| prompts[name].as_str());
             found.unwrap_or_default().to_owned()
         };
         Ok(BiEncoder {
             model,
             tokenizer: base.tokenizer,
             max_tokens,
-            query_prompt: prompt(["query", "query"]),
-            document_prompt: prompt(["document", "passage"]),
+            lower_case: settings["do_lower_case"].as_bool() == Some(true),
+            query_prompt: prompt(&["query"]),
+            document_prompt: prompt(&["document", "passage"]),
             execution,
         })
     }
 
     /// The files of a folder that decide its vectors, beside those of [`Base::files`].
     pub fn files(folder: &Path) -> Vec<PathBuf> {
-        let names = [MODULES_FILE, LENGTH_FILE, PROMPTS_FILE, "1_Pooling/config.json"];
-        names.map(|name| folder.join(name)).into_iter().filter(|path| path.exists()).collect()
+        let modules = json_of(&folder.join(MODULES_FILE)).unwrap_or_default();
+        let paths = modules.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
+        let configs = paths.filter(|path| !path.is_empty()).map(|path| format!("{path}/config.json"));
+        let names = [MODULES_FILE, LENGTH_FILE, PROMPTS_FILE].map(String::from).into_iter().chain(configs);
+        names.map(|name| folder.join(name)).filter(|path| path.exists()).collect()
     }
 
     /// The vector of each text, in their order, each of length 1.
@@ -90,8 +104,11 @@ impl BiEncoder {
             Side::Query => &self.query_prompt,
             Side::Document => &self.document_prompt,
         };
-        let encode =
-            |at: usize| self.tokenizer.encode_alone(&format!("{prompt}{}", texts[at].as_ref()), self.max_tokens);
+        let encode = |at: usize| {
+            let text = format!("{prompt}{}", texts[at].as_ref());
+            let text = if self.lower_case { text.to_lowercase() } else { text };
+            self.tokenizer.encode_alone(&text, self.max_tokens)
+        };
         let sequences: Vec<Vec<u32>> = in_parallel(texts.len(), encode)?;
         let batches = self.batches(&sequences);
         let vectors = in_parallel(batches.len(), |batch| self.vectors(&sequences[batches[batch].clone()]))?;
@@ -139,6 +156,9 @@ fn check_modules(folder: &Path) -> Result<()> {
                 let others = modes.filter(|(name, on)| name.starts_with("pooling_mode_") && on.as_bool() == Some(true));
                 let named = config["pooling_mode"].as_str().is_some_and(|mode| mode == "mean");
                 let others: Vec<&str> = others.map(|(name, _)| name.as_str()).filter(|&name| name != MEAN).collect();
+                if config["include_prompt"].as_bool() == Some(false) {
+                    return Err(expected(&path, "pooling over the prompt too", "include_prompt = false"));
+                }
                 if !others.is_empty() || !(named || config[MEAN].as_bool() == Some(true)) {
                     return Err(expected(&path, "mean pooling", &config.to_string()));
                 }

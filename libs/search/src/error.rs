@@ -18,7 +18,7 @@ pub enum Error {
         cause: io::Error,
     },
     /// The file is not what it is opened as, or not whole.
-    #[error("{}: expected {expected}, found {found}; re-run ingest", path.display())]
+    #[error("{}: expected {expected}, found {found}; re-run ingest with --force", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

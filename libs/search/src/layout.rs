@@ -226,9 +226,9 @@ mod tests {
             header().expect(Path::new("a/b"), &expected).map_err(|error| error.to_string())
         };
         assert_eq!(message("english 1", "é"), Ok(()));
-        let analyzer = "a/b: expected an index of analyzer `unicode 1`, found `english 1`; re-run ingest";
+        let analyzer = "a/b: expected an index of analyzer `unicode 1`, found `english 1`; re-run ingest with --force";
         assert_eq!(message("unicode 1", "x"), Err(analyzer.to_owned()));
-        let collection = "a/b: expected an index of collection `x`, found `é`; re-run ingest";
+        let collection = "a/b: expected an index of collection `x`, found `é`; re-run ingest with --force";
         assert_eq!(message("english 1", "x"), Err(collection.to_owned()));
     }
 

@@ -159,9 +159,12 @@ fn cut_foreign_and_other_files_are_refused() {
         Index::open(&path, expected).unwrap_err().to_string().replace(path.to_str().unwrap(), "x")
     };
     (0..bytes.len()).for_each(|len| _ = message(&bytes[..len], &identity()));
-    assert_eq!(message(b"PAR1", &identity()), "x: expected an index, found another kind of file; re-run ingest");
+    assert_eq!(
+        message(b"PAR1", &identity()),
+        "x: expected an index, found another kind of file; re-run ingest with --force"
+    );
     let other = Identity { analyzer: "english 1".to_owned(), ..identity() };
-    let expected = "x: expected an index of analyzer `english 1`, found `letters 1`; re-run ingest";
+    let expected = "x: expected an index of analyzer `english 1`, found `letters 1`; re-run ingest with --force";
     assert_eq!(message(&bytes, &other), expected);
 }
 

@@ -203,8 +203,9 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             Texts::open(&path).unwrap_err().to_string().replace(path.to_str().unwrap(), "x")
         };
-        assert_eq!(message(&bytes[..50]), "x: expected texts in 54 bytes, found 50 bytes; re-run ingest");
-        let foreign = "x: expected a store of texts of version 1, found another kind of file; re-run ingest";
+        assert_eq!(message(&bytes[..50]), "x: expected texts in 54 bytes, found 50 bytes; re-run ingest with --force");
+        let foreign =
+            "x: expected a store of texts of version 1, found another kind of file; re-run ingest with --force";
         assert_eq!(message(b"PAR1"), foreign);
     }
 

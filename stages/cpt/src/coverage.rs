@@ -66,10 +66,12 @@ pub(crate) fn note(
     );
     if share > MAX_UNKNOWN {
         tracing::warn!(
-            "{side}'s tokenizer: {:.1} % of the tokens are unknown, as in `{}`; raise cpt.{side}_tokenizer.vocab_size above the \
-             number of characters in the texts, or take a base model of their language",
+            "{side}'s tokenizer: {:.1} % of the tokens are unknown, as in `{}`: characters without a place among its {} pieces, \
+             which documents and training queries give; where cpt.{side}_tokenizer.vocab_size is reached, raise it above the \
+             number of distinct characters, or take a base model of their language",
             100.0 * share,
-            queries.example.or(documents.example).unwrap_or_default()
+            queries.example.or(documents.example).unwrap_or_default(),
+            tokenizer.vocabulary_size()
         );
     }
     Ok(())

@@ -59,7 +59,7 @@ impl Config {
 
 impl Stage for Cpt {
     const NAME: &'static str = "cpt";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "trains or takes over the tokenizers, and makes continued pre-training examples from satisfied clicks, or, \
                without any click, from titles",

@@ -13,7 +13,7 @@ use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, S
 use serde::Serialize;
 
 /// Texts that are turned into vectors between two writes.
-const TEXTS_PER_WRITE: usize = 1024;
+const TEXTS_PER_WRITE: usize = 256;
 
 /// The stage.
 #[derive(Debug)]

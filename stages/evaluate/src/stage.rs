@@ -99,6 +99,12 @@ fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQu
     let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
     let tested = lists.len();
+    let unmatched = lists.iter().filter(|list| list.documents.is_empty());
+    if let Some(first) = unmatched.clone().next() {
+        let text = &collection.corpus.queries[first.query].text;
+        let text: String = text.chars().take(60).collect();
+        tracing::warn!("evaluate: {} of {tested} test queries have no candidates, such as `{text}`", unmatched.count());
+    }
     if evaluate.interpolate {
         lists.extend(candidate_lists(&ingest, &collection, VALIDATION, &candidates)?);
         if lists.len() == tested {

@@ -10,9 +10,9 @@ use tables::{Rows, TableWriter};
 use crate::documents::Documents;
 use crate::input::Reject;
 use crate::judgments::Judgment;
-use crate::ordered;
+use crate::ordered::{self, OrderedTable};
 use crate::pairs::{Pair, Pairs};
-use crate::parallel::{locked, unlocked};
+use crate::parallel::{self, locked, unlocked};
 use crate::propensities::Examination;
 use crate::query::Queries;
 use crate::rejects::Rejects;
@@ -163,35 +163,36 @@ pub(crate) fn write_judgments(
     })
 }
 
-/// Writes `documents`.
-pub(crate) fn write_documents(context: &mut StageContext, documents: &Documents, threads: usize) -> Result<()> {
-    ordered::write(
-        context,
-        "documents",
-        (documents.ranges(), threads),
-        |range| documents.read(range),
-        |rows| {
-            rows.strings("doc_id", |document| documents.ids.name(document.0))
-                .strings("title", |document| document.1.as_str())
-                .strings("summary", |document| document.2.as_str())
-        },
-    )
-}
-
-/// Writes the folder `collection`: the texts of the documents, and the index of BM25 over them.
-pub(crate) fn write_collection(
+/// Writes `documents`, and the folder `collection`: the texts of the documents, and the index of BM25 over them.
+pub(crate) fn write_documents(
     context: &mut StageContext,
     documents: &Documents,
     analyzer: AnalyzerName,
     work: search::Work,
 ) -> Result<()> {
-    let mut writer = search::Writer::create(&context.out().join(search::FOLDER))?;
-    for range in 0..documents.ranges() {
-        for (number, title, summary) in documents.read(range)? {
-            writer.push(documents.ids.name(number), &title, &summary)?;
+    let table = OrderedTable::create(context, "documents")?;
+    let mut texts = search::Writer::create(&context.out().join(search::FOLDER))?;
+    let make = |range| {
+        let records = documents.read(range)?;
+        let groups = records.chunks(ROWS).map(|records| {
+            table.encode(
+                Rows::of(records)
+                    .strings("doc_id", |document| documents.ids.name(document.0))
+                    .strings("title", |document| document.1.as_str())
+                    .strings("summary", |document| document.2.as_str()),
+            )
+        });
+        let groups = groups.collect::<Result<Vec<_>>>()?;
+        Ok((range, groups, records))
+    };
+    parallel::in_order(documents.ranges(), work.threads, make, |(range, groups, records)| {
+        for (number, title, summary) in &records {
+            texts.push(documents.ids.name(*number), title, summary)?;
         }
-    }
-    writer.finish(&Analyzer::new(analyzer), work)?;
+        table.append(range, groups)
+    })?;
+    table.finish(context)?;
+    texts.finish(&Analyzer::new(analyzer), work)?;
     context.fact(search::ANALYZER_FACT, analyzer.name());
     Ok(())
 }

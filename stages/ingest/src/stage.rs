@@ -61,7 +61,7 @@ pub struct Settings {
 
 impl Stage for Ingest {
     const NAME: &'static str = "ingest";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "turns raw click logs, documents and judgments into validated tables",
         reads: "the files of ingest.log, ingest.documents and ingest.judgments",
@@ -490,10 +490,9 @@ impl Run<'_> {
         }
         let counted = clicks.map(|clicks| (&clicks.pairs, &clicks.examination));
         table.write(self.context)?;
-        output::write_documents(self.context, &log.documents, self.threads)?;
         let memory = memory_limit(self.settings.memory_limit).min(INDEX_MEMORY);
         let work = search::Work { spills: &self.spills, memory, threads: self.threads };
-        output::write_collection(self.context, &log.documents, config.analyzer, work)?;
+        output::write_documents(self.context, &log.documents, config.analyzer, work)?;
         let expected = output::write_pairs(self.context, counted, &log.documents, table, self.threads)?;
         output::write_propensities(self.context, counted, &expected)?;
         output::write_judgments(self.context, &judged.judgments, &log.documents, table, query_ranks)?;

@@ -78,8 +78,9 @@ impl Stage for Score {
         let lists = unlabelled_lists(&ingest, &collection, &config.score, config.seed)?;
         if lists.is_empty() {
             Err(BadInput(format!(
-                "{}: expected training queries with at least two documents, found none; ingest more log or judgments",
-                ingest.path().join("pairs").display()
+                "{}: expected training queries with at least two documents, shown or found, found none; ingest more log or \
+                 judgments, or look at ingest.analyzer, retrieval.lists and score.random_documents",
+                ingest.path().display()
             )))?;
         }
         let folder = context.input("teacher")?.folder("rank")?;

@@ -51,7 +51,7 @@ pub struct Config {
 
 impl Stage for Simulate {
     const NAME: &'static str = "simulate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "makes a search engine's world, or takes a test collection, and the click log of its simulated visitors",
         reads: "nothing, or the BEIR folder simulate.collection",

@@ -1,9 +1,9 @@
 //! Shows what an analyzer makes of texts: lines in, the tokens of each line as a JSON array out.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, ErrorKind, Write};
+use std::process::ExitCode;
 
 use analysis::{Analyzer, AnalyzerName};
-use anyhow::Context;
 use clap::Parser;
 
 /// Shows the tokens that BM25 counts: reads texts from stdin, one a line, and writes the tokens of each as a JSON array
@@ -21,12 +21,34 @@ fn analyzer(name: &str) -> Result<AnalyzerName, String> {
     found.copied().ok_or_else(|| format!("expected one of {}", names.join(", ")))
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let analyzer = Analyzer::new(Arguments::parse().analyzer);
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for line in std::io::stdin().lock().lines() {
-        let line = line.context("stdin: reading failed")?;
-        writeln!(out, "{}", serde_json::to_string(&analyzer.tokens(&line))?).context("stdout: writing failed")?;
+    match analyze(&analyzer, std::io::stdin().lock(), std::io::stdout().lock()) {
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) => failed(&format!("stdout: writing failed: {error}"), 1),
+        Err(Failure::Input(line, error)) => {
+            failed(&format!("stdin:{line}: expected text in UTF-8, found none: {error}"), 3)
+        }
+        Ok(()) => ExitCode::SUCCESS,
     }
-    out.flush().context("stdout: writing failed")
+}
+
+fn failed(message: &str, code: u8) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(code)
+}
+
+/// What can fail: a line of the input, or the output.
+enum Failure {
+    Input(usize, std::io::Error),
+    Output(std::io::Error),
+}
+
+fn analyze(analyzer: &Analyzer, input: impl BufRead, output: impl Write) -> Result<(), Failure> {
+    let mut output = std::io::BufWriter::new(output);
+    for (number, line) in (1..).zip(input.lines()) {
+        let line = line.map_err(|error| Failure::Input(number, error))?;
+        writeln!(output, "{}", serde_json::json!(analyzer.tokens(&line))).map_err(Failure::Output)?;
+    }
+    output.flush().map_err(Failure::Output)
 }

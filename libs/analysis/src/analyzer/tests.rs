@@ -29,9 +29,9 @@ fn languages_drop_stop_words_and_stem_before_accents_fall() {
 }
 
 #[test]
-fn whitespace_changes_nothing() {
-    let text = " 1032 77\t4051\u{3000}Ä\u{ad}\n";
-    assert_eq!(tokens(AnalyzerName::Whitespace, text), ["1032", "77", "4051", "Ä\u{ad}"]);
+fn whitespace_folds_as_queries_are_folded() {
+    let text = " 1032 77\t4051\u{3000}Ä\u{ad} Tok_7.B\n";
+    assert_eq!(tokens(AnalyzerName::Whitespace, text), ["1032", "77", "4051", "ä", "tok_7.b"]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ def terms(name, text):
 
 
 def tokens(name, text):
-    found = regex.split(r"\p{White_Space}+", text) if name == "whitespace" else terms(name, text)
+    found = regex.split(r"\p{White_Space}+", normal_form(text)) if name == "whitespace" else terms(name, text)
     return [token[at:at + LONGEST] for token in found for at in range(0, len(token), LONGEST)]
 
 
@@ -121,7 +121,10 @@ def main():
     for group, texts in TEXTS.items():
         names = MAIN + [group] if group in LANGUAGES and group not in MAIN else MAIN
         cases += [(text, names) for text in texts]
-    cases += [(text, MAIN) for text in random_texts(300)]
+    # Folded, an iota subscript becomes a letter, before or after a mark of another script beside it: both orders are in use, and
+    # only `whitespace` shows it, as the others drop such a mark.
+    ordered = [name for name in MAIN if name != "whitespace"]
+    cases += [(text, ordered if "\u0345" in unicodedata.normalize("NFKD", text) else MAIN) for text in random_texts(300)]
     cases += [(text, MAIN) for text in ["x" * 255, "y" * 256, "é" * 600, "æ" * 200, "漢" + "\u0301" * 300, "1" * 511]]
     assert len(cases) >= 500, len(cases)
     rows = [{"text": text, "tokens": {name: tokens(name, text) for name in names}} for text, names in cases]

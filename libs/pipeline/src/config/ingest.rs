@@ -21,7 +21,8 @@ pub struct IngestConfig {
     /// texts of distinct queries and the ids of documents stay in memory beside it.
     pub memory_limit: Option<MemorySize>,
     /// How texts become the tokens of BM25, in every stage: `unicode` for all languages, or a language, whose words are then
-    /// stemmed and whose stop words are left out; `whitespace` for texts of token ids.
+    /// stemmed and whose stop words are left out; `whitespace` for texts of token ids. In `unicode`, a single Chinese or Japanese
+    /// character finds itself only where it stands alone.
     #[serde(default)]
     pub analyzer: AnalyzerName,
     /// The click log; left out for a collection without one.
@@ -119,7 +120,7 @@ pub struct CleanConfig {
     pub max_searches_per_session: usize,
     /// Sessions of at least 20 impressions with a higher click-through rate than this are removed as robots.
     pub max_session_click_rate: f64,
-    /// Longest query, in characters as readers count them (grapheme clusters); longer ones are removed.
+    /// Longest query of the log, in characters as readers count them (grapheme clusters); longer ones are removed.
     pub max_query_chars: usize,
     /// With `judgments.format = "clicks"`: impressions that a document needs for a grade.
     pub min_grade_impressions: usize,

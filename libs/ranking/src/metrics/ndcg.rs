@@ -24,7 +24,8 @@ fn ndcg(ranking: &Ranking<'_>, k: usize) -> QueryValue {
     let gain = ranking.conventions().gain;
     let dcg = |grades: &mut dyn Iterator<Item = u8>| -> f64 {
         let discounted = |(index, grade): (usize, u8)| gain.of(grade) / (index as f64 + 2.0).log2();
-        grades.take(k).enumerate().map(discounted).sum()
+        // The sum of nothing is -0.0.
+        grades.take(k).enumerate().map(discounted).sum::<f64>() + 0.0
     };
     let ideal = dcg(&mut ranking.ideal_grades().iter().copied());
     let found = dcg(&mut ranking.grades());
