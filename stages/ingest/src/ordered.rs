@@ -56,23 +56,29 @@ impl OrderedTable {
     }
 }
 
-/// Writes a table of numbered items, whose records `read` gives.
+/// Writes a table of numbered items, whose records `read` gives; `written` sees them in their order.
 ///
 /// # Errors
-/// Where writing fails; those of `read`.
-pub(crate) fn write<T>(
+/// Where writing fails; those of `read` and `written`.
+pub(crate) fn write<T: Send>(
     context: &mut StageContext,
     name: &'static str,
     (items, threads): (usize, usize),
     read: impl Fn(usize) -> Result<Vec<T>> + Sync,
     columns: impl for<'a> Fn(Rows<'a, T>) -> Rows<'a, T> + Sync,
+    mut written: impl FnMut(&[T]) -> Result<()> + Send,
 ) -> Result<()> {
-    let table = OrderedTable::create(context, name)?;
-    let work = |(): &mut (), item: usize| {
+    let (mut writer, encoder) = context.create_groups(name)?;
+    let make = |item: usize| {
         let records = read(item)?;
-        let groups = records.chunks(ROWS).map(|records| table.encode(columns(Rows::of(records))));
-        table.append(item, groups.collect::<Result<_>>()?)
+        let groups = records.chunks(ROWS).map(|records| encoder.encode(columns(Rows::of(records))));
+        let groups = groups.collect::<tables::Result<Vec<Group>>>()?;
+        Ok((records, groups))
     };
-    parallel::for_each(items, threads, || (), work, |()| Ok(()))?;
-    table.finish(context)
+    parallel::in_order(items, threads, make, |(records, groups): (Vec<T>, Vec<Group>)| {
+        groups.into_iter().try_for_each(|group| writer.append(group))?;
+        written(&records)
+    })?;
+    context.enter_table(name, writer.finish()?);
+    Ok(())
 }

@@ -10,9 +10,9 @@ use tables::{Rows, TableWriter};
 use crate::documents::Documents;
 use crate::input::Reject;
 use crate::judgments::Judgment;
-use crate::ordered::{self, OrderedTable};
+use crate::ordered;
 use crate::pairs::{Pair, Pairs};
-use crate::parallel::{self, locked, unlocked};
+use crate::parallel::{locked, unlocked};
 use crate::propensities::Examination;
 use crate::query::Queries;
 use crate::rejects::Rejects;
@@ -74,18 +74,25 @@ pub(crate) fn write_pairs(
         locked(&by_partition)[partition] = expected_clicks(&pairs, &examination.by_position);
         Ok(pairs)
     };
-    ordered::write(context, "pairs", (items, threads), read, |rows| {
-        rows.strings("query_id", |pair| table.id(query(pair)))
-            .strings("doc_id", |pair| documents.ids.name(pair.document))
-            .int64s("impressions", |pair| pair.impressions as i64)
-            .int64s("clicks", |pair| pair.clicks as i64)
-            .int64s("satisfied_clicks", |pair| pair.satisfied_clicks as i64)
-            .float64s("ctr", |pair| pair.ctr())
-            .float64s("debiased_ctr", |pair| pair.debiased_ctr)
-            .timestamps("first_seen", |pair| pair.first_seen)
-            .timestamps("last_seen", |pair| pair.last_seen)
-            .strings("split", |pair| table.split(query(pair)))
-    })?;
+    ordered::write(
+        context,
+        "pairs",
+        (items, threads),
+        read,
+        |rows| {
+            rows.strings("query_id", |pair| table.id(query(pair)))
+                .strings("doc_id", |pair| documents.ids.name(pair.document))
+                .int64s("impressions", |pair| pair.impressions as i64)
+                .int64s("clicks", |pair| pair.clicks as i64)
+                .int64s("satisfied_clicks", |pair| pair.satisfied_clicks as i64)
+                .float64s("ctr", |pair| pair.ctr())
+                .float64s("debiased_ctr", |pair| pair.debiased_ctr)
+                .timestamps("first_seen", |pair| pair.first_seen)
+                .timestamps("last_seen", |pair| pair.last_seen)
+                .strings("split", |pair| table.split(query(pair)))
+        },
+        |_| Ok(()),
+    )?;
     let mut expected = vec![0.0; pairs.map_or(0, |(pairs, _)| pairs.counts.len())];
     for clicks in unlocked(by_partition) {
         expected.iter_mut().zip(clicks).for_each(|(all, clicks)| *all += clicks);
@@ -170,28 +177,24 @@ pub(crate) fn write_documents(
     analyzer: AnalyzerName,
     work: search::Work,
 ) -> Result<()> {
-    let table = OrderedTable::create(context, "documents")?;
     let mut texts = search::Writer::create(&context.out().join(search::FOLDER))?;
-    let make = |range| {
-        let records = documents.read(range)?;
-        let groups = records.chunks(ROWS).map(|records| {
-            table.encode(
-                Rows::of(records)
-                    .strings("doc_id", |document| documents.ids.name(document.0))
-                    .strings("title", |document| document.1.as_str())
-                    .strings("summary", |document| document.2.as_str()),
-            )
-        });
-        let groups = groups.collect::<Result<Vec<_>>>()?;
-        Ok((range, groups, records))
-    };
-    parallel::in_order(documents.ranges(), work.threads, make, |(range, groups, records)| {
-        for (number, title, summary) in &records {
-            texts.push(documents.ids.name(*number), title, summary)?;
-        }
-        table.append(range, groups)
-    })?;
-    table.finish(context)?;
+    ordered::write(
+        context,
+        "documents",
+        (documents.ranges(), work.threads),
+        |range| documents.read(range),
+        |rows| {
+            rows.strings("doc_id", |document| documents.ids.name(document.0))
+                .strings("title", |document| document.1.as_str())
+                .strings("summary", |document| document.2.as_str())
+        },
+        |records| {
+            let push = |(number, title, summary): &(u32, String, String)| {
+                texts.push(documents.ids.name(*number), title, summary)
+            };
+            Ok(records.iter().try_for_each(push)?)
+        },
+    )?;
     texts.finish(&Analyzer::new(analyzer), work)?;
     context.fact(search::ANALYZER_FACT, analyzer.name());
     Ok(())
