@@ -3,7 +3,8 @@
 usage: round_trip.py TEACHER_FOLDER STUDENT_FOLDER < pairs.json
 
 stdin: [[query, document], ...], a document being title and summary with a space between them.
-stdout: {"transformers": [teacher's raw logits], "sentence_transformers": [student's scores]}
+stdout: {"transformers": [teacher's raw logits], "sentence_transformers": [student's scores], "chat_template": [teacher's
+scores by sentence-transformers, which reads it by its chat template]}
 """
 
 import json
@@ -27,12 +28,16 @@ def teacher_logits(folder, pairs):
     return logits[:, 0].tolist()
 
 
-def student_scores(folder, pairs):
+def cross_encoder_scores(folder, pairs):
     return CrossEncoder(folder).predict(pairs, show_progress_bar=False).tolist()
 
 
 if __name__ == "__main__":
     teacher, student = sys.argv[1:]
     pairs = json.load(sys.stdin)
-    scores = {"transformers": teacher_logits(teacher, pairs), "sentence_transformers": student_scores(student, pairs)}
+    scores = {
+        "transformers": teacher_logits(teacher, pairs),
+        "sentence_transformers": cross_encoder_scores(student, pairs),
+        "chat_template": cross_encoder_scores(teacher, pairs),
+    }
     json.dump(scores, sys.stdout)

@@ -93,9 +93,9 @@ fn what_does_not_fit_a_base_is_refused() {
         refusal("distill.keep_layers=[0, 3]", 2),
         "error: stage distill: distill.keep_layers = [0, 3]: expected layers below 3 of the base model, in increasing order"
     );
-    let long = refusal("distill.max_document_tokens=500", 2);
+    let long = refusal("distill.input.max_length=500", 2);
     assert!(
-        long.starts_with("error: stage distill: distill.base = encoder: tokenizer: sequences take up to 511"),
+        long.starts_with("error: stage distill: distill.base = encoder: tokenizer: sequences take up to 500"),
         "{long}"
     );
     let missing = refusal("distill.base=nowhere", 3);

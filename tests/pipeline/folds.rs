@@ -23,29 +23,31 @@ const TINY: [&str; 22] = [
     "ingest.split.folds=2",
     "ingest.split.train=0.6",
     "ingest.split.validation=0.3",
-    "teacher.max_query_tokens=8",
-    "teacher.max_document_tokens=48",
+    "teacher.input.max_query_tokens=8",
+    "teacher.input.max_document_tokens=48",
     "teacher.base=encoder",
     "teacher.titles.steps=4",
     "teacher.rank.steps=4",
     "score.unseen_documents=5",
     "distill.keep_layers=[0]",
     "distill.steps=4",
-    "distill.max_query_tokens=8",
-    "distill.max_document_tokens=48",
+    "distill.input.max_query_tokens=8",
+    "distill.input.max_document_tokens=48",
     "distill.labels_only.steps=4",
     "evaluate.depth=8",
     "evaluate.bootstrap=100",
     "evaluate.permutations=100",
 ];
 
-/// A BEIR collection that judges relevant documents alone: each query is about two words, which some documents share.
+/// A BEIR collection that judges relevant documents alone: each query is about two words, which some documents share. The
+/// encoder knows none of the words, so it tells the documents of a query apart by their lengths.
 fn write_collection(folder: &Path) {
     let word =
         |number: usize| format!("{}{}", ["ka", "lo", "mi", "nu", "pe"][number % 5], ["ra", "so", "ti"][number % 3]);
     let document = |number: usize| {
         let title = format!("{} {}", word(number), word(number + 1));
-        let text = format!("about {} and {} with {}", word(number), word(number + 4), word(3 * number));
+        let tail = format!(" with {}", word(3 * number)).repeat(1 + number / 10);
+        let text = format!("about {} and {}{tail}", word(number), word(number + 4));
         format!("{{\"_id\": \"d{number:02}\", \"title\": \"{title}\", \"text\": \"{text}\"}}\n")
     };
     let query = |number: usize| {

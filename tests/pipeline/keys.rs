@@ -41,7 +41,9 @@ examples_per_step = 1
 const WITHOUT_EFFECT: [&str; 4] = ["run.name", "run.root", "run.threads", "ingest.memory_limit"];
 
 /// Other values of keys for which [`another`] has none.
-const VALUES: [(&str, &str); 4] = [
+const VALUES: [(&str, &str); 6] = [
+    ("teacher.input.truncation", "\"only_second\""),
+    ("distill.input.truncation", "\"only_second\""),
     ("ingest.memory_limit", "\"1GiB\""),
     ("ingest.log.kinds", "[{ when_column = \"kind\", columns = {} }]"),
     ("ingest.log.clicked_values", "{ open = \"clicked\" }"),
@@ -49,15 +51,24 @@ const VALUES: [(&str, &str); 4] = [
 ];
 
 /// Keys that other stages read than the one whose table they stand in, with all their readers.
-const READERS: [(&str, &[&str]); 21] = [
+const READERS: [(&str, &[&str]); 30] = [
     ("run.seed", &["simulate", "cpt", "teacher", "score", "distill", "evaluate"]),
     ("run.precision", &["embed", "teacher", "score", "distill", "evaluate"]),
     ("ingest.analyzer", &["simulate", "ingest"]),
     ("retrieval.dense", &["embed", "teacher", "score", "distill", "evaluate"]),
     ("retrieval.lists", &["teacher", "score", "distill"]),
     ("ingest.judgments.format", &["ingest", "evaluate"]),
-    ("teacher.max_query_tokens", &["cpt", "teacher"]),
-    ("teacher.max_document_tokens", &["cpt", "teacher"]),
+    ("teacher.input.template", &["cpt", "teacher"]),
+    ("teacher.input.max_length", &["cpt", "teacher"]),
+    ("teacher.input.truncation", &["cpt", "teacher"]),
+    ("teacher.input.max_query_tokens", &["cpt", "teacher"]),
+    ("teacher.input.max_document_tokens", &["cpt", "teacher"]),
+    ("teacher.use", &["cpt", "teacher"]),
+    ("distill.input.template", &["cpt", "distill"]),
+    ("distill.input.max_length", &["cpt", "distill"]),
+    ("distill.input.truncation", &["cpt", "distill"]),
+    ("distill.input.max_query_tokens", &["cpt", "distill"]),
+    ("distill.input.max_document_tokens", &["cpt", "distill"]),
     // The base of an adapter is read wherever the adapter is.
     ("teacher.base", &["cpt", "teacher", "score", "evaluate"]),
     ("teacher.lora.merge", &["teacher", "score", "evaluate"]),

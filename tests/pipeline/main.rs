@@ -27,4 +27,5 @@ mod round_trip;
 mod run_all;
 mod sample;
 mod sandbox;
+mod saved_teacher;
 mod score_pairs;

@@ -35,7 +35,8 @@ fn transformers_and_sentence_transformers_score_as_we_do() {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let theirs: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for (reader, ours) in [("transformers", &ours["teacher"]), ("sentence_transformers", &ours["student"])] {
+    let readers = [("transformers", "teacher"), ("sentence_transformers", "student"), ("chat_template", "teacher")];
+    for (reader, ours) in readers.map(|(reader, system)| (reader, &ours[system])) {
         let theirs = theirs[reader].as_array().unwrap();
         assert_eq!(theirs.len(), PAIRS);
         for (theirs, ours) in theirs.iter().zip(ours) {

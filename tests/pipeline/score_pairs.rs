@@ -162,13 +162,14 @@ fn a_ranker_of_another_library_is_scored_and_a_base_is_refused() {
         assert!(!own.stderr.contains("disranker.json"), "{}", own.stderr);
         fs::remove_file(sandbox.path(model).join("disranker.json")).unwrap();
         let foreign = score_with(&sandbox, model, "p.jsonl", "foreign.jsonl").succeeded();
-        assert!(foreign.stderr.contains("no disranker.json says how it scores, so it reads"), "{}", foreign.stderr);
+        assert!(foreign.stderr.contains("saved by another library; it reads"), "{}", foreign.stderr);
         assert_eq!(written(&sandbox.path("foreign.jsonl")), written(&sandbox.path("own.jsonl")), "{model}");
     }
     assert_eq!(
         score_with(&sandbox, "runs/tiny/teacher/cpt", "p.jsonl", "out.jsonl").error(3),
-        "error: runs/tiny/teacher/cpt/config.json: expected architectures [\"...ForSequenceClassification\"]: a model that \
-         scores, found \"LlamaForCausalLM\""
+        "error: runs/tiny/teacher/cpt/config.json: expected a model that scores: architectures \
+         [\"...ForSequenceClassification\"], or a language model whose tokenizer has the tokens [\"yes\", \"no\"], found \
+         LlamaForCausalLM without the token \"yes\""
     );
 }
 

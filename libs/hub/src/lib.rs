@@ -14,10 +14,24 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-const NEEDED: [&str; 2] = ["config.json", "tokenizer.json"];
-const OPTIONAL: [&str; 2] = ["special_tokens_map.json", "tokenizer_config.json"];
+const CONFIG: &str = "config.json";
+/// The vocabulary of a tokenizer; a model has at least one of them.
+const VOCABULARIES: [&str; 3] = ["tokenizer.json", "vocab.txt", "vocab.json"];
+/// What else decides how a model reads texts.
+const OPTIONAL: [&str; 8] = [
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+    "added_tokens.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+];
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// An adapter of another model, in place of configuration and weights.
+const ADAPTER: [&str; 2] = ["adapter_config.json", "adapter_model.safetensors"];
 
 /// Why a model is not available.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +132,11 @@ fn is_offline() -> bool {
 /// The cached folder of a revision; `None` if a required file is missing.
 fn whole(cache: &Cache, repo: Repo) -> Result<Option<PathBuf>, Error> {
     let cached = cache.repo(repo);
-    if NEEDED.iter().any(|file| cached.get(file).is_none()) {
+    let is_cached = |file: &&str| cached.get(file).is_some();
+    if let (Some(adapter), true) = (cached.get(ADAPTER[0]), ADAPTER.iter().all(is_cached)) {
+        return Ok(adapter.parent().map(Path::to_path_buf));
+    }
+    if !is_cached(&CONFIG) || !VOCABULARIES.iter().any(is_cached) {
         return Ok(None);
     }
     let weights = match (cached.get(WEIGHTS), cached.get(INDEX)) {
@@ -156,11 +174,19 @@ struct Remote {
 
 impl Remote {
     fn fetch_all(&self) -> Result<PathBuf, Error> {
-        for file in NEEDED {
+        // A module of sentence-transformers has its configuration in a folder of its own.
+        let of_module = |file: &&str| file.split('/').count() == 2 && file.ends_with("/config.json");
+        let modules = self.listed.iter().map(String::as_str).filter(of_module);
+        for file in VOCABULARIES.into_iter().chain(OPTIONAL).filter(|&file| self.listed.contains(file)).chain(modules) {
             self.fetch(file)?;
         }
-        for file in OPTIONAL.into_iter().filter(|&file| self.listed.contains(file)) {
-            self.fetch(file)?;
+        if self.listed.contains(ADAPTER[0]) && !self.listed.contains(CONFIG) {
+            self.fetch(ADAPTER[0])?;
+            return Ok(self.fetch(ADAPTER[1])?.parent().map(Path::to_path_buf).unwrap_or_default());
+        }
+        self.fetch(CONFIG)?;
+        if !VOCABULARIES.iter().any(|&file| self.listed.contains(file)) {
+            return Err(Error::NoFile { name: self.name.clone(), expected: VOCABULARIES[0].to_string() });
         }
         let weights = if self.listed.contains(WEIGHTS) || !self.listed.contains(INDEX) {
             self.fetch(WEIGHTS)?
@@ -228,5 +254,13 @@ mod tests {
             std::fs::write(snapshot.join(file), content).unwrap();
         }
         assert_eq!(whole(&cache, repo()).unwrap(), Some(snapshot));
+        let snapshot = cache.repo(Repo::model("org/adapter".into())).pointer_path("c0ffee");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        cache.repo(Repo::model("org/adapter".into())).create_ref("c0ffee").unwrap();
+        for file in ADAPTER {
+            assert_eq!(whole(&cache, Repo::model("org/adapter".into())).unwrap(), None, "before {file}");
+            std::fs::write(snapshot.join(file), "").unwrap();
+        }
+        assert_eq!(whole(&cache, Repo::model("org/adapter".into())).unwrap(), Some(snapshot));
     }
 }

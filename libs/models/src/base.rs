@@ -1,8 +1,8 @@
 //! Base models, by folder or fetched from the Hugging Face Hub.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use nn::folder::Base;
+use nn::folder::{AdapterBase, Base, adapter_base};
 use pipeline::config::BaseModel;
 use pipeline::{BadInput, Input, RunPaths};
 use tables::StageDir;
@@ -22,7 +22,8 @@ pub fn base_inputs(paths: &RunPaths, base: Option<&BaseModel>) -> anyhow::Result
         Some(BaseModel::Teacher) => return Ok(vec![Input::Folder { stage: TEACHER, folder: RANK }]),
         Some(base) => base,
     };
-    let files = Base::files(&base_folder(paths, base)?).map_err(|error| BadInput(error.to_string()))?;
+    let folder = base_folder(paths, base)?;
+    let files = Base::files_on(&folder, hub_base(&folder)?.as_deref()).map_err(bad_folder)?;
     Ok(files.into_iter().map(Input::File).collect())
 }
 
@@ -42,7 +43,8 @@ pub fn teacher_inputs(paths: &RunPaths, adapter_base: Option<&BaseModel>) -> any
 /// # Errors
 /// As [`base_inputs`].
 pub fn open_base(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<Base> {
-    Ok(Base::open(&base_folder(paths, base)?).map_err(|error| BadInput(error.to_string()))?)
+    let folder = base_folder(paths, base)?;
+    Ok(Base::open_on(&folder, hub_base(&folder)?.as_deref()).map_err(bad_folder)?)
 }
 
 /// Digest of all that a base model consists of: configuration, weights, tokenizer.
@@ -50,7 +52,8 @@ pub fn open_base(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<Base> {
 /// # Errors
 /// As [`base_inputs`].
 pub fn base_identity(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<String> {
-    Ok(nn::folder::identity(&base_folder(paths, base)?).map_err(|error| BadInput(error.to_string()))?)
+    let folder = base_folder(paths, base)?;
+    Ok(nn::folder::identity_on(&folder, hub_base(&folder)?.as_deref()).map_err(bad_folder)?)
 }
 
 /// The folder of a base model, which is fetched first if it is on the Hub.
@@ -61,9 +64,28 @@ pub fn base_folder(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<PathBuf
     match base {
         BaseModel::Teacher => Ok(StageDir::open(&paths.run_dir(), TEACHER)?.folder(RANK)?),
         BaseModel::Folder(path) => Ok(paths.resolve(path)),
-        BaseModel::Hub { repository, revision } => match hub::fetch(repository, revision) {
-            Err(error) if error.is_bad_input() => Err(BadInput(error.to_string()))?,
-            fetched => Ok(fetched?),
-        },
+        BaseModel::Hub { repository, revision } => fetch(repository, revision),
     }
+}
+
+/// The folder of the base model of an adapter that adapts one of the Hub, which is fetched first; `None` of any other folder.
+///
+/// # Errors
+/// A base that cannot be fetched; [`BadInput`] for a broken adapter.
+pub fn hub_base(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
+    match adapter_base(folder).map_err(bad_folder)? {
+        Some(AdapterBase::Hub { repository, revision }) => fetch(&repository, &revision).map(Some),
+        Some(AdapterBase::Folder(_)) | None => Ok(None),
+    }
+}
+
+fn fetch(repository: &str, revision: &str) -> anyhow::Result<PathBuf> {
+    match hub::fetch(repository, revision) {
+        Err(error) if error.is_bad_input() => Err(BadInput(error.to_string()))?,
+        fetched => Ok(fetched?),
+    }
+}
+
+fn bad_folder(error: nn::Error) -> BadInput {
+    BadInput(error.to_string())
 }

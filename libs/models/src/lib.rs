@@ -3,10 +3,14 @@
 
 mod allocator;
 mod base;
+mod memory;
 mod precision;
+mod preflight;
 mod start;
 
 pub use allocator::keep_freed_memory;
-pub use base::{base_folder, base_identity, base_inputs, open_base, teacher_inputs};
+pub use base::{base_folder, base_identity, base_inputs, hub_base, open_base, teacher_inputs};
+pub use memory::machine_bytes;
 pub use precision::arithmetic;
-pub use start::{Origin, Start};
+pub use preflight::{check_layers, check_models};
+pub use start::{Origin, Start, saved_teacher, saved_teacher_input};

@@ -1,25 +1,26 @@
-//! What the teacher and the students start from.
+//! What the teacher and the students start from, or what the teacher is.
 
-use nn::folder::Base;
-use nn::text::{Kind, Scoring, Tokenizer};
-use pipeline::config::BaseModel;
+use nn::folder::{Base, InputChoice, SavedRanker, Truncation, load_ranker_on, ranker_scoring};
+use nn::text::{Kind, Scoring, Template, Tokenizer, Window};
+use pipeline::config::{self, BaseModel, InputConfig};
 use pipeline::{BadInput, ConfigError, RunPaths};
 
-use crate::open_base;
+use crate::{base_folder, hub_base, open_base};
+
+/// Tokens of a sequence of a model from random weights, where the configuration does not say how many.
+const RANDOM_LENGTH: usize = 128;
 
 /// Where a model starts, as the configuration says it.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// The key that names the base model, for messages.
-    pub key: &'a str,
+    /// The table of the configuration that it is from, for messages.
+    pub table: &'a str,
     /// The base model; without one, the model starts from random weights.
     pub base: Option<&'a BaseModel>,
     /// Encoder or decoder, for a model from random weights.
     pub kind: Kind,
-    /// Tokens kept of a query.
-    pub max_query_tokens: usize,
-    /// Tokens kept of a document.
-    pub max_document_tokens: usize,
+    /// How it reads a query and a document.
+    pub input: &'a InputConfig,
     /// Dropout while training, in place of the base model's own.
     pub dropout: Option<f64>,
 }
@@ -37,27 +38,89 @@ impl Start {
     /// Opens what `origin` names. `tokenizer` is the one that stage `cpt` took from the base, or trained.
     ///
     /// # Errors
-    /// As [`open_base`]; [`BadInput`] for a base that now has another tokenizer; [`ConfigError`] for token budgets that
-    /// exceed the base model's length.
+    /// As [`open_base`]; [`BadInput`] for a base that now has another tokenizer; [`ConfigError`] for an input that the base
+    /// model cannot take, or a ranker whose input nobody says.
     pub fn open(paths: &RunPaths, origin: &Origin<'_>, tokenizer: &Tokenizer) -> anyhow::Result<Start> {
-        let Origin { key, max_query_tokens, max_document_tokens, .. } = *origin;
+        let choice = choice(origin.input);
         let Some(base) = origin.base else {
-            let scoring = Scoring::of(origin.kind, max_query_tokens, max_document_tokens);
+            let given = choice.template.as_deref().map(Template::given);
+            let mut scoring = Scoring::of(origin.kind, Window::LongestFirst { max_length: RANDOM_LENGTH });
+            scoring.template = given.unwrap_or(scoring.template);
+            let is_pair = matches!(scoring.template, Template::Pair { .. });
+            let truncation = if is_pair { Truncation::LongestFirst } else { Truncation::OnlySecond };
+            scoring.window = choice.window(RANDOM_LENGTH, truncation);
             return Ok(Start { base: None, scoring });
         };
-        let mut opened = open_base(paths, base)?;
-        if let Some(share) = origin.dropout {
-            opened = opened.with_dropout(share).map_err(|error| BadInput(error.to_string()))?;
-        }
+        let (opened, scoring) = for_training(paths, origin, base)?;
         let (expected, found) = (tokenizer.identity(), opened.tokenizer.identity());
         if expected != found {
             Err(BadInput(format!(
-                "{key} = {base}: expected the tokenizer.json that stage cpt took over, sha256 {expected}, found sha256 \
-                 {found}; re-run cpt"
+                "{}.base = {base}: expected the tokenizer.json that stage cpt took over, sha256 {expected}, found sha256 \
+                 {found}; re-run cpt",
+                origin.table
             )))?;
         }
-        let scoring = opened.scoring(max_query_tokens, max_document_tokens);
-        let scoring = scoring.map_err(|error| ConfigError::Unusable(format!("{key} = {base}: {error}")))?;
         Ok(Start { base: Some(opened), scoring })
     }
+}
+
+/// The base model of `origin`, as a training starts from it, and how it scores.
+pub(crate) fn for_training(paths: &RunPaths, origin: &Origin<'_>, base: &BaseModel) -> anyhow::Result<(Base, Scoring)> {
+    let mut opened = open_base(paths, base)?;
+    if let Some(share) = origin.dropout {
+        opened = opened.with_dropout(share).map_err(|error| BadInput(error.to_string()))?;
+    }
+    let key = format!("{}.base", origin.table);
+    let started = opened.for_training(&choice(origin.input));
+    Ok(started.map_err(|error| unusable(origin.table, &key, base, &error))?)
+}
+
+/// The saved ranker that is the teacher as it is.
+///
+/// # Errors
+/// [`BadInput`] for a folder that holds no ranker; [`ConfigError`] for one whose input nobody says.
+pub fn saved_teacher(paths: &RunPaths, saved: &BaseModel, input: &InputConfig) -> anyhow::Result<SavedRanker> {
+    let folder = base_folder(paths, saved)?;
+    let hub = hub_base(&folder)?;
+    Ok(load_ranker_on(&folder, hub.as_deref(), &choice(input))
+        .map_err(|error| unusable("teacher", "teacher.use", saved, &error))?)
+}
+
+/// The tokenizer of the saved ranker that is the teacher as it is, and how it scores.
+///
+/// # Errors
+/// As [`saved_teacher`], but for its weights.
+pub fn saved_teacher_input(
+    paths: &RunPaths,
+    saved: &BaseModel,
+    input: &InputConfig,
+) -> anyhow::Result<(Tokenizer, Scoring)> {
+    let folder = base_folder(paths, saved)?;
+    let hub = hub_base(&folder)?;
+    Ok(ranker_scoring(&folder, hub.as_deref(), &choice(input))
+        .map_err(|error| unusable("teacher", "teacher.use", saved, &error))?)
+}
+
+/// What the configuration says of a model's input.
+fn choice(input: &InputConfig) -> InputChoice {
+    let truncation = input.truncation.map(|truncation| match truncation {
+        config::Truncation::LongestFirst => Truncation::LongestFirst,
+        config::Truncation::OnlySecond => Truncation::OnlySecond,
+        // The configuration was refused without these two.
+        config::Truncation::Fields => Truncation::Fields {
+            max_query_tokens: input.max_query_tokens.unwrap_or_default(),
+            max_document_tokens: input.max_document_tokens.unwrap_or_default(),
+        },
+    });
+    InputChoice { template: input.template.clone(), max_length: input.max_length, truncation }
+}
+
+/// Names the key, and for a template that nobody says the line that sets it.
+fn unusable(table: &str, key: &str, base: &BaseModel, error: &nn::Error) -> ConfigError {
+    ConfigError::Unusable(match error {
+        nn::Error::UnknownTemplate { example, .. } => {
+            format!("{key} = {base}: {error}; in the pipeline file: {table}.input.template = {example:?}")
+        }
+        error => format!("{key} = {base}: {error}"),
+    })
 }

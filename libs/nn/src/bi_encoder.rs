@@ -3,20 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::{D, Tensor};
-use serde_json::Value;
 
 use crate::cross_encoder::Execution;
 use crate::error::{Error, Result};
-use crate::folder::Base;
+use crate::folder::{Base, LENGTH_FILE, MODULES_FILE, PROMPTS_FILE, module_files, optional};
 use crate::models::{Head, Model};
 use crate::parallel::in_parallel;
 use crate::text::{Packed, Tokenizer};
 use crate::weights::Mode;
-
-/// Files of sentence-transformers beside those of the model.
-const MODULES_FILE: &str = "modules.json";
-const LENGTH_FILE: &str = "sentence_bert_config.json";
-const PROMPTS_FILE: &str = "config_sentence_transformers.json";
 
 /// Tokens of a text at least, special ones included: with fewer, all texts would have one vector.
 const MIN_TOKENS: usize = 3;
@@ -60,14 +54,14 @@ impl BiEncoder {
             return Err(expected(folder, "an encoder", model.backbone().name()));
         }
         let positions = base.backbone.max_tokens();
-        let settings = json_of(&folder.join(LENGTH_FILE))?;
+        let settings = optional(&folder.join(LENGTH_FILE))?;
         let own = settings["max_seq_length"].as_u64().map(|length| length as usize);
         let max_tokens = own.or(base.tokenizer.model_max_length()).map_or(positions, |most| most.min(positions));
         if max_tokens < MIN_TOKENS {
             let least = format!("a max_seq_length of at least {MIN_TOKENS}");
             return Err(expected(&folder.join(LENGTH_FILE), &least, &max_tokens.to_string()));
         }
-        let prompts = &json_of(&folder.join(PROMPTS_FILE))?["prompts"];
+        let prompts = &optional(&folder.join(PROMPTS_FILE))?["prompts"];
         let prompt = |names: &[&str]| {
             let found = names.iter().find_map(|&name| prompts[name].as_str());
             found.unwrap_or_default().to_owned()
@@ -85,11 +79,7 @@ impl BiEncoder {
 
     /// The files of a folder that decide its vectors, beside those of [`Base::files`].
     pub fn files(folder: &Path) -> Vec<PathBuf> {
-        let modules = json_of(&folder.join(MODULES_FILE)).unwrap_or_default();
-        let paths = modules.as_array().into_iter().flatten().filter_map(|module| module["path"].as_str());
-        let configs = paths.filter(|path| !path.is_empty()).map(|path| format!("{path}/config.json"));
-        let names = [MODULES_FILE, LENGTH_FILE, PROMPTS_FILE].map(String::from).into_iter().chain(configs);
-        names.map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+        module_files(folder)
     }
 
     /// The vector of each text, in their order, each of length 1.
@@ -144,14 +134,14 @@ impl BiEncoder {
 
 /// Refuses modules that would be left out.
 fn check_modules(folder: &Path) -> Result<()> {
-    let modules = json_of(&folder.join(MODULES_FILE))?;
+    let modules = optional(&folder.join(MODULES_FILE))?;
     for module in modules.as_array().into_iter().flatten() {
         let kind = module["type"].as_str().unwrap_or_default().rsplit('.').next().unwrap_or_default();
         match kind {
             "Transformer" | "Normalize" => {}
             "Pooling" => {
                 let path = folder.join(module["path"].as_str().unwrap_or_default()).join("config.json");
-                let config = json_of(&path)?;
+                let config = optional(&path)?;
                 let modes = config.as_object().into_iter().flatten();
                 let others = modes.filter(|(name, on)| name.starts_with("pooling_mode_") && on.as_bool() == Some(true));
                 let named = config["pooling_mode"].as_str().is_some_and(|mode| mode == "mean");
@@ -167,11 +157,6 @@ fn check_modules(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A JSON file; null where there is none.
-fn json_of(path: &Path) -> Result<Value> {
-    if path.exists() { crate::folder::read_json(path) } else { Ok(Value::Null) }
 }
 
 fn expected(path: &Path, expected: &str, found: &str) -> Error {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::folder::{SavedRanker, load_ranker};
+use crate::folder::{InputChoice, SavedRanker, load_ranker};
 use crate::models::Model;
 use crate::ops::Precision;
 use crate::parallel::in_parallel;
@@ -32,19 +32,19 @@ impl Default for Execution {
 /// use nn::cross_encoder::{CrossEncoder, Execution};
 /// use nn::folder::{Settings, save_ranker};
 /// use nn::models::{Head, Model, Sizes, from_sizes};
-/// use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
+/// use nn::text::{Kind, Scoring, Texts, Tokenizer, Window};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// // A tiny BERT with random weights, saved as a Hugging Face folder.
 /// let tokenizer = Tokenizer::train_word_piece(["red shoes", "blue lamp"].iter(), 60)?;
-/// let scoring = Scoring::of(Kind::Encoder, 8, 24);
+/// let scoring = Scoring::of(Kind::Encoder, Window::LongestFirst { max_length: 32 });
 /// let sizes = Sizes {
 ///     hidden_size: 16,
 ///     intermediate_size: 32,
 ///     num_hidden_layers: 2,
 ///     num_attention_heads: 2,
 ///     num_key_value_heads: None,
-///     max_tokens: PairTokenizer::new(&tokenizer, &scoring)?.max_tokens(),
+///     max_tokens: 32,
 ///     dropout: 0.1,
 /// };
 /// let model = Model::new(from_sizes(Kind::Encoder, &sizes, &tokenizer)?, Head::Score, 42)?;
@@ -69,13 +69,12 @@ pub struct CrossEncoder {
 }
 
 impl CrossEncoder {
-    /// The ranker of a folder: one that this project saved, also as an adapter of a base model, or any
-    /// `*ForSequenceClassification` with one label.
+    /// The ranker of a folder that says how its texts are read.
     ///
     /// # Errors
     /// As [`load_ranker`].
     pub fn open(folder: &Path, execution: Execution) -> Result<Self> {
-        Self::of_saved(&load_ranker(folder)?, execution)
+        Self::of_saved(&load_ranker(folder, &InputChoice::default())?, execution)
     }
 
     /// The ranker of a folder that was read before.

@@ -57,7 +57,11 @@ pub enum Error {
         found: usize,
     },
     /// A model file has a weight the architecture does not have.
-    #[error("{}: weight `{name}` is not part of this architecture", path.display())]
+    #[error(
+        "{}: weight `{name}` is not part of this architecture: take the config.json of this model, or remove a weight that \
+         nothing reads",
+        path.display()
+    )]
     ExtraWeight {
         /// The file.
         path: PathBuf,
@@ -139,6 +143,19 @@ pub enum Error {
         /// What it holds.
         found: String,
     },
+    /// A decoder of another library, whose folder does not say how it reads a query and a document.
+    #[error(
+        "{}: expected a ranker whose input template is known, found a decoder whose folder has no disranker.json, no modules \
+         of sentence-transformers and no chat template with the roles query and document; give the text it was trained on as \
+         its template, such as {example:?}, or {:?} for the tokenizer's own pair",
+        path.display(), crate::text::Template::PAIR
+    )]
+    UnknownTemplate {
+        /// The folder.
+        path: PathBuf,
+        /// A template of the kind that is missing.
+        example: String,
+    },
     /// The tokenizer could not be trained, read or applied.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
@@ -155,6 +172,16 @@ pub enum Error {
         what: String,
         /// The value.
         value: f64,
+    },
+    /// A training made a model that gives all documents of a list the same score.
+    #[error(
+        "after step {step}, all documents of a list have the same score, to {spread:.1e} of its size: the model ranks nothing"
+    )]
+    Collapsed {
+        /// Steps taken.
+        step: usize,
+        /// How much the scores differ.
+        spread: f64,
     },
     /// The optimizer's state belongs to other weights.
     #[error("weight `{name}` has {found} values, the optimizer holds moments for {expected}")]

@@ -9,21 +9,25 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use nn::cross_encoder::{CrossEncoder, Execution};
-use nn::folder::{Settings, identity, load_ranker, save_adapter, save_ranker};
+use nn::folder::{InputChoice, SavedRanker, Settings, identity, load_ranker, save_adapter, save_ranker};
 use nn::models::{Backbone, Bert, DistilBert, Head, Model, Roberta};
-use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
+use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer, Window};
 use nn::weights::LoraConfig;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const CORPUS: [&str; 2] = ["red shoes cheap and more", "blue lamp of the desk"];
 
+fn load(folder: &Path) -> nn::Result<SavedRanker> {
+    load_ranker(folder, &InputChoice::default())
+}
+
 fn tokenizer() -> Tokenizer {
     Tokenizer::train_word_piece(CORPUS.iter(), 60).unwrap()
 }
 
 fn settings() -> Settings {
-    Settings { scoring: Scoring::of(Kind::Encoder, 8, 16), standardisation: None }
+    Settings { scoring: Scoring::of(Kind::Encoder, Window::LongestFirst { max_length: 27 }), standardisation: None }
 }
 
 /// A folder `base` with an encoder, and beside it `adapter` with updates and a head that differ from nothing.
@@ -64,7 +68,7 @@ fn scores(ranker: &Model) -> Vec<f32> {
 
 /// The scores of the adapter in a folder, which are those of the model it was saved from.
 fn same_scores(adapter: &Path, adapted: &Model) -> Vec<f32> {
-    let saved = load_ranker(adapter).unwrap();
+    let saved = load(adapter).unwrap();
     assert!(!saved.is_foreign && saved.settings == settings());
     let (found, expected) = (scores(&saved.ranker), scores(adapted));
     assert!(
@@ -118,7 +122,7 @@ fn an_encoder_with_its_adapter_reads_back_to_the_same_scores() {
     assert_eq!(config["modules_to_save"], json!(["pooler", "classifier"]));
     assert_eq!(config["target_modules"].as_array().unwrap().len(), 8, "the pooler is no target but saved whole");
     let found = same_scores(&adapter, &adapted);
-    let base = scores(&load_ranker(&root.path().join("base")).unwrap().ranker);
+    let base = scores(&load(&root.path().join("base")).unwrap().ranker);
     assert!(found.iter().zip(&base).all(|(found, base)| (found - base).abs() > 1e-3), "{found:?} {base:?}");
 }
 
@@ -130,10 +134,10 @@ fn another_base_is_refused() {
     let config = root.path().join("base/config.json");
     fs::write(&config, fs::read_to_string(&config).unwrap() + "\n").unwrap();
     assert_ne!(identity(&adapter).unwrap(), before);
-    let error = load_ranker(&adapter).unwrap_err().to_string();
+    let error = load(&adapter).unwrap_err().to_string();
     assert!(error.contains("base: expected the base model that the adapter"), "{error}");
     fs::remove_dir_all(root.path().join("base")).unwrap();
-    assert!(load_ranker(&adapter).unwrap_err().to_string().contains("adapter/../base"));
+    assert!(load(&adapter).unwrap_err().to_string().contains("adapter/../base"));
 }
 
 #[test]
@@ -145,18 +149,19 @@ fn an_adapter_of_another_kind_is_refused() {
         let mut config = whole.clone();
         config[key] = value;
         fs::write(&path, config.to_string()).unwrap();
-        load_ranker(&root.path().join("adapter")).err().map(|error| error.to_string())
+        load(&root.path().join("adapter")).err().map(|error| error.to_string())
     };
-    let plain = "expected a plain LoRA adapter, found ";
+    let plain = "expected a plain LoRA adapter (PEFT: merge_and_unload, then save_pretrained, makes any other one a whole model), found ";
     for (key, value, found) in [
         ("use_dora", json!(true), format!("{plain}use_dora = true")),
-        ("use_rslora", json!(true), format!("{plain}use_rslora = true")),
-        ("bias", json!("all"), format!("{plain}bias = \"all\"")),
-        ("rank_pattern", json!({"query": 4}), format!("{plain}rank_pattern = {{\"query\":4}}")),
-        ("init_lora_weights", json!("pissa"), format!("{plain}init_lora_weights = \"pissa\"")),
-        ("peft_type", json!("IA3"), "expected peft_type LORA for task_type SEQ_CLS, found IA3 for SEQ_CLS".into()),
-        ("task_type", json!("CAUSAL_LM"), "found LORA for CAUSAL_LM".into()),
-        ("target_modules", json!(["q_proj"]), "lora.targets = q_proj: expected".into()),
+        ("fan_in_fan_out", json!(true), format!("{plain}fan_in_fan_out = true")),
+        ("trainable_token_indices", json!([3]), format!("{plain}trainable_token_indices = [3]")),
+        ("rank_pattern", json!({"query": 4}), "lora_A.weight` has shape [2, 16], expected [4, 16]".into()),
+        ("rank_pattern", json!({"query": 0}), "expected ranks of at least 1, found rank_pattern \"query\": 0".into()),
+        ("init_lora_weights", json!("pissa"), format!("{plain}init_lora_weights = \"pissa\", which changed")),
+        ("peft_type", json!("IA3"), format!("{plain}peft_type = \"IA3\"")),
+        ("task_type", json!("TOKEN_CLS"), "expected task_type null, SEQ_CLS, CAUSAL_LM, FEATURE".into()),
+        ("target_modules", json!(["q_proj"]), "expected target_modules with every layer that has an update".into()),
         ("r", json!(3), "lora_A.weight` has shape [2, 16], expected [3, 16]".into()),
     ] {
         let error = refusal(key, value).unwrap();

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use nn::folder::{Base, save_language_model};
+use nn::folder::{Base, InputChoice, save_language_model};
 use nn::models::{Backbone, Bert, Head, Llama, Model};
 use nn::ops::Precision;
 use nn::text::{Kind, Packed, Template, Tokenizer};
@@ -97,15 +97,16 @@ fn a_decoder_ends_its_sequences_as_it_was_pre_trained() {
         (Some(last.into()), "</s>"),
         (None, "</s>"),
     ] {
-        let scoring = base(ids).scoring(4, 8).unwrap();
-        assert_eq!(scoring.template, Template::Prompt { end_token: expected.into() });
+        let (_, scoring) = base(ids).for_training(&InputChoice::default()).unwrap();
+        assert_eq!(scoring.template, Template::of_decoder(expected));
     }
-    let error = base(Some(999.into())).scoring(4, 8).unwrap_err().to_string();
+    let error = base(Some(999.into())).for_training(&InputChoice::default()).unwrap_err().to_string();
     assert_eq!(
         error,
         format!("eos_token_id = 999: expected an id of its tokenizer.json, which has {}", tokenizer.vocabulary_size())
     );
-    let error = base(None).scoring(4, 64).unwrap_err().to_string();
+    let longer = InputChoice { max_length: Some(64), ..InputChoice::default() };
+    let error = base(None).for_training(&longer).unwrap_err().to_string();
     assert!(error.contains("the model has 40 positions"), "{error}");
     assert_eq!(base(None).backbone.kind(), Kind::Decoder);
     let decoder = Model::new(base(None).backbone, Head::Score, 1).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use nn::train::checkpoint::snapshot;
-use nn::train::{Checkpointing, Decay, Gradients, StepLoss, Task, TrainConfig, TrainSummary, train};
+use nn::train::{Checkpointing, Decay, Gradients, StepLoss, Task, TrainConfig, TrainSummary, spread, train};
 use nn::weights::{Init, ParamSpec, Params};
 use nn::{Error, Result};
 
@@ -15,7 +15,9 @@ struct Quadratic {
     params: Params,
     /// Validation values in the order they are asked for by step.
     validations: fn(usize) -> f64,
-    spread: Option<f64>,
+    /// The spread of the scores at each look.
+    spreads: Option<fn(usize) -> f64>,
+    looks: usize,
     poisoned_step: Option<usize>,
     steps_run: usize,
     last_step: usize,
@@ -28,7 +30,8 @@ impl Quadratic {
         Self {
             params: Params::init(&specs, 5).unwrap(),
             validations: |step| -((step as f64) - 6.0).abs(),
-            spread: None,
+            spreads: None,
+            looks: 0,
             poisoned_step: None,
             steps_run: 0,
             last_step: 0,
@@ -53,11 +56,16 @@ impl Task for Quadratic {
             loss = (loss * f64::NAN)?;
         }
         let gradients = Gradients { loss: f64::from(loss.to_scalar::<f32>()?), grads: loss.backward()? };
-        Ok(StepLoss { gradients, components: vec![("squares", 1.0)], spread: self.spread, examples: 2, tokens: 10 })
+        Ok(StepLoss { gradients, components: vec![("squares", 1.0)], examples: 2, tokens: 10 })
     }
 
     fn validate(&mut self) -> Result<Option<f64>> {
         Ok(Some((self.validations)(self.last_step)))
+    }
+
+    fn spread(&mut self) -> Result<Option<f64>> {
+        self.looks += 1;
+        Ok(self.spreads.map(|spreads| spreads(self.looks - 1)))
     }
 }
 
@@ -72,6 +80,7 @@ fn config() -> TrainConfig {
         max_grad_norm: Some(1.0),
         validate_every: None,
         patience: None,
+        accept_collapse: false,
     }
 }
 
@@ -131,7 +140,7 @@ fn accumulated_batches_are_one_batch_of_their_mean() {
             };
             let mean = ((loss(2 * batch)? + loss(2 * batch + 1)?)? * 0.5)?;
             let gradients = Gradients { loss: f64::from(mean.to_scalar::<f32>()?), grads: mean.backward()? };
-            Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples: 4, tokens: 20 })
+            Ok(StepLoss { gradients, components: Vec::new(), examples: 4, tokens: 20 })
         }
 
         fn validate(&mut self) -> Result<Option<f64>> {
@@ -212,21 +221,27 @@ fn a_validation_that_is_not_a_number_is_refused() {
 }
 
 #[test]
-fn scores_that_stay_equal_raise_the_alarm() {
-    let alarm = |spread| {
-        let mut task = Quadratic { spread: Some(spread), ..Quadratic::new() };
-        let mut reports = Vec::new();
-        let config = TrainConfig { steps: 25, ..config() };
-        let mut observer = |report: &nn::train::StepReport| {
-            reports.push(report.collapsed);
-            Ok(())
-        };
-        let summary = train(&config, &mut task, None, &mut observer).unwrap();
-        assert_eq!(summary.collapsed, reports[24]);
-        reports.iter().position(|collapsed| *collapsed)
+fn scores_that_stay_equal_end_a_run() {
+    let run = |spreads: fn(usize) -> f64, accept_collapse| {
+        let mut task = Quadratic { spreads: Some(spreads), ..Quadratic::new() };
+        let config = TrainConfig { steps: 20, accept_collapse, ..config() };
+        train(&config, &mut task, None, &mut |_| Ok(())).map(|summary| (summary.steps, summary.collapsed))
     };
-    assert_eq!(alarm(1e-6), Some(19));
-    assert_eq!(alarm(0.1), None);
+    // Looked at after every second step and at the end.
+    let at_first = |look: usize| if look < 1 { 1e-7 } else { 0.1 };
+    assert_eq!(run(at_first, false).unwrap(), (20, false), "one look is no alarm");
+    let error = run(|look| if look < 3 { 0.1 } else { 1e-7 }, false).unwrap_err().to_string();
+    assert!(error.starts_with("after step 10, all documents of a list have the same score"), "{error}");
+    let error = run(|look| if look < 9 { 0.1 } else { f64::NAN }, false).unwrap_err().to_string();
+    assert!(error.starts_with("after step 20, all documents of a list"), "the end alone: {error}");
+    assert_eq!(run(|_| 0.0, true).unwrap(), (20, true));
+}
+
+#[test]
+fn the_spread_of_scores_is_that_within_lists() {
+    assert_eq!(spread(&[1.0, 1.0, 5.0, 5.0], &[0, 2, 4]), 0.0);
+    assert_eq!(spread(&[1.0, 1.0, 4.0, 6.0], &[0, 2, 4]), 1.0 / (1.0 + 3.0));
+    assert!(spread(&[1e6, 1e6 + 1.0], &[0, 2]) < 1e-6);
 }
 
 #[test]

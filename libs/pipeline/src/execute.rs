@@ -81,6 +81,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
             return Ok(());
         }
     };
+    stage.check(&pipeline)?;
     let paths = pipeline.paths();
     let root = paths.run_dir();
     std::fs::create_dir_all(&root).with_context(|| format!("{}: creating failed", root.display()))?;

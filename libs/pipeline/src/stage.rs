@@ -41,6 +41,16 @@ pub trait Stage {
     /// [`NothingToDo`] where the pipeline does not ask for this stage.
     fn configure(&self, pipeline: &Pipeline) -> Result<Self::Config, NothingToDo>;
 
+    /// Checks what later stages will need as far as this stage can see it, so that a fault is told before hours of work. What it
+    /// reads does not decide whether an output is up to date.
+    ///
+    /// # Errors
+    /// What a later stage would refuse.
+    fn check(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
+        let _ = pipeline;
+        Ok(())
+    }
+
     /// Everything the stage reads.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 //! teacher's scores.
 
 use collection::{Corpus, GradedList};
+use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::models::Model;
 use nn::ops::Precision;
 use nn::text::{PairTokenizer, Sequence};
-use nn::train::{StepLoss, Task, score_gradients, spread};
+use nn::train::{StepLoss, Task, score_gradients, spread, step_bytes};
 use nn::weights::Params;
 use pipeline::config::ListTraining;
 use ranking::loss::LossError;
@@ -14,6 +15,12 @@ use ranking::sample::{lists_at_step, sample_with_negatives};
 
 use crate::Validator;
 use crate::phase::passes;
+
+/// Lists of which a document tells how long sequences are.
+const LENGTH_LISTS: usize = 64;
+/// Lists whose scores are looked at for a collapse, at equal distances, and documents of each.
+const SPREAD_LISTS: usize = 16;
+const SPREAD_DOCUMENTS: usize = 16;
 
 /// The documents of one query with the labels to learn.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,17 +90,49 @@ impl Task for ListTask<'_> {
         let sequences = self.tokenizer.encode_batch(&texts)?;
         let passes = passes(self.seed, step, training, self.precision);
         let mut components = Vec::new();
-        let (scores, gradients) = score_gradients(self.ranker, &sequences, passes, |scores| {
+        let (_, gradients) = score_gradients(self.ranker, &sequences, passes, |scores| {
             let output = loss.compute(scores, &labels, &offsets)?;
             components = output.components;
             Ok::<_, LossError>(output.total)
         })?;
-        let spread = Some(spread(&scores));
-        Ok(StepLoss { gradients, components, spread, examples: labels.len(), tokens: tokens_of(&sequences) })
+        Ok(StepLoss { gradients, components, examples: labels.len(), tokens: tokens_of(&sequences) })
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {
         self.validator.validate(self.ranker, self.tokenizer, self.corpus, self.precision)
+    }
+
+    /// By the mean length of a sample of the pairs.
+    fn memory(&mut self) -> nn::Result<Option<u64>> {
+        let ListTraining { lists_per_step, list_size, training, .. } = self.config;
+        let chosen = self.lists.iter().step_by(self.lists.len().div_ceil(LENGTH_LISTS).max(1));
+        let texts = chosen.filter_map(|list| Some(self.corpus.texts(list.query, *list.documents.first()?)));
+        let sequences = self.tokenizer.encode_batch(&texts.collect::<Vec<_>>())?;
+        let length = tokens_of(&sequences).div_ceil(sequences.len().max(1));
+        let tokens = lists_per_step * list_size * length;
+        Ok(Some(step_bytes(self.ranker, tokens, training.gradient_checkpointing)))
+    }
+
+    /// Of lists of the validation, where there are any, else of the training.
+    fn spread(&mut self) -> nn::Result<Option<f64>> {
+        let mut lists: Vec<(usize, &[usize])> =
+            self.validator.lists.iter().map(|list| (list.query, &list.documents[..])).collect();
+        if lists.is_empty() {
+            lists = self.lists.iter().map(|list| (list.query, &list.documents[..])).collect();
+        }
+        let chosen = lists.iter().step_by(lists.len().div_ceil(SPREAD_LISTS).max(1));
+        let (mut texts, mut offsets) = (Vec::new(), vec![0]);
+        for &(query, documents) in chosen {
+            texts.extend(documents.iter().take(SPREAD_DOCUMENTS).map(|&document| self.corpus.texts(query, document)));
+            offsets.push(texts.len());
+        }
+        // A document alone differs from nothing.
+        if offsets.windows(2).all(|ends| ends[1] - ends[0] < 2) {
+            return Ok(None);
+        }
+        let execution = Execution { precision: self.precision, ..Execution::default() };
+        let scores = CrossEncoder::new(self.ranker, self.tokenizer, execution).score(&texts)?;
+        Ok(Some(spread(&scores, &offsets)))
     }
 }
 

@@ -52,6 +52,18 @@ impl TrainingLog {
         self.flush()
     }
 
+    /// Drops all values of a phase, whose training starts anew.
+    ///
+    /// # Errors
+    /// [`tables::Error`].
+    pub fn forget_phase(&mut self, phase: &str) -> tables::Result<()> {
+        self.flush()?;
+        let rows = rows_of(&self.table.rows()?)?;
+        self.table.clear()?;
+        self.pending.extend(rows.into_iter().filter(|row| row.phase != phase));
+        self.flush()
+    }
+
     /// Makes all noted values visible to readers.
     ///
     /// # Errors

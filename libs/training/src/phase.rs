@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use models::keep_freed_memory;
+use models::{keep_freed_memory, machine_bytes};
 use nn::ops::Precision;
 use nn::train::checkpoint::Checkpoint;
 use nn::train::{Checkpointing, Decay, Passes, StepReport, Task, TrainConfig, TrainSummary, train};
@@ -21,17 +21,20 @@ const FLUSH_EVERY: usize = 50;
 pub struct Phase<'a> {
     /// Name in the log and of the checkpoint.
     pub name: &'a str,
+    /// The table of the configuration that it is from, for messages.
+    pub table: &'a str,
     /// How to train.
     pub config: &'a TrainingConfig,
     /// What a validation's value is called in the log.
     pub validation: &'a str,
 }
 
-/// Trains `task` to its end, resuming from the phase's checkpoint if an interrupted run left one.
+/// Trains `task` to its end, resuming from the phase's checkpoint if an interrupted run left one. A checkpoint of other data
+/// or another configuration is set aside, and the training starts anew.
 ///
 /// # Errors
-/// [`BadInput`] for a checkpoint of other data or another configuration; a training that diverges; a disk that is
-/// full.
+/// [`BadInput`] for a damaged checkpoint; a training that diverges, or whose model gives all documents of a list the same
+/// score, with the rate it had; a disk that is full.
 pub fn train_phase(
     context: &mut StageContext,
     log: &mut TrainingLog,
@@ -39,12 +42,13 @@ pub fn train_phase(
     task: &mut dyn Task,
 ) -> anyhow::Result<TrainSummary> {
     keep_freed_memory();
-    let Phase { name, config, validation } = *phase;
+    let Phase { name, config, validation, .. } = *phase;
     let path = context.out().join(format!("{name}.checkpoint"));
     let fingerprint = context.fingerprint().to_string();
+    set_aside(context, log, &path, name)?;
+    check_memory(phase, task)?;
     let checkpointing = Checkpointing { path: &path, fingerprint: &fingerprint, every: config.checkpoint_every };
     let mut progress = context.progress(name, config.steps as u64);
-    let mut warned = false;
     let mut observe = |report: &StepReport| {
         let mut values = vec![
             ("loss", report.loss),
@@ -55,6 +59,7 @@ pub fn train_phase(
         ];
         values.extend(report.components.iter().copied());
         values.extend(report.validation.map(|value| (validation, value)));
+        values.extend(report.spread.map(|value| ("score_spread", value)));
         log.add(name, report.step, &values);
         let last = report.step == config.steps;
         let checkpoint = config.checkpoint_every > 0 && report.step.is_multiple_of(config.checkpoint_every);
@@ -66,25 +71,96 @@ pub fn train_phase(
                 "{name}: validate_every and patience have nothing to work on: the validation split is empty"
             );
         }
-        if report.collapsed && !warned {
-            warned = true;
-            tracing::warn!("{name}: step {}: all scores are nearly equal; the model may have collapsed", report.step);
-        }
         progress.set(report.step as u64, &format!("loss {:.4}", report.loss));
         Ok(())
     };
     let keep = (config.checkpoint_every > 0).then_some(&checkpointing);
-    let summary = train(&train_config(config), task, keep, &mut observe).map_err(|error| match error {
-        // The checkpoint is damaged, or of other data or another configuration.
-        nn::Error::Format { .. } => anyhow::Error::new(BadInput(error.to_string())),
-        error => error.into(),
-    });
-    let summary = summary.with_context(|| format!("training {name}"))?;
+    let summary = train(&train_config(config), task, keep, &mut observe);
+    drop(progress);
     log.flush()?;
+    let summary = summary.or_else(|error| failed(context, phase, task, error))?;
+    if summary.collapsed {
+        tracing::warn!(
+            "{name}: all documents of a list have the same score, which {}.accept_collapse allows",
+            phase.table
+        );
+    }
     if summary.resumed_from > 0 {
         tracing::info!("{name}: resumed after step {}", summary.resumed_from);
     }
     Ok(summary)
+}
+
+/// What a training that failed means for the user. The weights of a model that became a constant are kept beside the stage's
+/// output.
+fn failed(
+    context: &StageContext,
+    phase: &Phase<'_>,
+    task: &dyn Task,
+    error: nn::Error,
+) -> anyhow::Result<TrainSummary> {
+    let Phase { name, table, config, .. } = *phase;
+    let knob = format!("lower {table}.learning_rate = {}", config.learning_rate);
+    match error {
+        // The checkpoint is damaged.
+        nn::Error::Format { .. } => Err(BadInput(error.to_string()).into()),
+        nn::Error::Collapsed { .. } => {
+            let path = aside(context)?.join(format!("{name}.safetensors"));
+            task.params().save(&path)?;
+            let kept = path.display();
+            anyhow::bail!(
+                "training {name}: {error}; {knob}, or set {table}.accept_collapse = true to keep such a model; its weights \
+                 are in {kept}"
+            )
+        }
+        nn::Error::NonFinite { .. } | nn::Error::NonFiniteGradient(_) => {
+            anyhow::bail!("training {name}: {error}; the training diverged: {knob}")
+        }
+        error => Err(anyhow::Error::new(error).context(format!("training {name}"))),
+    }
+}
+
+/// Refuses a training whose steps need more memory than there is.
+fn check_memory(phase: &Phase<'_>, task: &mut dyn Task) -> anyhow::Result<()> {
+    let (Some(needed), Some(there)) = (task.memory()?, machine_bytes()) else { return Ok(()) };
+    if needed > there {
+        let (table, gibibytes) = (phase.table, |bytes: u64| bytes as f64 / f64::from(1 << 30));
+        Err(ConfigError::Unusable(format!(
+            "training {}: expected steps that fit the memory of this machine, {:.1} GiB, found about {:.1} GiB; lower the batch \
+             in the table {table} or the input's max_length, set {table}.gradient_checkpointing = true, or take a smaller model",
+            phase.name,
+            gibibytes(there),
+            gibibytes(needed),
+        )))?;
+    }
+    Ok(())
+}
+
+/// The folder for what a stage keeps beside its output.
+fn aside(context: &StageContext) -> anyhow::Result<PathBuf> {
+    let out = context.out();
+    let name = out.file_name().unwrap_or_default().to_string_lossy();
+    let folder = out.with_file_name(format!("{}.aside", name.trim_end_matches(".partial")));
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}: creating failed", folder.display()))?;
+    Ok(folder)
+}
+
+/// Moves a checkpoint of other data or another configuration out of the way, and drops what its training logged.
+fn set_aside(context: &StageContext, log: &mut TrainingLog, path: &Path, name: &str) -> anyhow::Result<()> {
+    if !path.exists()
+        || Checkpoint::fingerprint(path).map_err(|error| BadInput(error.to_string()))? == context.fingerprint()
+    {
+        return Ok(());
+    }
+    let kept = aside(context)?.join(path.file_name().unwrap_or_default());
+    std::fs::rename(path, &kept).with_context(|| format!("{}: renaming failed", path.display()))?;
+    log.forget_phase(name)?;
+    tracing::warn!(
+        "{name}: the interrupted training was of other data or another configuration: it starts anew, and the old checkpoint \
+         is kept as {}",
+        kept.display()
+    );
+    Ok(())
 }
 
 /// What a phase decides of the passes of a step.
@@ -113,6 +189,7 @@ fn train_config(config: &TrainingConfig) -> TrainConfig {
         max_grad_norm: Some(config.max_gradient_norm),
         validate_every: Some(config.validate_every).filter(|&every| every > 0),
         patience: Some(config.patience).filter(|&patience| patience > 0),
+        accept_collapse: config.accept_collapse,
     }
 }
 

@@ -13,9 +13,9 @@ mod tokenizers;
 
 use anyhow::Context;
 use collection::{Corpus, TRAIN};
-use models::{Origin, Start, base_inputs};
+use models::{Origin, Start, base_inputs, check_models, saved_teacher_input};
 use nn::text::{Kind, PairTokenizer};
-use pipeline::config::{BaseModel, CptConfig, TeacherConfig};
+use pipeline::config::{BaseModel, CptConfig, InputConfig, TeacherConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::StageDir;
@@ -37,29 +37,31 @@ pub struct Config {
     seed: u64,
     cpt: CptConfig,
     teacher_base: Option<BaseModel>,
+    /// The saved ranker that is the teacher as it is.
+    teacher_saved: Option<BaseModel>,
     student_base: Option<BaseModel>,
-    /// Tokens of a query and of a document in the teacher's input.
-    max_query_tokens: usize,
-    max_document_tokens: usize,
+    /// The teacher's input.
+    input: InputConfig,
+    /// The student's input, which is checked here, before anything is trained.
+    student_input: InputConfig,
 }
 
 impl Config {
     fn teacher(&self) -> Origin<'_> {
-        Origin {
-            key: "teacher.base",
-            base: self.teacher_base.as_ref(),
-            kind: Kind::Decoder,
-            max_query_tokens: self.max_query_tokens,
-            max_document_tokens: self.max_document_tokens,
-            // Examples are tokenized, not trained on.
-            dropout: None,
-        }
+        // Examples are tokenized, not trained on.
+        let dropout = None;
+        Origin { table: "teacher", base: self.teacher_base.as_ref(), kind: Kind::Decoder, input: &self.input, dropout }
+    }
+
+    fn student(&self) -> Origin<'_> {
+        let (base, input) = (self.student_base.as_ref(), &self.student_input);
+        Origin { table: "distill", base, kind: Kind::Encoder, input, dropout: None }
     }
 }
 
 impl Stage for Cpt {
     const NAME: &'static str = "cpt";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: About = About {
         does: "trains or takes over the tokenizers, and makes continued pre-training examples from satisfied clicks, or, \
                without any click, from titles",
@@ -69,15 +71,20 @@ impl Stage for Cpt {
     type Config = Config;
 
     fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
-        let TeacherConfig { base, max_query_tokens, max_document_tokens, .. } = &pipeline.teacher;
+        let TeacherConfig { base, saved, input, .. } = &pipeline.teacher;
         Ok(Config {
             seed: pipeline.run.seed,
             cpt: pipeline.cpt.clone(),
             teacher_base: base.clone(),
+            teacher_saved: saved.clone(),
             student_base: pipeline.student_origin().cloned(),
-            max_query_tokens: *max_query_tokens,
-            max_document_tokens: *max_document_tokens,
+            input: input.clone(),
+            student_input: pipeline.distill.input.clone(),
         })
+    }
+
+    fn check(&self, pipeline: &Pipeline) -> anyhow::Result<()> {
+        check_models(pipeline)
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
@@ -86,6 +93,7 @@ impl Stage for Cpt {
         let mut inputs = vec![table("queries"), folder, table("pairs")];
         inputs.extend(tokenizers::files(&config.cpt, paths).into_iter().map(Input::File));
         inputs.extend(base_inputs(paths, config.teacher_base.as_ref())?);
+        inputs.extend(base_inputs(paths, config.teacher_saved.as_ref())?);
         inputs.extend(base_inputs(paths, config.student_base.as_ref())?);
         Ok(inputs)
     }
@@ -98,10 +106,15 @@ impl Stage for Cpt {
         let student = tokenizers::student(config, context.paths(), &corpus).context("student's tokenizer")?;
         tokenizers::save(&student, &context.out().join(STUDENT_TOKENIZER))?;
 
+        let scoring = match &config.teacher_saved {
+            Some(saved) => saved_teacher_input(context.paths(), saved, &config.input)?.1,
+            None => Start::open(context.paths(), &config.teacher(), &teacher)?.scoring,
+        };
+        Start::open(context.paths(), &config.student(), &student)?;
+
         coverage::note(context, "teacher", &teacher, &corpus)?;
         coverage::note(context, "student", &student, &corpus)?;
         let pairs = pairs(config, context, &ingest, &corpus)?;
-        let scoring = Start::open(context.paths(), &config.teacher(), &teacher)?.scoring;
         let tokenizer = PairTokenizer::new(&teacher, &scoring)?;
         let examples = examples::encode(&tokenizer, &corpus, &pairs)?;
         let packs = examples::pack(&examples, config.cpt.pack_tokens, config.seed);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use collection::{Corpus, TRAIN};
-use models::open_base;
+use models::{open_base, saved_teacher_input};
 use nn::text::Tokenizer;
 use pipeline::config::{BaseModel, CptConfig, TokenizerConfig};
 use pipeline::{BadInput, RunPaths};
@@ -18,6 +18,9 @@ const DOCUMENTS: usize = 1 << 18;
 type Train = fn(Box<dyn Iterator<Item = String> + '_>, usize) -> nn::Result<Tokenizer>;
 
 pub(crate) fn teacher(config: &Config, paths: &RunPaths, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
+    if let Some(saved) = &config.teacher_saved {
+        return Ok(saved_teacher_input(paths, saved, &config.input)?.0);
+    }
     let source = (config.teacher_base.as_ref(), config.cpt.teacher_tokenizer.as_ref());
     tokenizer(paths, corpus, source, |texts, size| Tokenizer::train_byte_level_bpe(texts, size))
 }

@@ -25,7 +25,8 @@ pub struct Config {
 impl Config {
     pub(crate) fn of(pipeline: &Pipeline) -> Config {
         let distill = pipeline.distill.clone();
-        let validates = distill.validate_every > 0 || distill.labels_only.validate_every > 0;
+        let validates = distill.validate_every > 0
+            || distill.labels_only.as_ref().is_some_and(|labels_only| labels_only.validate_every > 0);
         // Both students have the same dropout, also where one starts from the teacher and the other from the teacher's base.
         let inherits = distill.base == Some(BaseModel::Teacher);
         Config {
@@ -49,14 +50,7 @@ impl Config {
         self.starting_from(self.origin.as_ref())
     }
 
-    fn starting_from<'a>(&self, base: Option<&'a BaseModel>) -> Origin<'a> {
-        Origin {
-            key: "distill.base",
-            base,
-            kind: Kind::Encoder,
-            max_query_tokens: self.distill.max_query_tokens,
-            max_document_tokens: self.distill.max_document_tokens,
-            dropout: self.dropout,
-        }
+    fn starting_from<'a>(&'a self, base: Option<&'a BaseModel>) -> Origin<'a> {
+        Origin { table: "distill", base, kind: Kind::Encoder, input: &self.distill.input, dropout: self.dropout }
     }
 }

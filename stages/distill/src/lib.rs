@@ -17,7 +17,7 @@ use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::models::{Head, Model, Sizes, from_sizes};
 use nn::text::{Kind, PairTokenizer, Tokenizer};
 use nn::train::TrainSummary;
-use pipeline::config::{BaseModel, ListTraining};
+use pipeline::config::{BaseModel, LabelsOnlyConfig, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
 
@@ -35,7 +35,7 @@ pub struct Distill;
 
 impl Stage for Distill {
     const NAME: &'static str = "distill";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "trains the student on the teacher's scores, and for comparison the same student on judged labels alone",
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples, score/teacher_scores; the folder \
@@ -85,12 +85,14 @@ impl Stage for Distill {
         tracing::info!("distill: {} parameters", student.params().count());
         pretrain(context, &mut log, &parts, &student)?;
         distill(context, &mut log, &parts, &student)?;
-        let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
-        collection.add_negatives(&mut train, config.distill.labels_only.negatives_depth)?;
-        let origin = Start::open(context.paths(), &config.label_only_student(), &tokenizer)?;
-        let parts = Parts { start: &origin, ..parts };
-        let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
-        labels_only(context, &mut log, &parts, &parts.student()?, &train)?;
+        if let Some(config_of_labels) = &config.distill.labels_only {
+            let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
+            collection.add_negatives(&mut train, config_of_labels.negatives_depth)?;
+            let origin = Start::open(context.paths(), &config.label_only_student(), &tokenizer)?;
+            let parts = Parts { start: &origin, ..parts };
+            let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
+            labels_only(context, &mut log, &parts, &train, config_of_labels)?;
+        }
         log.finish(context)?;
         training::remove_checkpoints(context)
     }
@@ -146,7 +148,7 @@ impl Parts<'_> {
         context: &mut StageContext,
         log: &mut TrainingLog,
         (student, lists, config): (&Model, &[LabelledList], &ListTraining),
-        (name, stream): (&str, &'static str),
+        (name, table, stream): (&str, &str, &'static str),
     ) -> anyhow::Result<TrainSummary> {
         let pairs = self.pairs()?;
         let mut task = ListTask {
@@ -160,7 +162,7 @@ impl Parts<'_> {
             seed: self.config.seed,
             precision: arithmetic(self.config.precision),
         };
-        let phase = Phase { name, config: &config.training, validation: &self.validator.name() };
+        let phase = Phase { name, table, config: &config.training, validation: &self.validator.name() };
         train_phase(context, log, &phase, &mut task)
     }
 
@@ -215,7 +217,12 @@ fn pretrain(
         seed: parts.config.seed,
         precision: arithmetic(parts.config.precision),
     };
-    let phase = Phase { name: "pretrain", config: &config.training(), validation: "validation_log_likelihood" };
+    let phase = Phase {
+        name: "pretrain",
+        table: "distill.pretrain",
+        config: &config.training(),
+        validation: "validation_log_likelihood",
+    };
     let summary = train_phase(context, log, &phase, &mut task)?;
     context.fact("pretrain_steps", summary.steps);
     context.fact("pretrain_examples", summary.examples);
@@ -231,7 +238,7 @@ fn distill(
 ) -> anyhow::Result<()> {
     let (config, standardise) = (parts.config.distill.list_training(), parts.config.distill.standardise);
     let table = TeacherTable::read(&context.input("score")?, parts.corpus, standardise, &config.loss)?;
-    let summary = parts.train(context, log, (student, &table.lists, &config), (STUDENT, "distill"))?;
+    let summary = parts.train(context, log, (student, &table.lists, &config), (STUDENT, "distill", "distill"))?;
     context.fact("student_steps", summary.steps);
     context.fact("student_examples", summary.examples);
     context.fact("student_best_validation", summary.best.map(|best| best.value));
@@ -245,14 +252,15 @@ fn labels_only(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    student: &Model,
     train: &[LabelledList],
+    config: &LabelsOnlyConfig,
 ) -> anyhow::Result<()> {
-    let config = parts.config.distill.labels_only.list_training();
+    let (student, config) = (&parts.student()?, config.list_training());
     if train.is_empty() {
-        Err(BadInput("ingest/judgments: expected judged queries in the training split, found none".into()))?;
+        Err(BadInput("ingest/judgments: expected judged queries in the training split, found none; remove the table distill.labels_only, or judge queries".into()))?;
     }
-    let summary = parts.train(context, log, (student, train, &config), (LABELS_ONLY, LABELS_ONLY))?;
+    let summary =
+        parts.train(context, log, (student, train, &config), (LABELS_ONLY, "distill.labels_only", LABELS_ONLY))?;
     context.fact("labels_only_steps", summary.steps);
     context.fact("labels_only_examples", summary.examples);
     context.fact("labels_only_best_validation", summary.best.map(|best| best.value));

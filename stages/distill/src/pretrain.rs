@@ -10,7 +10,7 @@ use collection::Corpus;
 use nn::models::Model;
 use nn::ops::Precision;
 use nn::text::{Packed, PairTokenizer, Sequence, Texts};
-use nn::train::{StepLoss, Task, prediction_gradients};
+use nn::train::{StepLoss, Task, prediction_gradients, step_bytes};
 use nn::weights::{Mode, Params};
 use pipeline::BadInput;
 use pipeline::config::PretrainConfig;
@@ -155,7 +155,13 @@ impl Task for PretrainTask<'_> {
         let loss = |range: Range<usize>, mode: Mode<'_>| self.loss(&hidden, range, mode);
         let gradients = prediction_gradients(self.student.params(), &lengths, &hidden.counts(), passes, loss)?;
         let (examples, tokens) = (examples.len(), lengths.iter().sum());
-        Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples, tokens })
+        Ok(StepLoss { gradients, components: Vec::new(), examples, tokens })
+    }
+
+    fn memory(&mut self) -> nn::Result<Option<u64>> {
+        let mean = self.train.iter().map(|example| example.ids.len()).sum::<usize>().div_ceil(self.train.len().max(1));
+        let tokens = mean * self.config.examples_per_step;
+        Ok(Some(step_bytes(self.student, tokens, self.config.gradient_checkpointing)))
     }
 
     /// The mean log-likelihood of a hidden word of the validation split, the same words every time: higher is better.

@@ -30,7 +30,7 @@ pub struct Config {
 
 impl Stage for Embed {
     const NAME: &'static str = "embed";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "turns queries and documents into vectors, for dense retrieval; nothing without retrieval.dense",
         reads: "ingest/queries, ingest/collection; retrieval.dense",

@@ -87,11 +87,21 @@ impl<'a> Evaluation<'a> {
         pairs.iter().filter_map(|(a, b)| self.comparison(a, b)).collect()
     }
 
-    /// The student's share of the teacher's primary metric.
+    /// The student's share of the teacher's primary metric; `None` where one of them hardly ranks anything.
     pub(crate) fn student_share(&self) -> Option<f64> {
+        if self.unranked().any(|system| ["teacher", "student"].contains(&system)) {
+            return None;
+        }
         let value = |system| self.estimate(system, &self.primary.to_string(), "all")?.value;
         let teacher = value("teacher").filter(|&teacher| teacher > 0.0)?;
         Some(value("student")? / teacher)
+    }
+
+    /// Systems that give several documents the highest score of at least half of the test queries: their metrics are those of
+    /// the order of ties.
+    pub(crate) fn unranked(&self) -> impl Iterator<Item = &'a str> {
+        let most = self.queries.len().div_ceil(2).max(1);
+        self.systems.iter().filter(move |system| system.tied_tops >= most).map(|system| system.system)
     }
 
     /// The primary metric of `a` less that of `b`, query by query.
@@ -113,6 +123,7 @@ impl<'a> Evaluation<'a> {
             judged: self.queries.iter().map(|q| q.all_grades.len()).sum(),
             no_relevant: queries(|ranking| ranking.relevant() == 0),
             one_grade: queries(|ranking| !PairCounts::of(ranking).any()),
+            tied_tops: self.systems.iter().map(|s| (s.system.to_string(), s.tied_tops as u64)).collect(),
             tied_pairs: self
                 .systems
                 .iter()
@@ -138,6 +149,8 @@ pub(crate) struct SpecialCases {
     pub(crate) no_relevant: usize,
     /// Queries whose candidates all have one grade, so that no order of them is better than another.
     pub(crate) one_grade: usize,
+    /// Queries of which several documents share the highest score, by system.
+    pub(crate) tied_tops: Vec<(String, u64)>,
     /// Pairs of different grade with equal scores, by system.
     pub(crate) tied_pairs: Vec<(String, u64)>,
 }

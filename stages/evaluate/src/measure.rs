@@ -8,6 +8,9 @@ use ranking::significance::{Interval, bootstrap_mean, bootstrap_pnr};
 
 use crate::input::{SystemRun, TestQuery};
 
+/// Scores that differ by less than this share of their size are equal but for the rounding of `f32`.
+const ROUNDING: f64 = 1e-6;
+
 /// One system's rankings and metrics, query by query in the order of the test queries.
 #[derive(Debug)]
 pub(crate) struct Measured<'a> {
@@ -17,6 +20,8 @@ pub(crate) struct Measured<'a> {
     pub(crate) metrics: Vec<Measurements>,
     /// As [`SystemRun::weights`].
     pub(crate) weights: Vec<f64>,
+    /// Queries of several candidates of which at least two share the highest score.
+    pub(crate) tied_tops: usize,
 }
 
 /// Measures one system on every query.
@@ -31,7 +36,15 @@ pub(crate) fn measure<'a>(
 ) -> anyhow::Result<Measured<'a>> {
     let rankings = rankings(queries, run, conventions)?;
     let metrics = metrics.iter().map(|metric| metric.measure(&rankings)).collect();
-    Ok(Measured { system: &run.system, rankings, metrics, weights: run.weights.clone() })
+    let tied_tops = run.scores.iter().filter(|scores| is_tied_at_the_top(scores)).count();
+    Ok(Measured { system: &run.system, rankings, metrics, weights: run.weights.clone(), tied_tops })
+}
+
+/// True if the two highest scores are equal up to rounding: what stands first is then the convention's choice.
+fn is_tied_at_the_top(scores: &[f64]) -> bool {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    matches!(sorted[..], [first, second, ..] if first - second <= ROUNDING * (1.0 + first.abs()))
 }
 
 /// The ranking that a system makes of the candidates of every query.

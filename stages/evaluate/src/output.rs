@@ -118,6 +118,9 @@ fn facts(context: &mut StageContext, evaluation: &Evaluation) {
     context.fact("judged_documents", cases.judged);
     context.fact("queries_without_relevant", cases.no_relevant);
     context.fact("queries_of_one_grade", cases.one_grade);
+    for (system, tied) in cases.tied_tops {
+        context.fact(&format!("tied_tops_{system}"), tied);
+    }
     for (system, tied) in cases.tied_pairs {
         context.fact(&format!("tied_pairs_{system}"), tied);
     }

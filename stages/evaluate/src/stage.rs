@@ -26,6 +26,8 @@ pub struct Config {
     pub(crate) grades_from_clicks: bool,
     /// The base model of a teacher that is saved as an adapter.
     pub(crate) adapter_base: Option<BaseModel>,
+    /// True if there is a student of the labels alone.
+    pub(crate) labels_only: bool,
 }
 
 impl Config {
@@ -40,6 +42,7 @@ impl Config {
             batch_tokens: pipeline.score.batch_tokens,
             grades_from_clicks: pipeline.ingest.judgments.format == JudgmentFormat::Clicks,
             adapter_base: pipeline.teacher.adapter_base().cloned(),
+            labels_only: pipeline.distill.labels_only.is_some(),
         }
     }
 
@@ -78,8 +81,8 @@ impl Stage for Evaluate {
             table("teacher", "training_metrics"),
             table("distill", "training_metrics"),
             folder("distill", "student"),
-            folder("distill", "student_labels_only"),
         ];
+        inputs.extend(config.labels_only.then(|| folder("distill", "student_labels_only")));
         inputs.extend(collection::inputs(&config.retrieval));
         inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
         Ok(inputs)

@@ -13,6 +13,11 @@ pub(crate) fn text(evaluation: &Evaluation) -> String {
     if let Some(share) = evaluation.student_share() {
         text += &format!("The student has {:.1} % of the teacher's {name}.\n", 100.0 * share);
     }
+    for system in evaluation.unranked() {
+        text += &format!(
+            "{system} gives several documents the highest score of most queries: it ranks by the order of ties.\n"
+        );
+    }
     for comparison in evaluation.key_comparisons() {
         text += &format!("{}\n", line(&comparison));
     }

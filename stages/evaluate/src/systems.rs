@@ -16,18 +16,18 @@ use crate::{Config, SystemRun};
 pub(crate) const BM25: &str = "bm25";
 
 /// The systems in the order they are reported.
-const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", "teacher", "student", "student_labels_only"];
+const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", "teacher", "student", LABELS_ONLY];
 
 /// First-stage retrieval: the system's name, and what scores the candidates. The latter two need vectors.
 const RETRIEVERS: [(&str, Retriever); 3] =
     [(BM25, Retriever::Bm25), ("dense", Retriever::Dense), ("fused", Retriever::Fused)];
 
 /// Models: the system's name, the stage that made it, its folder.
-const MODELS: [(&str, &str, &str); 3] = [
-    ("teacher", "teacher", "rank"),
-    ("student", "distill", "student"),
-    ("student_labels_only", "distill", "student_labels_only"),
-];
+const MODELS: [(&str, &str, &str); 3] =
+    [("teacher", "teacher", "rank"), ("student", "distill", "student"), (LABELS_ONLY, "distill", LABELS_ONLY)];
+
+/// The student that saw no teacher, where there is one.
+const LABELS_ONLY: &str = "student_labels_only";
 
 /// Scores of every system for every candidate.
 pub(crate) fn runs(
@@ -48,9 +48,10 @@ pub(crate) fn runs(
             runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
         }
     }
-    let mut progress = context.progress("evaluate", (MODELS.len() * lists.len()) as u64);
+    let models: Vec<_> = MODELS.into_iter().filter(|(name, ..)| config.labels_only || *name != LABELS_ONLY).collect();
+    let mut progress = context.progress("evaluate", (models.len() * lists.len()) as u64);
     let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
-    for (system, stage, folder) in MODELS {
+    for (system, stage, folder) in models {
         let model = CrossEncoder::open(&context.input(stage)?.folder(folder)?, execution)?;
         let mut scores = Vec::with_capacity(lists.len());
         for list in lists {

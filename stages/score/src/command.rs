@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use models::arithmetic;
+use nn::folder::InputChoice;
 use pipeline::EXIT_CODES;
 use pipeline::config::Precision;
 use score_pairs::score_pairs;
@@ -27,6 +28,12 @@ struct Arguments {
     /// Where the same rows are written, with `score`, the raw logit; of the same format as --pairs
     #[arg(long, value_name = "FILE", requires = "model")]
     out: Option<PathBuf>,
+    /// One text with `{query}` and `{document}` in it, or `pair`, for a model of another library that does not say what it reads
+    #[arg(long, value_name = "TEXT", requires = "model")]
+    template: Option<String>,
+    /// Tokens of a query and a document together, for a model of another library; by default as many as it takes
+    #[arg(long, value_name = "TOKENS", requires = "model")]
+    max_length: Option<usize>,
     /// Precision of matrix products: `f32`, `bf16`, or `auto`, which is bf16 where the processor has it
     #[arg(long, value_name = "PRECISION", requires = "model", default_value = "f32", value_parser = parse_precision)]
     precision: Precision,
@@ -40,11 +47,13 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
 #[must_use]
 pub fn execute() -> ExitCode {
     let matches = pipeline::described::<Score>(Arguments::command()).get_matches();
-    let Arguments { stage, model, pairs, out, precision } =
+    let Arguments { stage, model, pairs, out, template, max_length, precision } =
         Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match (model, pairs, out) {
         (Some(model), Some(pairs), Some(out)) => {
-            pipeline::execute_alone(stage.log_format, || score_pairs(&model, &pairs, &out, arithmetic(precision)))
+            let choice = InputChoice { template, max_length, truncation: None };
+            let how = (&choice, arithmetic(precision));
+            pipeline::execute_alone(stage.log_format, || score_pairs(&model, &pairs, &out, how))
         }
         _ => pipeline::execute_with(&Score, &stage),
     }

@@ -4,8 +4,8 @@ use models::Origin;
 use nn::text::Kind;
 use pipeline::Pipeline;
 use pipeline::config::{
-    BaseModel, CptPhaseConfig, DecoderConfig, LoraConfig, Precision, RankConfig, RetrievalConfig, TeacherConfig,
-    TitlesConfig, Validation,
+    BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, LoraConfig, Precision, RankConfig, RetrievalConfig,
+    TeacherConfig, TitlesConfig, Validation,
 };
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ pub struct Config {
     pub(crate) shared: Shared,
     pub(crate) cpt: Option<CptPhaseConfig>,
     pub(crate) titles: Option<TitlesConfig>,
-    pub(crate) rank: RankConfig,
+    pub(crate) rank: Option<RankConfig>,
     /// What finds negatives.
     pub(crate) retrieval: RetrievalConfig,
     /// How phase rank validates, where it does.
@@ -31,19 +31,19 @@ pub struct Config {
 pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) precision: Precision,
+    /// A ranker that is the teacher as it is.
+    pub(crate) saved: Option<BaseModel>,
     pub(crate) base: Option<BaseModel>,
     pub(crate) dropout: Option<f64>,
     pub(crate) model: Option<DecoderConfig>,
-    pub(crate) max_query_tokens: usize,
-    pub(crate) max_document_tokens: usize,
+    pub(crate) input: InputConfig,
     pub(crate) lora: Option<LoraConfig>,
 }
 
 impl Config {
     pub(crate) fn of(pipeline: &Pipeline) -> Config {
-        let TeacherConfig { base, dropout, model, max_query_tokens, max_document_tokens, cpt, titles, rank, lora } =
-            pipeline.teacher.clone();
-        let validates = rank.validate_every > 0;
+        let TeacherConfig { saved, base, dropout, model, input, cpt, titles, rank, lora } = pipeline.teacher.clone();
+        let validates = rank.as_ref().is_some_and(|rank| rank.validate_every > 0);
         Config {
             saved_as_adapter: lora.as_ref().is_some_and(|lora| !lora.merge),
             validation: validates.then(|| pipeline.evaluate.validation()),
@@ -54,11 +54,11 @@ impl Config {
             shared: Shared {
                 seed: pipeline.run.seed,
                 precision: pipeline.run.precision,
+                saved,
                 base,
                 dropout,
                 model,
-                max_query_tokens,
-                max_document_tokens,
+                input,
                 // Merging concerns the result of the last phase alone.
                 lora: lora.map(|lora| LoraConfig { merge: false, ..lora }),
             },
@@ -69,11 +69,10 @@ impl Config {
 impl Shared {
     pub(crate) fn origin(&self) -> Origin<'_> {
         Origin {
-            key: "teacher.base",
+            table: "teacher",
             base: self.base.as_ref(),
             kind: Kind::Decoder,
-            max_query_tokens: self.max_query_tokens,
-            max_document_tokens: self.max_document_tokens,
+            input: &self.input,
             dropout: self.dropout,
         }
     }

@@ -1,6 +1,6 @@
 //! Stage `teacher`: a decoder, continually pre-trained on clicked documents (section 3.1 of the paper), then fine-tuned
 //! with a rank loss on graded lists (section 3.2). An encoder is fine-tuned alone. Before that, either may learn from the
-//! titles of the collection.
+//! titles of the collection. With `teacher.use`, a ranker that exists is the teacher as it is.
 //!
 //! Output: the folders `cpt` (a causal language model), `titles` (a sequence classifier), both where there was such a phase,
 //! and `rank` (a sequence classifier), as Hugging Face saves them, and the table `training_metrics`.
@@ -10,6 +10,7 @@
 mod config;
 mod parts;
 mod pretrain;
+mod saved;
 mod start;
 mod takeover;
 mod titles;
@@ -20,7 +21,7 @@ use models::{Start, arithmetic, base_inputs};
 use nn::folder::{Base, Settings, save_adapter, save_language_model, save_ranker};
 use nn::models::{Head, Model};
 use nn::text::{PairTokenizer, Tokenizer};
-use pipeline::config::CptPhaseConfig;
+use pipeline::config::{CptPhaseConfig, RankConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
 
@@ -36,7 +37,7 @@ pub struct Teacher;
 
 impl Stage for Teacher {
     const NAME: &'static str = "teacher";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "trains the teacher: continued pre-training on clicked documents, then a rank loss on judged lists",
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \
@@ -58,6 +59,7 @@ impl Stage for Teacher {
         ];
         inputs.extend(collection::inputs(&config.retrieval));
         inputs.extend(base_inputs(paths, config.shared.base.as_ref())?);
+        inputs.extend(base_inputs(paths, config.shared.saved.as_ref())?);
         Ok(inputs)
     }
 
@@ -68,12 +70,13 @@ impl Stage for Teacher {
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         check_resumed(context)?;
         let mut log = TrainingLog::open(context.out())?;
+        let Some(config_of_rank) = &config.rank else { return saved::take(context, log, &config.shared) };
         let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::open(context.paths(), &config.shared.origin(), &tokenizer)?;
         let parts = Parts { shared: &config.shared, start: &start, tokenizer: &tokenizer };
         let body = body(context, &mut log, &parts, config.cpt.as_ref())?;
         let ranker = titles::learn(context, &mut log, &parts, (config.titles.as_ref(), &config.retrieval), body)?;
-        rank(context, &mut log, &parts, config, &ranker)?;
+        rank(context, &mut log, &parts, (config, config_of_rank), &ranker)?;
         log.finish(context)?;
         training::remove_checkpoints(context)
     }
@@ -127,7 +130,12 @@ fn pretrain(
         seed: shared.seed,
         precision: arithmetic(shared.precision),
     };
-    let phase = Phase { name: PRETRAINING, config: &config.training(), validation: "validation_log_likelihood" };
+    let phase = Phase {
+        name: PRETRAINING,
+        table: "teacher.cpt",
+        config: &config.training(),
+        validation: "validation_log_likelihood",
+    };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, PRETRAINING, &summary);
     let card = Card {
@@ -148,14 +156,14 @@ fn rank(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    config: &Config,
+    (config, rank): (&Config, &RankConfig),
     ranker: &Model,
 ) -> anyhow::Result<()> {
     let Parts { shared, start, tokenizer } = *parts;
     let ingest = context.input("ingest")?;
     let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
     let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
-    collection.add_negatives(&mut train, config.rank.negatives_depth)?;
+    collection.add_negatives(&mut train, rank.negatives_depth)?;
     let candidates = match &config.validation {
         Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
         None => Vec::new(),
@@ -176,12 +184,12 @@ fn rank(
         corpus: &collection.corpus,
         lists: &train,
         validator,
-        config: &config.rank.list_training(),
+        config: &rank.list_training(),
         stream: "rank",
         seed: shared.seed,
         precision: arithmetic(shared.precision),
     };
-    let phase = Phase { name: "rank", config: &config.rank.training(), validation: &validator.name() };
+    let phase = Phase { name: "rank", table: "teacher.rank", config: &rank.training(), validation: &validator.name() };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, "rank", &summary);
     context.fact("judged_lists", train.len());

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use nn::models::Model;
 use nn::ops::Precision;
 use nn::text::Packed;
-use nn::train::{StepLoss, Task, prediction_gradients};
+use nn::train::{StepLoss, Task, prediction_gradients, step_bytes};
 use nn::weights::{Mode, Params};
 use pipeline::BadInput;
 use pipeline::config::CptPhaseConfig;
@@ -91,7 +91,14 @@ impl Task for PretrainTask<'_> {
         let loss = |range: Range<usize>, mode: Mode<'_>| self.loss(&examples[range], mode);
         let gradients = prediction_gradients(self.model.params(), &lengths, &predictions(&examples), passes, loss)?;
         let (examples, tokens) = (examples.len(), lengths.iter().sum());
-        Ok(StepLoss { gradients, components: Vec::new(), spread: None, examples, tokens })
+        Ok(StepLoss { gradients, components: Vec::new(), examples, tokens })
+    }
+
+    fn memory(&mut self) -> nn::Result<Option<u64>> {
+        let Packs(packs) = self.train;
+        let lengths = packs.iter().map(|pack| pack.iter().map(|example| example.ids.len()).sum::<usize>());
+        let tokens = lengths.max().unwrap_or_default() * self.config.packs_per_step;
+        Ok(Some(step_bytes(self.model, tokens, self.config.gradient_checkpointing)))
     }
 
     /// The mean log-likelihood of a token of the validation split: higher is better.

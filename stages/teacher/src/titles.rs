@@ -5,7 +5,7 @@
 use anyhow::Context;
 use collection::{Collection, GradedList};
 use models::arithmetic;
-use nn::folder::{Settings, load_ranker, save_ranker};
+use nn::folder::{InputChoice, Settings, load_ranker, save_ranker};
 use nn::models::Model;
 use nn::text::PairTokenizer;
 use pipeline::config::{RetrievalConfig, TitlesConfig};
@@ -35,7 +35,7 @@ pub(crate) fn learn(
         train(context, log, parts, (&body.ranker, config, retrieval))?;
     }
     context.fact(&fingerprint_fact(TITLES), fingerprint);
-    Ok(load_ranker(&folder).context("the ranker of phase titles")?.ranker)
+    Ok(load_ranker(&folder, &InputChoice::default()).context("the ranker of phase titles")?.ranker)
 }
 
 fn train(
@@ -73,7 +73,8 @@ fn train(
         seed: shared.seed,
         precision: arithmetic(shared.precision),
     };
-    let phase = Phase { name: TITLES, config: &config.training(), validation: &validator.name() };
+    let phase =
+        Phase { name: TITLES, table: "teacher.titles", config: &config.training(), validation: &validator.name() };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, TITLES, &summary);
     context.fact("titles_lists", lists.len());

@@ -56,6 +56,8 @@ fn attentions(criterion: &mut Criterion) {
         head_dim: WIDTH / HEADS,
         causal,
         window: None,
+        scale: None,
+        soft_cap: None,
         rotary,
         offsets: (0..=TOKENS).step_by(length).collect(),
         queries: None,
@@ -77,7 +79,7 @@ fn rows(criterion: &mut Criterion) {
     let (x, inner) = ([0; 2].map(|_| random(&[TOKENS, WIDTH])), [0; 2].map(|_| random(&[TOKENS, INNER])));
     let [weight, bias] = [0; 2].map(|_| random(&[WIDTH]));
     let normed = [x[0].clone(), weight, bias];
-    measure(&mut group, "layer_norm", &normed, &|x| layer_norm(&x[0], &x[1], &x[2], 1e-12));
+    measure(&mut group, "layer_norm", &normed, &|x| layer_norm(&x[0], &x[1], Some(&x[2]), 1e-12));
     measure(&mut group, "rms_norm", &normed[..2], &|x| rms_norm(&x[0], &x[1], 1e-5));
     measure(&mut group, "residual", &x, &|x| residual(&x[0], &x[1], None));
     measure(&mut group, "gelu", &inner[..1], &|x| gelu(&x[0]));
@@ -92,7 +94,7 @@ fn losses(criterion: &mut Criterion) {
     let inputs = [random(&[TOKENS / 4, LLAMA_WIDTH]), random(&[VOCABULARY, LLAMA_WIDTH])];
     let targets: Vec<u32> = (0..TOKENS as u32 / 4).collect();
     for (name, precision) in [("f32", Precision::F32), ("bf16", Precision::Bf16)] {
-        measure(&mut group, name, &inputs, &|x| cross_entropy(&x[0], &x[1], &targets, precision));
+        measure(&mut group, name, &inputs, &|x| cross_entropy(&x[0], &x[1], &targets, None, precision));
     }
 }
 

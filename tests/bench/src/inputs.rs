@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use flate2::read::GzDecoder;
 use nn::folder::{Settings, save_ranker};
 use nn::models::{Bert, Head, Llama, Model};
-use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer};
+use nn::text::{Kind, PairTokenizer, Scoring, Texts, Tokenizer, Window};
 use rand::{Rng, RngExt};
 use ranking::rng::stream;
 use serde::{Deserialize, Serialize};
@@ -160,7 +160,8 @@ fn fixed(batches: usize, size: usize, list_size: usize) -> Inputs {
 
 /// How the student scores.
 pub(crate) fn scoring() -> Scoring {
-    Scoring::of(Kind::Encoder, MAX_QUERY_TOKENS, MAX_DOCUMENT_TOKENS)
+    let (max_query_tokens, max_document_tokens) = (MAX_QUERY_TOKENS, MAX_DOCUMENT_TOKENS);
+    Scoring::of(Kind::Encoder, Window::Fields { max_query_tokens, max_document_tokens })
 }
 
 /// The shape of MiniLM-L6-H384 (arXiv 2002.10957).

@@ -6,9 +6,9 @@ mod parquet;
 use std::path::Path;
 
 use nn::cross_encoder::{CrossEncoder, Execution};
-use nn::folder::load_ranker;
+use nn::folder::{InputChoice, load_ranker_on};
 use nn::ops::Precision;
-use nn::text::{Scoring, Template, Texts};
+use nn::text::{Scoring, Template, Texts, Window};
 use pipeline::config::ScoreConfig;
 use pipeline::{BadInput, ConfigError};
 
@@ -24,7 +24,12 @@ const TOLD: usize = 120;
 /// # Errors
 /// [`ConfigError`] for paths that cannot be used; [`BadInput`] for a folder that holds no cross-encoder, and for rows without
 /// the texts.
-pub fn score_pairs(model: &Path, pairs: &Path, out: &Path, precision: Precision) -> anyhow::Result<()> {
+pub fn score_pairs(
+    model: &Path,
+    pairs: &Path,
+    out: &Path,
+    (choice, precision): (&InputChoice, Precision),
+) -> anyhow::Result<()> {
     let extension = known_extension(pairs)?;
     if known_extension(out)? != extension {
         let (out, pairs) = (out.display(), pairs.display());
@@ -38,9 +43,10 @@ pub fn score_pairs(model: &Path, pairs: &Path, out: &Path, precision: Precision)
         let (out, folder) = (out.display(), folder.display());
         Err(ConfigError::Unusable(format!("{out}: expected the folder {folder}, found none; make it first")))?;
     }
-    let saved = load_ranker(model).map_err(|error| BadInput(error.to_string()))?;
+    let hub = models::hub_base(model)?;
+    let saved = load_ranker_on(model, hub.as_deref(), choice).map_err(|error| BadInput(unreadable_model(&error)))?;
     if saved.is_foreign {
-        tracing::info!("{}: {}", model.display(), assumed(&saved.settings.scoring));
+        tracing::info!("{}: {}", model.display(), input_of(&saved.settings.scoring));
     }
     let execution = Execution { precision, batch_tokens: ScoreConfig::default().batch_tokens };
     let scorer = Scorer { folder: model, cross_encoder: CrossEncoder::of_saved(&saved, execution)? };
@@ -59,17 +65,29 @@ fn known_extension(path: &Path) -> Result<&str, ConfigError> {
     })
 }
 
-/// How a ranker is scored that does not say it itself.
-fn assumed(scoring: &Scoring) -> String {
-    let Scoring { template, max_query_tokens, max_document_tokens, .. } = scoring;
-    let template = match template {
-        Template::Prompt { end_token } => format!("`query: {{query}} document: {{title}} {{summary}}{end_token}`"),
-        Template::Pair => "the tokenizer's pair of query and title, summary".to_string(),
+/// What is wrong with a model, and for a template that nobody says the option that sets it.
+fn unreadable_model(error: &nn::Error) -> String {
+    match error {
+        nn::Error::UnknownTemplate { example, .. } => format!("{error}; on the command line: --template '{example}'"),
+        error => error.to_string(),
+    }
+}
+
+/// How a ranker of another library is read.
+fn input_of(scoring: &Scoring) -> String {
+    let template = match &scoring.template {
+        Template::Prompt { text, .. } => format!("{text:?}"),
+        Template::Pair { query_prompt } if query_prompt.is_empty() => "the tokenizer's pair".to_string(),
+        Template::Pair { query_prompt } => format!("the tokenizer's pair with {query_prompt:?} before the query"),
     };
-    format!(
-        "no disranker.json says how it scores, so it reads {template}, at most {max_query_tokens} tokens of the query and \
-         {max_document_tokens} of the rest"
-    )
+    let window = match scoring.window {
+        Window::LongestFirst { max_length } => format!("{max_length} tokens, the longer text cut first"),
+        Window::OnlySecond { max_length } => format!("{max_length} tokens, the document cut"),
+        Window::Fields { max_query_tokens, max_document_tokens } => {
+            format!("{max_query_tokens} tokens of the query and {max_document_tokens} of the document")
+        }
+    };
+    format!("saved by another library; it reads {template}, at most {window}")
 }
 
 /// A cross-encoder and its folder, for messages.

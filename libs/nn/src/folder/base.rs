@@ -5,17 +5,27 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::adapter::{self, Adapter};
 use super::layout::{CONFIG_FILE, format_error, read_json, weight_files};
-use crate::models::{Backbone, Head, Model, read_config};
-use crate::text::{COMPANION_FILES, PairTokenizer, Scoring, TOKENIZER_FILE, Template, Tokenizer, check_fit};
+use super::sentence_transformers::Words;
+use crate::models::{Backbone, Head, Model, is_head, keeping, read_config};
+use crate::text::Tokenizer;
+use crate::weights::LoraConfig;
 use crate::{Error, Result};
 
-/// Most tokens of a query where a ranker does not say how many it was trained with.
-const ASSUMED_QUERY_TOKENS: usize = 64;
+/// How the class of a model that gives one score ends, in `architectures` of config.json.
+const RANKER_CLASS: &str = "ForSequenceClassification";
+/// How the class of a language model ends.
+const LANGUAGE_MODEL_CLASS: &str = "ForCausalLM";
+/// The words whose logits are a language model's score, where its folder does not say others.
+const WORDS: [&str; 2] = ["yes", "no"];
 
-/// A Hugging Face folder to start a training from: all but the values of the weights.
+/// A Hugging Face folder to start a training from: all but the values of the weights. It may hold an adapter, which is merged
+/// into the model that it adapts.
 #[derive(Debug)]
 pub struct Base {
+    /// The folder.
+    pub(super) folder: PathBuf,
     /// config.json.
     pub config: Value,
     /// The architecture and its sizes, as config.json gives them.
@@ -24,6 +34,10 @@ pub struct Base {
     pub weights: Vec<PathBuf>,
     /// The tokenizer.
     pub tokenizer: Tokenizer,
+    /// What is merged into the weights, the last first.
+    pub(super) adapters: Vec<Adapter>,
+    /// The folder of what this folder's adapter adapts, where it holds one.
+    pub(super) adapted: Option<PathBuf>,
 }
 
 impl Base {
@@ -32,22 +46,33 @@ impl Base {
     /// # Errors
     /// A missing or broken file; an unsupported architecture; a tokenizer with more ids than the embedding has rows.
     pub fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join(CONFIG_FILE);
+        Self::open_on(folder, None)
+    }
+
+    /// As [`Base::open`] of an adapter whose base model is on the Hub, and was fetched into the folder `hub`.
+    ///
+    /// # Errors
+    /// As [`Base::open`].
+    pub fn open_on(folder: &Path, hub: Option<&Path>) -> Result<Self> {
+        let (folders, whole) = adapter::chain(folder, hub)?;
+        let path = whole.join(CONFIG_FILE);
         if !path.exists() {
-            let found = if folder.is_dir() { format!("no {CONFIG_FILE}") } else { "no folder".to_owned() };
-            return Err(format_error(folder, "the folder of a Hugging Face model", found));
+            let found = if whole.is_dir() { format!("no {CONFIG_FILE}") } else { "no folder".to_owned() };
+            return Err(format_error(&whole, "the folder of a Hugging Face model", found));
         }
         let config = read_json(&path)?;
         let backbone = read_config(&config)
             .map_err(|source| Error::ConfigFile { path: path.clone(), source: Box::new(source) })?;
-        let weights = weight_files(folder)?;
-        let tokenizer = Tokenizer::load(folder)?;
+        let weights = weight_files(&whole)?;
+        let tokenizer = Tokenizer::load(tokenizer_folder(&folders, &whole))?;
         let rows = backbone.vocab_size();
         if tokenizer.vocabulary_size() > rows {
             let expected = format!("vocab_size of at least {} for its tokenizer.json", tokenizer.vocabulary_size());
             return Err(format_error(&path, &expected, format!("vocab_size {rows}")));
         }
-        Ok(Self { config, backbone, weights, tokenizer })
+        let adapters = folders.iter().map(|folder| Adapter::open(folder, backbone.as_ref())).collect::<Result<_>>()?;
+        let adapted = folders.first().map(|_| folders.get(1).unwrap_or(&whole).clone());
+        Ok(Self { folder: folder.to_owned(), config, backbone, weights, tokenizer, adapters, adapted })
     }
 
     /// A model with this body; its head starts from the seed where the folder has none.
@@ -55,12 +80,88 @@ impl Base {
     /// # Errors
     /// A language model head on an encoder; weights that are not of this architecture.
     pub fn model(&self, head: Head, seed: u64) -> Result<Model> {
-        Model::load(self.backbone.clone(), head, &self.weights, Some(seed))
+        let model = Model::load(self.backbone.clone(), head, &self.weights, Some(seed))?;
+        self.adapters.iter().rev().try_for_each(|adapter| adapter.merge_into(&model))?;
+        Ok(model)
     }
 
-    /// The ranker of this folder: exactly its weights.
-    pub(super) fn whole_ranker(&self) -> Result<Model> {
-        Model::load(self.backbone.clone(), Head::Score, &self.weights, None)
+    /// The architecture of a shallower model of these layers, see [`Model::keeping`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn keeping(&self, keep: &[usize]) -> Result<Option<Arc<dyn Backbone>>> {
+        keeping(self.backbone.as_ref(), keep)
+    }
+
+    /// Refuses updates of low rank that a ranker with this body cannot have.
+    ///
+    /// # Errors
+    /// As [`Model::with_lora`].
+    pub fn check_lora(&self, lora: &LoraConfig) -> Result<()> {
+        lora.check_for(&self.backbone.weights(Head::Score), |name| is_head(self.backbone.as_ref(), name))
+    }
+
+    /// The numbers in all weights of a ranker with this body.
+    pub fn weight_count(&self) -> u64 {
+        let counts =
+            self.backbone.weights(Head::Score).into_iter().map(|spec| spec.shape.iter().product::<usize>() as u64);
+        counts.sum()
+    }
+
+    /// True if the folder holds a model that gives one score.
+    pub(super) fn is_ranker(&self) -> bool {
+        self.class().is_some_and(|class| class.ends_with(RANKER_CLASS))
+    }
+
+    fn class(&self) -> Option<&str> {
+        self.config["architectures"][0].as_str()
+    }
+
+    /// The ranker of this folder: exactly its weights. Of a classifier of two labels, the score is the logit of label 1 less
+    /// that of label 0; of a language model, the logit of one word less that of another, `yes` and `no` unless the folder
+    /// says other ones.
+    ///
+    /// # Errors
+    /// A model of another kind; weights that are not its own.
+    pub(super) fn whole_ranker(&self, words: Option<Words>) -> Result<Model> {
+        let path = self.folder.join(CONFIG_FILE);
+        let class = self.class().unwrap_or_default();
+        if class.ends_with(LANGUAGE_MODEL_CLASS) {
+            let words = words.map_or_else(|| self.default_words(), Ok)?;
+            let model = Model::load(self.backbone.clone(), Head::LanguageModel, &self.weights, None)?;
+            return model.scored_by_words(words.yes, words.no);
+        }
+        if !self.is_ranker() {
+            let expected = format!(
+                "architectures [\"...{RANKER_CLASS}\"], or [\"...{LANGUAGE_MODEL_CLASS}\"] scored by two words"
+            );
+            return Err(format_error(&path, &expected, self.config["architectures"][0].to_string()));
+        }
+        match self.config["id2label"].as_object().map(serde_json::Map::len) {
+            None | Some(1 | 2) => Model::load(self.backbone.clone(), Head::Score, &self.weights, None),
+            Some(labels) => {
+                let expected = "id2label of one label, or of two: not relevant and relevant";
+                Err(format_error(&path, expected, format!("{labels} labels")))
+            }
+        }
+    }
+
+    fn default_words(&self) -> Result<Words> {
+        let id = |word| {
+            self.tokenizer.id(word).map_err(|_| {
+                let expected = format!("a model that scores: architectures [\"...{RANKER_CLASS}\"], or a language model whose tokenizer has the tokens {WORDS:?}");
+                let class = self.class().unwrap_or_default();
+                format_error(&self.folder.join(CONFIG_FILE), &expected, format!("{class} without the token {word:?}"))
+            })
+        };
+        Ok(Words { yes: id(WORDS[0])?, no: Some(id(WORDS[1])?) })
+    }
+
+    /// This base with another padding token in its configuration.
+    pub(super) fn with_padding(mut self, id: Option<u32>) -> Result<Self> {
+        self.config["pad_token_id"] = id.into();
+        self.backbone = read_config(&self.config)?;
+        Ok(self)
     }
 
     /// Every file of the folder that decides the result of a training from it.
@@ -68,9 +169,21 @@ impl Base {
     /// # Errors
     /// As [`Base::open`].
     pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-        let mut files = vec![folder.join(CONFIG_FILE), folder.join(TOKENIZER_FILE)];
-        files.extend(COMPANION_FILES.map(|name| folder.join(name)).into_iter().filter(|path| path.exists()));
-        files.extend(Base::open(folder)?.weights);
+        Self::files_on(folder, None)
+    }
+
+    /// As [`Base::files`] of an adapter whose base model is on the Hub, and was fetched into the folder `hub`.
+    ///
+    /// # Errors
+    /// As [`Base::open`].
+    pub fn files_on(folder: &Path, hub: Option<&Path>) -> Result<Vec<PathBuf>> {
+        let (folders, whole) = adapter::chain(folder, hub)?;
+        let tokenizer = tokenizer_folder(&folders, &whole);
+        let mut files = vec![whole.join(CONFIG_FILE)];
+        files.extend(Tokenizer::files_of(tokenizer).into_iter().filter(|path| *path != whole.join(CONFIG_FILE)));
+        files.extend(super::input::files(folder));
+        files.extend(Base::open_on(folder, hub)?.weights);
+        files.extend(folders.iter().flat_map(|folder| adapter::FILES.map(|name| folder.join(name))));
         Ok(files)
     }
 
@@ -85,48 +198,10 @@ impl Base {
         self.backbone = read_config(&self.config)?;
         Ok(self)
     }
+}
 
-    /// The scoring of a ranker with this body: the default of its architecture. A decoder's sequences end in the token that
-    /// ended its texts in pre-training.
-    ///
-    /// # Errors
-    /// A tokenizer without the tokens that the template adds; an end token that it does not know; budgets of more tokens
-    /// than the model has positions.
-    pub fn scoring(&self, max_query_tokens: usize, max_document_tokens: usize) -> Result<Scoring> {
-        let mut scoring = Scoring::of(self.backbone.kind(), max_query_tokens, max_document_tokens);
-        if let Template::Prompt { end_token } = &mut scoring.template
-            && let Some(own) = self.end_token()?
-        {
-            *end_token = own;
-        }
-        let pairs = PairTokenizer::new(&self.tokenizer, &scoring)?;
-        check_fit(&pairs, self.backbone.vocab_size(), self.backbone.max_tokens())?;
-        Ok(scoring)
-    }
-
-    /// The scoring of a ranker whose folder does not say it: the default of its architecture, with all the tokens that
-    /// model and tokenizer allow, at most a quarter of them for the query.
-    pub(super) fn assumed_scoring(&self) -> Result<Scoring> {
-        let positions = self.backbone.max_tokens();
-        let most = self.tokenizer.model_max_length().map_or(positions, |most| most.min(positions));
-        let template = PairTokenizer::new(&self.tokenizer, &self.scoring(0, 0)?)?.max_tokens();
-        let room = most.saturating_sub(template);
-        let query = (room / 4).clamp(1, ASSUMED_QUERY_TOKENS);
-        self.scoring(query, room.saturating_sub(query).max(1))
-    }
-
-    /// The first of the end tokens that config.json names.
-    fn end_token(&self) -> Result<Option<String>> {
-        let id = match self.config.get("eos_token_id") {
-            Some(Value::Array(ids)) => ids.first(),
-            id => id,
-        };
-        let Some(id) = id.filter(|id| !id.is_null()) else { return Ok(None) };
-        let token = id.as_u64().and_then(|id| self.tokenizer.token(u32::try_from(id).ok()?));
-        token.map(Some).ok_or_else(|| Error::Config {
-            field: "eos_token_id",
-            found: id.to_string(),
-            expected: format!("an id of its tokenizer.json, which has {}", self.tokenizer.vocabulary_size()),
-        })
-    }
+/// The folder whose tokenizer is that of the model: an adapter's own, where it has one.
+fn tokenizer_folder<'a>(adapters: &'a [PathBuf], whole: &'a Path) -> &'a Path {
+    let own = adapters.iter().map(PathBuf::as_path).find(|folder| !Tokenizer::files_of(folder).is_empty());
+    own.unwrap_or(whole)
 }

@@ -4,19 +4,18 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::adapter;
 use super::base::Base;
 use super::identity::identity;
+use super::input::InputChoice;
 use super::layout::{CARD_FILE, CONFIG_FILE, SETTINGS_FILE, WEIGHTS_FILE, format_error, write_json};
+use super::sentence_transformers::SentenceTransformers;
 use super::settings::{self, Settings};
+use super::{adapter, export};
 use crate::error::Result;
 use crate::files;
-use crate::models::Model;
-use crate::text::{PairTokenizer, Scoring, Template, Tokenizer, check_fit};
+use crate::models::{Head, Model};
+use crate::text::{Kind, PairTokenizer, Scoring, Tokenizer, check_fit};
 use crate::weights::Params;
-
-/// How the class of a model that gives one score ends, in `architectures` of config.json.
-const RANKER_CLASS: &str = "ForSequenceClassification";
 
 /// A ranker with its tokenizer and how it scores.
 #[derive(Debug)]
@@ -27,14 +26,18 @@ pub struct SavedRanker {
     pub tokenizer: Tokenizer,
     /// How it scores.
     pub settings: Settings,
-    /// True if another library saved it: its folder does not say how it scores, so the default of its architecture is used.
+    /// True if another library saved it: its texts are read as that library would, or as the user says.
     pub is_foreign: bool,
 }
 
-/// Writes a ranker into a folder, which is made where missing. Equal models give equal bytes.
+/// Writes a ranker into a folder, which is made where missing, so that transformers and sentence-transformers read texts as it
+/// does: they cut a pair by its window, unless that is [`Window::Fields`], and render a prompt as a chat template. Equal models
+/// give equal bytes.
 ///
 /// # Errors
 /// A scoring or tokenizer that does not fit the model; a folder that cannot be written.
+///
+/// [`Window::Fields`]: crate::text::Window::Fields
 pub fn save_ranker(
     folder: &Path,
     ranker: &Model,
@@ -43,18 +46,19 @@ pub fn save_ranker(
     card: &str,
 ) -> Result<()> {
     let path = folder.join(SETTINGS_FILE);
-    check_ranker(&path, ranker, tokenizer, settings)?;
+    let pairs = check_ranker(&path, ranker, tokenizer, settings)?;
     let mut config = ranker.config_json()?;
-    let padding = distinct_padding(tokenizer, &settings.scoring)?;
-    let saved_tokenizer = match padding {
-        Some(id) if tokenizer.pad_id() != padding => &tokenizer.with_pad_id(id)?,
-        _ => tokenizer,
-    };
-    if let Some(id) = padding {
-        config["pad_token_id"] = id.into();
+    let mut exported = export::tokenizer(tokenizer, &settings.scoring, pairs.max_tokens())?;
+    if ranker.backbone().kind() == Kind::Decoder {
+        let padding = ranker.backbone().pad_id().unwrap_or_else(|| pairs.padding());
+        config["pad_token_id"] = padding.into();
+        if exported.pad_id() != Some(padding) {
+            exported = exported.with_pad_id(padding)?;
+        }
     }
-    save_parts(folder, &config, ranker.params(), saved_tokenizer, card)?;
-    settings::save(&path, tokenizer, settings, None)
+    save_parts(folder, &config, ranker.params(), &exported, card)?;
+    export::modules(folder, &settings.scoring)?;
+    settings::save(&path, &exported, settings, None)
 }
 
 /// Writes a ranker made by [`Model::with_lora`] as a PEFT adapter of the model in folder `base`, which may be relative to
@@ -78,34 +82,64 @@ pub fn save_adapter(
     settings::save(&path, tokenizer, settings, Some(identity(&folder.join(base))?))
 }
 
-/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote, which merges an adapter into its base, or another
-/// library: any `*ForSequenceClassification` with one label.
+/// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote, which merges an adapter into its base, or another library:
+/// any `*ForSequenceClassification` with one label or two, and any `*ForCausalLM` that is scored by two words. Of those,
+/// `choice` says how texts are read where the folder does not.
 ///
 /// # Errors
-/// A missing or broken file; a model of another kind; a tokenizer or scoring that is not the model's own.
-pub fn load_ranker(folder: &Path) -> Result<SavedRanker> {
-    if adapter::is_adapter(folder) {
-        let (ranker, base) = adapter::load(folder)?;
-        return Base { tokenizer: Tokenizer::load(folder)?, ..base }.saved(folder, ranker);
-    }
-    let base = Base::open(folder)?;
-    check_class(&folder.join(CONFIG_FILE), &base.config)?;
-    let ranker = base.whole_ranker()?;
-    base.saved(folder, ranker)
+/// A missing or broken file; a model of another kind; a tokenizer or scoring that is not the model's own; a choice beside
+/// `disranker.json`; a decoder whose template nobody says.
+pub fn load_ranker(folder: &Path, choice: &InputChoice) -> Result<SavedRanker> {
+    load_ranker_on(folder, None, choice)
+}
+
+/// As [`load_ranker`] of an adapter whose base model is on the Hub, and was fetched into the folder `hub`.
+///
+/// # Errors
+/// As [`load_ranker`].
+pub fn load_ranker_on(folder: &Path, hub: Option<&Path>, choice: &InputChoice) -> Result<SavedRanker> {
+    let base = Base::open_on(folder, hub)?;
+    let library = SentenceTransformers::read(folder)?;
+    let ranker = match &base.adapted {
+        None => base.whole_ranker(library.words)?,
+        Some(adapted) => {
+            adapter::check_head((folder, &base.adapters), (adapted, &base.weights), base.backbone.as_ref())?;
+            base.model(Head::Score, 0)?
+        }
+    };
+    base.saved(ranker, choice, &library)
+}
+
+/// The tokenizer of a ranker and how it scores, without its weights. `hub` is as for [`load_ranker_on`].
+///
+/// # Errors
+/// As [`load_ranker`].
+pub fn ranker_scoring(folder: &Path, hub: Option<&Path>, choice: &InputChoice) -> Result<(Tokenizer, Scoring)> {
+    let base = Base::open_on(folder, hub)?;
+    let scoring = base.settings(choice, &SentenceTransformers::read(folder)?)?.scoring;
+    Ok((base.tokenizer, scoring))
 }
 
 impl Base {
     /// The ranker of a folder with the tokenizer and the scoring that the folder gives it.
-    fn saved(self, folder: &Path, ranker: Model) -> Result<SavedRanker> {
-        let path = folder.join(SETTINGS_FILE);
-        let is_foreign = !path.exists();
-        let settings = if is_foreign {
-            Settings { scoring: self.assumed_scoring()?, standardisation: None }
-        } else {
-            settings::read(&path, folder, &self.tokenizer)?
-        };
+    fn saved(self, ranker: Model, choice: &InputChoice, library: &SentenceTransformers) -> Result<SavedRanker> {
+        let settings = self.settings(choice, library)?;
+        let path = self.folder.join(SETTINGS_FILE);
         check_ranker(&path, &ranker, &self.tokenizer, &settings)?;
-        Ok(SavedRanker { ranker, tokenizer: self.tokenizer, settings, is_foreign })
+        Ok(SavedRanker { ranker, tokenizer: self.tokenizer, settings, is_foreign: !path.exists() })
+    }
+
+    /// How the ranker of this folder scores.
+    fn settings(&self, choice: &InputChoice, library: &SentenceTransformers) -> Result<Settings> {
+        let path = self.folder.join(SETTINGS_FILE);
+        if !path.exists() {
+            return Ok(Settings { scoring: self.foreign_scoring(choice, library)?, standardisation: None });
+        }
+        if *choice != InputChoice::default() {
+            let expected = "no other template or window beside this file, which says how the model scores";
+            return Err(format_error(&path, expected, "one; leave it out".to_owned()));
+        }
+        settings::read(&path, &self.folder, &self.tokenizer, self.adapted.as_deref())
     }
 }
 
@@ -126,33 +160,14 @@ fn save_parts(folder: &Path, config: &Value, params: &Params, tokenizer: &Tokeni
 }
 
 /// Refuses a scoring, a vocabulary or a length that the model was not made for.
-fn check_ranker(path: &Path, ranker: &Model, tokenizer: &Tokenizer, settings: &Settings) -> Result<()> {
-    let misfit = |found: String| format_error(path, "a scoring that fits the model", found);
+fn check_ranker(path: &Path, ranker: &Model, tokenizer: &Tokenizer, settings: &Settings) -> Result<PairTokenizer> {
     let backbone = ranker.backbone();
-    settings.scoring.check(backbone.kind(), backbone.name()).map_err(misfit)?;
+    let (found, own) = (settings.scoring.pooling, backbone.pooling());
+    if found != own {
+        let found = format!("{found:?}, where config.json says {own:?}");
+        return Err(format_error(path, "a scoring that fits the model", format!("a score read at {found}")));
+    }
     let pairs = PairTokenizer::new(tokenizer, &settings.scoring)?;
-    check_fit(&pairs, backbone.vocab_size(), backbone.max_tokens())
-}
-
-/// The padding token of a ranker that reads a prompt. transformers reads the score at the last token that is not padding,
-/// so a tokenizer that pads with the end token, or has no padding token, gets another one; which one does not matter.
-fn distinct_padding(tokenizer: &Tokenizer, scoring: &Scoring) -> Result<Option<u32>> {
-    let Template::Prompt { end_token } = &scoring.template else { return Ok(None) };
-    let end = tokenizer.id(end_token)?;
-    Ok(Some(tokenizer.pad_id().filter(|&id| id != end).unwrap_or(u32::from(end == 0))))
-}
-
-/// Refuses a model without a head that gives one score.
-fn check_class(path: &Path, config: &Value) -> Result<()> {
-    let class = &config["architectures"][0];
-    if class.as_str().is_none_or(|class| !class.ends_with(RANKER_CLASS)) {
-        let expected = format!("architectures [\"...{RANKER_CLASS}\"]: a model that scores");
-        return Err(format_error(path, &expected, class.to_string()));
-    }
-    match config["id2label"].as_object().map(serde_json::Map::len) {
-        None | Some(1) => Ok(()),
-        Some(labels) => {
-            Err(format_error(path, "id2label of one label: a model that scores", format!("{labels} labels")))
-        }
-    }
+    check_fit(&pairs, backbone.vocab_size(), backbone.max_tokens())?;
+    Ok(pairs)
 }

@@ -4,14 +4,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::adapter;
 use super::identity::identity;
 use super::layout::{format_error, read_json, write_json};
 use crate::error::Result;
 use crate::text::{Scoring, Tokenizer};
 
 /// The layout of `disranker.json` written by this version; another one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The constants of a student's targets, `(score - mean) / std` of the teacher's scores.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,23 +57,25 @@ pub(super) fn save(path: &Path, tokenizer: &Tokenizer, settings: &Settings, base
     write_json(path, &serde_json::to_value(settings)?)
 }
 
-/// Reads `disranker.json` at `path`, and refuses another tokenizer or base model than it names.
-pub(super) fn read(path: &Path, folder: &Path, tokenizer: &Tokenizer) -> Result<Settings> {
-    let file: SettingsFile = serde_json::from_value(read_json(path)?)
-        .map_err(|error| format_error(path, "how a ranker of this project scores", error.to_string()))?;
-    if file.format != FORMAT {
-        return Err(format_error(path, &format!("format {FORMAT}"), format!("format {}", file.format)));
+/// Reads `disranker.json` at `path`, and refuses another tokenizer or base model than it names; `base` is the folder of the
+/// model that an adapter adapts.
+pub(super) fn read(path: &Path, folder: &Path, tokenizer: &Tokenizer, base: Option<&Path>) -> Result<Settings> {
+    let json = read_json(path)?;
+    if json["format"] != FORMAT {
+        let expected = format!("format {FORMAT}, which this version writes: train the model again");
+        return Err(format_error(path, &expected, format!("format {}", json["format"])));
     }
+    let file: SettingsFile = serde_json::from_value(json)
+        .map_err(|error| format_error(path, "how a ranker of this project scores", error.to_string()))?;
     if file.tokenizer != tokenizer.identity() {
         let expected = format!("the tokenizer.json it was trained with, sha256 {}", file.tokenizer);
         return Err(format_error(folder, &expected, format!("sha256 {}", tokenizer.identity())));
     }
-    if let Some(expected) = file.base {
-        let base = adapter::base_folder(folder)?;
-        let found = identity(&base)?;
+    if let (Some(expected), Some(base)) = (file.base, base) {
+        let found = identity(base)?;
         if found != expected {
             let expected = format!("the base model that the adapter {} was trained on, {expected}", folder.display());
-            return Err(format_error(&base, &expected, found));
+            return Err(format_error(base, &expected, found));
         }
     }
     Ok(Settings { scoring: file.scoring, standardisation: file.standardisation })

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::Value;
 
-use crate::Result;
-use crate::text::{Kind, Packed};
+use crate::text::{Kind, Packed, Pooling};
 use crate::weights::{Mode, ParamSpec, Params};
+use crate::{Error, Result};
 
 /// What a model ends in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,11 @@ pub trait Backbone: fmt::Debug + Send + Sync {
     /// Encoder or decoder.
     fn kind(&self) -> Kind;
 
+    /// What the score is read from.
+    fn pooling(&self) -> Pooling {
+        self.kind().pooling()
+    }
+
     /// Refuses sizes that do not fit together.
     ///
     /// # Errors
@@ -59,6 +64,11 @@ pub trait Backbone: fmt::Debug + Send + Sync {
 
     /// The longest sequence it takes, in tokens.
     fn max_tokens(&self) -> usize;
+
+    /// The padding token, which transformers passes over where it looks for the last token of a decoder's sequence.
+    fn pad_id(&self) -> Option<u32> {
+        None
+    }
 
     /// config.json as transformers reads it.
     ///
@@ -90,8 +100,8 @@ pub trait Backbone: fmt::Debug + Send + Sync {
     /// Tokens outside the vocabulary; a sequence that is too long.
     fn hidden(&self, params: &Params, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor>;
 
-    /// The raw logit of each sequence from the last layer's output for the token that the score is read from: the first
-    /// of an encoder, the last of a decoder.
+    /// The raw logit of each sequence from the last layer's output for what the score is read from, as
+    /// [`Self::pooling`] says.
     ///
     /// # Shapes
     /// `read` `[n, d]` -> `[n]`.
@@ -104,17 +114,48 @@ pub trait Backbone: fmt::Debug + Send + Sync {
     /// words (encoders) or the next token (decoders).
     fn token_predictor(&self) -> String;
 
+    /// The bound of these logits, where they have one, as [`cross_entropy`](crate::ops::cross_entropy) applies it.
+    fn logit_cap(&self) -> Option<f32> {
+        None
+    }
+
+    /// The weight `[d, e]` that makes embeddings of width `e` as wide as the layers, where they are narrower. Its transpose
+    /// leads from the last layer's output back to them, before [`Self::token_predictor`].
+    fn embedding_projection(&self) -> Option<String> {
+        None
+    }
+
     /// What the names of the layers' weights begin with, before the layer's number, and the number of layers.
     fn layers(&self) -> (String, usize);
 
-    /// The same architecture with so many layers, where a model may be made of chosen layers of a deeper one.
-    fn with_layers(&self, layers: usize) -> Option<Arc<dyn Backbone>> {
-        let _ = layers;
-        None
+    /// The same architecture with the layers `keep` alone, which are some of its own in increasing order; `None` where no
+    /// model may be made of chosen layers of a deeper one.
+    ///
+    /// # Errors
+    /// Layers that do not make a model of this architecture.
+    fn with_layers(&self, keep: &[usize]) -> Result<Option<Arc<dyn Backbone>>> {
+        let _ = keep;
+        Ok(None)
     }
 }
 
+/// The architecture of the layers `keep` alone; `None` where the architecture does not allow it.
+///
+/// # Errors
+/// Layers that are not there, or not in increasing order.
+pub(crate) fn keeping(backbone: &dyn Backbone, keep: &[usize]) -> Result<Option<Arc<dyn Backbone>>> {
+    let (_, layers) = backbone.layers();
+    if keep.is_empty() || !keep.is_sorted_by(|a, b| a < b) || keep.iter().any(|&layer| layer >= layers) {
+        return Err(Error::Config {
+            field: "keep_layers",
+            found: format!("{keep:?}"),
+            expected: format!("layers below {layers} of the base model, in increasing order"),
+        });
+    }
+    backbone.with_layers(keep)
+}
+
 /// True if a weight belongs to a head, of whatever task.
-pub(super) fn is_head(backbone: &dyn Backbone, weight: &str) -> bool {
+pub(crate) fn is_head(backbone: &dyn Backbone, weight: &str) -> bool {
     backbone.heads().iter().any(|head| weight.strip_prefix(head).is_some_and(|rest| rest.starts_with('.')))
 }

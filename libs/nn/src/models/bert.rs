@@ -93,12 +93,16 @@ impl Bert {
             names: &BERT_LAYERS,
             vocab_size: self.vocab_size,
             width: self.hidden_size,
+            projection: None,
             inner: self.intermediate_size,
             layers: self.num_hidden_layers,
             heads: self.num_attention_heads,
             positions: self.max_position_embeddings,
+            adds_positions: true,
             first_position: 0,
             types: Some(self.type_vocab_size),
+            relative: None,
+            scale: None,
             norm_eps: self.layer_norm_eps,
             dropout: self.hidden_dropout_prob,
             mixture_dropout: self.hidden_dropout_prob,
@@ -165,9 +169,9 @@ impl Backbone for Bert {
     }
 
     /// Files of a bare encoder leave out the `bert.`, those made from TensorFlow say `gamma` and `beta`, and some hold the
-    /// numbers of the positions as well.
+    /// numbers of positions and token types as well.
     fn weight_name(&self, stored: &str) -> Option<String> {
-        if stored.ends_with("embeddings.position_ids") {
+        if ["position_ids", "token_type_ids"].iter().any(|buffer| stored.ends_with(&format!("embeddings.{buffer}"))) {
             return None;
         }
         let name = stored.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias");
@@ -199,8 +203,8 @@ impl Backbone for Bert {
         self.encoder().layers()
     }
 
-    fn with_layers(&self, layers: usize) -> Option<Arc<dyn Backbone>> {
-        Some(Arc::new(Self { num_hidden_layers: layers, ..self.clone() }))
+    fn with_layers(&self, keep: &[usize]) -> Result<Option<Arc<dyn Backbone>>> {
+        Ok(Some(Arc::new(Self { num_hidden_layers: keep.len(), ..self.clone() })))
     }
 }
 

@@ -92,12 +92,16 @@ impl DistilBert {
             names: &LAYERS,
             vocab_size: self.vocab_size,
             width: self.dim,
+            projection: None,
             inner: self.hidden_dim,
             layers: self.n_layers,
             heads: self.n_heads,
             positions: self.max_position_embeddings,
+            adds_positions: true,
             first_position: 0,
             types: None,
+            relative: None,
+            scale: None,
             norm_eps: 1e-12,
             dropout: self.dropout,
             mixture_dropout: 0.0,
@@ -187,8 +191,8 @@ impl Backbone for DistilBert {
         self.encoder().layers()
     }
 
-    fn with_layers(&self, layers: usize) -> Option<Arc<dyn Backbone>> {
-        Some(Arc::new(Self { n_layers: layers, ..self.clone() }))
+    fn with_layers(&self, keep: &[usize]) -> Result<Option<Arc<dyn Backbone>>> {
+        Ok(Some(Arc::new(Self { n_layers: keep.len(), ..self.clone() })))
     }
 }
 

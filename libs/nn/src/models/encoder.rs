@@ -1,11 +1,12 @@
 //! The body that BERT and its descendants share: learnt positions, layer norm after each residual, GELU (arXiv
-//! 1810.04805). They differ in names, sizes and where they drop.
+//! 1810.04805). They differ in names, sizes, where they drop, and what positions and distances do.
 
 use candle_core::Tensor;
 
 use super::layers::{Drops, layer};
+use super::relative::{Distances, Relative};
 use crate::Result;
-use crate::ops::{Attention, attention, embedding, gelu, layer_norm, residual};
+use crate::ops::{Attention, attention, disentangled, embedding, gelu, layer_norm, residual};
 use crate::text::Packed;
 use crate::weights::{Init, Mode, ParamSpec, Params, View};
 
@@ -33,6 +34,15 @@ pub(super) const BERT_LAYERS: LayerNames = LayerNames {
     norm: "output.LayerNorm",
 };
 
+/// Where embeddings that are narrower than the layers are projected to their width.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Projection {
+    /// After norm and dropout, with a bias, from this width: ELECTRA.
+    AfterNorm(usize),
+    /// Before the norm, without a bias, from this width: DeBERTa.
+    BeforeNorm(usize),
+}
+
 /// An encoder without its head.
 #[derive(Debug, Clone)]
 pub(super) struct Encoder {
@@ -44,18 +54,26 @@ pub(super) struct Encoder {
     pub(super) vocab_size: usize,
     /// Width of the residual stream.
     pub(super) width: usize,
+    /// How the embeddings become so wide, where they are not.
+    pub(super) projection: Option<Projection>,
     /// Width inside the feed-forward block.
     pub(super) inner: usize,
     /// Layers.
     pub(super) layers: usize,
     /// Attention heads.
     pub(super) heads: usize,
-    /// Rows of the position embedding.
+    /// Rows of the position embedding, or as many positions as there may be without one.
     pub(super) positions: usize,
-    /// The row of a sequence's first token.
+    /// True if there is a position embedding.
+    pub(super) adds_positions: bool,
+    /// The row of a sequence's first token; where it is not 0, one more than the id of the padding token.
     pub(super) first_position: usize,
     /// Rows of the token type embedding, where there is one. With a single row, all tokens are of type 0.
     pub(super) types: Option<usize>,
+    /// Scores that depend on distance, if there are any.
+    pub(super) relative: Option<Relative>,
+    /// What the scores are multiplied by, as [`Attention::scale`].
+    pub(super) scale: Option<f32>,
     /// Added to the variance inside the norms.
     pub(super) norm_eps: f64,
     /// Share dropped of the embeddings and after the feed-forward block.
@@ -79,6 +97,28 @@ impl Encoder {
         format!("{}.embeddings.word_embeddings.weight", self.root)
     }
 
+    /// The name of the affine layer that projects the embeddings, where there is one.
+    fn projection_name(&self) -> Option<String> {
+        self.projection.map(|projection| match projection {
+            Projection::AfterNorm(_) => format!("{}.embeddings_project", self.root),
+            Projection::BeforeNorm(_) => format!("{}.embeddings.embed_proj", self.root),
+        })
+    }
+
+    /// As [`super::Backbone::embedding_projection`].
+    pub(super) fn embedding_projection(&self) -> Option<String> {
+        self.projection_name().map(|name| format!("{name}.weight"))
+    }
+
+    /// The widths of the embeddings and of their norm.
+    fn embedding_widths(&self) -> [usize; 2] {
+        match self.projection {
+            None => [self.width; 2],
+            Some(Projection::AfterNorm(width)) => [width; 2],
+            Some(Projection::BeforeNorm(width)) => [width, self.width],
+        }
+    }
+
     /// What the names of the layers' weights begin with, and the number of layers.
     pub(super) fn layers(&self) -> (String, usize) {
         (format!("{}.{}.", self.root, self.names.layers), self.layers)
@@ -89,12 +129,19 @@ impl Encoder {
         let (d, inner) = (self.width, self.inner);
         let Self { root, names, .. } = self;
         let normal = Init::Normal(self.initializer_range as f32);
+        let [embedded, normed] = self.embedding_widths();
         let table = |name: &str, rows| {
-            ParamSpec::new(format!("{root}.embeddings.{name}_embeddings.weight"), &[rows, d], normal)
+            ParamSpec::new(format!("{root}.embeddings.{name}_embeddings.weight"), &[rows, embedded], normal)
         };
-        let mut specs = vec![table("word", self.vocab_size), table("position", self.positions)];
+        let mut specs = vec![table("word", self.vocab_size)];
+        specs.extend(self.adds_positions.then(|| table("position", self.positions)));
         specs.extend(self.types.map(|types| table("token_type", types)));
-        let mut norms = vec![format!("{root}.embeddings.LayerNorm")];
+        if let Some(name) = self.projection_name() {
+            let [weight, bias] = affine(&name, [d, embedded], self.initializer_range);
+            specs.push(weight);
+            specs.extend(matches!(self.projection, Some(Projection::AfterNorm(_))).then_some(bias));
+        }
+        let mut norms = vec![(format!("{root}.embeddings.LayerNorm"), normed)];
         for index in 0..self.layers {
             let layer = format!("{root}.{}.{index}", names.layers);
             for projection in names.attention {
@@ -103,11 +150,14 @@ impl Encoder {
             let [into, out] = names.feed_forward;
             specs.extend(affine(&format!("{layer}.{into}"), [inner, d], self.initializer_range));
             specs.extend(affine(&format!("{layer}.{out}"), [d, inner], self.initializer_range));
-            norms.extend([names.attention_norm, names.norm].map(|norm| format!("{layer}.{norm}")));
+            norms.extend([names.attention_norm, names.norm].map(|norm| (format!("{layer}.{norm}"), d)));
         }
-        for norm in norms {
-            specs.push(ParamSpec::new(format!("{norm}.weight"), &[d], Init::Ones));
-            specs.push(ParamSpec::new(format!("{norm}.bias"), &[d], Init::Zeros));
+        if let Some(relative) = &self.relative {
+            specs.extend(relative.weights(&format!("{root}.encoder"), [self.layers, d], self.initializer_range));
+        }
+        for (norm, width) in norms {
+            specs.push(ParamSpec::new(format!("{norm}.weight"), &[width], Init::Ones));
+            specs.push(ParamSpec::new(format!("{norm}.bias"), &[width], Init::Zeros));
         }
         specs
     }
@@ -121,6 +171,7 @@ impl Encoder {
         mode: Mode<'_>,
     ) -> Result<Tensor> {
         packed.check(self.vocab_size, self.types.filter(|&types| types > 1), self.max_tokens())?;
+        let distances = self.relative.as_ref().map(|relative| relative.distances(packed.longest()));
         let mut x = self.embed(params, packed, mode)?; // [t, d]
         for index in 0..self.layers {
             let spec = Attention {
@@ -129,47 +180,93 @@ impl Encoder {
                 head_dim: self.width / self.heads,
                 causal: false,
                 window: None,
+                scale: self.scale,
+                soft_cap: None,
                 rotary: None,
                 offsets: packed.offsets().clone(),
                 queries: rows.filter(|_| index + 1 == self.layers).map(Into::into),
                 dropout: None,
             };
+            let distances = distances.clone();
             let block = move |encoder: &Self, params: &Params, x: &Tensor, mode: Mode<'_>| {
-                encoder.block(params, index, x, spec.clone(), mode)
+                encoder.block(params, index, x, (spec.clone(), distances.as_ref()), mode)
             };
             x = layer(self, params, &x, mode, block)?;
         }
         Ok(x)
     }
 
+    /// The row of each token's position. Where the first row is that of the padding token, as in RoBERTa, a padding token
+    /// written in a text has the row before the first, and is not counted.
+    fn position_rows(&self, packed: &Packed) -> Vec<u32> {
+        let Some(padding) = self.first_position.checked_sub(1).map(|padding| padding as u32) else {
+            return packed.positions();
+        };
+        let rows = packed.offsets().windows(2).flat_map(|ends| {
+            let mut row = padding;
+            packed.ids()[ends[0]..ends[1]].iter().map(move |&id| {
+                row += u32::from(id != padding);
+                if id == padding { padding } else { row }
+            })
+        });
+        rows.collect()
+    }
+
     /// # Shapes
     /// `packed` of `t` tokens -> `[t, d]`.
     fn embed(&self, params: &Params, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
-        let weights = params.view(mode).child(self.root).child("embeddings");
+        let root = params.view(mode).child(self.root);
+        let weights = root.child("embeddings");
         let mut x = embedding(&weights.get("word_embeddings.weight")?, packed.ids())?;
         if let Some(types) = self.types {
             let table = weights.get("token_type_embeddings.weight")?;
             let type_ids = if types > 1 { packed.type_ids() } else { &vec![0; packed.tokens()] };
             x = (x + embedding(&table, type_ids)?)?;
         }
-        let positions: Vec<u32> = packed.positions().iter().map(|place| place + self.first_position as u32).collect();
-        let x = (x + embedding(&weights.get("position_embeddings.weight")?, &positions)?)?;
-        Drops::after(0, mode).drop(&self.norm(&weights, "LayerNorm", &x)?, self.dropout)
+        if self.adds_positions {
+            x = (x + embedding(&weights.get("position_embeddings.weight")?, &self.position_rows(packed))?)?;
+        }
+        let x = match self.projection {
+            Some(Projection::BeforeNorm(_)) => weights.linear("embed_proj", &x)?,
+            _ => x,
+        };
+        let x = Drops::after(0, mode).drop(&self.norm(&weights, "LayerNorm", &x)?, self.dropout)?;
+        match self.projection {
+            Some(Projection::AfterNorm(_)) => root.linear("embeddings_project", &x),
+            _ => Ok(x),
+        }
     }
 
     /// # Shapes
     /// `x` `[t, d]` -> `[queries, d]`.
-    fn block(&self, params: &Params, index: usize, x: &Tensor, spec: Attention, mode: Mode<'_>) -> Result<Tensor> {
+    fn block(
+        &self,
+        params: &Params,
+        index: usize,
+        x: &Tensor,
+        (spec, distances): (Attention, Option<&Distances>),
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
         let layer = |mode| params.view(mode).child(self.root).child(self.names.layers).child(index);
         let (weights, seen) = (layer(mode.reading(&spec)), layer(mode));
         let LayerNames { attention: [query, key, value, mixture], feed_forward: [into, out], .. } = self.names;
-        // The embeddings drop at one place, a block at three.
-        let drops = &mut Drops::after(1 + 3 * index as u64, mode);
+        // The embeddings drop at one place, a block at three, and the embeddings of distances in each block at another one.
+        let places = 3 + u64::from(self.relative.is_some());
+        let drops = &mut Drops::after(1 + places * index as u64, mode);
         let asking = spec.asking(x)?;
         let q = weights.linear(query, &asking)?; // [queries, d]
         let (k, v) = (seen.linear(key, x)?, seen.linear(value, x)?); // [t, d]
         let spec = Attention { dropout: drops.next(self.attention_dropout), ..spec };
-        let update = weights.linear(mixture, &attention(&q, &k, &v, spec)?)?;
+        let mixed = match self.relative.as_ref().zip(distances) {
+            None => attention(&q, &k, &v, spec)?,
+            Some((relative, distances)) => {
+                let embeddings =
+                    drops.drop(&self.distance_embeddings(params, relative, distances, mode)?, self.dropout)?;
+                let terms = relative.terms(&seen, [query, key], &embeddings, distances)?;
+                disentangled(&q, &k, &v, &terms, spec)?
+            }
+        }; // [queries, d]
+        let update = weights.linear(mixture, &mixed)?;
         let sum = residual(&asking, &update, drops.next(self.mixture_dropout))?;
         let x = self.norm(&weights, self.names.attention_norm, &sum)?;
         let inner = gelu(&weights.linear(into, &x)?)?; // [queries, inner]
@@ -177,9 +274,24 @@ impl Encoder {
         self.norm(&weights, self.names.norm, &sum)
     }
 
+    /// # Shapes
+    /// -> `[used, d]`.
+    fn distance_embeddings(
+        &self,
+        params: &Params,
+        relative: &Relative,
+        distances: &Distances,
+        mode: Mode<'_>,
+    ) -> Result<Tensor> {
+        let encoder = params.view(mode).child(self.root).child("encoder");
+        let used = &distances.used;
+        let rows = encoder.get("rel_embeddings.weight")?.narrow(0, used.start, used.len())?;
+        if relative.norm { self.norm(&encoder, "LayerNorm", &rows) } else { Ok(rows) }
+    }
+
     fn norm(&self, weights: &View<'_>, name: &str, x: &Tensor) -> Result<Tensor> {
         let norm = weights.child(name);
-        Ok(layer_norm(x, &norm.get("weight")?, &norm.get("bias")?, self.norm_eps)?)
+        Ok(layer_norm(x, &norm.get("weight")?, Some(&norm.get("bias")?), self.norm_eps)?)
     }
 }
 

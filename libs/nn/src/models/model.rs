@@ -6,12 +6,15 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::Value;
 
-use super::backbone::{Backbone, Head, is_head};
+use super::backbone::{Backbone, Head, is_head, keeping};
 use super::check_head;
-use crate::ops::cross_entropy;
-use crate::text::{Kind, Packed};
+use crate::ops::{cross_entropy, linear, sequence_means};
+use crate::text::{Kind, Packed, Pooling};
 use crate::weights::{LoraConfig, Mode, Params};
 use crate::{Error, Result};
+
+/// The head that decoders predict tokens by, unless it is the embedding.
+const LM_HEAD: &str = "lm_head.weight";
 
 /// An architecture with the values of its weights: a ranker, which gives one raw logit per sequence, or a language model.
 ///
@@ -48,7 +51,10 @@ impl Model {
         new_head: Option<u64>,
     ) -> Result<Self> {
         check_head(backbone.as_ref(), head)?;
-        let (specs, names) = (backbone.weights(head), |stored: &str| backbone.weight_name(stored));
+        let specs = backbone.weights(head);
+        // A ranker that was made of a language model may have kept the head that it does not use.
+        let unused = |name: &str| head == Head::Score && backbone.kind() == Kind::Decoder && name == LM_HEAD;
+        let names = |stored: &str| backbone.weight_name(stored).filter(|name| !unused(name));
         let params = match new_head {
             None => Params::load(files, &specs, names)?,
             Some(seed) => Params::load_body(files, &specs, names, seed, |name| is_head(backbone.as_ref(), name))?,
@@ -71,6 +77,11 @@ impl Model {
         self.params.only(|name| !is_head(self.backbone(), name))
     }
 
+    /// True for a weight of a head that this model does not have.
+    pub(crate) fn is_other_head(&self, weight: &str) -> bool {
+        is_head(self.backbone(), weight) && self.params.get(weight).is_err()
+    }
+
     /// The modules of this model's head that are trained, by the last parts of their names.
     pub(crate) fn trained_heads(&self) -> Vec<&'static str> {
         let trained = self.params.trained();
@@ -79,6 +90,42 @@ impl Model {
         };
         let modules = self.backbone.heads().iter().filter(|module| is_trained(module));
         modules.map(|module| module.rsplit('.').next().unwrap_or(module)).collect()
+    }
+
+    /// The ranker whose score is the logit that this language model gives the token `yes` next, less the one of `no` where it
+    /// is given: the difference of the two rows of its head.
+    ///
+    /// # Errors
+    /// A token outside the vocabulary; a model with another head.
+    pub(crate) fn scored_by_words(&self, yes: u32, no: Option<u32>) -> Result<Self> {
+        self.expect(Head::LanguageModel)?;
+        if let Some(cap) = self.backbone.logit_cap() {
+            return Err(Error::Config {
+                field: "final_logit_softcapping",
+                found: cap.to_string(),
+                expected:
+                    "null for a language model that is scored by words: a difference of bounded logits is no linear \
+                           score"
+                        .to_owned(),
+            });
+        }
+        let rows = self.backbone.vocab_size();
+        if let Some(id) = [Some(yes), no].into_iter().flatten().find(|&id| id as usize >= rows) {
+            return Err(Error::Config {
+                field: "true_token_id or false_token_id",
+                found: id.to_string(),
+                expected: format!("an id below vocab_size = {rows} (the module LogitScore of sentence-transformers)"),
+            });
+        }
+        let head = self.backbone.token_predictor();
+        let predictor = self.params.get(&head)?.as_detached_tensor();
+        let row = |id: u32| predictor.narrow(0, id as usize, 1);
+        let score = match no {
+            Some(no) => (row(yes)? - row(no)?)?,
+            None => row(yes)?,
+        };
+        let params = self.params.with_score(&self.backbone.weights(Head::Score), &score)?;
+        Ok(Self { head: Head::Score, params, ..self.clone() })
     }
 
     /// config.json as Hugging Face transformers reads it.
@@ -112,17 +159,10 @@ impl Model {
     /// model. `None` where the architecture does not allow it.
     ///
     /// # Errors
-    /// Layers that are not there, or not in increasing order.
+    /// Layers that are not there, not in increasing order, or not enough for the architecture.
     pub fn keeping(&self, keep: &[usize]) -> Result<Option<Self>> {
-        let (prefix, layers) = self.backbone.layers();
-        let Some(backbone) = self.backbone.with_layers(keep.len()) else { return Ok(None) };
-        if keep.is_empty() || !keep.is_sorted_by(|a, b| a < b) || keep.iter().any(|&layer| layer >= layers) {
-            return Err(Error::Config {
-                field: "keep_layers",
-                found: format!("{keep:?}"),
-                expected: format!("layers below {layers} of the base model, in increasing order"),
-            });
-        }
+        let (prefix, _) = self.backbone.layers();
+        let Some(backbone) = keeping(self.backbone(), keep)? else { return Ok(None) };
         let params = self.params.renamed(|name| {
             let Some(rest) = name.strip_prefix(&prefix) else { return Some(name.to_owned()) };
             let (layer, weight) = rest.split_once('.')?;
@@ -140,7 +180,8 @@ impl Model {
         self.backbone.hidden(&self.params, packed, rows, mode)
     }
 
-    /// The raw logit of each sequence, read at its first token by an encoder and at its last by a decoder.
+    /// The raw logit of each sequence, read as [`Backbone::pooling`] says. The last token is the last one that is not padding, as
+    /// in transformers.
     ///
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
@@ -149,11 +190,12 @@ impl Model {
     /// A model with another head; a sequence that the model cannot take.
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::Score)?;
-        let rows = match self.backbone.kind() {
-            Kind::Encoder => packed.first_tokens(),
-            Kind::Decoder => packed.last_tokens(),
-        };
-        let read = self.hidden(packed, Some(&rows), mode)?; // [n, d]
+        let at = |rows: Vec<u32>| self.hidden(packed, Some(&rows), mode);
+        let read = match self.backbone.pooling() {
+            Pooling::FirstToken => at(packed.first_tokens())?,
+            Pooling::LastToken => at(packed.last_tokens(self.backbone.pad_id()))?,
+            Pooling::Mean => sequence_means(&self.hidden(packed, None, mode)?, packed.offsets())?,
+        }; // [n, d]
         self.backbone.score(&self.params, &read, mode)
     }
 
@@ -172,7 +214,8 @@ impl Model {
     }
 
     /// The mean cross-entropy of `targets`, the true tokens at `rows`, predicted by the token embedding (Devlin et al.
-    /// 2019, section 3.1, with input and output embedding tied and without the extra transformation before them).
+    /// 2019, section 3.1, with input and output embedding tied, a projection between them and the layers too, and without
+    /// the extra transformation before them).
     ///
     /// # Shapes
     /// `packed` of `t` tokens, `rows` (increasing, below `t`) and `targets` of one length, at least 1 -> scalar.
@@ -190,9 +233,14 @@ impl Model {
     }
 
     fn token_loss(&self, packed: &Packed, rows: &[u32], targets: &[u32], mode: Mode<'_>) -> Result<Tensor> {
-        let hidden = self.hidden(packed, Some(rows), mode)?; // [rows, d]
-        let predictor = self.params.view(mode).get(&self.backbone.token_predictor())?;
-        Ok(cross_entropy(&hidden, &predictor, targets, mode.precision())?)
+        let weights = self.params.view(mode);
+        let mut hidden = self.hidden(packed, Some(rows), mode)?; // [rows, d]
+        if let Some(projection) = self.backbone.embedding_projection() {
+            let back = weights.get(&projection)?.t()?.contiguous()?; // [e, d]
+            hidden = linear(&hidden, &back, None, mode.precision())?; // [rows, e]
+        }
+        let predictor = weights.get(&self.backbone.token_predictor())?;
+        Ok(cross_entropy(&hidden, &predictor, targets, self.backbone.logit_cap(), mode.precision())?)
     }
 
     fn expect(&self, expected: Head) -> Result<()> {

@@ -45,7 +45,7 @@ pub struct Roberta {
     pub num_hidden_layers: usize,
     /// Heads.
     pub num_attention_heads: usize,
-    /// Rows of the position embedding; the first `pad_token_id + 1` are never read.
+    /// Rows of the position embedding; the first `pad_token_id` are never read.
     pub max_position_embeddings: usize,
     /// Token types (segments); with one, as all published models have, every token is of type 0.
     pub type_vocab_size: usize,
@@ -119,12 +119,16 @@ impl Roberta {
             names: &BERT_LAYERS,
             vocab_size: self.vocab_size,
             width: self.hidden_size,
+            projection: None,
             inner: self.intermediate_size,
             layers: self.num_hidden_layers,
             heads: self.num_attention_heads,
             positions: self.max_position_embeddings,
+            adds_positions: true,
             first_position: self.first_position(),
             types: Some(self.type_vocab_size),
+            relative: None,
+            scale: None,
             norm_eps: self.layer_norm_eps,
             dropout: self.hidden_dropout_prob,
             mixture_dropout: self.hidden_dropout_prob,
@@ -228,8 +232,8 @@ impl Backbone for Roberta {
         self.encoder().layers()
     }
 
-    fn with_layers(&self, layers: usize) -> Option<Arc<dyn Backbone>> {
-        Some(Arc::new(Self { num_hidden_layers: layers, ..self.clone() }))
+    fn with_layers(&self, keep: &[usize]) -> Result<Option<Arc<dyn Backbone>>> {
+        Ok(Some(Arc::new(Self { num_hidden_layers: keep.len(), ..self.clone() })))
     }
 }
 

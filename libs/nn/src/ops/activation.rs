@@ -1,5 +1,7 @@
 //! Element-wise activations.
 
+use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
+
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -18,7 +20,24 @@ pub fn gelu(x: &Tensor) -> Result<Tensor> {
 /// # Shapes
 /// Two of the same shape -> that shape.
 pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    gate.apply_op2(up, Swiglu)
+    gate.apply_op2(up, Gated(Silu))
+}
+
+/// `gelu(gate) * up` with the exact GELU, the gated unit of ModernBERT (arXiv 2002.05202).
+///
+/// # Shapes
+/// Two of the same shape -> that shape.
+pub fn geglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    gate.apply_op2(up, Gated(Gelu))
+}
+
+/// `gelu(gate) * up` with the GELU of a tanh, `gelu(x) = x (1 + tanh(u)) / 2`, `u = sqrt(2 / pi) (x + 0.044715 x^3)`: the gated
+/// unit of Gemma (arXiv 2002.05202; arXiv 1606.08415, section 2).
+///
+/// # Shapes
+/// Two of the same shape -> that shape.
+pub fn geglu_tanh(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+    gate.apply_op2(up, Gated(GeluTanh))
 }
 
 /// `f(a[i])` for every number.
@@ -44,6 +63,13 @@ fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     out
 }
 
+/// `a[i] *= b[i]`.
+fn multiply(a: &mut [f32], b: &[f32]) {
+    a.par_chunks_mut(TASK).zip(b.par_chunks(TASK)).for_each(|(a, b)| {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a *= b);
+    });
+}
+
 struct Gelu;
 
 impl CustomOp1 for Gelu {
@@ -66,31 +92,95 @@ impl CustomOp1 for Gelu {
     }
 }
 
-struct Swiglu;
+/// An activation `x share(x)` in a gated unit.
+trait Gate: Send + Sync + 'static {
+    const NAME: &'static str;
 
-impl CustomOp2 for Swiglu {
+    fn share(x: f32) -> f32;
+
+    /// The slope of the activation, times `up`.
+    fn slope(x: f32, up: f32) -> f32;
+}
+
+struct Silu;
+
+impl Gate for Silu {
+    const NAME: &'static str = "swiglu";
+
+    #[inline(always)]
+    fn share(x: f32) -> f32 {
+        lanes::sigmoid(x)
+    }
+
+    #[inline(always)]
+    fn slope(x: f32, up: f32) -> f32 {
+        let sigmoid = lanes::sigmoid(x);
+        up * sigmoid * x.mul_add(1.0 - sigmoid, 1.0)
+    }
+}
+
+impl Gate for Gelu {
+    const NAME: &'static str = "geglu";
+
+    #[inline(always)]
+    fn share(x: f32) -> f32 {
+        lanes::normal(x).0
+    }
+
+    #[inline(always)]
+    fn slope(x: f32, up: f32) -> f32 {
+        let (phi, density) = lanes::normal(x);
+        up * x.mul_add(density, phi)
+    }
+}
+
+struct GeluTanh;
+
+impl GeluTanh {
+    /// `2 sqrt(2 / pi)`.
+    const FACTOR: f32 = FRAC_2_SQRT_PI * SQRT_2;
+    const CUBIC: f32 = 0.044_715;
+}
+
+impl Gate for GeluTanh {
+    const NAME: &'static str = "geglu_tanh";
+
+    /// `(1 + tanh(u)) / 2`, which is the logistic function of `2 u`.
+    #[inline(always)]
+    fn share(x: f32) -> f32 {
+        lanes::sigmoid(Self::FACTOR * x * (Self::CUBIC * x).mul_add(x, 1.0))
+    }
+
+    #[inline(always)]
+    fn slope(x: f32, up: f32) -> f32 {
+        // Beyond, the share is that of the ends, and the cube may overflow.
+        let x = x.clamp(-20.0, 20.0);
+        let share = Self::share(x);
+        let inner = Self::FACTOR * (3.0 * Self::CUBIC * x).mul_add(x, 1.0);
+        up * (x * inner).mul_add(share * (1.0 - share), share)
+    }
+}
+
+struct Gated<G>(G);
+
+impl<G: Gate> CustomOp2 for Gated<G> {
     fn name(&self) -> &'static str {
-        "swiglu"
+        G::NAME
     }
 
     fn cpu_fwd(&self, gate: &CpuStorage, gl: &Layout, up: &CpuStorage, ul: &Layout) -> Result<(CpuStorage, Shape)> {
         if gl.shape() != ul.shape() {
-            candle_core::bail!("swiglu: gate {:?}, up {:?}", gl.shape(), ul.shape());
+            candle_core::bail!("{}: gate {:?}, up {:?}", G::NAME, gl.shape(), ul.shape());
         }
-        output(map2(input(gate, gl)?, input(up, ul)?, |gate, up| gate * lanes::sigmoid(gate) * up), gl.shape())
+        output(map2(input(gate, gl)?, input(up, ul)?, |gate, up| gate * G::share(gate) * up), gl.shape())
     }
 
     fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         lend([gate, up, &grad.contiguous()?], |[gates, ups, grads]| {
-            let silu = map2(gates, grads, |gate, grad| grad * gate * lanes::sigmoid(gate));
-            let mut dgate = map2(gates, ups, |gate, up| {
-                let sigmoid = lanes::sigmoid(gate);
-                up * sigmoid * gate.mul_add(1.0 - sigmoid, 1.0)
-            });
-            dgate.par_chunks_mut(TASK).zip(grads.par_chunks(TASK)).for_each(|(dgate, grads)| {
-                dgate.iter_mut().zip(grads).for_each(|(dgate, grad)| *dgate *= grad);
-            });
-            Ok((gradient(dgate, gate)?, gradient(silu, up)?))
+            let activated = map2(gates, grads, |gate, grad| grad * gate * G::share(gate));
+            let mut dgate = map2(gates, ups, G::slope);
+            multiply(&mut dgate, grads);
+            Ok((gradient(dgate, gate)?, gradient(activated, up)?))
         })
     }
 }
@@ -104,14 +194,24 @@ mod tests {
     fn gradients_match_finite_differences() {
         let wide = (random(1, &[6, 5]) * 4.0).unwrap();
         gradients(std::slice::from_ref(&wide), |x| gelu(&x[0]).unwrap());
-        gradients(&[wide, random(2, &[6, 5])], |x| swiglu(&x[0], &x[1]).unwrap());
+        let gated = [wide, random(2, &[6, 5])];
+        gradients(&gated, |x| swiglu(&x[0], &x[1]).unwrap());
+        gradients(&gated, |x| geglu(&x[0], &x[1]).unwrap());
+        gradients(&gated, |x| geglu_tanh(&x[0], &x[1]).unwrap());
     }
 
     #[test]
     fn extreme_inputs_stay_finite() {
         let x = Tensor::new(&[-1e30f32, -100.0, 0.0, 100.0, 1e30], &candle_core::Device::Cpu).unwrap();
         assert_eq!(gelu(&x).unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 0.0, 100.0, 1e30]);
-        let gated = swiglu(&x, &x.ones_like().unwrap()).unwrap().to_vec1::<f32>().unwrap();
-        assert!(gated.iter().all(|y| y.is_finite()), "{gated:?}");
+        let gate = candle_core::Var::from_tensor(&x).unwrap();
+        for op in [swiglu, geglu, geglu_tanh] {
+            let gated = op(&gate, &x.ones_like().unwrap()).unwrap();
+            let slopes = gated.sum_all().unwrap().backward().unwrap().get(&gate).unwrap().to_vec1::<f32>().unwrap();
+            let found = gated.to_vec1::<f32>().unwrap().into_iter().chain(slopes);
+            for (found, expected) in found.zip([0.0, 0.0, 0.0, 100.0, 1e30, 0.0, 0.0, 0.5, 1.0, 1.0]) {
+                assert!((found - expected).abs() <= 1e-6 * (1.0 + expected.abs()), "{found}, expected {expected}");
+            }
+        }
     }
 }

@@ -13,16 +13,24 @@ use super::{input, lanes, output};
 /// over all of it once a chunk, costs little beside the products.
 const CHUNK: usize = 1 << 23;
 
-/// The mean over rows of `-log softmax(hidden head^T)[target]`.
+/// The mean over rows of `-log softmax(hidden head^T)[target]`. With a `soft_cap`, above 0, each logit `x` is first bounded to
+/// `soft_cap tanh(x / soft_cap)` (arXiv 2408.00118, section 2).
 ///
 /// The logits `[t, v]` exist for one chunk of rows at a time; where a gradient can be asked for, the forward pass
 /// computes it while they do, which saves the backward pass a matrix product.
 ///
 /// # Shapes
 /// `hidden` `[t, d]`, `head` `[v, d]`, `targets` of length `t` -> scalar.
-pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], precision: Precision) -> Result<Tensor> {
+pub fn cross_entropy(
+    hidden: &Tensor,
+    head: &Tensor,
+    targets: &[u32],
+    soft_cap: Option<f32>,
+    precision: Precision,
+) -> Result<Tensor> {
     let op = CrossEntropy {
         precision,
+        soft_cap,
         targets: targets.into(),
         hidden_tracked: hidden.track_op(),
         head_tracked: head.track_op(),
@@ -33,6 +41,7 @@ pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32], precision:
 
 struct CrossEntropy {
     precision: Precision,
+    soft_cap: Option<f32>,
     targets: Arc<[u32]>,
     hidden_tracked: bool,
     head_tracked: bool,
@@ -58,6 +67,20 @@ fn row_loss(row: &mut [f32], target: u32) -> f64 {
 }
 
 impl CrossEntropy {
+    /// Replaces a row of logits by the gradient of its loss, and returns the loss.
+    fn row(&self, row: &mut [f32], target: u32) -> f64 {
+        let slopes: Option<Vec<f32>> = self.soft_cap.map(|cap| {
+            lanes::soft_cap(row, cap);
+            row.iter().map(|&logit| lanes::soft_cap_slope(logit, cap)).collect()
+        });
+        let loss = row_loss(row, target);
+        row[target as usize] -= 1.0;
+        for (gradient, slope) in row.iter_mut().zip(slopes.into_iter().flatten()) {
+            *gradient *= slope;
+        }
+        loss
+    }
+
     fn check(&self, hidden: &Layout, head: &Layout) -> Result<(usize, usize, usize)> {
         let ((t, d), (v, head_d)) = (hidden.shape().dims2()?, head.shape().dims2()?);
         if t == 0 || t != self.targets.len() || d != head_d {
@@ -88,13 +111,7 @@ impl CustomOp2 for CrossEntropy {
             let (part, head) = (Matrix::new(part, d), Matrix::new(head, d));
             let mut logits = product(part, head.t(), 1.0, compute);
             let rows_and_targets = logits.par_chunks_mut(v).zip(targets);
-            let losses: Vec<f64> = rows_and_targets
-                .map(|(row, &target)| {
-                    let loss = row_loss(row, target);
-                    row[target as usize] -= 1.0;
-                    loss
-                })
-                .collect();
+            let losses: Vec<f64> = rows_and_targets.map(|(row, &target)| self.row(row, target)).collect();
             total += losses.iter().sum::<f64>();
 
             let dlogits = Matrix::new(&logits, v);
@@ -138,7 +155,8 @@ mod tests {
     #[test]
     fn gradients_match_finite_differences() {
         let inputs = [random(1, &[5, 4]), random(2, &[7, 4])];
-        gradients(&inputs, |x| cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1], F32).unwrap());
+        gradients(&inputs, |x| cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1], None, F32).unwrap());
+        gradients(&inputs, |x| cross_entropy(&x[0], &x[1], &[6, 0, 3, 3, 1], Some(0.5), F32).unwrap());
     }
 
     #[test]
@@ -146,10 +164,10 @@ mod tests {
         // 40 rows of a vocabulary so large that a chunk has 16 of them.
         let (hidden, head) = (random(1, &[40, 2]), random(2, &[CHUNK / 16, 2]));
         let targets: Vec<u32> = (0..40).map(|i| i * 7).collect();
-        let whole = cross_entropy(&hidden, &head, &targets, F32).unwrap().to_scalar::<f32>().unwrap();
+        let whole = cross_entropy(&hidden, &head, &targets, None, F32).unwrap().to_scalar::<f32>().unwrap();
         let single = |row: usize| {
             let hidden = hidden.narrow(0, row, 1).unwrap().contiguous().unwrap();
-            cross_entropy(&hidden, &head, &targets[row..=row], F32).unwrap().to_scalar::<f32>().unwrap()
+            cross_entropy(&hidden, &head, &targets[row..=row], None, F32).unwrap().to_scalar::<f32>().unwrap()
         };
         let mean = (0..40).map(single).sum::<f32>() / 40.0;
         assert!((whole - mean).abs() < 1e-5, "{whole} {mean}");
@@ -159,13 +177,13 @@ mod tests {
     fn large_logits_stay_exact() {
         let hidden = Tensor::new(&[[100.0f32, -100.0]], &candle_core::Device::Cpu).unwrap();
         let head = Tensor::new(&[[1.0f32, 0.0], [0.0, 1.0]], &candle_core::Device::Cpu).unwrap();
-        let loss = |target| cross_entropy(&hidden, &head, &[target], F32).unwrap().to_scalar::<f32>().unwrap();
+        let loss = |target| cross_entropy(&hidden, &head, &[target], None, F32).unwrap().to_scalar::<f32>().unwrap();
         assert_eq!((loss(0), loss(1)), (0.0, 200.0));
     }
 
     #[test]
     fn targets_outside_the_vocabulary_are_refused() {
-        assert!(cross_entropy(&random(1, &[1, 4]), &random(2, &[7, 4]), &[7], F32).is_err());
-        assert!(cross_entropy(&random(1, &[2, 4]), &random(2, &[7, 4]), &[1], F32).is_err());
+        assert!(cross_entropy(&random(1, &[1, 4]), &random(2, &[7, 4]), &[7], None, F32).is_err());
+        assert!(cross_entropy(&random(1, &[2, 4]), &random(2, &[7, 4]), &[1], None, F32).is_err());
     }
 }

@@ -18,8 +18,12 @@ pub fn rms_norm(x: &Tensor, weight: &Tensor, eps: f64) -> Result<Tensor> {
 ///
 /// # Shapes
 /// `x` `[t, d]`, `weight` and `bias` `[d]` -> `[t, d]`.
-pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
-    x.apply_op3(weight, bias, LayerNorm { eps: eps as f32 })
+pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    let norm = LayerNorm { eps: eps as f32 };
+    match bias {
+        Some(bias) => x.apply_op3(weight, bias, norm),
+        None => x.apply_op2(weight, norm),
+    }
 }
 
 /// Fills each row of the output from the same row of `x`, in parallel.
@@ -141,6 +145,57 @@ impl LayerNorm {
             *dx = inverse * (-along).mul_add(x - mean, *dx - grad_mean);
         }
     }
+
+    /// The gradients of input, weight and bias.
+    fn backward(&self, x: &Tensor, w: &Tensor, b: Option<&Tensor>, grad: &Tensor) -> Result<[Option<Tensor>; 3]> {
+        let (t, d) = x.dims2()?;
+        lend([x, w, grad], |[xs, weight, grads]| {
+            let dx = map_rows2(xs, grads, d, |x, grad, dx| self.backward_row(x, weight, grad, dx));
+            let dx = gradient(dx, x)?;
+            if !w.track_op() && b.is_none_or(|b| !b.track_op()) {
+                return Ok([dx, None, None]);
+            }
+            // Without a bias, the second half is empty.
+            let width = if b.is_some() { 2 * d } else { d };
+            let sums = sum_tasks(t, d, width, |range, sums| {
+                let (dw, db) = sums.split_at_mut(d);
+                for row in range {
+                    let (x, grad) = (&xs[row * d..][..d], &grads[row * d..][..d]);
+                    let (mean, inverse) = self.moments(x);
+                    for ((dw, &x), &grad) in dw.iter_mut().zip(x).zip(grad) {
+                        *dw = ((x - mean) * inverse).mul_add(grad, *dw);
+                    }
+                    lanes::add_to(db, grad);
+                }
+            });
+            let (dw, db) = sums.split_at(d);
+            let db = b.map_or(Ok(None), |b| gradient(db.to_vec(), b))?;
+            Ok([dx, gradient(dw.to_vec(), w)?, db])
+        })
+    }
+}
+
+impl CustomOp2 for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
+        let d = check(xl, &[wl])?;
+        let (x, weight) = (input(x, xl)?, input(w, wl)?);
+        let y = map_rows(x, d, |x, y| {
+            let (mean, inverse) = self.moments(x);
+            for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
+                *y = (x - mean) * inverse * weight;
+            }
+        });
+        output(y, xl.shape())
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let [dx, dw, _] = self.backward(x, w, None, &grad.contiguous()?)?;
+        Ok((dx, dw))
+    }
 }
 
 impl CustomOp3 for LayerNorm {
@@ -176,27 +231,8 @@ impl CustomOp3 for LayerNorm {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (t, d) = x.dims2()?;
-        lend([x, w, &grad.contiguous()?], |[xs, weight, grads]| {
-            let dx = map_rows2(xs, grads, d, |x, grad, dx| self.backward_row(x, weight, grad, dx));
-            let dx = gradient(dx, x)?;
-            if !w.track_op() && !b.track_op() {
-                return Ok((dx, None, None));
-            }
-            let sums = sum_tasks(t, d, 2 * d, |range, sums| {
-                let (dw, db) = sums.split_at_mut(d);
-                for row in range {
-                    let (x, grad) = (&xs[row * d..][..d], &grads[row * d..][..d]);
-                    let (mean, inverse) = self.moments(x);
-                    for ((dw, &x), &grad) in dw.iter_mut().zip(x).zip(grad) {
-                        *dw = ((x - mean) * inverse).mul_add(grad, *dw);
-                    }
-                    lanes::add_to(db, grad);
-                }
-            });
-            let (dw, db) = sums.split_at(d);
-            Ok((dx, gradient(dw.to_vec(), w)?, gradient(db.to_vec(), b)?))
-        })
+        let [dx, dw, db] = self.backward(x, w, Some(b), &grad.contiguous()?)?;
+        Ok((dx, dw, db))
     }
 }
 
@@ -209,13 +245,15 @@ mod tests {
     fn gradients_match_finite_differences() {
         let inputs = [random(1, &[4, 19]), random(2, &[19]), random(3, &[19])];
         gradients(&inputs[..2], |x| rms_norm(&x[0], &x[1], 1e-5).unwrap());
-        gradients(&inputs, |x| layer_norm(&x[0], &x[1], &x[2], 1e-5).unwrap());
+        gradients(&inputs, |x| layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5).unwrap());
+        gradients(&inputs[..2], |x| layer_norm(&x[0], &x[1], None, 1e-5).unwrap());
     }
 
     #[test]
     fn other_widths_are_refused() {
         let x = random(1, &[2, 4]);
         assert!(rms_norm(&x, &random(2, &[3]), 1e-5).is_err());
-        assert!(layer_norm(&x, &random(2, &[4]), &random(3, &[3]), 1e-5).is_err());
+        assert!(layer_norm(&x, &random(2, &[4]), Some(&random(3, &[3])), 1e-5).is_err());
+        assert!(layer_norm(&x, &random(2, &[3]), None, 1e-5).is_err());
     }
 }

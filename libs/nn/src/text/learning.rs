@@ -9,7 +9,8 @@ use tokenizers::{
 };
 
 use super::merges::{Learner, Pieces};
-use super::tokenizer::{BEGIN, COMPANION_FILES, END, PAD, TOKENIZER_FILE, Tokenizer, tokenizer_error};
+use super::resolve::{self, Files};
+use super::tokenizer::{BEGIN, END, PAD, Tokenizer, tokenizer_error};
 use crate::error::{Error, Result};
 
 /// Pairs of pieces seen less often than this are not merged while training.
@@ -91,10 +92,10 @@ impl Tokenizer {
     fn assemble(tokenizer: &Value, config: &Value, map: &Value) -> Result<Self> {
         // Through the crate's own writer, so that the file is the one it would write again.
         let tokenizer = parse(tokenizer)?.to_string(true).map_err(tokenizer_error)?;
-        Self::from_files(BTreeMap::from([
-            (TOKENIZER_FILE, tokenizer),
-            (COMPANION_FILES[0], format!("{map:#}\n")),
-            (COMPANION_FILES[1], format!("{config:#}\n")),
+        Self::from_files(Files::from([
+            (resolve::TOKENIZER, tokenizer),
+            (resolve::SPECIAL_TOKENS, format!("{map:#}\n")),
+            (resolve::CONFIG, format!("{config:#}\n")),
         ]))
     }
 }

@@ -4,12 +4,16 @@ mod learning;
 mod merges;
 mod packed;
 mod pair_tokenizer;
+mod prompt;
+mod resolve;
 mod template;
 mod tokenizer;
+mod window;
 
 pub use packed::Packed;
 pub(crate) use pair_tokenizer::check_fit;
 pub use pair_tokenizer::{PairTokenizer, Sequence};
+pub(crate) use prompt::Prompt;
 pub use template::{Kind, Pooling, Scoring, Template, Texts};
 pub use tokenizer::{BEGIN, END, PAD, Tokenizer};
-pub(crate) use tokenizer::{COMPANION_FILES, TOKENIZER_FILE};
+pub use window::Window;

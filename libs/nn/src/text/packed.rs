@@ -102,9 +102,13 @@ impl Packed {
         self.offsets.windows(2).map(|w| w[0] as u32).collect()
     }
 
-    /// The row of each sequence's last token, `[n]`.
-    pub fn last_tokens(&self) -> Vec<u32> {
-        self.offsets.windows(2).map(|w| w[1] as u32 - 1).collect()
+    /// The row of each sequence's last token that is not `padding`, `[n]`; of its first where all are.
+    pub fn last_tokens(&self, padding: Option<u32>) -> Vec<u32> {
+        let last = |w: &[usize]| {
+            let place = self.ids[w[0]..w[1]].iter().rposition(|&id| Some(id) != padding);
+            (w[0] + place.unwrap_or(0)) as u32
+        };
+        self.offsets.windows(2).map(last).collect()
     }
 
     /// Refuses a token id outside the vocabulary, a token type outside `types`, and a sequence longer than `positions`.
@@ -136,7 +140,9 @@ mod tests {
         assert_eq!(packed.offsets()[..], [0, 3, 4, 6]);
         assert_eq!(packed.positions(), [0, 1, 2, 0, 0, 1]);
         assert_eq!(packed.first_tokens(), [0, 3, 4]);
-        assert_eq!(packed.last_tokens(), [2, 3, 5]);
+        assert_eq!(packed.last_tokens(None), [2, 3, 5]);
+        assert_eq!(packed.last_tokens(Some(10)), [2, 3, 4]);
+        assert_eq!(packed.last_tokens(Some(8)), [2, 3, 5], "a sequence of padding alone is read at its first token");
         assert_eq!((packed.sequences(), packed.tokens(), packed.longest()), (3, 6, 3));
     }
 

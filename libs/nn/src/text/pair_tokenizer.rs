@@ -1,15 +1,15 @@
-//! From texts to token sequences: the input templates, cut to budgets of tokens.
+//! From texts to token sequences: the input templates, cut to a window of tokens.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
+use tokenizers::Encoding;
 
+use super::prompt::Prompt;
 use super::template::{Scoring, Template, Texts};
 use super::tokenizer::{Frame, Tokenizer};
+use super::window::Window;
 use crate::error::{Error, Result};
-
-const QUERY_PREFIX: &str = "query:";
-const DOCUMENT_PREFIX: &str = " document:";
 
 /// The tokens of a query and a document as a model reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,58 +24,80 @@ pub struct Sequence {
     pub document: Range<usize>,
 }
 
-/// The tokens that a template adds.
+/// What stands around the two texts.
 #[derive(Clone, Debug)]
-enum Marks {
-    Prompt { end: u32 },
-    Pair(Frame),
+enum Layout {
+    Prompt { prompt: Prompt, special_tokens: bool },
+    Pair { frame: Frame, query_prompt: String },
 }
 
 /// Turns pairs of a query and a document into token sequences.
 #[derive(Clone, Debug)]
 pub struct PairTokenizer {
     tokenizer: Tokenizer,
-    max_query_tokens: usize,
-    max_document_tokens: usize,
-    marks: Marks,
+    window: Window,
+    layout: Layout,
+    /// Tokens of the template alone.
     fixed_tokens: usize,
+    /// The last of them.
+    last: Option<u32>,
+    /// True if texts lose their first tokens rather than their last.
+    cuts_left: bool,
 }
 
 impl PairTokenizer {
-    /// Pairs in the tokens of `tokenizer`, by the template and budgets of `scoring`.
+    /// Pairs in the tokens of `tokenizer`, by the template and window of `scoring`.
     ///
     /// # Errors
-    /// A tokenizer without the tokens or the post-processor that the template needs.
+    /// A template that does not name both texts; a post-processor that mixes them; a window without room for them.
     pub fn new(tokenizer: &Tokenizer, scoring: &Scoring) -> Result<Self> {
-        let (marks, fixed_tokens) = match &scoring.template {
-            Template::Prompt { end_token } => {
-                let (prefixes, _) = tokenizer.encode(&format!("{QUERY_PREFIX}{DOCUMENT_PREFIX}"))?;
-                (Marks::Prompt { end: tokenizer.id(end_token)? }, prefixes.len() + 1)
+        let layout = match &scoring.template {
+            Template::Prompt { text, special_tokens } => {
+                Layout::Prompt { prompt: Prompt::parse(text)?, special_tokens: *special_tokens }
             }
-            Template::Pair => {
-                let frame = tokenizer.pair_frame()?;
-                let fixed_tokens = frame.tokens();
-                (Marks::Pair(frame), fixed_tokens)
+            Template::Pair { query_prompt } => {
+                Layout::Pair { frame: tokenizer.pair_frame()?, query_prompt: query_prompt.clone() }
             }
         };
-        let &Scoring { max_query_tokens, max_document_tokens, .. } = scoring;
-        Ok(Self { tokenizer: tokenizer.clone(), max_query_tokens, max_document_tokens, marks, fixed_tokens })
+        let (fixed_tokens, last) = match &layout {
+            Layout::Prompt { prompt, special_tokens } => {
+                let fixed = tokenizer.encode_whole(&prompt.fill("", "").text, *special_tokens)?;
+                (fixed.len(), fixed.get_ids().last().copied())
+            }
+            Layout::Pair { frame, .. } => (frame.tokens(), frame.after.ids.last().copied()),
+        };
+        scoring.window.check(fixed_tokens)?;
+        let cuts_left = tokenizer.truncates_left();
+        Ok(Self { tokenizer: tokenizer.clone(), window: scoring.window, layout, fixed_tokens, last, cuts_left })
     }
 
     /// The length of the longest sequence.
     pub fn max_tokens(&self) -> usize {
-        self.fixed_tokens.saturating_add(self.max_query_tokens).saturating_add(self.max_document_tokens)
+        self.window.max_tokens(self.fixed_tokens)
+    }
+
+    /// A token to pad sequences with: the tokenizer's own, unless it is the last of the template. transformers reads a
+    /// decoder's score at the last token that is not padding.
+    pub(crate) fn padding(&self) -> u32 {
+        let own = self.tokenizer.pad_id().filter(|id| Some(*id) != self.last);
+        own.or_else(|| self.tokenizer.special_id_besides(self.last)).unwrap_or(u32::from(self.last == Some(0)))
     }
 
     /// The sequence of one query and document.
     ///
     /// # Errors
-    /// A failure inside the tokenizer.
+    /// A failure inside the tokenizer; a pair without any token.
     pub fn encode(&self, texts: &Texts<'_>) -> Result<Sequence> {
-        match &self.marks {
-            Marks::Prompt { end } => self.encode_prompt(texts, *end),
-            Marks::Pair(frame) => self.encode_pair(texts, frame),
+        let sequence = match &self.layout {
+            Layout::Prompt { prompt, special_tokens } => self.encode_prompt(texts, prompt, *special_tokens),
+            Layout::Pair { frame, query_prompt } => self.encode_pair(texts, frame, query_prompt),
+        }?;
+        if sequence.ids.is_empty() {
+            let what =
+                "a pair of a query and a document without any token, where the input template adds none: leave it out";
+            return Err(Error::Tokenizer(what.to_owned()));
         }
+        Ok(sequence)
     }
 
     /// The sequences of many, in their order, computed in parallel.
@@ -86,44 +108,55 @@ impl PairTokenizer {
         texts.par_iter().map(|texts| self.encode(texts)).collect()
     }
 
-    /// Tokenizes the whole text, as any other reader of the template would, and cuts the parts by where tokens begin.
-    fn encode_prompt(&self, texts: &Texts<'_>, end: u32) -> Result<Sequence> {
-        let text_after = |text: String| if text.is_empty() { text } else { format!(" {text}") };
-        let query_text = text_after(texts.query());
-        let document_text = text_after(texts.document());
-        let query_end = QUERY_PREFIX.len() + query_text.len();
-        let document_start = query_end + DOCUMENT_PREFIX.len();
-        let text = format!("{QUERY_PREFIX}{query_text}{DOCUMENT_PREFIX}{document_text}");
-        let (tokens, starts) = self.tokenizer.encode(&text)?;
-        let mut ids = Vec::with_capacity(tokens.len() + 1);
-        let (mut query, mut document_tokens) = (0..0, 0);
-        for (token, begin) in tokens.into_iter().zip(starts) {
-            if begin >= document_start {
-                if document_tokens == self.max_document_tokens {
-                    break;
-                }
-                document_tokens += 1;
-            } else if (QUERY_PREFIX.len()..query_end).contains(&begin) {
-                if query.len() == self.max_query_tokens {
-                    continue;
-                }
-                let first = if query.is_empty() { ids.len() } else { query.start };
-                query = first..ids.len() + 1;
+    /// Tokenizes the whole text, as any other reader of the template would, and cuts tokens of its texts.
+    fn encode_prompt(&self, texts: &Texts<'_>, prompt: &Prompt, special_tokens: bool) -> Result<Sequence> {
+        let filled = prompt.fill(&texts.query(), &texts.document());
+        let encoding = self.tokenizer.encode_whole(&filled.text, special_tokens)?;
+        let [query, document] = apart([&filled.query, &filled.document].map(|text| tokens_within(&encoding, text)));
+        let dropped = match self.window {
+            Window::OnlySecond { max_length } => {
+                vec![self.dropped_at_the_end(&query, &document, encoding.len(), max_length)]
             }
-            ids.push(token);
-        }
-        let document = ids.len() - document_tokens..ids.len();
-        ids.push(end);
-        let type_ids = vec![0; ids.len()];
-        Ok(Sequence { ids, type_ids, query, document })
+            window => {
+                let fixed = encoding.len() - query.len() - document.len();
+                let (query_kept, document_kept) = window.kept(query.len(), document.len(), fixed);
+                vec![self.dropped(&query, query_kept), self.dropped(&document, document_kept)]
+            }
+        };
+        let ids = encoding.get_ids().iter().enumerate();
+        let ids = ids.filter(|(at, _)| !dropped.iter().any(|dropped| dropped.contains(at))).map(|(_, &id)| id);
+        let ids: Vec<u32> = ids.collect();
+        let lost = |dropped: &Range<usize>, place: usize| place.clamp(dropped.start, dropped.end) - dropped.start;
+        let left_of = |place: usize| dropped.iter().map(|dropped| lost(dropped, place)).sum::<usize>();
+        let moved = |tokens: &Range<usize>| {
+            let [start, end] = [tokens.start, tokens.end].map(|place| place - left_of(place));
+            start..end
+        };
+        Ok(Sequence { type_ids: vec![0; ids.len()], query: moved(&query), document: moved(&document), ids })
     }
 
-    fn encode_pair(&self, texts: &Texts<'_>, frame: &Frame) -> Result<Sequence> {
-        let (mut query, _) = self.tokenizer.encode(&texts.query())?;
-        let (mut document, _) = self.tokenizer.encode(&texts.document())?;
-        query.truncate(self.max_query_tokens);
-        document.truncate(self.max_document_tokens);
-        let length = frame.tokens() + query.len() + document.len();
+    /// What transformers and sentence-transformers cut of a rendered text that is too long: its last tokens, but those of the
+    /// template after the second text are put back.
+    fn dropped_at_the_end(
+        &self,
+        query: &Range<usize>,
+        document: &Range<usize>,
+        tokens: usize,
+        most: usize,
+    ) -> Range<usize> {
+        let excess = tokens.saturating_sub(most);
+        if self.cuts_left {
+            return 0..excess;
+        }
+        let end = query.end.max(document.end);
+        end.saturating_sub(excess)..end
+    }
+
+    fn encode_pair(&self, texts: &Texts<'_>, frame: &Frame, query_prompt: &str) -> Result<Sequence> {
+        let (query, _) = self.tokenizer.encode(&format!("{query_prompt}{}", texts.query()))?;
+        let (document, _) = self.tokenizer.encode(&texts.document())?;
+        let (query_kept, document_kept) = self.window.kept(query.len(), document.len(), self.fixed_tokens);
+        let length = self.fixed_tokens + query_kept + document_kept;
         let (mut ids, mut type_ids) = (Vec::with_capacity(length), Vec::with_capacity(length));
         let mut append = |tokens: &[u32], types: &[u32]| {
             let start = ids.len();
@@ -132,11 +165,42 @@ impl PairTokenizer {
             start..ids.len()
         };
         append(&frame.before.ids, &frame.before.type_ids);
-        let query = append(&query, &vec![frame.query_type; query.len()]);
+        let query = append(self.kept(&query, query_kept), &vec![frame.query_type; query_kept]);
         append(&frame.between.ids, &frame.between.type_ids);
-        let document = append(&document, &vec![frame.document_type; document.len()]);
+        let document = append(self.kept(&document, document_kept), &vec![frame.document_type; document_kept]);
         append(&frame.after.ids, &frame.after.type_ids);
         Ok(Sequence { ids, type_ids, query, document })
+    }
+
+    /// The tokens of a text that are left of it.
+    fn kept<'a>(&self, tokens: &'a [u32], count: usize) -> &'a [u32] {
+        if self.cuts_left { &tokens[tokens.len() - count..] } else { &tokens[..count] }
+    }
+
+    /// The places that a text loses of its own.
+    fn dropped(&self, places: &Range<usize>, kept: usize) -> Range<usize> {
+        if self.cuts_left { places.start..places.end - kept } else { places.start + kept..places.end }
+    }
+}
+
+/// The tokens of a part of the text: those that have a character of it.
+fn tokens_within(encoding: &Encoding, part: &Range<usize>) -> Range<usize> {
+    let within = |&(start, end): &(usize, usize)| !part.is_empty() && start < part.end && end > part.start;
+    let offsets = encoding.get_offsets();
+    match (offsets.iter().position(within), offsets.iter().rposition(within)) {
+        (Some(first), Some(last)) => first..last + 1,
+        _ => 0..0,
+    }
+}
+
+/// The tokens of two texts; one that spans both is the first one's.
+fn apart([query, document]: [Range<usize>; 2]) -> [Range<usize>; 2] {
+    if query.start <= document.start {
+        let start = document.start.max(query.end);
+        [query, start..document.end.max(start)]
+    } else {
+        let start = query.start.max(document.end);
+        [start..query.end.max(start), document]
     }
 }
 
@@ -150,8 +214,8 @@ pub(crate) fn check_fit(pairs: &PairTokenizer, vocab_size: usize, max_tokens: us
     }
     if pairs.max_tokens() > max_tokens {
         return Err(Error::Tokenizer(format!(
-            "sequences take up to {} tokens (max_query_tokens + max_document_tokens + {}), the model has {max_tokens} \
-             positions (max_position_embeddings in config.json)",
+            "sequences take up to {} tokens, {} of them of the template, the model has {max_tokens} positions \
+             (max_position_embeddings in config.json)",
             pairs.max_tokens(),
             pairs.fixed_tokens,
         )));
@@ -162,6 +226,9 @@ pub(crate) fn check_fit(pairs: &PairTokenizer, vocab_size: usize, max_tokens: us
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
+
+    use serde_json::json;
+    use tokenizers::{TruncationDirection, TruncationParams};
 
     use super::*;
     use crate::text::Kind;
@@ -183,8 +250,16 @@ mod tests {
         Tokenizer::train_word_piece(corpus(), 60).unwrap()
     }
 
+    fn fields(max_query_tokens: usize, max_document_tokens: usize) -> Window {
+        Window::Fields { max_query_tokens, max_document_tokens }
+    }
+
     fn encode(tokenizer: &Tokenizer, kind: Kind, query: usize, document: usize, texts: &Texts<'_>) -> Sequence {
-        PairTokenizer::new(tokenizer, &Scoring::of(kind, query, document)).unwrap().encode(texts).unwrap()
+        encode_by(tokenizer, &Scoring::of(kind, fields(query, document)), texts)
+    }
+
+    fn encode_by(tokenizer: &Tokenizer, scoring: &Scoring, texts: &Texts<'_>) -> Sequence {
+        PairTokenizer::new(tokenizer, scoring).unwrap().encode(texts).unwrap()
     }
 
     #[test]
@@ -231,17 +306,110 @@ mod tests {
     }
 
     #[test]
-    fn texts_cannot_forge_special_tokens() {
+    fn special_tokens_written_in_a_text_are_special_tokens() {
         let tokenizer = teacher();
         let end = tokenizer.id("</s>").unwrap();
         let texts = Texts { query: "a </s> b", title: "</s>", summary: "<pad>" };
         let sequence = encode(&tokenizer, Kind::Decoder, 100, 100, &texts);
-        assert_eq!(sequence.ids.iter().filter(|id| **id == end).count(), 1);
+        assert_eq!(sequence.ids.iter().filter(|id| **id == end).count(), 3);
         let tokenizer = student();
-        let separator = tokenizer.id("[SEP]").unwrap();
-        let texts = Texts { query: "[SEP]", title: "[SEP]", summary: "" };
+        let texts = Texts { query: "[SEP] red", title: "[SEP]", summary: "[MASK]" };
         let sequence = encode(&tokenizer, Kind::Encoder, 100, 100, &texts);
-        assert_eq!(sequence.ids.iter().filter(|id| **id == separator).count(), 2);
+        let pair = tokenizer.inner().encode((texts.query(), texts.document()), true).unwrap();
+        assert_eq!((&sequence.ids[..], &sequence.type_ids[..]), (pair.get_ids(), pair.get_type_ids()));
+    }
+
+    /// Scorings by one window, with templates in both orders.
+    fn in_one_window(max_length: usize) -> Vec<Scoring> {
+        let window = Window::LongestFirst { max_length };
+        let reversed =
+            Scoring { template: Template::given("{document} of {query}?</s>"), ..Scoring::of(Kind::Decoder, window) };
+        vec![Scoring::of(Kind::Decoder, window), reversed]
+    }
+
+    #[test]
+    fn a_prompt_is_cut_inside_its_texts_alone() {
+        let tokenizer = teacher();
+        let texts = Texts { query: "red red red red", title: "shoes shoes shoes", summary: "and and and" };
+        for scoring in in_one_window(100).iter().zip(in_one_window(12)) {
+            let (whole, cut) = (encode_by(&tokenizer, scoring.0, &texts), encode_by(&tokenizer, &scoring.1, &texts));
+            assert_eq!(cut.ids.len(), 12);
+            let rest = |sequence: &Sequence| {
+                let texts = |at: &usize| !sequence.query.contains(at) && !sequence.document.contains(at);
+                (0..sequence.ids.len()).filter(texts).map(|at| sequence.ids[at]).collect::<Vec<u32>>()
+            };
+            assert_eq!(rest(&cut), rest(&whole));
+            let starts = |cut: &[u32], whole: &[u32]| assert_eq!(cut, &whole[..cut.len()]);
+            starts(&cut.ids[cut.query.clone()], &whole.ids[whole.query.clone()]);
+            starts(&cut.ids[cut.document.clone()], &whole.ids[whole.document.clone()]);
+            assert!(cut.query.len() < whole.query.len() && cut.document.len() < whole.document.len());
+        }
+    }
+
+    #[test]
+    fn a_prompt_loses_its_last_tokens_but_those_of_the_template() {
+        let tokenizer = teacher();
+        let texts = Texts { query: "red red red red", title: "shoes shoes shoes", summary: "and and and" };
+        for template in ["q: {query} d: {document}</s>", "{document} of {query}?</s>", "{query}{document}"] {
+            let by = |max_length| {
+                let scoring = Scoring::of(Kind::Decoder, Window::OnlySecond { max_length });
+                encode_by(&tokenizer, &Scoring { template: Template::given(template), ..scoring }, &texts)
+            };
+            let whole = by(100);
+            let tail = whole.ids.len() - whole.query.end.max(whole.document.end);
+            assert!(whole.ids.len() > 12);
+            for max_length in 10..whole.ids.len() + 2 {
+                let cut = by(max_length);
+                let kept = max_length.min(whole.ids.len());
+                let expected = [&whole.ids[..kept - tail], &whole.ids[whole.ids.len() - tail..]].concat();
+                assert_eq!(cut.ids, expected, "{template} {max_length}");
+                assert!(cut.query.end <= kept - tail && cut.document.end <= kept - tail);
+                assert!(cut.query.len() <= whole.query.len() && cut.document.len() <= whole.document.len());
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_without_a_token_is_refused() {
+        let scoring = Scoring::of(Kind::Decoder, Window::LongestFirst { max_length: 9 });
+        let scoring = Scoring { template: Template::given("{query}{document}"), ..scoring };
+        let empty = Texts { query: "", title: "", summary: "" };
+        let error = PairTokenizer::new(&teacher(), &scoring).unwrap().encode(&empty).unwrap_err().to_string();
+        assert!(error.contains("without any token"), "{error}");
+    }
+
+    #[test]
+    fn a_pair_in_one_window_is_cut_as_the_tokenizers_library_cuts_it() {
+        let tokenizer = student();
+        let mut library = tokenizer.inner().clone();
+        for (side, direction) in [("right", TruncationDirection::Right), ("left", TruncationDirection::Left)] {
+            let tokenizer = tokenizer.with_fields(&[("truncation_side", json!(side))]).unwrap();
+            for max_length in 5..24 {
+                let params = TruncationParams { max_length, direction, ..TruncationParams::default() };
+                library.with_truncation(Some(params)).unwrap();
+                for (query, title) in [
+                    ("red red cheap", "shoes"),
+                    ("red", "cheap shoes, red and"),
+                    ("red and cheap shoes", "and red shoes, cheap"),
+                ] {
+                    let texts = Texts { query, title, summary: "red" };
+                    let pair = library.encode((texts.query(), texts.document()), true).unwrap();
+                    let scoring = Scoring::of(Kind::Encoder, Window::LongestFirst { max_length });
+                    let sequence = encode_by(&tokenizer, &scoring, &texts);
+                    assert_eq!((&sequence.ids[..], &sequence.type_ids[..]), (pair.get_ids(), pair.get_type_ids()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_prompt_stands_before_every_query_of_a_pair() {
+        let tokenizer = student();
+        let template = Template::Pair { query_prompt: "cheap: ".to_owned() };
+        let scoring = Scoring { template, ..Scoring::of(Kind::Encoder, Window::LongestFirst { max_length: 100 }) };
+        let pair = tokenizer.inner().encode(("cheap: red", "shoes"), true).unwrap();
+        let texts = Texts { query: "red", title: "shoes", summary: "" };
+        assert_eq!(encode_by(&tokenizer, &scoring, &texts).ids, pair.get_ids());
     }
 
     #[test]
@@ -258,7 +426,7 @@ mod tests {
     #[test]
     fn a_batch_keeps_the_order() {
         let tokenizer = student();
-        let pairs = PairTokenizer::new(&tokenizer, &Scoring::of(Kind::Encoder, 8, 8)).unwrap();
+        let pairs = PairTokenizer::new(&tokenizer, &Scoring::of(Kind::Encoder, fields(8, 8))).unwrap();
         let titles: Vec<String> = (0..50).map(|i| "red ".repeat(i % 7) + "shoes").collect();
         let texts: Vec<Texts<'_>> = titles.iter().map(|title| Texts { query: "red", title, summary: "" }).collect();
         let batch = pairs.encode_batch(&texts).unwrap();
@@ -274,7 +442,7 @@ mod tests {
             static TOKENIZERS: LazyLock<[(Tokenizer, Kind); 2]> =
                 LazyLock::new(|| [(teacher(), Kind::Decoder), (student(), Kind::Encoder)]);
             for (tokenizer, kind) in &*TOKENIZERS {
-                let pairs = PairTokenizer::new(tokenizer, &Scoring::of(*kind, q, d)).unwrap();
+                let pairs = PairTokenizer::new(tokenizer, &Scoring::of(*kind, fields(q, d))).unwrap();
                 let sequence = pairs.encode(&texts).unwrap();
                 assert!(sequence.ids.len() <= pairs.max_tokens());
                 assert!(sequence.document.len() <= d);

@@ -1,8 +1,9 @@
-//! How a model reads a query and a document: the template, its budgets of tokens, and where the score is read.
+//! How a model reads a query and a document: the template, the window of tokens, and where the score is read.
 
 use serde::{Deserialize, Serialize};
 
 use super::tokenizer::END;
+use super::window::Window;
 
 /// How the tokens of a model see each other. It decides how a model scores unless its folder says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +18,43 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
 pub enum Template {
-    /// `query: {query} document: {title} {summary}{end_token}`, tokenized as one text.
+    /// One text with the query and the document in it.
     Prompt {
-        /// The last token of every sequence, also where the text before it was cut.
-        end_token: String,
+        /// The text, with `{query}` and `{document}` once each, in any order; the document is title and summary. Written as
+        /// `{ query}` or `{ document}`, a space comes before what is not empty, and none before what is.
+        text: String,
+        /// True to add what the tokenizer adds to a text, such as a token for its beginning.
+        special_tokens: bool,
     },
-    /// The tokenizer's own pair of query and `{title} {summary}`, with the special tokens and token types of its
-    /// post-processor: `[CLS] query [SEP] document [SEP]` for BERT.
-    Pair,
+    /// The tokenizer's own pair of query and document, with the special tokens and token types of its post-processor:
+    /// `[CLS] query [SEP] document [SEP]` for BERT.
+    Pair {
+        /// What stands before every query.
+        query_prompt: String,
+    },
 }
 
-/// Which token the score is read from.
+impl Template {
+    /// How a user names the tokenizer's own pair.
+    pub const PAIR: &str = "pair";
+
+    /// The template that a user writes: [`Self::PAIR`], or a text as of [`Self::Prompt`].
+    pub fn given(text: &str) -> Self {
+        if text == Self::PAIR { Self::pair() } else { Self::Prompt { text: text.to_owned(), special_tokens: true } }
+    }
+
+    /// The tokenizer's own pair of query and document.
+    pub fn pair() -> Self {
+        Self::Pair { query_prompt: String::new() }
+    }
+
+    /// `query: {query} document: {title} {summary}` and an end token: what decoders learn here (arXiv 2411.04539, section 3.1).
+    pub fn of_decoder(end_token: &str) -> Self {
+        Self::Prompt { text: format!("query:{{ query}} document:{{ document}}{end_token}"), special_tokens: true }
+    }
+}
+
+/// Which tokens the score is read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pooling {
@@ -35,6 +62,18 @@ pub enum Pooling {
     LastToken,
     /// The first one.
     FirstToken,
+    /// All of them: the mean of what the last layer makes of each.
+    Mean,
+}
+
+impl Kind {
+    /// What models of this kind read the score from unless their architecture says otherwise.
+    pub(crate) fn pooling(self) -> Pooling {
+        match self {
+            Self::Decoder => Pooling::LastToken,
+            Self::Encoder => Pooling::FirstToken,
+        }
+    }
 }
 
 /// How a model scores. It is stored with the model, because scores are only right for the input it was trained on.
@@ -45,33 +84,19 @@ pub struct Scoring {
     pub template: Template,
     /// Where the score is read.
     pub pooling: Pooling,
-    /// Most tokens of the query, at least 1; the rest is cut.
-    pub max_query_tokens: usize,
-    /// Most tokens of title and summary together, at least 1; the rest is cut.
-    pub max_document_tokens: usize,
+    /// How many tokens are read, and which are cut.
+    pub window: Window,
 }
 
 impl Scoring {
     /// The default of a kind of model: decoders read a prompt that ends in `</s>` and score at its last token, encoders
     /// read a pair and score at its first.
-    pub fn of(kind: Kind, max_query_tokens: usize, max_document_tokens: usize) -> Self {
-        let (template, pooling) = match kind {
-            Kind::Decoder => (Template::Prompt { end_token: END.to_owned() }, Pooling::LastToken),
-            Kind::Encoder => (Template::Pair, Pooling::FirstToken),
+    pub fn of(kind: Kind, window: Window) -> Self {
+        let template = match kind {
+            Kind::Decoder => Template::of_decoder(END),
+            Kind::Encoder => Template::pair(),
         };
-        Self { template, pooling, max_query_tokens, max_document_tokens }
-    }
-
-    /// Refuses a scoring that models of this kind cannot do, and budgets of 0. `name` is the architecture, for the error.
-    pub(crate) fn check(&self, kind: Kind, name: &str) -> std::result::Result<(), String> {
-        if self.max_query_tokens == 0 || self.max_document_tokens == 0 {
-            return Err("max_query_tokens and max_document_tokens must be at least 1".to_owned());
-        }
-        match (kind, &self.template, self.pooling) {
-            (Kind::Decoder, Template::Prompt { .. }, Pooling::LastToken)
-            | (Kind::Encoder, Template::Pair, Pooling::FirstToken) => Ok(()),
-            (_, template, pooling) => Err(format!("{name} models do not score {template:?} at {pooling:?}")),
-        }
+        Self { template, pooling: kind.pooling(), window }
     }
 }
 

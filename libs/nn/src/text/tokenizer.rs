@@ -1,20 +1,20 @@
-//! Subword tokenizers, kept as the `tokenizer.json` of the Hugging Face libraries.
+//! Subword tokenizers, kept as the `tokenizer.json` of the Hugging Face libraries and read as transformers reads them.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use tokenizers::{Encoding, PostProcessor, Token};
 
+use super::resolve::{self, Files, Resolved};
 use crate::error::{Error, Result};
 use crate::files;
 
-pub(crate) const TOKENIZER_FILE: &str = "tokenizer.json";
-/// The other files of a tokenizer that the Hugging Face libraries read; kept as they are where present.
-pub(crate) const COMPANION_FILES: [&str; 2] = ["special_tokens_map.json", TOKENIZER_CONFIG_FILE];
-const TOKENIZER_CONFIG_FILE: &str = "tokenizer_config.json";
+/// Vocabularies of SentencePiece, which only Python libraries turn into a tokenizer.
+const SENTENCE_PIECE: [&str; 5] =
+    ["sentencepiece.bpe.model", "spiece.model", "spm.model", "tokenizer.model", "sentencepiece.model"];
 
 /// What the token for text outside of the vocabulary is called where no companion of `tokenizer.json` names it.
 const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
@@ -30,11 +30,15 @@ pub const END: &str = "</s>";
 
 /// A tokenizer together with the files it came from. A copy shares them.
 ///
-/// Special tokens written inside a text are encoded as plain text: no document can forge a separator.
+/// Special tokens written inside a text are read as these tokens, as transformers does, unless `split_special_tokens` of
+/// `tokenizer_config.json` is true: texts that may hold them by chance or malice are to be cleaned before.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
-    files: Arc<BTreeMap<&'static str, String>>,
+    files: Arc<Files>,
+    /// The tokens of roles such as `pad_token`.
+    roles: Arc<BTreeMap<String, String>>,
+    token_types: bool,
 }
 
 /// Tokens that a post-processor adds at one place.
@@ -72,27 +76,35 @@ impl fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a model folder.
+    /// Reads the tokenizer of a model folder as `AutoTokenizer` of transformers 5 does, whatever its files say of each
+    /// other; a vocabulary alone (`vocab.txt`, or `vocab.json` and `merges.txt`) too.
     ///
     /// # Errors
-    /// A folder without a readable `tokenizer.json`.
+    /// A folder without a readable tokenizer; files that are read in a way that cannot be followed here.
     pub fn load(folder: &Path) -> Result<Self> {
-        let path = folder.join(TOKENIZER_FILE);
-        let mut files = BTreeMap::from([(TOKENIZER_FILE, files::read_text(&path)?)]);
-        for name in COMPANION_FILES {
-            let companion = folder.join(name);
-            if companion.exists() {
-                files.insert(name, files::read_text(&companion)?);
-            }
+        let mut texts = Files::new();
+        for path in Self::files_of(folder) {
+            let name = resolve::SOURCES.iter().find(|name| path.ends_with(name));
+            texts.extend(name.copied().map(|name| files::read_text(&path).map(|text| (name, text))).transpose()?);
         }
-        Self::from_files(files).map_err(|error| Error::Format {
-            path,
-            expected: "a Hugging Face tokenizer".to_owned(),
-            found: error.to_string(),
-        })
+        if !texts.contains_key(resolve::TOKENIZER) {
+            refuse_sentence_piece(folder)?;
+        }
+        let resolved = resolve::resolve(&texts).map_err(|refusal| Error::Format {
+            path: folder.join(refusal.file),
+            expected: refusal.expected,
+            found: refusal.found,
+        })?;
+        Ok(Self::of(resolved))
     }
 
-    /// Writes `tokenizer.json` and its companions into an existing folder.
+    /// The files of a folder that decide its tokens, of those it has; `config.json` is one of them.
+    pub(crate) fn files_of(folder: &Path) -> Vec<PathBuf> {
+        resolve::SOURCES.iter().map(|name| folder.join(name)).filter(|path| path.exists()).collect()
+    }
+
+    /// Writes `tokenizer.json` and its companions into an existing folder: as they were, or, where they contradicted each
+    /// other, so that every reader gets the tokens that this tokenizer gives.
     ///
     /// # Errors
     /// A folder that cannot be written.
@@ -103,9 +115,9 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// The SHA-256 of `tokenizer.json` in hexadecimal: what `sha256sum` prints for the file.
+    /// The SHA-256 of the `tokenizer.json` that is saved, in hexadecimal: what `sha256sum` prints for the file.
     pub fn identity(&self) -> String {
-        files::sha256(&[self.files[TOKENIZER_FILE].as_bytes()])
+        files::sha256(&[self.files[resolve::TOKENIZER].as_bytes()])
     }
 
     /// One more than the largest id: the rows an embedding needs.
@@ -129,12 +141,19 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
-    /// The id of the padding token, where a companion of `tokenizer.json` names one.
+    /// The id of the padding token, where the folder or its tokenizer class names one.
     pub fn pad_id(&self) -> Option<u32> {
         self.named_token("pad_token")
     }
 
-    /// The id of the token that hides a word from a masked language model: the one that a companion of `tokenizer.json`
+    /// The smallest id of a special token other than this one.
+    pub(super) fn special_id_besides(&self, id: Option<u32>) -> Option<u32> {
+        let tokens = self.inner.get_added_tokens_decoder().into_iter();
+        let special = tokens.filter(|(other, token)| token.special && Some(*other) != id);
+        special.map(|(other, _)| other).min()
+    }
+
+    /// The id of the token that hides a word from a masked language model: the one that the folder or its tokenizer class
     /// names, else `[MASK]` or `<mask>`.
     ///
     /// # Errors
@@ -152,29 +171,41 @@ impl Tokenizer {
         self.named_token("unk_token").or_else(customary)
     }
 
-    /// The id of the token that the companions of `tokenizer.json` give a role, such as `pad_token`.
+    /// The token of a role, such as `pad_token`.
+    pub(crate) fn role_token(&self, role: &str) -> Option<&str> {
+        self.roles.get(role).map(String::as_str).filter(|token| self.inner.token_to_id(token).is_some())
+    }
+
     fn named_token(&self, role: &str) -> Option<u32> {
-        let tokens = COMPANION_FILES.iter().rev().filter_map(|name| {
-            let settings: Value = serde_json::from_str(self.files.get(name)?).ok()?;
-            let token = &settings[role];
-            token.as_str().or_else(|| token["content"].as_str()).map(str::to_owned)
-        });
-        tokens.filter_map(|token| self.inner.token_to_id(&token)).next()
+        self.inner.token_to_id(self.role_token(role)?)
+    }
+
+    /// The special tokens that the tokenizer adds before and after a text.
+    ///
+    /// # Errors
+    /// A failure inside the post-processor.
+    pub(crate) fn added_tokens(&self) -> Result<[Vec<u32>; 2]> {
+        let probe = Encoding::from_tokens(vec![Token::new(0, String::new(), (0, 0))], 0);
+        let whole = self.inner.post_process(probe, None, true).map_err(tokenizer_error)?;
+        let text = whole.get_sequence_ids().iter().position(Option::is_some).unwrap_or_default();
+        let ids = whole.get_ids();
+        Ok([ids[..text].to_vec(), ids.get(text + 1..).unwrap_or_default().to_vec()])
     }
 
     /// The special tokens and token types that the post-processor gives a pair of texts. The types are 0 where
-    /// `model_input_names` of `tokenizer_config.json` leaves them out.
+    /// the folder or its tokenizer class leaves them out.
     ///
     /// # Errors
-    /// A post-processor that does not put tokens between the two texts.
+    /// A post-processor that leaves a text out, repeats one, or puts the document first.
     pub(super) fn pair_frame(&self) -> Result<Frame> {
         let probe = |type_id| Encoding::from_tokens(vec![Token::new(0, String::new(), (0, 0))], type_id);
         let pair = self.inner.post_process(probe(0), Some(probe(1)), true).map_err(tokenizer_error)?;
         let sources = pair.get_sequence_ids();
         let place = |text| sources.iter().position(|source| *source == Some(text));
-        let (Some(query), Some(document)) = (place(0), place(1)) else { return Err(unseparated()) };
-        if document <= query + 1 {
-            return Err(unseparated());
+        let own = sources.iter().flatten().count();
+        let (Some(query), Some(document), 2) = (place(0), place(1), own) else { return Err(mixed()) };
+        if document < query {
+            return Err(mixed());
         }
         let has_types = self.gives_token_types();
         let types: Vec<u32> = pair.get_type_ids().iter().map(|&kind| if has_types { kind } else { 0 }).collect();
@@ -191,17 +222,27 @@ impl Tokenizer {
         })
     }
 
-    /// True if models are to read the token types of a pair.
+    /// True if models are to read the token types of a pair: `model_input_names` of `tokenizer_config.json`, or else the
+    /// default of the tokenizer class.
     fn gives_token_types(&self) -> bool {
-        let config = self.files.get(TOKENIZER_CONFIG_FILE).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        let names = config.as_ref().and_then(|config| config["model_input_names"].as_array());
-        names.is_none_or(|names| names.iter().any(|name| name == "token_type_ids"))
+        self.token_types
     }
 
     /// The longest sequence of its model in tokens, where `tokenizer_config.json` gives it.
     pub fn model_max_length(&self) -> Option<usize> {
-        let settings: Value = serde_json::from_str(self.files.get(TOKENIZER_CONFIG_FILE)?).ok()?;
-        usize::try_from(settings["model_max_length"].as_u64()?).ok()
+        let length = Some(self.setting("model_max_length")).filter(|length| !length.is_null());
+        usize::try_from(length.unwrap_or_else(|| self.setting("max_len")).as_u64()?).ok()
+    }
+
+    /// True if texts lose their first tokens where they are too long, rather than their last.
+    pub(super) fn truncates_left(&self) -> bool {
+        self.setting("truncation_side") == json!("left")
+    }
+
+    /// A field of `tokenizer_config.json`.
+    fn setting(&self, name: &str) -> Value {
+        let settings = self.files.get(resolve::CONFIG).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        settings.map(|mut settings| settings[name].take()).unwrap_or_default()
     }
 
     /// The same tokenizer with another padding token.
@@ -211,18 +252,23 @@ impl Tokenizer {
     pub fn with_pad_id(&self, id: u32) -> Result<Self> {
         let token = self.inner.id_to_token(id);
         let token = token.ok_or_else(|| Error::Tokenizer(format!("the vocabulary has no id {id} to pad with")))?;
-        let mut files = BTreeMap::clone(&self.files);
-        files.entry(TOKENIZER_CONFIG_FILE).or_insert_with(|| "{}".to_owned());
-        for name in COMPANION_FILES {
-            if let Some(text) = files.get_mut(name) {
-                let settings = serde_json::from_str(text);
-                let mut settings: Map<String, Value> =
-                    settings.map_err(|error| Error::Tokenizer(format!("{name}: {error}")))?;
-                settings.insert("pad_token".to_owned(), json!(token));
-                *text = format!("{:#}\n", Value::Object(settings));
-            }
+        let mut changed = self.with_fields(&[("pad_token", json!(token))])?;
+        if let Some(map) = Arc::make_mut(&mut changed.files).get_mut(resolve::SPECIAL_TOKENS) {
+            *map = with_fields(resolve::SPECIAL_TOKENS, map, &[("pad_token", json!(token))])?;
         }
-        Ok(Self { inner: self.inner.clone(), files: Arc::new(files) })
+        Self::from_files(Files::clone(&changed.files))
+    }
+
+    /// The same tokenizer with other fields in `tokenizer_config.json`, of those that change no token; a field that is null is
+    /// removed.
+    ///
+    /// # Errors
+    /// A file that is not JSON.
+    pub(crate) fn with_fields(&self, fields: &[(&str, Value)]) -> Result<Self> {
+        let mut files = Files::clone(&self.files);
+        let text = files.entry(resolve::CONFIG).or_insert_with(|| "{}".to_owned());
+        *text = with_fields(resolve::CONFIG, text, fields)?;
+        Ok(Self { files: Arc::new(files), ..self.clone() })
     }
 
     /// The ids of a text without special tokens, and where each begins in the text, in bytes.
@@ -233,6 +279,14 @@ impl Tokenizer {
         let encoding = self.inner.encode(text, false).map_err(tokenizer_error)?;
         let starts = encoding.get_offsets().iter().map(|&(start, _)| start).collect();
         Ok((encoding.get_ids().to_vec(), starts))
+    }
+
+    /// A whole text, with what the tokenizer adds to one where `special_tokens`.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub(super) fn encode_whole(&self, text: &str, special_tokens: bool) -> Result<Encoding> {
+        self.inner.encode(text, special_tokens).map_err(tokenizer_error)
     }
 
     /// The ids of a text that stands alone, with the special tokens around it; cut to `max_tokens` of both.
@@ -256,7 +310,7 @@ impl Tokenizer {
     }
 
     #[cfg(test)]
-    pub(super) fn files(&self) -> &BTreeMap<&'static str, String> {
+    pub(super) fn files(&self) -> &Files {
         &self.files
     }
 
@@ -265,22 +319,48 @@ impl Tokenizer {
         &self.inner
     }
 
-    /// The tokenizer of the files by their names, `tokenizer.json` among them.
-    pub(super) fn from_files(files: BTreeMap<&'static str, String>) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(&files[TOKENIZER_FILE]).map_err(tokenizer_error)?;
-        inner.with_padding(None).with_truncation(None).map_err(tokenizer_error)?;
-        inner.set_encode_special_tokens(true);
-        Ok(Self { inner: Arc::new(inner), files: Arc::new(files) })
+    /// The tokenizer of the files by their names.
+    pub(super) fn from_files(files: Files) -> Result<Self> {
+        let resolved = resolve::resolve(&files).map_err(|refusal| Error::Tokenizer(refusal.to_string()))?;
+        Ok(Self::of(resolved))
     }
+
+    fn of(Resolved { inner, files, roles, token_types }: Resolved) -> Self {
+        Self { inner: Arc::new(inner), files: Arc::new(files), roles: Arc::new(roles), token_types }
+    }
+}
+
+/// A folder whose vocabulary is SentencePiece's alone: nothing here reads it.
+fn refuse_sentence_piece(folder: &Path) -> Result<()> {
+    let Some(found) = SENTENCE_PIECE.iter().find(|name| folder.join(name).exists()) else { return Ok(()) };
+    let convert = "python -c \"import sys, transformers as t; t.AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])\"";
+    Err(Error::Format {
+        path: folder.join(resolve::TOKENIZER),
+        expected: format!("a Hugging Face tokenizer (make it once: {convert} {})", folder.display()),
+        found: format!("{found} alone"),
+    })
+}
+
+/// The JSON object `text` of the file `name` with other fields; one that is null is removed.
+fn with_fields(name: &str, text: &str, fields: &[(&str, Value)]) -> Result<String> {
+    let settings = serde_json::from_str(text);
+    let mut settings: Map<String, Value> = settings.map_err(|error| Error::Tokenizer(format!("{name}: {error}")))?;
+    for (field, value) in fields {
+        match value {
+            Value::Null => drop(settings.remove(*field)),
+            value => drop(settings.insert((*field).to_owned(), value.clone())),
+        }
+    }
+    Ok(format!("{:#}\n", Value::Object(settings)))
 }
 
 pub(super) fn tokenizer_error(error: tokenizers::Error) -> Error {
     Error::Tokenizer(error.to_string())
 }
 
-fn unseparated() -> Error {
-    let what =
-        "tokenizer.json has no post-processor that separates the two texts of a pair, which the input template needs";
+fn mixed() -> Error {
+    let what = "the post-processor of tokenizer.json does not put the query once and then the document once, which the \
+                input template needs";
     Error::Tokenizer(what.to_owned())
 }
 
@@ -307,11 +387,14 @@ mod tests {
         assert_eq!(tokenizer.pad_id(), Some(0));
         let other = tokenizer.with_pad_id(1).unwrap();
         assert_eq!((other.pad_id(), other.identity()), (Some(1), tokenizer.identity()));
-        let mut files = BTreeMap::clone(&tokenizer.files);
+        let mut files = Files::clone(&tokenizer.files);
         files.remove("special_tokens_map.json");
-        files.insert(TOKENIZER_CONFIG_FILE, r#"{"pad_token": {"content": "</s>"}}"#.to_owned());
+        files.insert(
+            resolve::CONFIG,
+            r#"{"pad_token": {"__type": "AddedToken", "content": "</s>", "special": true}}"#.to_owned(),
+        );
         assert_eq!(Tokenizer::from_files(files.clone()).unwrap().pad_id(), Some(2));
-        files.remove(TOKENIZER_CONFIG_FILE);
+        files.remove(resolve::CONFIG);
         let none = Tokenizer::from_files(files).unwrap();
         assert_eq!((none.pad_id(), none.with_pad_id(1).unwrap().pad_id()), (None, Some(1)));
         assert!(none.with_pad_id(300).is_err());
@@ -331,11 +414,11 @@ mod tests {
     fn the_frame_of_a_pair_is_the_post_processors() {
         let tokenizer = Tokenizer::train_word_piece(CORPUS.iter(), 100).unwrap();
         let with = |post_processor: Value, companion: &str| {
-            let mut files = BTreeMap::clone(&tokenizer.files);
-            let mut json: Value = serde_json::from_str(&files[TOKENIZER_FILE]).unwrap();
+            let mut files = Files::clone(&tokenizer.files);
+            let mut json: Value = serde_json::from_str(&files[resolve::TOKENIZER]).unwrap();
             json["post_processor"] = post_processor;
-            files.insert(TOKENIZER_FILE, json.to_string());
-            files.insert(TOKENIZER_CONFIG_FILE, companion.to_owned());
+            files.insert(resolve::TOKENIZER, json.to_string());
+            files.insert(resolve::CONFIG, companion.to_owned());
             Tokenizer::from_files(files).unwrap().pair_frame()
         };
         let added = |ids: &[u32], kind| Added { ids: ids.to_vec(), type_ids: vec![kind; ids.len()] };
@@ -352,21 +435,29 @@ mod tests {
             document_type: kind,
             after: added(&[sep], kind),
         };
-        assert_eq!(with(bert.clone(), "{}").unwrap(), frame(&[sep], 1));
-        assert_eq!(with(bert, r#"{"model_input_names": ["input_ids"]}"#).unwrap(), frame(&[sep], 0));
+        let types = r#"{"model_input_names": ["input_ids", "token_type_ids"]}"#;
+        assert_eq!(with(bert.clone(), types).unwrap(), frame(&[sep], 1));
+        assert_eq!(with(bert.clone(), r#"{"model_input_names": ["input_ids"]}"#).unwrap(), frame(&[sep], 0));
+        assert_eq!(with(bert, "{}").unwrap(), frame(&[sep], 0));
         assert_eq!(with(roberta, "{}").unwrap(), frame(&[sep, sep], 0));
-        let error = with(Value::Null, "{}").unwrap_err().to_string();
-        assert!(error.contains("no post-processor that separates the two texts"), "{error}");
+        let bare = |ids: &[u32]| Frame { before: added(&[], 0), after: added(&[], 0), ..frame(ids, 0) };
+        assert_eq!(with(Value::Null, "{}").unwrap(), bare(&[]));
+        let template = |pair: Value| json!({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}], "pair": pair, "special_tokens": {}});
+        let text = |id: &str| json!({"Sequence": {"id": id, "type_id": 0}});
+        for pair in [json!([text("B"), text("A")]), json!([text("A"), text("B"), text("A")])] {
+            let error = with(template(pair), "{}").unwrap_err().to_string();
+            assert!(error.contains("does not put the query once and then the document once"), "{error}");
+        }
     }
 
     #[test]
     fn the_mask_is_the_one_the_companions_name() {
         let tokenizer = Tokenizer::train_word_piece(CORPUS.iter(), 100).unwrap();
         assert_eq!(tokenizer.mask_id().unwrap(), tokenizer.id("[MASK]").unwrap());
-        let mut files = BTreeMap::clone(&tokenizer.files);
-        files.retain(|name, _| *name == TOKENIZER_FILE);
+        let mut files = Files::clone(&tokenizer.files);
+        files.retain(|name, _| *name == resolve::TOKENIZER);
         assert_eq!(Tokenizer::from_files(files.clone()).unwrap().mask_id().unwrap(), 4);
-        files.insert(TOKENIZER_CONFIG_FILE, r#"{"mask_token": {"content": "[UNK]"}}"#.to_owned());
+        files.insert(resolve::CONFIG, r#"{"mask_token": "[UNK]"}"#.to_owned());
         assert_eq!(Tokenizer::from_files(files).unwrap().mask_id().unwrap(), 1);
         let error = Tokenizer::train_byte_level_bpe(CORPUS.iter(), 270).unwrap().mask_id().unwrap_err().to_string();
         assert!(error.contains("[MASK]"), "{error}");

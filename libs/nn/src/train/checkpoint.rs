@@ -17,7 +17,7 @@ use crate::files;
 use crate::weights::Params;
 
 /// The layout written by this version; another one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// The one metadata entry. A second one would make the bytes depend on the order of a hash map.
 const METADATA: &str = "checkpoint";
 const REMEDY: &str = "remove the file to train from the start";
@@ -74,8 +74,8 @@ pub struct Progress {
     pub best: Option<Best>,
     /// Validations since the best one.
     pub stale_validations: usize,
-    /// Steps in a row whose scores hardly differed.
-    pub flat_steps: usize,
+    /// Looks in a row at scores that hardly differed.
+    pub flat_checks: usize,
 }
 
 /// Numbers written so that they read back bit by bit; JSON's own may come back one unit off.
@@ -125,27 +125,23 @@ impl Checkpoint {
         files::write_atomically(path, &bytes)
     }
 
+    /// What the state of the file `path` identifies its run by.
+    ///
+    /// # Errors
+    /// A file that is truncated, or of another kind.
+    pub fn fingerprint(path: &Path) -> Result<String> {
+        let bytes = files::read(path)?;
+        Ok(header(path, &bytes)?.fingerprint)
+    }
+
     /// Reads the state of a run made from the same `fingerprint`.
     ///
     /// # Errors
     /// A file that is truncated, of another kind or format, or of a run made from something else.
     pub fn load(path: &Path, fingerprint: &str) -> Result<Self> {
         let bytes = files::read(path)?;
-        let broken = |found: String| Error::Format {
-            path: path.to_path_buf(),
-            expected: format!("a whole training checkpoint ({REMEDY})"),
-            found,
-        };
-        let parse_error =
-            |error: safetensors::SafeTensorError| broken(format!("{} bytes that do not parse: {error}", bytes.len()));
-        let tensors = SafeTensors::deserialize(&bytes).map_err(parse_error)?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(parse_error)?;
-        let header = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
-        let header = header.ok_or_else(|| broken("a safetensors file of another kind".to_owned()))?;
-        let header: Header = serde_json::from_str(header).map_err(|error| broken(error.to_string()))?;
-        if header.format != FORMAT {
-            return Err(broken(format!("format {} where this version writes {FORMAT}", header.format)));
-        }
+        let header = header(path, &bytes)?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| unparsed(path, &bytes, &error))?;
         if header.fingerprint != fingerprint {
             return Err(Error::Format {
                 path: path.to_path_buf(),
@@ -153,7 +149,8 @@ impl Checkpoint {
                 found: format!("one of {}", header.fingerprint),
             });
         }
-        Self::from_tensors(header.progress, &tensors).ok_or_else(|| broken("tensors of another layout".to_owned()))
+        Self::from_tensors(header.progress, &tensors)
+            .ok_or_else(|| broken(path, "tensors of another layout".to_owned()))
     }
 
     fn tensors(&self) -> Vec<(String, Values<'_>)> {
@@ -196,6 +193,25 @@ impl Checkpoint {
     }
 }
 
+fn broken(path: &Path, found: String) -> Error {
+    Error::Format { path: path.to_path_buf(), expected: format!("a whole training checkpoint ({REMEDY})"), found }
+}
+
+fn unparsed(path: &Path, bytes: &[u8], error: &safetensors::SafeTensorError) -> Error {
+    broken(path, format!("{} bytes that do not parse: {error}", bytes.len()))
+}
+
+fn header(path: &Path, bytes: &[u8]) -> Result<Header> {
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| unparsed(path, bytes, &error))?;
+    let header = metadata.metadata().as_ref().and_then(|entries| entries.get(METADATA));
+    let header = header.ok_or_else(|| broken(path, "a safetensors file of another kind".to_owned()))?;
+    let header: Header = serde_json::from_str(header).map_err(|error| broken(path, error.to_string()))?;
+    if header.format != FORMAT {
+        return Err(broken(path, format!("format {} where this version writes {FORMAT}", header.format)));
+    }
+    Ok(header)
+}
+
 /// A flat `f32` tensor for the safetensors writer.
 struct Values<'a>(&'a [f32], [usize; 1]);
 
@@ -231,7 +247,7 @@ mod tests {
                 loss: 0.1 + 0.2,
                 best: Some(Best { step: 10, value: 1.0 / 3.0 }),
                 stale_validations: 1,
-                flat_steps: 2,
+                flat_checks: 2,
             },
             weights: Snapshot::from([("a/b.weight".to_owned(), vec![1.5, f32::MIN_POSITIVE])]),
             moments: BTreeMap::from([("a/b.weight".to_owned(), moments)]),

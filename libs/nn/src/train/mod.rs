@@ -2,11 +2,13 @@
 
 pub mod checkpoint;
 mod data_parallel;
+mod memory;
 mod optimizer;
 mod schedule;
 mod trainer;
 
 pub use data_parallel::{Gradients, Passes, prediction_gradients, score_gradients};
+pub use memory::step_bytes;
 pub use optimizer::{AdamW, AdamWConfig, Moments, StepStats};
 pub use schedule::{Decay, Schedule};
 pub use trainer::{Checkpointing, StepLoss, StepReport, Task, TrainConfig, TrainSummary, spread, train};

@@ -11,10 +11,13 @@ use super::schedule::{Decay, Schedule};
 use crate::error::{Error, Result};
 use crate::weights::Params;
 
-/// Scores whose standard deviation is below this do not order anything.
-const COLLAPSE_SPREAD: f64 = 1e-4;
-/// Steps in a row of such scores that raise the alarm.
-const COLLAPSE_STEPS: usize = 20;
+/// Scores that differ by less than this share of their size do not order anything: they differ by the rounding of `f32`.
+/// Those of a model before its first step differ more, by 1e-5 and up.
+const COLLAPSE_SPREAD: f64 = 2e-6;
+/// How often a run looks at its scores.
+const SPREAD_CHECKS: usize = 10;
+/// Looks in a row at such scores that end a run: a model may start with nearly equal ones.
+const COLLAPSE_CHECKS: usize = 2;
 
 /// How to train.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,6 +40,8 @@ pub struct TrainConfig {
     pub validate_every: Option<usize>,
     /// Validations in a row without a new best that end the run early; `None` never does.
     pub patience: Option<usize>,
+    /// True to go on, and to end well, where all documents of a list get the same score.
+    pub accept_collapse: bool,
 }
 
 impl TrainConfig {
@@ -100,8 +105,6 @@ pub struct StepLoss {
     pub gradients: Gradients,
     /// Parts of the loss by name, for the record.
     pub components: Vec<(&'static str, f64)>,
-    /// Standard deviation of the scores, see [`spread`]; `None` where nothing is scored.
-    pub spread: Option<f64>,
     /// Examples in the batch.
     pub examples: usize,
     /// Tokens in the batch.
@@ -125,6 +128,23 @@ pub trait Task {
     /// # Errors
     /// As for [`Self::step`].
     fn validate(&mut self) -> Result<Option<f64>>;
+
+    /// About how many bytes a step needs, see [`step_bytes`](super::step_bytes); `None` where nobody can say.
+    ///
+    /// # Errors
+    /// As for [`Self::step`].
+    fn memory(&mut self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// How much the current scores of the same few lists differ, without dropout, see [`spread`]; `None` where nothing is
+    /// scored.
+    ///
+    /// # Errors
+    /// As for [`Self::step`].
+    fn spread(&mut self) -> Result<Option<f64>> {
+        Ok(None)
+    }
 }
 
 /// The record of a step.
@@ -148,9 +168,8 @@ pub struct StepReport {
     pub seconds: f64,
     /// The validation value, where this step was followed by one.
     pub validation: Option<f64>,
-    /// True if the scores of the last 20 steps hardly differed: the model has collapsed to a constant, or has not left one
-    /// yet.
-    pub collapsed: bool,
+    /// The spread of the scores of a few lists, where this step was followed by a look at them, see [`spread`].
+    pub spread: Option<f64>,
 }
 
 /// How a run ended.
@@ -166,7 +185,7 @@ pub struct TrainSummary {
     pub best: Option<Best>,
     /// True if the patience ended the run before all steps were taken.
     pub stopped_early: bool,
-    /// True if the run ended in collapse, see [`StepReport::collapsed`].
+    /// True if the scores of the weights left in the model do not order anything.
     pub collapsed: bool,
     /// Examples seen.
     pub examples: u64,
@@ -174,11 +193,17 @@ pub struct TrainSummary {
     pub tokens: u64,
 }
 
-/// The standard deviation of scores; 0 for fewer than two.
-pub fn spread(scores: &[f32]) -> f64 {
-    let n = scores.len().max(1) as f64;
-    let mean = scores.iter().map(|&s| f64::from(s)).sum::<f64>() / n;
-    (scores.iter().map(|&s| (f64::from(s) - mean).powi(2)).sum::<f64>() / n).sqrt()
+/// How much scores differ within their lists: the largest standard deviation of a list's scores, as a share of one more than
+/// the mean size of a score. List `i` is `scores[offsets[i]..offsets[i + 1]]`.
+pub fn spread(scores: &[f32], offsets: &[usize]) -> f64 {
+    let mean = |values: &mut dyn Iterator<Item = f64>, count: usize| values.sum::<f64>() / count.max(1) as f64;
+    let size = mean(&mut scores.iter().map(|&score| f64::from(score.abs())), scores.len());
+    let deviation = |list: &[f32]| {
+        let center = mean(&mut list.iter().map(|&score| f64::from(score)), list.len());
+        mean(&mut list.iter().map(|&score| (f64::from(score) - center).powi(2)), list.len()).sqrt()
+    };
+    let deviations = offsets.windows(2).map(|ends| deviation(&scores[ends[0]..ends[1]]));
+    deviations.fold(0.0, f64::max) / (1.0 + size)
 }
 
 /// Trains until the steps or the patience run out, and leaves the best validated weights in the model, or the last ones if
@@ -187,8 +212,8 @@ pub fn spread(scores: &[f32]) -> f64 {
 /// An interrupted run goes on from its checkpoint to the same bits as an undisturbed one.
 ///
 /// # Errors
-/// An impossible configuration, a checkpoint of another run, a loss, gradient or validation that is not finite, and what
-/// the task or the observer return.
+/// An impossible configuration, a checkpoint of another run, a loss, gradient or validation that is not finite, scores that
+/// are the same for all documents of a list ([`Error::Collapsed`]), and what the task or the observer return.
 pub fn train(
     config: &TrainConfig,
     task: &mut dyn Task,
@@ -210,13 +235,17 @@ pub fn train(
     if let Some(best) = &run.best_weights {
         checkpoint::restore(&run.params, best)?;
     }
+    let collapsed = task.spread()?.filter(|&spread| is_flat(spread));
+    if let Some(spread) = collapsed.filter(|_| !config.accept_collapse) {
+        return Err(Error::Collapsed { step: run.progress.step, spread });
+    }
     Ok(TrainSummary {
         steps: run.progress.step,
         resumed_from,
         loss: run.progress.loss,
         best: run.progress.best,
         stopped_early: run.progress.step < config.steps,
-        collapsed: run.collapsed(),
+        collapsed: collapsed.is_some(),
         examples: run.progress.examples,
         tokens: run.progress.tokens,
     })
@@ -235,14 +264,17 @@ fn mean_loss(task: &mut dyn Task, params: &Params, batches: Range<usize>) -> Res
         for ((_, total), (_, next)) in total.components.iter_mut().zip(next.components) {
             *total += next;
         }
-        total.spread = total.spread.zip(next.spread).map(|(total, next)| total + next);
         total.examples += next.examples;
         total.tokens += next.tokens;
     }
     total.gradients = total.gradients.scale(share, params)?;
     total.components.iter_mut().for_each(|(_, value)| *value *= share);
-    total.spread = total.spread.map(|spread| spread * share);
     Ok(total)
+}
+
+/// True if scores of this spread do not order anything; not a number is no order either.
+fn is_flat(spread: f64) -> bool {
+    spread.is_nan() || spread < COLLAPSE_SPREAD
 }
 
 struct Run {
@@ -275,7 +307,7 @@ impl Run {
             loss: f64::NAN,
             best: None,
             stale_validations: 0,
-            flat_steps: 0,
+            flat_checks: 0,
         };
         let optimizer = AdamW::new(adamw, &params);
         Ok(Self { params, schedule, optimizer, progress, best_weights: None })
@@ -286,15 +318,11 @@ impl Run {
         self.progress.step >= config.steps || impatient
     }
 
-    fn collapsed(&self) -> bool {
-        self.progress.flat_steps >= COLLAPSE_STEPS
-    }
-
     fn step(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<StepReport> {
         let started = Instant::now();
         let index = self.progress.step;
         let batches = index * config.accumulation_steps..(index + 1) * config.accumulation_steps;
-        let StepLoss { gradients, components, spread, examples, tokens } = mean_loss(task, &self.params, batches)?;
+        let StepLoss { gradients, components, examples, tokens } = mean_loss(task, &self.params, batches)?;
         let value = gradients.loss;
         if !value.is_finite() {
             return Err(Error::NonFinite { what: format!("the loss of step {}", index + 1), value });
@@ -306,10 +334,9 @@ impl Run {
         progress.loss = value;
         progress.examples += examples as u64;
         progress.tokens += tokens as u64;
-        let flat = spread.is_some_and(|spread| spread < COLLAPSE_SPREAD);
-        progress.flat_steps = if flat { progress.flat_steps + 1 } else { 0 };
         let seconds = started.elapsed().as_secs_f64();
         let validation = self.validate(config, task)?;
+        let spread = self.spread(config, task)?;
         Ok(StepReport {
             step: self.progress.step,
             loss: value,
@@ -320,7 +347,7 @@ impl Run {
             tokens,
             seconds,
             validation,
-            collapsed: self.collapsed(),
+            spread,
         })
     }
 
@@ -343,6 +370,20 @@ impl Run {
             self.progress.stale_validations += 1;
         }
         Ok(Some(value))
+    }
+
+    /// Looks at the scores where that is due, and ends a run whose model has become a constant.
+    fn spread(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<Option<f64>> {
+        let step = self.progress.step;
+        if !step.is_multiple_of(config.steps.div_ceil(SPREAD_CHECKS)) {
+            return Ok(None);
+        }
+        let Some(spread) = task.spread()? else { return Ok(None) };
+        self.progress.flat_checks = if is_flat(spread) { self.progress.flat_checks + 1 } else { 0 };
+        if self.progress.flat_checks >= COLLAPSE_CHECKS && !config.accept_collapse {
+            return Err(Error::Collapsed { step, spread });
+        }
+        Ok(Some(spread))
     }
 
     fn save(&self, keep: &Checkpointing<'_>) -> Result<()> {

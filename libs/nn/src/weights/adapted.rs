@@ -7,6 +7,22 @@ use super::params::Params;
 use super::spec::{Init, ParamSpec};
 use crate::Result;
 
+/// The linear layer that a weight of this name and rank belongs to, unless it is a head.
+fn linear_layer<'a>(name: &'a str, rank: usize, is_head: &impl Fn(&str) -> bool) -> Option<&'a str> {
+    // A projection of the embeddings is linear, the embeddings are not.
+    let is_table = name.contains("embed") && !name.contains("_proj");
+    name.strip_suffix(".weight").filter(|_| rank == 2 && !is_head(name) && !is_table)
+}
+
+impl LoraConfig {
+    /// Refuses updates that a model of these weights cannot have.
+    pub(crate) fn check_for(&self, specs: &[ParamSpec], is_head: impl Fn(&str) -> bool) -> Result<()> {
+        self.check()?;
+        let layers = specs.iter().filter_map(|spec| linear_layer(&spec.name, spec.shape.len(), &is_head));
+        self.chosen(&layers.collect::<Vec<_>>()).map(drop)
+    }
+}
+
 impl Params {
     /// These weights, frozen, with updates that start at 0: `a` is normal with the variance of PEFT's uniform start, `b` is
     /// 0. With `train_head`, the weights of the head are not frozen.
@@ -21,12 +37,8 @@ impl Params {
         train_head: bool,
     ) -> Result<Self> {
         config.check()?;
-        let linear = |(name, var): (&'_ str, &Var)| var.rank() == 2 && !is_head(name) && !name.contains("embed");
-        let layers: Vec<(&str, &Var)> = self
-            .iter()
-            .filter(|&weight| linear(weight))
-            .filter_map(|(name, var)| Some((name.strip_suffix(".weight")?, var)))
-            .collect();
+        let layers: Vec<(&str, &Var)> =
+            self.iter().filter_map(|(name, var)| Some((linear_layer(name, var.rank(), &is_head)?, var))).collect();
         let names: Vec<&str> = layers.iter().map(|(name, _)| *name).collect();
         let mut specs = Vec::new();
         let chosen = config.chosen(&names)?;

@@ -68,7 +68,12 @@ impl WeightFile {
         self.header.info(name).map(|info| info.shape.as_slice())
     }
 
-    /// Reads the tensor `name` as the weight of `spec`; `F16` and `BF16` are widened to `f32`.
+    /// The rows of a tensor of the file.
+    pub(crate) fn rows(&self, name: &str) -> Option<usize> {
+        self.shape(name)?.first().copied()
+    }
+
+    /// Reads the tensor `name` as the weight of `spec`; other floating-point types become `f32`.
     pub(crate) fn read(&mut self, name: &str, spec: &ParamSpec) -> Result<Var> {
         let info = self.header.info(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))?;
         let path = || self.path.clone();
@@ -80,6 +85,7 @@ impl WeightFile {
             Dtype::F32 => DType::F32,
             Dtype::F16 => DType::F16,
             Dtype::BF16 => DType::BF16,
+            Dtype::F64 => DType::F64,
             other => {
                 return Err(Error::WeightType { path: path(), name: name.to_owned(), found: format!("{other:?}") });
             }

@@ -8,7 +8,7 @@ mod params;
 mod spec;
 mod view;
 
-pub(crate) use file::PICKLE;
+pub(crate) use file::{PICKLE, WeightFile};
 pub(crate) use lora::LORA_A;
 pub use lora::LoraConfig;
 pub use mode::Mode;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use candle_core::Var;
+use candle_core::{Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::file::WeightFile;
@@ -36,13 +36,15 @@ impl Params {
     /// Loads exactly the weights of `specs` from one or more safetensors files; `F16` and `BF16` are widened to `f32`.
     /// `names` turns the name of a stored tensor into that of a weight, or into nothing where the tensor is no weight.
     ///
+    /// A classifier of two labels becomes one of a single label: its second row less its first, the log-odds of label 1.
+    ///
     /// A missing, extra, repeated, misshapen or otherwise typed weight is an error that names it.
     pub fn load<P: AsRef<Path>>(
         files: &[P],
         specs: &[ParamSpec],
         names: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs, names, |_| false)?;
+        let Found { vars, extra } = read_known(files, specs, names, OtherLabels::Subtracted)?;
         match extra.into_iter().next() {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(files, vars, specs, |_| None),
@@ -59,12 +61,20 @@ impl Params {
         seed: u64,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let is_classifier = |name: &str| CLASSIFIERS.iter().any(|classifier| name.starts_with(classifier));
-        let Found { vars, extra } = read_known(files, specs, names, is_classifier)?;
+        let Found { vars, extra } = read_known(files, specs, names, OtherLabels::LeftOut)?;
         match extra.into_iter().find(|(_, name)| !is_head(name)) {
             Some((path, name)) => Err(Error::ExtraWeight { path, name }),
             None => Self::complete(files, vars, specs, |name| is_head(name).then_some(seed)),
         }
+    }
+
+    /// The weights of `specs`, all but the one that these lack shared with these; `missing` is that one.
+    pub(crate) fn with_score(&self, specs: &[ParamSpec], missing: &Tensor) -> Result<Self> {
+        let known = |spec: &ParamSpec| match self.weights.get(&spec.name) {
+            Some(var) => Ok((spec.name.clone(), var.clone())),
+            None => Ok((spec.name.clone(), Var::from_tensor(&missing.reshape(spec.shape.as_slice())?)?)),
+        };
+        Ok(Self::all_trained(specs.iter().map(known).collect::<Result<_>>()?))
     }
 
     /// Starts the weights that `vars` lacks and `seed_of` gives a seed for.
@@ -167,29 +177,40 @@ struct Found {
     extra: Vec<(PathBuf, String)>,
 }
 
-/// Reads the weights that `specs` names. Those for which `may_differ(name)` holds are left out where they have another
-/// shape.
+/// What becomes of a classifier whose rows are other labels than the single one of a score.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OtherLabels {
+    LeftOut,
+    /// Of two rows, the second less the first.
+    Subtracted,
+}
+
+/// Reads the weights that `specs` names.
 fn read_known<P: AsRef<Path>>(
     files: &[P],
     specs: &[ParamSpec],
     names: impl Fn(&str) -> Option<String>,
-    may_differ: impl Fn(&str) -> bool,
+    other_labels: OtherLabels,
 ) -> Result<Found> {
     let known: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
+    let mut open = files.iter().map(|path| WeightFile::open(path.as_ref())).collect::<Result<Vec<_>>>()?;
+    let stored: Vec<String> = open.iter().flat_map(WeightFile::names).collect();
+    let wrapper = wrapper(&stored, |name| names(name).is_some_and(|name| known.contains_key(name.as_str())));
     let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
-    for path in files {
-        let path = path.as_ref();
-        let mut file = WeightFile::open(path)?;
+    for (path, file) in files.iter().map(AsRef::as_ref).zip(&mut open) {
         for stored in file.names() {
-            let Some(name) = names(&stored) else { continue };
+            let Some(name) = names(&stored[wrapper.len()..]) else { continue };
             let Some(spec) = known.get(name.as_str()) else {
                 extra.push((path.to_owned(), name));
                 continue;
             };
-            if may_differ(&name) && file.shape(&stored) != Some(&spec.shape) {
-                continue;
-            }
-            let var = file.read(&stored, spec)?;
+            let is_classifier = CLASSIFIERS.iter().any(|classifier| name.starts_with(classifier));
+            let differs = is_classifier && file.shape(&stored) != Some(&spec.shape);
+            let var = match other_labels {
+                OtherLabels::LeftOut if differs => continue,
+                OtherLabels::Subtracted if differs && file.rows(&stored) == Some(2) => subtracted(file, &stored, spec)?,
+                _ => file.read(&stored, spec)?,
+            };
             if vars.insert(name, var).is_some() {
                 let (expected, found) = ("each weight once".to_owned(), format!("`{stored}` again"));
                 return Err(Error::Format { path: path.to_owned(), expected, found });
@@ -198,6 +219,31 @@ fn read_known<P: AsRef<Path>>(
     }
     extra.sort();
     Ok(Found { vars, extra })
+}
+
+/// The second row of a stored weight less its first.
+fn subtracted(file: &mut WeightFile, stored: &str, spec: &ParamSpec) -> Result<Var> {
+    let mut shape = spec.shape.clone();
+    shape[0] = 2;
+    let rows = file.read(stored, &ParamSpec { shape, ..spec.clone() })?;
+    let difference = (rows.narrow(0, 1, 1)? - rows.narrow(0, 0, 1)?)?;
+    Ok(Var::from_tensor(&difference)?)
+}
+
+/// What wrappers of PyTorch put before the names of a model's weights: compilation, data parallelism, an adapter that was taken off, an attribute.
+const WRAPPERS: [&str; 4] = ["_orig_mod.", "module.", "base_model.model.", "model."];
+
+/// What stands before the name of every weight and is no part of it: nothing where some name is known as it is.
+fn wrapper(stored: &[String], is_known: impl Fn(&str) -> bool) -> String {
+    let mut wrapper = String::new();
+    loop {
+        let rest = |name: &'_ str| name[wrapper.len()..].to_owned();
+        let around = WRAPPERS.iter().find(|around| stored.iter().all(|name| rest(name).starts_with(**around)));
+        match around {
+            Some(around) if !stored.is_empty() && !stored.iter().any(|name| is_known(&rest(name))) => wrapper += around,
+            _ => return wrapper,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -284,7 +330,8 @@ mod tests {
         );
         assert_eq!(
             refusal(&[w, head, ("x", &[1], Dtype::F32)]),
-            "/model.safetensors: weight `x` is not part of this architecture"
+            "/model.safetensors: weight `x` is not part of this architecture: take the config.json of this model, or remove a \
+             weight that nothing reads"
         );
         assert_eq!(
             refusal(&[("w", &[3], Dtype::F32), head]),

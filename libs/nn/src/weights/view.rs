@@ -1,5 +1,7 @@
 //! Weights as a forward pass reads them: tracked by the graph where they are trained.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 
 use super::lora::{LORA_A, LORA_B};
@@ -47,8 +49,22 @@ impl View<'_> {
     /// # Shapes
     /// `x` `[t, in]` -> `[t, out]`.
     pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        self.affine(name, x, |weight| Ok(weight.clone()))
+    }
+
+    /// The outputs `rows` of the affine layer `name`: one of several layers that are stored as one.
+    ///
+    /// # Shapes
+    /// `x` `[t, in]` -> `[t, rows]`.
+    pub(crate) fn linear_rows(&self, name: &str, rows: Range<usize>, x: &Tensor) -> Result<Tensor> {
+        self.affine(name, x, |weight| Ok(weight.narrow(0, rows.start, rows.len())?))
+    }
+
+    /// The outputs of an affine layer that `part` leaves of what has a row for each.
+    fn affine(&self, name: &str, x: &Tensor, part: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let layer = self.child(name);
-        let (weight, bias) = (layer.get("weight")?, layer.find("bias"));
+        let (weight, bias) = (part(&layer.get("weight")?)?, layer.find("bias"));
+        let bias = bias.as_ref().map(&part).transpose()?;
         let (Some(lora), Some(a)) = (&self.params.lora, layer.find(LORA_A)) else {
             return Ok(linear(x, &weight, bias.as_ref(), self.mode.precision())?);
         };
@@ -60,6 +76,6 @@ impl View<'_> {
         };
         let precision = self.mode.precision();
         let update = LowRank { weight, bias, scale: lora.config.scale(), dropout, precision };
-        Ok(low_rank(x, &a, &layer.get(LORA_B)?, update)?)
+        Ok(low_rank(x, &a, &part(&layer.get(LORA_B)?)?, update)?)
     }
 }

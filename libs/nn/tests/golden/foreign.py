@@ -3,8 +3,8 @@
     python foreign.py
 
 needs torch, transformers, tokenizers and sentence-transformers, and leaves the folders roberta (saved by transformers),
-xlm_roberta (by sentence-transformers) and distilbert (by transformers) in foreign/ beside itself, each with the kind of
-tokenizer its family has: byte-level BPE, Unigram, WordPiece. foreign/scores.json holds the pairs (query, title, summary) and,
+xlm_roberta (by sentence-transformers), distilbert, electra, modernbert and deberta (by transformers) in foreign/ beside
+itself, each with the kind of tokenizer its family has: byte-level BPE, Unigram, WordPiece. foreign/scores.json holds the pairs (query, title, summary) and,
 by folder, sentence-transformers' raw logits and the tokens of each pair.
 """
 
@@ -39,6 +39,7 @@ PAIRS = [
 ]
 SIZES = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2)
 ROBERTA_SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+BERT_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def learnt(model, trainer, pre_tokenizer):
@@ -70,16 +71,46 @@ def unigram():
     return transformers.XLMRobertaTokenizer(vocab=vocab, model_max_length=64)
 
 
-def word_piece():
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = tokenizers.trainers.WordPieceTrainer(vocab_size=120, special_tokens=special, show_progress=False)
+def deberta_unigram():
+    trainer = tokenizers.trainers.UnigramTrainer(
+        vocab_size=120, special_tokens=BERT_SPECIAL, unk_token="[UNK]", show_progress=False
+    )
+    model = learnt(tokenizers.models.Unigram(), trainer, tokenizers.pre_tokenizers.Metaspace())
+    vocab = [(piece, score) for piece, score in model["vocab"]]
+    return transformers.DebertaV2Tokenizer(vocab=vocab, model_max_length=64)
+
+
+def modern_byte_level():
+    """ModernBERT's: no class of its own, and no token types."""
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300, special_tokens=BERT_SPECIAL, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
+    names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"]
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        model_input_names=["input_ids", "attention_mask"],
+        **dict(zip(names, BERT_SPECIAL)),
+    )
+
+
+def word_piece(tokenizer_class):
+    trainer = tokenizers.trainers.WordPieceTrainer(vocab_size=120, special_tokens=BERT_SPECIAL, show_progress=False)
     pieces = tokenizers.models.WordPiece(unk_token="[UNK]")
     lower = [text.lower() for text in CORPUS]
     tokenizer = tokenizers.Tokenizer(pieces)
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     tokenizer.train_from_iterator(lower, trainer)
     vocab = json.loads(tokenizer.to_str())["model"]["vocab"]
-    return transformers.DistilBertTokenizer(vocab=vocab, model_max_length=64)
+    return tokenizer_class(vocab=vocab, model_max_length=64)
 
 
 def document(title, summary):
@@ -119,12 +150,26 @@ if __name__ == "__main__":
     tokenizer = unigram()
     config = transformers.XLMRobertaConfig(vocab_size=len(tokenizer), **roberta)
     folders["xlm_roberta"] = save("xlm_roberta", transformers.XLMRobertaForSequenceClassification(config), tokenizer, True)
-    tokenizer = word_piece()
+    tokenizer = word_piece(transformers.DistilBertTokenizer)
     config = transformers.DistilBertConfig(
         vocab_size=len(tokenizer), dim=16, hidden_dim=24, n_layers=2, n_heads=2, max_position_embeddings=64, num_labels=1
     )
     folders["distilbert"] = save(
         "distilbert", transformers.DistilBertForSequenceClassification(config), tokenizer, False
     )
+    bert = SIZES | dict(max_position_embeddings=64, pad_token_id=0, num_labels=1)
+    tokenizer = word_piece(transformers.BertTokenizer)
+    config = transformers.ElectraConfig(vocab_size=len(tokenizer), embedding_size=12, **bert)
+    folders["electra"] = save("electra", transformers.ElectraForSequenceClassification(config), tokenizer, False)
+    tokenizer = modern_byte_level()
+    ids = dict(bos_token_id=2, cls_token_id=2, eos_token_id=3, sep_token_id=3)
+    local = dict(local_attention=6, classifier_pooling="mean") | ids
+    config = transformers.ModernBertConfig(vocab_size=len(tokenizer), **local, **bert)
+    folders["modernbert"] = save("modernbert", transformers.ModernBertForSequenceClassification(config), tokenizer, False)
+    tokenizer = deberta_unigram()
+    third = dict(relative_attention=True, position_buckets=4, norm_rel_ebd="layer_norm", position_biased_input=False)
+    third |= dict(share_att_key=True, pos_att_type=["p2c", "c2p"], type_vocab_size=0)
+    config = transformers.DebertaV2Config(vocab_size=len(tokenizer), **third, **bert)
+    folders["deberta"] = save("deberta", transformers.DebertaV2ForSequenceClassification(config), tokenizer, False)
     text = json.dumps({"pairs": PAIRS, "folders": folders}, indent=1, ensure_ascii=False)
     (FOLDER / "scores.json").write_text(text + "\n", encoding="utf8")

@@ -3,9 +3,12 @@
     python models.py
 
 needs torch, transformers and safetensors, and leaves llama_score.safetensors, llama_lm.safetensors,
-llama_lm_tied.safetensors, llama3.safetensors, mistral.safetensors, qwen2.safetensors, qwen3.safetensors, bert.safetensors,
-roberta.safetensors, xlm_roberta.safetensors and distilbert.safetensors beside itself. A file holds the checkpoint under its own names, gradients under `<loss>.grad.<name>`, and the values under
-`<loss>.loss` and `logits`; its metadata hold config.json.
+llama_lm_tied.safetensors, llama3.safetensors, mistral.safetensors, qwen2.safetensors, qwen3.safetensors, gemma.safetensors,
+gemma2.safetensors, gemma3.safetensors, bert.safetensors, roberta.safetensors, xlm_roberta.safetensors,
+distilbert.safetensors, electra.safetensors, modernbert.safetensors, modernbert_mean.safetensors, deberta.safetensors,
+deberta_split.safetensors, deberta_c2p.safetensors, deberta_p2c.safetensors and deberta_plain.safetensors beside itself. A file
+holds the checkpoint under its own names, gradients under
+`<loss>.grad.<name>`, and the values under `<loss>.loss` and `logits`; its metadata hold config.json.
 """
 
 import copy
@@ -24,6 +27,10 @@ SEQUENCES = [
     [64],
     [12, 80, 33, 21],
 ]
+# Sequences for models whose tokens see each other by their distance: longer than their windows and buckets.
+LONG = [[(7 * i * i + 3 * i + 11 * n + 5) % 96 for i in range(n)] for n in (40, 3, 23, 1, 11)]
+# The token that `LONG` lacks: PyTorch gives the padding token's embedding no gradient.
+ABSENT = 96
 # The tokens of each sequence from this index on have a language model loss.
 LOSS_START = [2, 1, 4, 0, 3]
 # Lists of sequences: the first three, the last two.
@@ -140,8 +147,8 @@ def padded_logits(model, sequences, **others):
     return model(input_ids=ids, attention_mask=(ids != pad).long(), **others).logits
 
 
-def padded_scores(model, **others):
-    return padded_logits(model, SEQUENCES, **others)[:, 0]
+def padded_scores(model, sequences=SEQUENCES, **others):
+    return padded_logits(model, sequences, **others)[:, 0]
 
 
 def second_halves(sequences):
@@ -224,50 +231,127 @@ def families():
         layer_types=["sliding_attention", "full_attention"],
         **odd,
     )
+    gemmas(odd, full)
 
 
-def encoder(file, seed, family, sizes, types_of=None, matters=None):
+def gemmas(odd, full):
+    score_family("gemma.safetensors", "Gemma", {}, rope_parameters={"rope_type": "default", "rope_theta": 50.0}, **odd)
+    linear = {"rope_type": "linear", "rope_theta": 50.0, "factor": 4.0}
+    score_family(
+        "gemma2.safetensors",
+        "Gemma2",
+        {"layer_types": full, "sliding_window": 4, "query_pre_attn_scalar": 10, "attn_logit_softcapping": None},
+        query_pre_attn_scalar=3,
+        attn_logit_softcapping=1.5,
+        final_logit_softcapping=2.0,
+        sliding_window=3,
+        **odd,
+    )
+    near = {"rope_type": "default", "rope_theta": 20.0}
+    score_family(
+        "gemma3.safetensors",
+        "Gemma3Text",
+        {
+            "layer_types": full,
+            "sliding_window": 4,
+            "query_pre_attn_scalar": 10,
+            "rope_parameters": {"full_attention": linear, "sliding_attention": linear},
+        },
+        query_pre_attn_scalar=3,
+        sliding_window=3,
+        layer_types=["sliding_attention", "full_attention"],
+        rope_parameters={"full_attention": linear, "sliding_attention": near},
+        attention_bias=True,
+        **odd,
+    )
+
+
+def encoder(file, seed, family, sizes, types=False, matters=None, sequences=SEQUENCES):
     """An encoder with the distillation loss. `matters` as for `score_family`."""
     torch.manual_seed(seed)
     config_class = getattr(transformers, f"{family}Config")
     model_class = getattr(transformers, f"{family}ForSequenceClassification")
-    config = config_class(
-        vocab_size=97, max_position_embeddings=32, num_labels=1, attn_implementation="eager", **sizes
-    )
+    sizes = dict(max_position_embeddings=32) | sizes
+    config = config_class(vocab_size=97, num_labels=1, attn_implementation="eager", **sizes)
     model = spread(model_class(config))
-    types = {} if types_of is None else {"token_type_ids": types_of}
+    types = {"token_type_ids": second_halves(sequences)} if types else {}
 
     def scores():
         logits = []
-        for index, ids in enumerate(SEQUENCES):
+        for index, ids in enumerate(sequences):
             own = {name: torch.tensor([rows[index]]) for name, rows in types.items()}
             logits.append(model(input_ids=torch.tensor([ids]), **own).logits[0])
         return torch.cat(logits)
 
     alone = scores().detach()
-    torch.testing.assert_close(padded_scores(model, **types).detach(), alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(padded_scores(model, sequences, **types).detach(), alone, rtol=1e-4, atol=1e-5)
     for field, value in (matters or {}).items():
         changed = copy.deepcopy(config)
         setattr(changed, field, value)
         other = model_class(changed).eval()
         other.load_state_dict(model.state_dict())
-        difference = (padded_scores(other, **types) - alone).abs().max().item()
+        difference = (padded_scores(other, sequences, **types) - alone).abs().max().item()
         assert difference > 1e-2, f"{family}: {field} changes the scores by {difference} alone"
     tensors = record(model, {"hybrid": lambda: hybrid(scores())})
     write(file, model, tensors | {"logits": alone})
+
+
+def modernbert():
+    """Tokens that see at most two others on each side in some layers, by rotary positions of their own."""
+    ropes = [{"rope_type": "default", "rope_theta": theta} for theta in (300.0, 20.0)]
+    odd = dict(hidden_size=30, intermediate_size=14, num_attention_heads=3, local_attention=5, pad_token_id=ABSENT)
+    odd |= dict(max_position_embeddings=48, eos_token_id=None, bos_token_id=None, sep_token_id=None, cls_token_id=None)
+    odd |= dict(rope_parameters=dict(zip(("full_attention", "sliding_attention"), ropes)))
+    matters = {
+        "local_attention": 7,
+        "layer_types": ["full_attention"] * 3,
+        "rope_parameters": {"full_attention": ropes[1], "sliding_attention": ropes[0]},
+    }
+    cls = odd | dict(num_hidden_layers=3, global_attn_every_n_layers=2)
+    encoder("modernbert.safetensors", 9, "ModernBert", cls, matters=matters, sequences=LONG)
+    biases = dict.fromkeys(["norm_bias", "attention_bias", "mlp_bias", "classifier_bias"], True)
+    mean = odd | biases | dict(num_hidden_layers=2, classifier_pooling="mean")
+    mean |= dict(layer_types=["sliding_attention", "full_attention"])
+    matters = {"classifier_pooling": "cls"}
+    encoder("modernbert_mean.safetensors", 10, "ModernBert", mean, matters=matters, sequences=LONG)
+
+
+def deberta():
+    """Scores by distance: with buckets and projections that are shared, as in version 3, and without; each term alone."""
+    odd = dict(hidden_size=30, intermediate_size=14, num_attention_heads=3, pad_token_id=ABSENT, pooler_hidden_size=30)
+    odd |= dict(num_hidden_layers=2, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    odd |= dict(max_position_embeddings=48, relative_attention=True)
+
+    def save(name, seed, types=False, matters=None, **sizes):
+        encoder(f"{name}.safetensors", seed, "DebertaV2", odd | sizes, types, matters, LONG)
+
+    third = dict(position_buckets=4, max_relative_positions=8, norm_rel_ebd="layer_norm", position_biased_input=False)
+    third |= dict(share_att_key=True, pos_att_type="p2c|c2p")
+    save("deberta", 11, matters={"max_relative_positions": 20}, **third)
+    split = dict(max_relative_positions=6, type_vocab_size=2, embedding_size=14, pos_att_type=["c2p", "p2c"])
+    save("deberta_split", 12, types=True, **split)
+    matters = {"max_relative_positions": 20}
+    save("deberta_c2p", 13, matters=matters, position_buckets=6, share_att_key=True, pos_att_type=["c2p"])
+    save("deberta_p2c", 14, pos_att_type=["p2c"], position_biased_input=False, num_hidden_layers=1)
+    matters = {"pos_att_type": None}
+    save("deberta_plain", 15, matters=matters, relative_attention=False, pos_att_type=["c2p"], num_hidden_layers=1)
 
 
 def encoders():
     no_dropout = dict(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     # A token the sequences lack: PyTorch gives the padding token's embedding no gradient.
     bert = dict(hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=3, pad_token_id=4)
-    encoder("bert.safetensors", 3, "Bert", bert | no_dropout, types_of=second_halves(SEQUENCES))
+    encoder("bert.safetensors", 3, "Bert", bert | no_dropout, types=True)
     # Positions count from the padding token.
     odd = dict(hidden_size=30, intermediate_size=14, num_hidden_layers=2, type_vocab_size=1) | no_dropout
     roberta = odd | dict(num_attention_heads=3, pad_token_id=4, layer_norm_eps=1e-5)
     encoder("roberta.safetensors", 5, "Roberta", roberta, matters={"pad_token_id": 6})
     xlm_roberta = odd | dict(num_attention_heads=5, pad_token_id=9)
     encoder("xlm_roberta.safetensors", 6, "XLMRoberta", xlm_roberta, matters={"pad_token_id": 4})
+    electra = odd | dict(embedding_size=14, type_vocab_size=2, num_attention_heads=3, pad_token_id=4)
+    encoder("electra.safetensors", 8, "Electra", electra, types=True)
+    modernbert()
+    deberta()
     no_dropout = dict(dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0)
     distilbert = dict(dim=30, hidden_dim=14, n_layers=2, n_heads=3, pad_token_id=4)
     encoder("distilbert.safetensors", 7, "DistilBert", distilbert | no_dropout)

@@ -4,7 +4,7 @@
 
 needs torch, transformers and safetensors, and leaves operations.safetensors beside itself. It holds for each case
 `<case>.input.<i>`, `<case>.output`, `<case>.cotangent`, and `<case>.grad.<i>`: the gradient of the sum of the output times
-the cotangent for that input.
+the cotangent for that input. `buckets.<count>.<farthest>` are the rows of the distances from the greatest to 0.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
+from transformers.models.deberta_v2.modeling_deberta_v2 import build_relative_position
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 # Lengths of the packed sequences, and widths no vector register divides.
@@ -32,6 +33,34 @@ def rotary(x):
     return apply_rotary_pos_emb(x[None], x[None], angles.cos(), angles.sin())[0][0]
 
 
+# Buckets of distances and the farthest one, of a table of twice as many rows.
+BUCKETS, FARTHEST = 6, 20
+# Those of published models, and distances up to which their buckets are recorded.
+PUBLISHED = [(256, 512), (128, 300)]
+MOST = 700
+
+
+def buckets(tokens, count, farthest):
+    """The rows of the distances of every token (row) to every token (column)."""
+    index = torch.zeros(1, tokens, 1)
+    distances = build_relative_position(index, index, bucket_size=count, max_position=farthest)[0]
+    return (distances + count).clamp(0, 2 * count - 1)
+
+
+def disentangled(q, k, v, keys, queries):
+    mixed = []
+    keys, queries = (x.view(2 * BUCKETS, -1, HEAD_DIM).transpose(0, 1) for x in (keys, queries))
+    for q, k, v in zip(q.split(LENGTHS), k.split(LENGTHS), v.split(LENGTHS)):
+        q, k, v = (x.view(len(x), -1, HEAD_DIM).transpose(0, 1) for x in (q, k, v))
+        rows = buckets(q.shape[1], BUCKETS, FARTHEST).expand(len(q), -1, -1)
+        scores = q @ k.transpose(1, 2) + (q @ keys.transpose(1, 2)).gather(2, rows)
+        # As seen from a key, the distance to a query is the other way round.
+        scores = scores + (k @ queries.transpose(1, 2)).gather(2, rows.transpose(1, 2)).transpose(1, 2)
+        weights = (scores / (3 * HEAD_DIM) ** 0.5).softmax(dim=2)
+        mixed.append((weights @ v).transpose(0, 1).reshape(q.shape[1], -1))
+    return torch.cat(mixed)
+
+
 def attention(q, k, v, causal=False, window=None, turn=False):
     rows = []
     for q, k, v in zip(q.split(LENGTHS), k.split(LENGTHS), v.split(LENGTHS)):
@@ -44,7 +73,7 @@ def attention(q, k, v, causal=False, window=None, turn=False):
         if causal:
             seen &= distance >= 0
         if window:
-            seen &= distance < window
+            seen &= distance.abs() < window
         groups = len(q) // len(k)
         k, v = (x.repeat_interleave(groups, dim=0) for x in (k, v))
         mixed = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=seen)[0]
@@ -72,6 +101,11 @@ CASES = {
     "attention": (qkv(2, 2), attention),
     "attention_causal": (qkv(4, 2), lambda q, k, v: attention(q, k, v, causal=True, turn=True)),
     "attention_window": (qkv(3, 1), lambda q, k, v: attention(q, k, v, causal=True, window=4)),
+    "layer_norm_plain": ([[5, 19], [19]], lambda x, w: F.layer_norm(x, x.shape[1:], w, None, 1e-5)),
+    "geglu": ([[5, 19], [5, 19]], lambda gate, up: F.gelu(gate) * up),
+    "sequence_means": ([[TOKENS, 5]], lambda x: torch.stack([rows.mean(dim=0) for rows in x.split(LENGTHS)])),
+    "attention_local": (qkv(2, 2), lambda q, k, v: attention(q, k, v, window=4, turn=True)),
+    "disentangled": (qkv(2, 2) + [[2 * BUCKETS, 2 * HEAD_DIM]] * 2, disentangled),
 }
 
 
@@ -87,6 +121,8 @@ def main():
         golden |= {f"{name}.output": output.detach(), f"{name}.cotangent": cotangent}
         for index, x in enumerate(inputs):
             golden |= {f"{name}.input.{index}": x.detach(), f"{name}.grad.{index}": x.grad}
+    for count, farthest in PUBLISHED:
+        golden[f"buckets.{count}.{farthest}"] = buckets(MOST + 1, count, farthest)[MOST]
     golden = {name: tensor.float().contiguous() for name, tensor in golden.items()}
     save_file(golden, Path(__file__).parent / "operations.safetensors")
 

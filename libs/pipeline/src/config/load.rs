@@ -152,10 +152,7 @@ impl Pipeline {
 
     /// A pack holds at least one example, which is the teacher's input.
     fn check_packs(&self, checks: &mut Checks) {
-        // The template's own words and the end token add less than 16 tokens.
-        let (query, document) = (self.teacher.max_query_tokens, self.teacher.max_document_tokens);
-        let longest = query.saturating_add(document).saturating_add(16);
-        checks.at_least("cpt.pack_tokens", self.cpt.pack_tokens, longest);
+        checks.at_least("cpt.pack_tokens", self.cpt.pack_tokens, self.teacher.input.longest());
     }
 
     /// Only a student can start from this run's teacher, and only from one with a base model: the label-only student starts
@@ -168,7 +165,9 @@ impl Pipeline {
             "a folder or hf:org/name[@revision]",
             &"the teacher itself; a folder of that name is ./teacher",
         );
-        let orphan = self.distill.base == Some(BaseModel::Teacher) && self.teacher.base.is_none();
+        let orphan = self.distill.base == Some(BaseModel::Teacher)
+            && self.teacher.base.is_none()
+            && self.teacher.saved.is_none();
         checks.require(!orphan, "distill.base", "teacher.base beside `teacher`", &"the table teacher.model");
         let split = self.teacher.adapter_base().is_some() && self.distill.base == Some(BaseModel::Teacher);
         checks.require(!split, "teacher.lora.merge", "true beside distill.base = \"teacher\"", &false);
@@ -178,6 +177,7 @@ impl Pipeline {
     fn check_tokenizers(&self, checks: &mut Checks) {
         let pairs = [
             ("cpt.teacher_tokenizer", "teacher.base", self.cpt.teacher_tokenizer.is_some(), &self.teacher.base),
+            ("cpt.teacher_tokenizer", "teacher.use", self.cpt.teacher_tokenizer.is_some(), &self.teacher.saved),
             ("cpt.student_tokenizer", "distill.base", self.cpt.student_tokenizer.is_some(), &self.distill.base),
         ];
         for (key, base_key, given, base) in pairs {
@@ -304,7 +304,7 @@ mod tests {
         let text = default_text();
         let losses = |overrides: &[&str]| {
             let pipeline = load_text(&text, overrides).unwrap();
-            (pipeline.teacher.rank.list_training().loss, pipeline.distill.list_training().loss)
+            (pipeline.teacher.rank.unwrap().list_training().loss, pipeline.distill.list_training().loss)
         };
         let (hinge, hybrid) = (|margin| Loss::Hinge(Hinge { margin }), |alpha| Loss::Hybrid(Hybrid { alpha }));
         assert_eq!(losses(&[]), (hinge(1.0), hybrid(0.5)));

@@ -3,6 +3,7 @@
 mod base;
 mod evaluate;
 mod ingest;
+mod input;
 mod judgments;
 mod load;
 mod log;
@@ -22,6 +23,7 @@ pub use ingest::{
     BinaryLines, CleanConfig, DebiasConfig, DebiasMethod, DocumentColumns, DocumentsConfig, IngestConfig, MemorySize,
     PrivacyConfig, UserIds,
 };
+pub use input::{InputConfig, Truncation};
 pub use judgments::{JudgmentColumns, JudgmentFormat, JudgmentsConfig, QueryFiles, QueryTableConfig, SplitFiles};
 pub use load::{ConfigError, load};
 pub use log::{ClickedValue, DwellUnit, LogColumns, LogConfig, LogKind, TimeConfig, TimeUnit, enclosure};
@@ -83,11 +85,12 @@ impl Pipeline {
         RunPaths::new(&self.base, &self.run.root, &self.run.name)
     }
 
-    /// The base model that the student descends from: `distill.base`, or, where that is `teacher`, the teacher's own.
+    /// The base model that the student descends from: `distill.base`, or, where that is `teacher`, what the teacher itself
+    /// started from or is.
     #[must_use]
     pub fn student_origin(&self) -> Option<&BaseModel> {
         match &self.distill.base {
-            Some(BaseModel::Teacher) => self.teacher.base.as_ref(),
+            Some(BaseModel::Teacher) => self.teacher.base.as_ref().or(self.teacher.saved.as_ref()),
             base => base.as_ref(),
         }
     }

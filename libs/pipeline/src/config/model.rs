@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::base::{BaseModel, check_start};
+use super::input::InputConfig;
 use super::load::{Checks, default_fn};
 use super::loss::{Beside, LossKey, check_labels};
 use super::training::{
@@ -32,7 +33,7 @@ pub struct CptConfig {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerConfig {
-    /// A folder whose `tokenizer.json` is used as it is.
+    /// A folder whose tokenizer is used, read as transformers reads it.
     pub path: Option<String>,
     /// Vocabulary of a tokenizer trained from queries and documents, where no path is given.
     pub vocab_size: usize,
@@ -42,26 +43,27 @@ pub struct TokenizerConfig {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TeacherConfig {
+    /// A saved ranker that is the teacher as it is: a folder, or `hf:org/name[@revision]`. Nothing is trained, so that `input` is
+    /// the only other key.
+    #[serde(rename = "use")]
+    pub saved: Option<BaseModel>,
     /// The base model, decoder or encoder; where there is none, `model` starts from random weights.
     pub base: Option<BaseModel>,
     /// Dropout while training, in place of the base model's own.
     pub dropout: Option<f64>,
     /// A decoder from random weights.
     pub model: Option<DecoderConfig>,
-    /// Tokens kept of a query.
-    #[serde(default = "max_query_tokens")]
-    pub max_query_tokens: usize,
-    /// Tokens kept of a document (title and summary).
-    #[serde(default = "max_document_tokens")]
-    pub max_document_tokens: usize,
+    /// How the teacher reads a query and a document.
+    #[serde(default)]
+    pub input: InputConfig,
     /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
     pub cpt: Option<CptPhaseConfig>,
     /// Before phase `rank`, where the pipeline has this table: the same training on the titles of the collection. The title
     /// of a document takes the place of a query, its text is relevant, and BM25's first other texts are not. It uses no
     /// judgments, so that its result serves every fold of a cross-validation: the runs of one root share it.
     pub titles: Option<TitlesConfig>,
-    /// Phase 2: fine-tuning with a rank loss.
-    pub rank: RankConfig,
+    /// Phase 2: fine-tuning with a rank loss; needed without `use`.
+    pub rank: Option<RankConfig>,
     /// How every phase adapts the base model by updates of low rank, where the pipeline has this table; without it, all
     /// weights are trained.
     pub lora: Option<LoraConfig>,
@@ -119,8 +121,6 @@ pub struct EncoderConfig {
 }
 
 default_fn!(hybrid: LossKey = LossKey::Name(Loss::Hybrid(Hybrid::default())));
-default_fn!(max_query_tokens: usize = 16);
-default_fn!(max_document_tokens: usize = 112);
 default_fn!(standardise: bool = true);
 default_fn!(mask_fraction: f64 = 0.15);
 
@@ -176,9 +176,9 @@ training_table! {
         model: Option<EncoderConfig>,
         /// What the distilled student, an encoder, learns first, where the pipeline has this table.
         pretrain: Option<PretrainConfig>,
-        /// The same student trained on the judged labels alone, for comparison. With `base = "teacher"`, it starts from the
+        /// The same student trained on the judged labels alone, for comparison, where the pipeline has this table. With `base = "teacher"`, it starts from the
         /// same layers of `teacher.base`, which has seen neither labels nor titles.
-        labels_only: LabelsOnlyConfig,
+        labels_only: Option<LabelsOnlyConfig>,
         /// The loss against the teacher's scores, by its name or as a table of its name and parameters, such as
         /// `{ name = "hybrid", alpha = 0.3 }`.
         #[serde(default = "hybrid")]
@@ -193,12 +193,9 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
-        /// Tokens kept of a query.
-        #[serde(default = "max_query_tokens")]
-        max_query_tokens: usize,
-        /// Tokens kept of a document.
-        #[serde(default = "max_document_tokens")]
-        max_document_tokens: usize,
+        /// How the student reads a query and a document.
+        #[serde(default)]
+        input: InputConfig,
     }
 }
 
@@ -306,12 +303,14 @@ fn check_heads(table: &str, hidden: usize, intermediate: usize, layers: usize, h
 
 impl TeacherConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
+        self.input.check("teacher", checks);
+        if self.saved.is_some() {
+            return self.check_saved(checks);
+        }
         check_start("teacher", self.base.as_ref(), self.model.is_some(), self.dropout, checks);
         if let Some(model) = &self.model {
             model.check(checks);
         }
-        checks.token_budget("teacher.max_query_tokens", self.max_query_tokens);
-        checks.token_budget("teacher.max_document_tokens", self.max_document_tokens);
         if let Some(cpt) = &self.cpt {
             cpt.training().check("teacher.cpt", checks);
             checks.at_least("teacher.cpt.packs_per_step", cpt.packs_per_step, 1);
@@ -322,7 +321,10 @@ impl TeacherConfig {
             let every = titles.validate_every;
             checks.require(every == 0, "teacher.titles.validate_every", "0: the phase knows no judgments", &every);
         }
-        self.rank.check("teacher.rank", checks);
+        match &self.rank {
+            Some(rank) => rank.check("teacher.rank", checks),
+            None => checks.require(false, "teacher.rank", "this table, or teacher.use, a saved ranker", &"neither"),
+        }
         if let Some(lora) = &self.lora {
             lora.check(checks);
             checks.require(self.base.is_some(), "teacher.lora", "it beside teacher.base alone", &"a table");
@@ -331,6 +333,25 @@ impl TeacherConfig {
 }
 
 impl TeacherConfig {
+    /// A ranker that is taken as it is has nothing else.
+    fn check_saved(&self, checks: &mut Checks) {
+        let own = self.saved == Some(BaseModel::Teacher);
+        checks.require(!own, "teacher.use", "a folder or hf:org/name[@revision]", &"teacher");
+        let others = [
+            ("base", self.base.is_some()),
+            ("dropout", self.dropout.is_some()),
+            ("model", self.model.is_some()),
+            ("cpt", self.cpt.is_some()),
+            ("titles", self.titles.is_some()),
+            ("rank", self.rank.is_some()),
+            ("lora", self.lora.is_some()),
+        ];
+        for (key, _) in others.iter().filter(|(_, is_given)| *is_given) {
+            let expected = "none beside teacher.use, whose ranker is taken as it is";
+            checks.require(false, &format!("teacher.{key}"), expected, &"one");
+        }
+    }
+
     /// The base model of a teacher that is saved as an adapter of it.
     #[must_use]
     pub fn adapter_base(&self) -> Option<&BaseModel> {
@@ -409,13 +430,14 @@ impl DistillConfig {
         check_labels("distill", &loss, self.standardise, checks);
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
-        checks.token_budget("distill.max_query_tokens", self.max_query_tokens);
-        checks.token_budget("distill.max_document_tokens", self.max_document_tokens);
+        self.input.check("distill", checks);
         if let Some(pretrain) = &self.pretrain {
             pretrain.training().check("distill.pretrain", checks);
             checks.at_least("distill.pretrain.examples_per_step", pretrain.examples_per_step, 1);
             checks.fraction("distill.pretrain.mask_fraction", pretrain.mask_fraction);
         }
-        self.labels_only.check("distill.labels_only", checks);
+        if let Some(labels_only) = &self.labels_only {
+            labels_only.check("distill.labels_only", checks);
+        }
     }
 }

@@ -58,6 +58,9 @@ macro_rules! training_table {
             /// Validations without an improvement before training stops; 0 never stops early.
             #[serde(default)]
             pub patience: usize,
+            /// True to keep a ranker that gives all documents of a list the same score; otherwise the stage fails.
+            #[serde(default)]
+            pub accept_collapse: bool,
         }
 
         impl $name {
@@ -76,6 +79,7 @@ macro_rules! training_table {
                     checkpoint_every: self.checkpoint_every,
                     validate_every: self.validate_every,
                     patience: self.patience,
+                    accept_collapse: self.accept_collapse,
                 }
             }
         }

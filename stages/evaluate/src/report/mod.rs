@@ -87,6 +87,13 @@ fn header(config: &Config, name: &str, evaluation: &Evaluation, manifests: &[Man
             evaluation.primary
         );
     }
+    for system in evaluation.unranked() {
+        html += &format!(
+            "<p class=\"note\"><strong>{}</strong> gives several documents the highest score of most queries: its figures are \
+             those of the order of ties.</p>\n",
+            escape(system)
+        );
+    }
     let key: Vec<String> = evaluation.key_comparisons().iter().map(|c| format!("<li>{}</li>\n", said(c))).collect();
     if !key.is_empty() {
         html += &format!("<ul>\n{}</ul>\n", key.concat());

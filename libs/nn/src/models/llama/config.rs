@@ -56,7 +56,7 @@ impl Family {
 /// What the tokens of a layer see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LayerType {
-    /// Every token before them.
+    /// Every token, those of a decoder every one before them.
     #[serde(rename = "full_attention")]
     Full,
     /// Those in the sliding window.

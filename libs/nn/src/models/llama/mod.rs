@@ -44,6 +44,10 @@ impl Backbone for Llama {
         self.max_position_embeddings
     }
 
+    fn pad_id(&self) -> Option<u32> {
+        self.pad_token_id
+    }
+
     fn config_json(&self, head: Head) -> Result<Value> {
         self.to_json(head)
     }
@@ -116,6 +120,8 @@ impl Backbone for Llama {
             head_dim: self.head_width(),
             causal: true,
             window: None,
+            scale: None,
+            soft_cap: None,
             rotary: Some(Rotary::new(self.rope_theta, self.rope_scaling, self.head_width(), packed.longest())),
             offsets: packed.offsets().clone(),
             queries: None,

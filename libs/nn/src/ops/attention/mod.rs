@@ -1,6 +1,7 @@
 //! Scaled dot-product attention within each sequence of a packed batch.
 
 mod backward;
+mod disentangled;
 mod rotary;
 
 use std::borrow::Cow;
@@ -15,6 +16,8 @@ use super::dropout::Dropout;
 use super::embedding::embedding;
 use super::gemm::{Compute, Matrix, gemm_rows, product};
 use super::{gradient, input, lanes, lend, output};
+use disentangled::{Place, Terms};
+pub use disentangled::{Relative, disentangled};
 pub use rotary::{Rotary, RotaryScaling};
 
 /// Query rows whose scores are held at a time.
@@ -31,8 +34,14 @@ pub struct Attention {
     pub head_dim: usize,
     /// True if a token sees only itself and the tokens before it.
     pub causal: bool,
-    /// How many tokens a token of a causal batch sees, itself included; all before it where absent.
+    /// The distance from which on a token sees no others, before it and, unless causal, after it; none where absent. So in a
+    /// causal batch it sees so many tokens, itself included.
     pub window: Option<usize>,
+    /// What the products of queries and keys are multiplied by; `1 / sqrt(head_dim)` where absent.
+    pub scale: Option<f32>,
+    /// The bound of the scores, above 0, where they have one: a score `s` becomes `soft_cap tanh(s / soft_cap)` (Gemma 2, arXiv
+    /// 2408.00118, section 2).
+    pub soft_cap: Option<f32>,
     /// Rotary positions for queries and keys, for at least the longest sequence.
     pub rotary: Option<Rotary>,
     /// Where each sequence starts, and the end.
@@ -44,7 +53,7 @@ pub struct Attention {
     pub dropout: Option<Dropout>,
 }
 
-/// `softmax(q k^T / sqrt(head_dim)) v` per sequence and head.
+/// `softmax(scale q k^T) v` per sequence and head, the scores bounded where there is a bound.
 ///
 /// Scores exist for one block of rows of one head at a time, and the backward pass computes them again.
 ///
@@ -130,10 +139,8 @@ impl Attention {
                 self.queries
             );
         }
-        if let Some(window) = self.window
-            && (window == 0 || !self.causal)
-        {
-            candle_core::bail!("attention: a window of {window} tokens, causal {}", self.causal);
+        if self.window == Some(0) {
+            candle_core::bail!("attention: a window of no token");
         }
         let longest = self.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(0);
         if let Some(rotary) = &self.rotary
@@ -159,40 +166,47 @@ impl Attention {
         }
     }
 
+    /// The positions of a block's queries, where there are terms that depend on them.
+    fn positions(&self, sequence: &Sequence, block: &Range<usize>, terms: Option<&Terms<'_>>) -> Vec<usize> {
+        terms.map_or(Vec::new(), |_| block.clone().map(|query| self.position(sequence, query)).collect())
+    }
+
     fn query_positions(&self, sequence: &Sequence) -> impl Iterator<Item = usize> {
         (0..sequence.queries.len()).map(|query| self.position(sequence, query))
     }
 
     /// The keys that some query of a block sees.
     fn keys(&self, sequence: &Sequence, block: &Range<usize>) -> Range<usize> {
-        if self.causal {
-            self.first_key(self.position(sequence, block.start))..self.position(sequence, block.end - 1) + 1
-        } else {
-            0..sequence.tokens.len()
-        }
+        let [first, last] = [block.start, block.end - 1].map(|query| self.seen(sequence, query));
+        first.start..last.end
     }
 
-    /// The first key that the query at a position sees.
-    fn first_key(&self, position: usize) -> usize {
-        self.window.map_or(0, |window| (position + 1).saturating_sub(window))
+    /// The keys that a query sees.
+    fn seen(&self, sequence: &Sequence, query: usize) -> Range<usize> {
+        let (position, tokens) = (self.position(sequence, query), sequence.tokens.len());
+        let start = self.window.map_or(0, |window| (position + 1).saturating_sub(window));
+        let end = if self.causal { position + 1 } else { self.window.map_or(tokens, |window| position + window) };
+        start..end.min(tokens)
     }
 
-    /// The attention weights `[block, keys]` of a block of queries of one head before dropout; `keys` are those it sees.
+    /// The attention weights `[block, keys]` of a block of queries of one head before dropout; `place` says which keys it
+    /// sees.
     fn weights(
         &self,
         sequence: &Sequence,
         block: &Range<usize>,
-        keys: &Range<usize>,
+        place: &Place<'_>,
         [q, k]: [Matrix<'_>; 2],
+        terms: Option<&Terms<'_>>,
     ) -> Vec<f32> {
-        let mut weights = product(q, k.t(), self.scale(), Compute::ALONE);
+        let keys = &place.keys;
+        let mut weights = self.scores([q, k]);
+        if let Some(terms) = terms {
+            terms.add(place, [q, k], &mut weights);
+        }
         for (query, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
-            let seen = if self.causal {
-                let position = self.position(sequence, query);
-                self.first_key(position) - keys.start..position + 1 - keys.start
-            } else {
-                0..keys.len()
-            };
+            let seen = self.seen(sequence, query);
+            let seen = seen.start - keys.start..seen.end - keys.start;
             lanes::softmax(&mut weights[seen.clone()]);
             weights[..seen.start].fill(0.0);
             weights[seen.end..].fill(0.0);
@@ -200,8 +214,18 @@ impl Attention {
         weights
     }
 
-    fn scale(&self) -> f32 {
-        1.0 / (self.head_dim as f32).sqrt()
+    /// The scores `[block, keys]` of all keys, seen or not, without relative terms.
+    fn scores(&self, [q, k]: [Matrix<'_>; 2]) -> Vec<f32> {
+        let mut scores = product(q, k.t(), self.factor(), Compute::ALONE);
+        if let Some(cap) = self.soft_cap {
+            lanes::soft_cap(&mut scores, cap);
+        }
+        scores
+    }
+
+    /// What the scores are multiplied by.
+    fn factor(&self) -> f32 {
+        self.scale.unwrap_or_else(|| 1.0 / (self.head_dim as f32).sqrt())
     }
 
     /// Drops weights of a block of one head, or what flows back to them.
@@ -212,17 +236,37 @@ impl Attention {
         }
     }
 
+    /// The outputs of the batch.
+    fn forward(&self, [q, k, v]: [&[f32]; 3], terms: Option<&Terms<'_>>) -> Vec<f32> {
+        let (q_width, k_width) = (self.query_width(), self.key_width());
+        let mut out = vec![0.0; q.len()];
+        let outs = split(&mut out, &self.query_offsets(), q_width);
+        self.sequences().zip(outs).for_each(|(sequence, out)| {
+            let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
+            self.forward_sequence(&sequence, [q, own(k), own(v)], terms, out);
+        });
+        out
+    }
+
     /// The outputs of one sequence, all of them rows of the sequence alone.
-    fn forward_sequence(&self, sequence: &Sequence, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
+    fn forward_sequence(
+        &self,
+        sequence: &Sequence,
+        [q, k, v]: [&[f32]; 3],
+        terms: Option<&Terms<'_>>,
+        out: &mut [f32],
+    ) {
         let (q_width, k_width) = (self.query_width(), self.key_width());
         let q = self.turned(q, self.query_positions(sequence), self.heads);
         let k = self.turned(k, 0.., self.kv_heads);
         for head in 0..self.heads {
             for block in blocks(sequence.queries.len()) {
-                let keys = self.keys(sequence, &block);
-                let seen = |x| self.head(x, &keys, self.kv_head(head), k_width);
+                let positions = self.positions(sequence, &block, terms);
+                let place = Place { head, positions: &positions, keys: self.keys(sequence, &block) };
+                let keys = &place.keys;
+                let seen = |x| self.head(x, keys, self.kv_head(head), k_width);
                 let asking = self.head(&q, &block, head, q_width);
-                let mut weights = self.weights(sequence, &block, &keys, [asking, seen(&k)]);
+                let mut weights = self.weights(sequence, &block, &place, [asking, seen(&k)], terms);
                 self.drop_weights(sequence, head, &block, &mut weights);
                 let out = &mut out[block.start * q_width + head * self.head_dim..];
                 gemm_rows(out, q_width, Matrix::new(&weights, keys.len()), seen(v), 1.0, false);
@@ -267,15 +311,7 @@ impl CustomOp3 for Attention {
         vl: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         self.check([ql, kl, vl])?;
-        let (q, k, v) = (input(q, ql)?, input(k, kl)?, input(v, vl)?);
-        let (q_width, k_width) = (self.query_width(), self.key_width());
-        let mut out = vec![0.0; q.len()];
-        let outs = split(&mut out, &self.query_offsets(), q_width);
-        self.sequences().zip(outs).for_each(|(sequence, out)| {
-            let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
-            self.forward_sequence(&sequence, [q, own(k), own(v)], out);
-        });
-        output(out, ql.shape())
+        output(self.forward([input(q, ql)?, input(k, kl)?, input(v, vl)?], None), ql.shape())
     }
 
     fn bwd(
@@ -287,7 +323,7 @@ impl CustomOp3 for Attention {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         lend([q, k, v, &grad.contiguous()?], |inputs| {
-            let [dq, dk, dv] = self.backward(inputs);
+            let ([dq, dk, dv], _) = self.backward(inputs, None);
             Ok((gradient(dq, q)?, gradient(dk, k)?, gradient(dv, v)?))
         })
     }

@@ -42,11 +42,18 @@ impl Rotary {
     /// Angles of positions `0..positions` for heads of width `head_dim`, with wavelengths `2 pi theta^(2 i / head_dim)`,
     /// scaled where there is a scaling.
     pub fn new(theta: f64, scaling: Option<RotaryScaling>, head_dim: usize, positions: usize) -> Self {
+        let scale = |frequency| scaling.map_or(frequency, |scaling| scaling.scale(frequency));
+        Self::with_frequencies(theta, head_dim, positions, scale)
+    }
+
+    /// As [`Self::new`], with every wavelength multiplied by `factor` (arXiv 2306.15595).
+    pub fn stretched(theta: f64, factor: f64, head_dim: usize, positions: usize) -> Self {
+        Self::with_frequencies(theta, head_dim, positions, |frequency| frequency / factor)
+    }
+
+    fn with_frequencies(theta: f64, head_dim: usize, positions: usize, scale: impl Fn(f64) -> f64) -> Self {
         let half = head_dim / 2;
-        let frequency = |i: usize| {
-            let frequency = 1.0 / theta.powf(2.0 * i as f64 / head_dim as f64);
-            scaling.map_or(frequency, |scaling| scaling.scale(frequency)) as f32
-        };
+        let frequency = |i: usize| scale(1.0 / theta.powf(2.0 * i as f64 / head_dim as f64)) as f32;
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let angles = || (0..positions).flat_map(|p| frequencies.iter().map(move |f| p as f32 * f));
         Self { half, cos: angles().map(f32::cos).collect(), sin: angles().map(f32::sin).collect() }

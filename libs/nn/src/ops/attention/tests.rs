@@ -8,6 +8,8 @@ fn spec(causal: bool, rotary: bool) -> Attention {
         head_dim: 4,
         causal,
         window: None,
+        scale: None,
+        soft_cap: None,
         rotary: rotary.then(|| Rotary::new(10.0, None, 4, 80)),
         offsets: vec![0, 3, 4, 9].into(),
         queries: None,
@@ -32,14 +34,47 @@ fn gradients_match_finite_differences() {
 
 #[test]
 fn gradients_within_a_window_match_finite_differences() {
-    for window in [Some(1), Some(3)] {
-        gradients(&inputs(9), |x| run(x, Attention { window, ..spec(true, true) }));
+    for (causal, window) in [(true, 1), (true, 3), (false, 1), (false, 3)] {
+        gradients(&inputs(9), |x| run(x, Attention { window: Some(window), ..spec(causal, true) }));
     }
     // Blocks after the first leave out the keys before their window.
     let offsets: Arc<[usize]> = vec![0, BLOCK + 3].into();
-    let one_head = |heads: usize| Attention { heads, kv_heads: 1, head_dim: 2, ..spec(true, false) };
+    let one_head = |causal| Attention { heads: 2, kv_heads: 1, head_dim: 2, ..spec(causal, false) };
     let x = [random(1, &[BLOCK + 3, 4]), random(2, &[BLOCK + 3, 2]), random(3, &[BLOCK + 3, 2])];
-    gradients(&x, |x| run(x, Attention { window: Some(5), offsets: offsets.clone(), ..one_head(2) }));
+    for causal in [true, false] {
+        gradients(&x, |x| run(x, Attention { window: Some(5), offsets: offsets.clone(), ..one_head(causal) }));
+    }
+}
+
+#[test]
+fn gradients_of_scaled_scores_match_finite_differences() {
+    gradients(&inputs(9), |x| run(x, Attention { scale: Some(0.9), ..spec(false, false) }));
+}
+
+#[test]
+fn gradients_of_bounded_scores_match_finite_differences() {
+    let capped = |soft_cap| Attention { scale: Some(1.5), soft_cap: Some(soft_cap), ..spec(true, true) };
+    gradients(&inputs(9), |x| run(x, capped(0.7)));
+    gradients(&inputs(9), |x| run(x, Attention { window: Some(3), ..capped(2.0) }));
+}
+
+#[test]
+fn scores_are_scaled_and_bounded() {
+    // Two keys, of which the second is the query's: scores 0 and 6 times the scale.
+    let row = |values: &[f32]| Tensor::from_slice(values, (2, 2), &candle_core::Device::Cpu).unwrap();
+    let (q, k, v) = (row(&[0.0, 0.0, 2.0, 3.0]), row(&[0.0, 0.0, 0.0, 2.0]), row(&[1.0, 0.0, 0.0, 1.0]));
+    let one = Attention { heads: 1, kv_heads: 1, head_dim: 2, offsets: vec![0, 2].into(), ..spec(true, false) };
+    for (scale, soft_cap, score) in [
+        (None, None, 6.0 / 2f32.sqrt()),
+        (Some(0.25), None, 1.5),
+        (Some(0.25), Some(2.0), 2.0 * 0.75f32.tanh()),
+        (Some(1e6), Some(2.0), 2.0),
+    ] {
+        let found = run(&[q.clone(), k.clone(), v.clone()], Attention { scale, soft_cap, ..one.clone() });
+        let share = score.exp() / (1.0 + score.exp());
+        let found: Vec<f32> = found.get(1).unwrap().to_vec1().unwrap();
+        assert!((found[0] - (1.0 - share)).abs() < 1e-6 && (found[1] - share).abs() < 1e-6, "{found:?}, share {share}");
+    }
 }
 
 /// Sequences where one, no and two tokens ask.
@@ -53,15 +88,17 @@ fn gradients_of_some_queries_match_finite_differences() {
     for causal in [false, true] {
         gradients(&[random(1, &[3, 16]), k.clone(), v.clone()], |x| run(x, asking(causal)));
     }
-    let narrow = Attention { window: Some(2), dropout: Some(Dropout::new(0.3, 5)), ..asking(true) };
-    gradients(&[random(1, &[3, 16]), k, v], |x| run(x, narrow.clone()));
+    for causal in [false, true] {
+        let narrow = Attention { window: Some(2), dropout: Some(Dropout::new(0.3, 5)), ..asking(causal) };
+        gradients(&[random(1, &[3, 16]), k.clone(), v.clone()], |x| run(x, narrow.clone()));
+    }
 }
 
 #[test]
 fn some_queries_get_what_they_get_among_all() {
     let t = 2 * BLOCK + 7;
     let [q, k, v] = inputs(t);
-    for (causal, window) in [(false, None), (true, None), (true, Some(BLOCK))] {
+    for (causal, window) in [(false, None), (true, None), (true, Some(BLOCK)), (false, Some(BLOCK))] {
         let all = Attention {
             offsets: vec![0, 3, t].into(),
             window,
@@ -90,7 +127,8 @@ fn reference(q: &[Vec<f32>], k: &[Vec<f32>], v: &[Vec<f32>], causal: bool, windo
     for (row, query) in q.iter().enumerate() {
         for head in 0..4 {
             let (own, shared) = (head * 4..head * 4 + 4, head / 2 * 4..head / 2 * 4 + 4);
-            let seen = if causal { (row + 1).saturating_sub(window)..row + 1 } else { 0..k.len() };
+            let last = if causal { row } else { row.saturating_add(window - 1) };
+            let seen = (row + 1).saturating_sub(window)..k.len().min(last.saturating_add(1));
             let score = |key: &Vec<f32>| {
                 key[shared.clone()].iter().zip(&query[own.clone()]).map(|(a, b)| a * b).sum::<f32>() / 2.0
             };
@@ -108,7 +146,16 @@ fn reference(q: &[Vec<f32>], k: &[Vec<f32>], v: &[Vec<f32>], causal: bool, windo
 fn blocks_of_rows_and_sequences_match_the_definition() {
     // Longer than a block of rows, beside a short one.
     let x = inputs(BLOCK + 16);
-    for (causal, window) in [(false, None), (true, None), (true, Some(1)), (true, Some(4)), (true, Some(BLOCK + 2))] {
+    for (causal, window) in [
+        (false, None),
+        (true, None),
+        (true, Some(1)),
+        (true, Some(4)),
+        (true, Some(BLOCK + 2)),
+        (false, Some(1)),
+        (false, Some(4)),
+        (false, Some(BLOCK + 2)),
+    ] {
         let offsets = vec![0, 3, BLOCK + 16].into();
         let found = run(&x, Attention { offsets, window, ..spec(causal, false) });
         let window = window.unwrap_or(usize::MAX);
@@ -137,7 +184,6 @@ fn other_shapes_are_refused() {
     let [q, k, v] = inputs(9);
     assert!(attention(&q, &k, &v, Attention { offsets: vec![0, 8].into(), ..spec(true, true) }).is_err());
     assert!(attention(&q, &k, &v, Attention { kv_heads: 4, ..spec(true, true) }).is_err());
-    assert!(attention(&q, &k, &v, Attention { window: Some(2), ..spec(false, true) }).is_err());
     assert!(attention(&q, &k, &v, Attention { window: Some(0), ..spec(true, true) }).is_err());
     for queries in [vec![1, 5], vec![1, 5, 9], vec![5, 1, 8], vec![1, 1, 8]] {
         let q = random(1, &[3, 16]);
@@ -145,6 +191,105 @@ fn other_shapes_are_refused() {
     }
     let rotary = Some(Rotary::new(10.0, None, 4, 4));
     assert!(attention(&q, &k, &v, Attention { rotary, ..spec(true, true) }).is_err());
+}
+
+/// Rows of the distances within sequences of `tokens`, of a table of 8 rows.
+fn rows(tokens: i64) -> Arc<[u32]> {
+    (1 - tokens..tokens)
+        .map(|distance| (distance.signum() * distance.abs().min(5) / 2 + 4).clamp(1, 5) as u32)
+        .collect()
+}
+
+/// Runs with the tables `x[3]` for queries and `x[4]` for keys, where they are asked for.
+fn run_disentangled(x: &[Tensor], [keys, queries]: [bool; 2], spec: Attention) -> Tensor {
+    let longest = spec.offsets.windows(2).map(|w| w[1] - w[0]).max().unwrap() as i64;
+    // Rows for longer sequences than there are do no harm.
+    let rows = rows(longest + 2);
+    let relative = Relative {
+        keys: keys.then(|| x[3].clone()),
+        queries: queries.then(|| x[if keys { 4 } else { 3 }].clone()),
+        rows,
+    };
+    disentangled(&x[0], &x[1], &x[2], &relative, spec).unwrap()
+}
+
+fn of_two_heads(offsets: &[usize]) -> Attention {
+    Attention { heads: 2, offsets: offsets.into(), scale: Some(0.4), ..spec(false, false) }
+}
+
+fn with_tables(queries: usize, t: usize) -> [Tensor; 5] {
+    [random(1, &[queries, 8]), random(2, &[t, 8]), random(3, &[t, 8]), random(4, &[8, 8]), random(5, &[8, 8])]
+}
+
+/// The rows of the tables that no distance has get no gradient, which the check of finite differences confirms.
+#[test]
+fn gradients_of_distances_match_finite_differences() {
+    let x = with_tables(9, 9);
+    for terms in [[true, false], [false, true], [true, true]] {
+        let inputs = if terms == [true, true] { 5 } else { 4 };
+        gradients(&x[..inputs], |x| run_disentangled(x, terms, of_two_heads(&[0, 3, 4, 9])));
+    }
+    let dropout = Some(Dropout::new(0.3, 5));
+    let asking = Attention { queries: Some(vec![1, 5, 8].into()), dropout, ..of_two_heads(&[0, 3, 4, 9]) };
+    gradients(&with_tables(3, 9), |x| run_disentangled(x, [true, true], asking.clone()));
+}
+
+#[test]
+fn gradients_of_distances_between_blocks_match_finite_differences() {
+    let t = BLOCK + 3;
+    let spec = Attention { heads: 1, kv_heads: 1, head_dim: 2, ..of_two_heads(&[0, t]) };
+    let x = [random(1, &[t, 2]), random(2, &[t, 2]), random(3, &[t, 2]), random(4, &[8, 2]), random(5, &[8, 2])];
+    gradients(&x, |x| run_disentangled(x, [true, true], spec.clone()));
+}
+
+#[test]
+fn distances_match_the_definition() {
+    let t = 2 * BLOCK + 7;
+    let x = with_tables(t, t);
+    let found = run_disentangled(&x, [true, true], of_two_heads(&[0, t])).to_vec2::<f32>().unwrap();
+    let rows_of_distance = rows(t as i64);
+    let [q, k, v, keys, queries] = x.map(|x| x.to_vec2::<f32>().unwrap());
+    for head in [0..4, 4..8] {
+        let dot =
+            |a: &[f32], b: &[f32]| -> f32 { a[head.clone()].iter().zip(&b[head.clone()]).map(|(a, b)| a * b).sum() };
+        for (i, found) in found.iter().enumerate() {
+            let score = |j: usize| {
+                let row = rows_of_distance[t - 1 + i - j] as usize;
+                (0.4 * (dot(&q[i], &k[j]) + dot(&q[i], &keys[row]) + dot(&k[j], &queries[row]))).exp()
+            };
+            let weights: Vec<f32> = (0..t).map(score).collect();
+            let total: f32 = weights.iter().sum();
+            for column in head.clone() {
+                let expected: f32 = weights.iter().zip(&v).map(|(weight, v)| weight / total * v[column]).sum();
+                assert!((found[column] - expected).abs() < 1e-5, "{i} {column}: {} {expected}", found[column]);
+            }
+        }
+    }
+    // Some queries get what they get among all.
+    let some: Vec<u32> = (0..t as u32).filter(|row| row % 3 > 0).collect();
+    let mut asking = with_tables(t, t);
+    asking[0] = embedding(&asking[0], &some).unwrap();
+    let spec = Attention { queries: Some(some.clone().into()), ..of_two_heads(&[0, t]) };
+    let part = run_disentangled(&asking, [true, true], spec).to_vec2::<f32>().unwrap();
+    for (row, part) in some.iter().zip(part) {
+        let worst = part.iter().zip(&found[*row as usize]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-6, "{row}: {worst}");
+    }
+}
+
+#[test]
+fn other_tables_are_refused() {
+    let [q, k, v, keys, _] = with_tables(9, 9);
+    let refuses = |relative: Relative, spec| disentangled(&q, &k, &v, &relative, spec).is_err();
+    let relative = |rows| Relative { keys: Some(keys.clone()), queries: None, rows };
+    let spec = || of_two_heads(&[0, 9]);
+    assert!(!refuses(relative(rows(9)), spec()));
+    assert!(refuses(relative(rows(8)), spec()), "too few distances");
+    assert!(refuses(relative(rows(9).iter().rev().copied().collect()), spec()), "decreasing");
+    assert!(refuses(relative(rows(9).iter().map(|row| row + 3).collect()), spec()), "a row outside");
+    assert!(refuses(Relative { keys: Some(random(1, &[8, 4])), queries: None, rows: rows(9) }, spec()));
+    let rotary = Some(Rotary::new(10.0, None, 4, 9));
+    assert!(refuses(relative(rows(9)), Attention { rotary, ..spec() }));
 }
 
 #[test]
@@ -161,6 +306,19 @@ fn rotary_turns_pairs_half_a_head_apart() {
     }
     rotary.turn(&mut rows, 0.., -1.0);
     assert!(rows[4..].iter().zip([1.0, 2.0, 3.0, 4.0]).all(|(a, b)| (a - b).abs() < 1e-6));
+}
+
+#[test]
+fn all_wavelengths_are_stretched_alike() {
+    let angles = |rotary: Rotary, position| {
+        let mut rows = vec![1.0, 1.0, 0.0, 0.0];
+        rotary.turn(&mut rows, std::iter::once(position), 1.0);
+        rows
+    };
+    let stretched = angles(Rotary::stretched(100.0, 4.0, 4, 9), 8);
+    for (found, expected) in stretched.iter().zip(angles(Rotary::new(100.0, None, 4, 9), 2)) {
+        assert!((found - expected).abs() < 1e-6, "{stretched:?}");
+    }
 }
 
 #[test]

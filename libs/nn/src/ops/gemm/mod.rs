@@ -36,6 +36,11 @@ impl<'a> Matrix<'a> {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
     }
 
+    /// These rows alone.
+    pub(super) fn rows(self, rows: &std::ops::Range<usize>) -> Self {
+        Self { data: &self.data[rows.start * self.row_stride..], rows: rows.len(), ..self }
+    }
+
     fn fits(&self) -> bool {
         let last = self.rows.saturating_sub(1) * self.row_stride + self.cols.saturating_sub(1) * self.col_stride;
         self.rows == 0 || self.cols == 0 || last < self.data.len()

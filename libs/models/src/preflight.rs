@@ -1,0 +1,101 @@
+//! What can be said about the models of a pipeline before anything is trained: whether they load, read their input, and fit
+//! the machine.
+
+use nn::folder::Base;
+use nn::text::Kind;
+use nn::weights::LoraConfig;
+use pipeline::config::BaseModel;
+use pipeline::{ConfigError, Pipeline};
+
+use crate::memory::machine_bytes;
+use crate::start::{Origin, for_training, saved_teacher_input};
+use crate::{base_folder, hub_base};
+
+/// Bytes of a weight.
+const WEIGHT: u64 = 4;
+/// Bytes of a trained weight's gradient and moments beside it.
+const TRAINED: u64 = 12;
+
+/// Opens the models that the pipeline names, without their weights, and refuses what a later stage would refuse hours later.
+///
+/// # Errors
+/// A model that cannot be opened; an input it cannot take; layers and linear layers that it does not have; more weights than
+/// the machine's memory holds.
+pub fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
+    let (paths, teacher, distill) = (pipeline.paths(), &pipeline.teacher, &pipeline.distill);
+    if let Some(saved) = &teacher.saved {
+        saved_teacher_input(&paths, saved, &teacher.input)?;
+    }
+    if let Some(base) = &teacher.base {
+        let origin = Origin {
+            table: "teacher",
+            base: Some(base),
+            kind: Kind::Decoder,
+            input: &teacher.input,
+            dropout: teacher.dropout,
+        };
+        let opened = for_training(&paths, &origin, base)?.0;
+        let lora = teacher.lora.clone().map(|lora| LoraConfig {
+            rank: lora.rank,
+            alpha: lora.alpha,
+            dropout: lora.dropout,
+            targets: lora.targets,
+        });
+        let is_merged = teacher.lora.as_ref().is_none_or(|lora| lora.merge);
+        if !is_merged && hub_base(&base_folder(&paths, base)?)?.is_some() {
+            Err(ConfigError::Unusable(format!(
+                "teacher.lora.merge: expected true, as teacher.base = {base} is itself an adapter of a model of the Hub, found false"
+            )))?;
+        }
+        if let Some(lora) = &lora {
+            opened.check_lora(lora).map_err(|error| ConfigError::Unusable(format!("teacher.{error}")))?;
+        }
+        check_memory("teacher.base", base, &opened, lora.is_none())?;
+    }
+    if let Some(base) = pipeline.student_origin() {
+        let origin = Origin {
+            table: "distill",
+            base: Some(base),
+            kind: Kind::Encoder,
+            input: &distill.input,
+            dropout: distill.dropout,
+        };
+        let opened = for_training(&paths, &origin, base)?.0;
+        if let Some(keep) = &distill.keep_layers {
+            check_layers(&opened, keep)?;
+        }
+        check_memory("distill.base", base, &opened, true)?;
+    }
+    Ok(())
+}
+
+/// Refuses layers that a student cannot be made of.
+///
+/// # Errors
+/// Layers that the base model does not have; an architecture that keeps all of its layers.
+pub fn check_layers(base: &Base, keep: &[usize]) -> Result<(), ConfigError> {
+    let kept = base.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;
+    kept.map(drop).ok_or_else(|| {
+        let found = base.backbone.name();
+        ConfigError::Unusable(format!(
+            "distill.keep_layers: expected an encoder as distill.base, found the architecture {found}"
+        ))
+    })
+}
+
+/// Refuses weights that do not fit the machine, whatever the batch.
+fn check_memory(key: &str, base: &BaseModel, opened: &Base, all_trained: bool) -> Result<(), ConfigError> {
+    let needed = opened.weight_count() * (WEIGHT + if all_trained { TRAINED } else { 0 });
+    match machine_bytes() {
+        Some(there) if needed > there => {
+            let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+            Err(ConfigError::Unusable(format!(
+                "{key} = {base}: expected weights whose training fits the memory of this machine, {:.1} GiB, found {:.1} GiB \
+                 with gradients and moments; take a smaller model, or adapt it by a table teacher.lora",
+                gibibytes(there),
+                gibibytes(needed)
+            )))
+        }
+        _ => Ok(()),
+    }
+}
