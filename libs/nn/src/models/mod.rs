@@ -127,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn every_decoder_knows_its_padding_token() {
+        for (name, _) in architectures().filter(|(_, kind)| *kind == Kind::Decoder) {
+            let backbone = read_config(&json!({"model_type": name, "pad_token_id": 3})).unwrap();
+            assert_eq!(backbone.pad_id(), Some(3), "{name}");
+        }
+    }
+
+    #[test]
     fn other_architectures_are_refused_by_name() {
         let known = "\"llama\", \"mistral\", \"qwen2\", \"qwen3\", \"gemma\", \"gemma2\", \"gemma3_text\", \"bert\", \"roberta\", \
                      \"xlm-roberta\", \"distilbert\", \"electra\", \"modernbert\" or \"deberta-v2\"";

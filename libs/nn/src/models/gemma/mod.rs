@@ -45,6 +45,10 @@ impl Backbone for Gemma {
         self.max_position_embeddings
     }
 
+    fn pad_id(&self) -> Option<u32> {
+        self.pad_token_id
+    }
+
     fn config_json(&self, head: Head) -> Result<Value> {
         self.to_json(head)
     }
