@@ -71,15 +71,16 @@ impl Syntax {
         memchr_iter(quote, &bytes[outside..]).map(|skip| outside + skip).find(|&at| {
             let before = at.checked_sub(1).map(|before| bytes[before]);
             let line_start = before.is_none_or(|before| before == self.line_end);
-            (line_start || before.map(Delimiter::Byte) == Some(self.delimiter)) && !self.in_comment(bytes, at)
+            (line_start || before.map(Delimiter::Byte) == Some(self.delimiter)) && !self.in_comment(bytes, outside, at)
         })
     }
 
-    /// True if the line that `at` is in, outside of quotes, is a comment.
-    fn in_comment(&self, bytes: &[u8], at: usize) -> bool {
-        let Some(comment) = self.comment else { return false };
-        let start = memrchr(self.line_end, &bytes[..at]).map_or(0, |end| end + 1);
-        bytes[start] == comment
+    /// True if the line that `at` is in is a comment. No quote opens between `outside`, the start of the text or the end of a
+    /// quoted field, and `at`.
+    fn in_comment(&self, bytes: &[u8], outside: usize, at: usize) -> bool {
+        // The line of a quoted field is none, whatever the lines within the field start with.
+        let start = self.line_after(bytes, outside, at).or((outside == 0).then_some(0));
+        start.is_some_and(|start| Some(bytes[start]) == self.comment)
     }
 
     /// The quote that closes the field whose quote is at `open`, and true if there are escapes between them.
@@ -283,6 +284,7 @@ mod tests {
             (CSV, "a\n\"b\nc\"\n", 8, false),
             (CSV, "5\"\nb,\"\n\"\"\"\nc", 11, false),
             (commented, "#\"\n#,\"\nb\nc", 9, false),
+            (commented, "\"\n#\",\"\nb\nc", 0, true),
             (CSV, "#,\"\nb\nc", 0, true),
             (TSV, "\"\na", 2, false),
             (Syntax { line_end: b'\r', ..CSV }, "a\r\"\r\"\rb", 6, false),

@@ -152,7 +152,7 @@ proptest! {
         rows.iter().for_each(|(a, b)| writer.write_record([b, a]).unwrap());
         let bytes = writer.into_inner().unwrap();
         let expected: Vec<_> = rows.iter().map(|(a, b)| row(&[a.trim(), b.trim()])).collect();
-        prop_assume!(rows.iter().all(|(a, b)| (a.as_str(), b.as_str()) != ("a", "b")));
+        prop_assume!(rows.iter().all(|(a, b)| (a.trim(), b.trim()) != ("a", "b")));
         prop_assert_eq!(values(&csv(), &ab(), &bytes), expected);
     }
 
