@@ -22,8 +22,8 @@ pub fn base_inputs(paths: &RunPaths, base: Option<&BaseModel>) -> anyhow::Result
         Some(BaseModel::Teacher) => return Ok(vec![Input::Folder { stage: TEACHER, folder: RANK }]),
         Some(base) => base,
     };
-    let folder = base_folder(paths, base)?;
-    let files = Base::files_on(&folder, hub_base(&folder)?.as_deref()).map_err(bad_folder)?;
+    let (folder, hub) = locate(paths, base)?;
+    let files = Base::files_on(&folder, hub.as_deref()).map_err(bad_folder)?;
     Ok(files.into_iter().map(Input::File).collect())
 }
 
@@ -43,8 +43,8 @@ pub fn teacher_inputs(paths: &RunPaths, adapter_base: Option<&BaseModel>) -> any
 /// # Errors
 /// As [`base_inputs`].
 pub fn open_base(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<Base> {
-    let folder = base_folder(paths, base)?;
-    Ok(Base::open_on(&folder, hub_base(&folder)?.as_deref()).map_err(bad_folder)?)
+    let (folder, hub) = locate(paths, base)?;
+    Ok(Base::open_on(&folder, hub.as_deref()).map_err(bad_folder)?)
 }
 
 /// Digest of all that a base model consists of: configuration, weights, tokenizer.
@@ -52,8 +52,15 @@ pub fn open_base(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<Base> {
 /// # Errors
 /// As [`base_inputs`].
 pub fn base_identity(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<String> {
+    let (folder, hub) = locate(paths, base)?;
+    Ok(nn::folder::identity_on(&folder, hub.as_deref()).map_err(bad_folder)?)
+}
+
+/// The folder of a base model, and that of what it adapts where this is on the Hub, see [`hub_base`].
+pub(crate) fn locate(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<(PathBuf, Option<PathBuf>)> {
     let folder = base_folder(paths, base)?;
-    Ok(nn::folder::identity_on(&folder, hub_base(&folder)?.as_deref()).map_err(bad_folder)?)
+    let hub = hub_base(&folder)?;
+    Ok((folder, hub))
 }
 
 /// The folder of a base model, which is fetched first if it is on the Hub.

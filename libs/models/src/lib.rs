@@ -10,7 +10,7 @@ mod start;
 
 pub use allocator::keep_freed_memory;
 pub use base::{base_folder, base_identity, base_inputs, hub_base, open_base, teacher_inputs};
-pub use memory::machine_bytes;
+pub use memory::{gibibytes, machine_bytes};
 pub use precision::arithmetic;
 pub use preflight::{check_layers, check_models};
-pub use start::{Origin, Start, saved_teacher, saved_teacher_input};
+pub use start::{Origin, Start, low_rank, saved_teacher, saved_teacher_input};

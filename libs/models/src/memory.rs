@@ -11,6 +11,12 @@ pub fn machine_bytes() -> Option<u64> {
     limits.chain(total(&std::fs::read_to_string("/proc/meminfo").ok()?)).min()
 }
 
+/// A number of bytes as messages give it.
+#[must_use]
+pub fn gibibytes(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
 /// The line `MemTotal` of /proc/meminfo, in bytes.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

@@ -2,14 +2,12 @@
 //! the machine.
 
 use nn::folder::Base;
-use nn::text::Kind;
-use nn::weights::LoraConfig;
 use pipeline::config::BaseModel;
 use pipeline::{ConfigError, Pipeline};
 
-use crate::memory::machine_bytes;
-use crate::start::{Origin, for_training, saved_teacher_input};
-use crate::{base_folder, hub_base};
+use crate::base::locate;
+use crate::memory::{gibibytes, machine_bytes};
+use crate::start::{Origin, for_training, low_rank, saved_teacher_input};
 
 /// Bytes of a weight.
 const WEIGHT: u64 = 4;
@@ -27,39 +25,21 @@ pub fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
         saved_teacher_input(&paths, saved, &teacher.input)?;
     }
     if let Some(base) = &teacher.base {
-        let origin = Origin {
-            table: "teacher",
-            base: Some(base),
-            kind: Kind::Decoder,
-            input: &teacher.input,
-            dropout: teacher.dropout,
-        };
+        let origin = Origin::teacher(Some(base), &teacher.input, teacher.dropout);
         let opened = for_training(&paths, &origin, base)?.0;
-        let lora = teacher.lora.clone().map(|lora| LoraConfig {
-            rank: lora.rank,
-            alpha: lora.alpha,
-            dropout: lora.dropout,
-            targets: lora.targets,
-        });
         let is_merged = teacher.lora.as_ref().is_none_or(|lora| lora.merge);
-        if !is_merged && hub_base(&base_folder(&paths, base)?)?.is_some() {
+        if !is_merged && locate(&paths, base)?.1.is_some() {
             Err(ConfigError::Unusable(format!(
                 "teacher.lora.merge: expected true, as teacher.base = {base} is itself an adapter of a model of the Hub, found false"
             )))?;
         }
-        if let Some(lora) = &lora {
-            opened.check_lora(lora).map_err(|error| ConfigError::Unusable(format!("teacher.{error}")))?;
+        if let Some(lora) = &teacher.lora {
+            opened.check_lora(&low_rank(lora)).map_err(|error| ConfigError::Unusable(format!("teacher.{error}")))?;
         }
-        check_memory("teacher.base", base, &opened, lora.is_none())?;
+        check_memory("teacher.base", base, &opened, teacher.lora.is_none())?;
     }
     if let Some(base) = pipeline.student_origin() {
-        let origin = Origin {
-            table: "distill",
-            base: Some(base),
-            kind: Kind::Encoder,
-            input: &distill.input,
-            dropout: distill.dropout,
-        };
+        let origin = Origin::student(Some(base), &distill.input, distill.dropout);
         let opened = for_training(&paths, &origin, base)?.0;
         if let Some(keep) = &distill.keep_layers {
             check_layers(&opened, keep)?;
@@ -87,15 +67,12 @@ pub fn check_layers(base: &Base, keep: &[usize]) -> Result<(), ConfigError> {
 fn check_memory(key: &str, base: &BaseModel, opened: &Base, all_trained: bool) -> Result<(), ConfigError> {
     let needed = opened.weight_count() * (WEIGHT + if all_trained { TRAINED } else { 0 });
     match machine_bytes() {
-        Some(there) if needed > there => {
-            let gibibytes = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-            Err(ConfigError::Unusable(format!(
-                "{key} = {base}: expected weights whose training fits the memory of this machine, {:.1} GiB, found {:.1} GiB \
+        Some(there) if needed > there => Err(ConfigError::Unusable(format!(
+            "{key} = {base}: expected weights whose training fits the memory of this machine, {}, found {} \
                  with gradients and moments; take a smaller model, or adapt it by a table teacher.lora",
-                gibibytes(there),
-                gibibytes(needed)
-            )))
-        }
+            gibibytes(there),
+            gibibytes(needed)
+        ))),
         _ => Ok(()),
     }
 }

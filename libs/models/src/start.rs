@@ -2,10 +2,12 @@
 
 use nn::folder::{Base, InputChoice, SavedRanker, Truncation, load_ranker_on, ranker_scoring};
 use nn::text::{Kind, Scoring, Template, Tokenizer, Window};
+use nn::weights::LoraConfig;
 use pipeline::config::{self, BaseModel, InputConfig};
 use pipeline::{BadInput, ConfigError, RunPaths};
 
-use crate::{base_folder, hub_base, open_base};
+use crate::base::locate;
+use crate::open_base;
 
 /// Tokens of a sequence of a model from random weights, where the configuration does not say how many.
 const RANDOM_LENGTH: usize = 128;
@@ -14,15 +16,15 @@ const RANDOM_LENGTH: usize = 128;
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
     /// The table of the configuration that it is from, for messages.
-    pub table: &'a str,
+    table: &'a str,
     /// The base model; without one, the model starts from random weights.
-    pub base: Option<&'a BaseModel>,
+    base: Option<&'a BaseModel>,
     /// Encoder or decoder, for a model from random weights.
-    pub kind: Kind,
+    kind: Kind,
     /// How it reads a query and a document.
-    pub input: &'a InputConfig,
+    input: &'a InputConfig,
     /// Dropout while training, in place of the base model's own.
-    pub dropout: Option<f64>,
+    dropout: Option<f64>,
 }
 
 /// What a model starts from.
@@ -32,6 +34,20 @@ pub struct Start {
     pub base: Option<Base>,
     /// How the model scores.
     pub scoring: Scoring,
+}
+
+impl<'a> Origin<'a> {
+    /// Where the teacher starts.
+    #[must_use]
+    pub fn teacher(base: Option<&'a BaseModel>, input: &'a InputConfig, dropout: Option<f64>) -> Self {
+        Self { table: "teacher", base, kind: Kind::Decoder, input, dropout }
+    }
+
+    /// Where a student starts.
+    #[must_use]
+    pub fn student(base: Option<&'a BaseModel>, input: &'a InputConfig, dropout: Option<f64>) -> Self {
+        Self { table: "distill", base, kind: Kind::Encoder, input, dropout }
+    }
 }
 
 impl Start {
@@ -80,8 +96,7 @@ pub(crate) fn for_training(paths: &RunPaths, origin: &Origin<'_>, base: &BaseMod
 /// # Errors
 /// [`BadInput`] for a folder that holds no ranker; [`ConfigError`] for one whose input nobody says.
 pub fn saved_teacher(paths: &RunPaths, saved: &BaseModel, input: &InputConfig) -> anyhow::Result<SavedRanker> {
-    let folder = base_folder(paths, saved)?;
-    let hub = hub_base(&folder)?;
+    let (folder, hub) = locate(paths, saved)?;
     Ok(load_ranker_on(&folder, hub.as_deref(), &choice(input))
         .map_err(|error| unusable("teacher", "teacher.use", saved, &error))?)
 }
@@ -95,10 +110,15 @@ pub fn saved_teacher_input(
     saved: &BaseModel,
     input: &InputConfig,
 ) -> anyhow::Result<(Tokenizer, Scoring)> {
-    let folder = base_folder(paths, saved)?;
-    let hub = hub_base(&folder)?;
+    let (folder, hub) = locate(paths, saved)?;
     Ok(ranker_scoring(&folder, hub.as_deref(), &choice(input))
         .map_err(|error| unusable("teacher", "teacher.use", saved, &error))?)
+}
+
+/// The updates of low rank that the configuration asks for.
+#[must_use]
+pub fn low_rank(config: &config::LoraConfig) -> LoraConfig {
+    LoraConfig { rank: config.rank, alpha: config.alpha, dropout: config.dropout, targets: config.targets.clone() }
 }
 
 /// What the configuration says of a model's input.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{D, Tensor};
 
-use crate::cross_encoder::Execution;
+use crate::cross_encoder::{Execution, batches};
 use crate::error::{Error, Result};
 use crate::folder::{Base, LENGTH_FILE, MODULES_FILE, PROMPTS_FILE, module_files, optional};
 use crate::models::{Head, Model};
@@ -100,26 +100,9 @@ impl BiEncoder {
             self.tokenizer.encode_alone(&text, self.max_tokens)
         };
         let sequences: Vec<Vec<u32>> = in_parallel(texts.len(), encode)?;
-        let batches = self.batches(&sequences);
-        let vectors = in_parallel(batches.len(), |batch| self.vectors(&sequences[batches[batch].clone()]))?;
+        let batches = batches(&sequences, self.execution.batch_tokens, Vec::len);
+        let vectors = in_parallel(batches.len(), |batch| self.vectors(batches[batch]))?;
         Ok(vectors.concat())
-    }
-
-    /// Ranges of sequences with at most `batch_tokens` tokens, at least one sequence each.
-    fn batches(&self, sequences: &[Vec<u32>]) -> Vec<std::ops::Range<usize>> {
-        let mut batches: Vec<std::ops::Range<usize>> = Vec::new();
-        let mut tokens = usize::MAX;
-        for (at, sequence) in sequences.iter().enumerate() {
-            tokens = tokens.saturating_add(sequence.len());
-            match batches.last_mut() {
-                Some(batch) if tokens <= self.execution.batch_tokens => batch.end = at + 1,
-                _ => {
-                    batches.push(at..at + 1);
-                    tokens = sequence.len();
-                }
-            }
-        }
-        batches
     }
 
     fn vectors(&self, sequences: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {

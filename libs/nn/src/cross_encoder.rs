@@ -108,13 +108,7 @@ impl CrossEncoder {
 /// # Errors
 /// A sequence that the model cannot take; a score that is not finite.
 pub fn score_sequences(model: &Model, sequences: &[Sequence], execution: Execution) -> Result<Vec<f32>> {
-    let mut batches = Vec::new();
-    let mut rest = sequences;
-    while !rest.is_empty() {
-        let (batch, later) = rest.split_at(batch_size(rest, execution.batch_tokens));
-        batches.push(batch);
-        rest = later;
-    }
+    let batches = batches(sequences, execution.batch_tokens, |sequence| sequence.ids.len());
     let score = |batch: usize| {
         let logits = model.score(&Packed::of(batches[batch])?, Mode::Eval(execution.precision))?;
         Ok(logits.to_vec1::<f32>()?)
@@ -128,12 +122,18 @@ pub fn score_sequences(model: &Model, sequences: &[Sequence], execution: Executi
     }
 }
 
-/// How many of the first sequences make a batch.
-fn batch_size(sequences: &[Sequence], batch_tokens: usize) -> usize {
-    let mut tokens = 0;
-    let fitting = sequences.iter().take_while(|sequence| {
-        tokens += sequence.ids.len();
-        tokens <= batch_tokens
-    });
-    fitting.count().max(1)
+/// Sequences in batches of at most `batch_tokens` tokens, but at least one sequence each.
+pub(crate) fn batches<S>(mut rest: &[S], batch_tokens: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fitting = rest.iter().take_while(|sequence| {
+            tokens += tokens_of(sequence);
+            tokens <= batch_tokens
+        });
+        let (batch, later) = rest.split_at(fitting.count().max(1));
+        batches.push(batch);
+        rest = later;
+    }
+    batches
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use nn::models::{
-    Bert, ClassifierPooling, DebertaV2, DistilBert, Electra, Head, LayerType, Llama, Model, ModernBert, PositionTerm,
-    RelativeNorm, Roberta,
+    Backbone, Bert, ClassifierPooling, DebertaV2, DistilBert, Electra, Head, LayerType, Llama, Model, ModernBert,
+    PositionTerm, RelativeNorm, Roberta,
 };
 use nn::ops::Precision;
 use nn::text::{Packed, Sequence};
@@ -27,6 +27,10 @@ fn sequences() -> Vec<Sequence> {
         .collect()
 }
 
+fn ranker(config: impl Backbone + 'static) -> Model {
+    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+}
+
 fn bert() -> Model {
     let config = Bert {
         vocab_size: 67,
@@ -37,7 +41,7 @@ fn bert() -> Model {
         max_position_embeddings: 16,
         ..Bert::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn roberta() -> Model {
@@ -50,7 +54,7 @@ fn roberta() -> Model {
         max_position_embeddings: 16,
         ..Roberta::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn distilbert() -> Model {
@@ -63,7 +67,7 @@ fn distilbert() -> Model {
         max_position_embeddings: 16,
         ..DistilBert::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn electra() -> Model {
@@ -77,7 +81,7 @@ fn electra() -> Model {
         max_position_embeddings: 16,
         ..Electra::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn modernbert() -> Model {
@@ -98,7 +102,7 @@ fn modernbert() -> Model {
         classifier_dropout: 0.1,
         ..ModernBert::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn deberta() -> Model {
@@ -118,7 +122,7 @@ fn deberta() -> Model {
         pooler_dropout: 0.1,
         ..DebertaV2::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn encoders() -> Vec<Model> {
@@ -140,7 +144,7 @@ fn llama_config() -> Llama {
 }
 
 fn llama() -> Model {
-    Model::new(Arc::new(llama_config()), Head::Score, 3).unwrap()
+    ranker(llama_config())
 }
 
 fn lora() -> LoraConfig {
@@ -304,7 +308,7 @@ fn small() -> Model {
         max_position_embeddings: 16,
         ..Bert::default()
     };
-    Model::new(Arc::new(config), Head::Score, 3).unwrap()
+    ranker(config)
 }
 
 fn of_targets(targets: &[&str]) -> LoraConfig {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use models::{keep_freed_memory, machine_bytes};
+use models::{gibibytes, keep_freed_memory, machine_bytes};
 use nn::ops::Precision;
 use nn::train::checkpoint::Checkpoint;
 use nn::train::{Checkpointing, Decay, Passes, StepReport, Task, TrainConfig, TrainSummary, train};
@@ -124,9 +124,9 @@ fn failed(
 fn check_memory(phase: &Phase<'_>, task: &mut dyn Task) -> anyhow::Result<()> {
     let (Some(needed), Some(there)) = (task.memory()?, machine_bytes()) else { return Ok(()) };
     if needed > there {
-        let (table, gibibytes) = (phase.table, |bytes: u64| bytes as f64 / f64::from(1 << 30));
+        let table = phase.table;
         Err(ConfigError::Unusable(format!(
-            "training {}: expected steps that fit the memory of this machine, {:.1} GiB, found about {:.1} GiB; lower the batch \
+            "training {}: expected steps that fit the memory of this machine, {}, found about {}; lower the batch \
              in the table {table} or the input's max_length, set {table}.gradient_checkpointing = true, or take a smaller model",
             phase.name,
             gibibytes(there),

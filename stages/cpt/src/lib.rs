@@ -14,7 +14,7 @@ mod tokenizers;
 use anyhow::Context;
 use collection::{Corpus, TRAIN};
 use models::{Origin, Start, base_inputs, check_models, saved_teacher_input};
-use nn::text::{Kind, PairTokenizer};
+use nn::text::PairTokenizer;
 use pipeline::config::{BaseModel, CptConfig, InputConfig, TeacherConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
@@ -48,14 +48,12 @@ pub struct Config {
 
 impl Config {
     fn teacher(&self) -> Origin<'_> {
-        // Examples are tokenized, not trained on.
-        let dropout = None;
-        Origin { table: "teacher", base: self.teacher_base.as_ref(), kind: Kind::Decoder, input: &self.input, dropout }
+        // Examples are tokenized, not trained on: nothing is dropped.
+        Origin::teacher(self.teacher_base.as_ref(), &self.input, None)
     }
 
     fn student(&self) -> Origin<'_> {
-        let (base, input) = (self.student_base.as_ref(), &self.student_input);
-        Origin { table: "distill", base, kind: Kind::Encoder, input, dropout: None }
+        Origin::student(self.student_base.as_ref(), &self.student_input, None)
     }
 }
 

@@ -1,7 +1,6 @@
 //! What the stage reads of `pipeline.toml`.
 
 use models::Origin;
-use nn::text::Kind;
 use pipeline::Pipeline;
 use pipeline::config::{BaseModel, DistillConfig, Precision, RetrievalConfig, Validation};
 use serde::Serialize;
@@ -51,6 +50,6 @@ impl Config {
     }
 
     fn starting_from<'a>(&'a self, base: Option<&'a BaseModel>) -> Origin<'a> {
-        Origin { table: "distill", base, kind: Kind::Encoder, input: &self.distill.input, dropout: self.dropout }
+        Origin::student(base, &self.distill.input, self.dropout)
     }
 }

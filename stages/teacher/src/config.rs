@@ -1,7 +1,6 @@
 //! What the stage reads of `pipeline.toml`.
 
 use models::Origin;
-use nn::text::Kind;
 use pipeline::Pipeline;
 use pipeline::config::{
     BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, LoraConfig, Precision, RankConfig, RetrievalConfig,
@@ -68,12 +67,6 @@ impl Config {
 
 impl Shared {
     pub(crate) fn origin(&self) -> Origin<'_> {
-        Origin {
-            table: "teacher",
-            base: self.base.as_ref(),
-            kind: Kind::Decoder,
-            input: &self.input,
-            dropout: self.dropout,
-        }
+        Origin::teacher(self.base.as_ref(), &self.input, self.dropout)
     }
 }

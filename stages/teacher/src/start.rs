@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use models::{Start, base_folder};
+use models::{Start, base_folder, low_rank};
 use nn::models::{Head, Model, Sizes, from_sizes};
 use nn::text::{Kind, PairTokenizer};
-use nn::weights::LoraConfig;
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, ConfigError, StageContext};
 
@@ -44,15 +43,10 @@ pub(crate) fn model(parts: &Parts<'_>, head: Head) -> anyhow::Result<Model> {
     Ok(Model::new(from_sizes(Kind::Decoder, &sizes, tokenizer)?, head, seed)?)
 }
 
-/// How the teacher is adapted, where it is.
-fn lora(shared: &Shared) -> Option<LoraConfig> {
-    let lora = shared.lora.clone()?;
-    Some(LoraConfig { rank: lora.rank, alpha: lora.alpha, dropout: lora.dropout, targets: lora.targets })
-}
-
 /// The model that a phase trains: with updates of low rank where the pipeline asks for them.
 pub(crate) fn adapted(shared: &Shared, model: &Model) -> Result<Model, ConfigError> {
-    lora(shared).map_or(Ok(model.clone()), |lora| model.with_lora(&lora, shared.seed).map_err(bad_lora))
+    let Some(lora) = &shared.lora else { return Ok(model.clone()) };
+    model.with_lora(&low_rank(lora), shared.seed).map_err(bad_lora)
 }
 
 fn bad_lora(error: nn::Error) -> ConfigError {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::backbone::{Backbone, Head};
-use super::encoder::{BERT_LAYERS, Encoder, Projection, affine, head_drops};
+use super::encoder::{BERT_LAYERS, Encoder, Projection, dense_head, dense_head_weights};
 use super::fields::{above_zero, divides, layers, one_of, positive, read_fields, refuse_other, share, to_json};
 use crate::Result;
 use crate::ops::gelu;
@@ -166,10 +166,8 @@ impl Backbone for Electra {
     }
 
     fn weights(&self, _: Head) -> Vec<ParamSpec> {
-        let (d, std) = (self.hidden_size, self.initializer_range);
         let mut weights = self.encoder().weights();
-        weights.extend(affine("classifier.dense", [d, d], std));
-        weights.extend(affine("classifier.out_proj", [1, d], std));
+        weights.extend(dense_head_weights(self.hidden_size, self.initializer_range));
         weights
     }
 
@@ -192,11 +190,7 @@ impl Backbone for Electra {
     }
 
     fn score(&self, params: &Params, read: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        let weights = params.view(mode.exact()).child("classifier");
-        let mut drops = head_drops(mode);
-        let x = drops.drop(read, self.head_dropout())?;
-        let x = drops.drop(&gelu(&weights.linear("dense", &x)?)?, self.head_dropout())?;
-        Ok(weights.linear("out_proj", &x)?.flatten_all()?)
+        dense_head(params, read, gelu, self.head_dropout(), mode)
     }
 
     /// The word embedding, without the transformation that the generator has before it.

@@ -303,6 +303,29 @@ pub(super) fn affine(name: &str, shape: [usize; 2], std: f64) -> [ParamSpec; 2] 
     ]
 }
 
+/// The weights of [`dense_head`].
+pub(super) fn dense_head_weights(width: usize, std: f64) -> impl Iterator<Item = ParamSpec> {
+    affine("classifier.dense", [width, width], std).into_iter().chain(affine("classifier.out_proj", [1, width], std))
+}
+
+/// The head of RoBERTa and ELECTRA: two layers with an activation between them, and dropout before each.
+///
+/// # Shapes
+/// `read` `[n, d]` -> `[n]`.
+pub(super) fn dense_head(
+    params: &Params,
+    read: &Tensor,
+    activation: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
+    dropout: f64,
+    mode: Mode<'_>,
+) -> Result<Tensor> {
+    let weights = params.view(mode.exact()).child("classifier");
+    let mut drops = head_drops(mode);
+    let x = drops.drop(read, dropout)?;
+    let x = drops.drop(&activation(&weights.linear("dense", &x)?)?, dropout)?;
+    Ok(weights.linear("out_proj", &x)?.flatten_all()?)
+}
+
 /// The places of a head that drop values: they come after all those of a body.
 pub(super) fn head_drops(mode: Mode<'_>) -> Drops {
     Drops::after(u64::MAX / 2, mode)

@@ -6,6 +6,7 @@
 mod backbone;
 mod bert;
 mod deberta;
+mod decoder;
 mod distilbert;
 mod electra;
 mod encoder;

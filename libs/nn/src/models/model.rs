@@ -8,13 +8,11 @@ use serde_json::Value;
 
 use super::backbone::{Backbone, Head, is_head, keeping};
 use super::check_head;
+use super::decoder::LM_HEAD;
 use crate::ops::{cross_entropy, linear, sequence_means};
 use crate::text::{Kind, Packed, Pooling};
 use crate::weights::{LoraConfig, Mode, Params};
 use crate::{Error, Result};
-
-/// The head that decoders predict tokens by, unless it is the embedding.
-const LM_HEAD: &str = "lm_head.weight";
 
 /// An architecture with the values of its weights: a ranker, which gives one raw logit per sequence, or a language model.
 ///

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::backbone::{Backbone, Head};
-use super::encoder::{BERT_LAYERS, Encoder, affine, head_drops};
+use super::encoder::{BERT_LAYERS, Encoder, dense_head, dense_head_weights};
 use super::fields::{
     above_zero, divides, invalid, layers, one_of, positive, read_fields, refuse_other, share, to_json,
 };
@@ -191,10 +191,8 @@ impl Backbone for Roberta {
     }
 
     fn weights(&self, _: Head) -> Vec<ParamSpec> {
-        let (d, std) = (self.hidden_size, self.initializer_range);
         let mut weights = self.encoder().weights();
-        weights.extend(affine("classifier.dense", [d, d], std));
-        weights.extend(affine("classifier.out_proj", [1, d], std));
+        weights.extend(dense_head_weights(self.hidden_size, self.initializer_range));
         weights
     }
 
@@ -216,11 +214,7 @@ impl Backbone for Roberta {
     }
 
     fn score(&self, params: &Params, read: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        let weights = params.view(mode.exact()).child("classifier");
-        let mut drops = head_drops(mode);
-        let x = drops.drop(read, self.head_dropout())?;
-        let x = drops.drop(&weights.linear("dense", &x)?.tanh()?, self.head_dropout())?;
-        Ok(weights.linear("out_proj", &x)?.flatten_all()?)
+        dense_head(params, read, Tensor::tanh, self.head_dropout(), mode)
     }
 
     /// The word embedding, without the transformation that `lm_head` has before it.

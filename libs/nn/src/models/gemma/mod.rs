@@ -13,16 +13,12 @@ pub use config::{Family, Gemma};
 pub use rotary::LinearScaling;
 
 use super::backbone::{Backbone, Head};
+use super::decoder;
 use super::layers::layer;
 use crate::Result;
-use crate::ops::{Attention, Dropout, Precision, Rotary, attention, embedding, geglu_tanh, linear, residual, rms_norm};
+use crate::ops::{Attention, Rotary, attention, embedding, geglu_tanh, residual, rms_norm};
 use crate::text::{Kind, Packed};
 use crate::weights::{Init, Mode, ParamSpec, Params, View};
-
-/// The weight of the scoring head.
-const SCORE: &str = "score.weight";
-/// The weight of the language model head, unless it is the embedding.
-const LM_HEAD: &str = "lm_head.weight";
 
 impl Backbone for Gemma {
     fn name(&self) -> &'static str {
@@ -62,7 +58,7 @@ impl Backbone for Gemma {
         let (q, kv) = (self.num_attention_heads * self.head_dim, self.num_key_value_heads * self.head_dim);
         let normal = Init::Normal(self.initializer_range as f32);
         let mut specs = vec![
-            ParamSpec::new("model.embed_tokens.weight", &[self.vocab_size, d], normal),
+            ParamSpec::new(decoder::WORDS, &[self.vocab_size, d], normal),
             ParamSpec::new("model.norm.weight", &[d], Init::Zeros),
         ];
         for layer in 0..self.num_hidden_layers {
@@ -91,25 +87,16 @@ impl Backbone for Gemma {
                 }
             }
         }
-        match head {
-            Head::Score => specs.push(ParamSpec::new(SCORE, &[1, d], normal)),
-            Head::LanguageModel if self.tie_word_embeddings => {}
-            Head::LanguageModel => specs.push(ParamSpec::new(LM_HEAD, &[self.vocab_size, d], normal)),
-        }
+        specs.extend(decoder::head_weight(head, self.tie_word_embeddings, [self.vocab_size, d], normal));
         specs
     }
 
-    /// Files of a bare decoder leave out the `model.`; old ones hold the rotary angles as well.
     fn weight_name(&self, stored: &str) -> Option<String> {
-        if stored.ends_with(".rotary_emb.inv_freq") {
-            return None;
-        }
-        let bare = ["embed_tokens.", "layers.", "norm."].iter().any(|part| stored.starts_with(part));
-        Some(if bare { format!("model.{stored}") } else { stored.to_owned() })
+        decoder::weight_name(stored)
     }
 
     fn heads(&self) -> &'static [&'static str] {
-        &["score", "lm_head"]
+        decoder::HEADS
     }
 
     fn hidden(&self, params: &Params, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
@@ -129,19 +116,14 @@ impl Backbone for Gemma {
             dropout: None,
         };
         let local = Attention { window: self.sliding_window, rotary: Some(sliding), ..spec.clone() };
-        let dropout = |layer: usize| match mode {
-            Mode::Train { dropout_seed, .. } if self.attention_dropout > 0.0 => {
-                Some(Dropout::new(self.attention_dropout, dropout_seed).part(layer as u64))
-            }
-            _ => None,
-        };
         let weights = params.view(mode).child("model");
         let embedded = embedding(&weights.get("embed_tokens.weight")?, packed.ids())?;
         let mut x = (embedded * (self.hidden_size as f64).sqrt())?; // [t, d]
         for index in 0..self.num_hidden_layers {
             let queries = rows.filter(|_| index + 1 == self.num_hidden_layers).map(Into::into);
             let spec = if self.slides(index) { &local } else { &spec };
-            let spec = Attention { dropout: dropout(index), queries, ..spec.clone() };
+            let dropout = decoder::attention_dropout(self.attention_dropout, index, mode);
+            let spec = Attention { dropout, queries, ..spec.clone() };
             let block = move |model: &Self, params: &Params, x: &Tensor, mode: Mode<'_>| {
                 model.block(params, index, x, spec.clone(), mode)
             };
@@ -151,11 +133,11 @@ impl Backbone for Gemma {
     }
 
     fn score(&self, params: &Params, read: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        Ok(linear(read, &params.view(mode).get(SCORE)?, None, Precision::F32)?.flatten_all()?)
+        decoder::score(params, read, mode)
     }
 
     fn token_predictor(&self) -> String {
-        if self.tie_word_embeddings { "model.embed_tokens.weight" } else { LM_HEAD }.to_owned()
+        decoder::token_predictor(self.tie_word_embeddings)
     }
 
     fn logit_cap(&self) -> Option<f32> {

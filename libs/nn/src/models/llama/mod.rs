@@ -12,16 +12,12 @@ use serde_json::Value;
 pub use config::{Family, LayerType, Llama};
 
 use super::backbone::{Backbone, Head};
+use super::decoder;
 use super::layers::layer;
 use crate::Result;
-use crate::ops::{Attention, Dropout, Precision, Rotary, attention, embedding, linear, residual, rms_norm, swiglu};
+use crate::ops::{Attention, Rotary, attention, embedding, residual, rms_norm, swiglu};
 use crate::text::{Kind, Packed};
 use crate::weights::{Init, Mode, ParamSpec, Params, View};
-
-/// The weight of the scoring head.
-const SCORE: &str = "score.weight";
-/// The weight of the language model head, unless it is the embedding.
-const LM_HEAD: &str = "lm_head.weight";
 
 impl Backbone for Llama {
     fn name(&self) -> &'static str {
@@ -61,7 +57,7 @@ impl Backbone for Llama {
         let (q, kv) = (self.num_attention_heads * self.head_width(), self.kv_heads() * self.head_width());
         let normal = Init::Normal(self.initializer_range as f32);
         let mut specs = vec![
-            ParamSpec::new("model.embed_tokens.weight", &[self.vocab_size, d], normal),
+            ParamSpec::new(decoder::WORDS, &[self.vocab_size, d], normal),
             ParamSpec::new("model.norm.weight", &[d], Init::Ones),
         ];
         for layer in 0..self.num_hidden_layers {
@@ -91,25 +87,16 @@ impl Backbone for Llama {
                 }
             }
         }
-        match head {
-            Head::Score => specs.push(ParamSpec::new(SCORE, &[1, d], normal)),
-            Head::LanguageModel if self.tie_word_embeddings => {}
-            Head::LanguageModel => specs.push(ParamSpec::new(LM_HEAD, &[self.vocab_size, d], normal)),
-        }
+        specs.extend(decoder::head_weight(head, self.tie_word_embeddings, [self.vocab_size, d], normal));
         specs
     }
 
-    /// Files of a bare decoder leave out the `model.`; old ones hold the rotary angles as well.
     fn weight_name(&self, stored: &str) -> Option<String> {
-        if stored.ends_with(".rotary_emb.inv_freq") {
-            return None;
-        }
-        let bare = ["embed_tokens.", "layers.", "norm."].iter().any(|part| stored.starts_with(part));
-        Some(if bare { format!("model.{stored}") } else { stored.to_owned() })
+        decoder::weight_name(stored)
     }
 
     fn heads(&self) -> &'static [&'static str] {
-        &["score", "lm_head"]
+        decoder::HEADS
     }
 
     fn hidden(&self, params: &Params, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor> {
@@ -127,17 +114,12 @@ impl Backbone for Llama {
             queries: None,
             dropout: None,
         };
-        let dropout = |layer: usize| match mode {
-            Mode::Train { dropout_seed, .. } if self.attention_dropout > 0.0 => {
-                Some(Dropout::new(self.attention_dropout, dropout_seed).part(layer as u64))
-            }
-            _ => None,
-        };
         let weights = params.view(mode).child("model");
         let mut x = embedding(&weights.get("embed_tokens.weight")?, packed.ids())?; // [t, d]
         for index in 0..self.num_hidden_layers {
             let queries = rows.filter(|_| index + 1 == self.num_hidden_layers).map(Into::into);
-            let spec = Attention { window: self.window(index), dropout: dropout(index), queries, ..spec.clone() };
+            let dropout = decoder::attention_dropout(self.attention_dropout, index, mode);
+            let spec = Attention { window: self.window(index), dropout, queries, ..spec.clone() };
             let block = move |model: &Self, params: &Params, x: &Tensor, mode: Mode<'_>| {
                 model.block(params, index, x, spec.clone(), mode)
             };
@@ -147,11 +129,11 @@ impl Backbone for Llama {
     }
 
     fn score(&self, params: &Params, read: &Tensor, mode: Mode<'_>) -> Result<Tensor> {
-        Ok(linear(read, &params.view(mode).get(SCORE)?, None, Precision::F32)?.flatten_all()?)
+        decoder::score(params, read, mode)
     }
 
     fn token_predictor(&self) -> String {
-        if self.tie_word_embeddings { "model.embed_tokens.weight" } else { LM_HEAD }.to_owned()
+        decoder::token_predictor(self.tie_word_embeddings)
     }
 
     fn layers(&self) -> (String, usize) {
