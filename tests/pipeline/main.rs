@@ -29,3 +29,4 @@ mod sample;
 mod sandbox;
 mod saved_teacher;
 mod score_pairs;
+mod score_parts;

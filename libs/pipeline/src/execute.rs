@@ -85,7 +85,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     let paths = pipeline.paths();
     let root = paths.run_dir();
     std::fs::create_dir_all(&root).with_context(|| format!("{}: creating failed", root.display()))?;
-    let _lock = lock(&root, S::NAME)?;
+    let _lock = lock(&root, S::NAME, stage.commits())?;
 
     let target = root.join(S::NAME);
     let before = Manifest::read(&target, S::NAME).ok();
@@ -104,13 +104,17 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     }
     if !arguments.force && before.is_some_and(|before| is_fresh(&target, &before, &manifest)) {
         tracing::info!("{}: up to date", S::NAME);
-        return Ok(());
+        return if stage.commits() { stage.clean_up(&paths) } else { Ok(()) };
     }
     if arguments.resume && !stage.resumable() {
         let stage = S::NAME;
         Err(ConfigError::Unusable(format!("--resume: stage {stage} keeps no checkpoints; run it without --resume")))?;
     }
-    let output = OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?;
+    let output = match stage.commits() {
+        true => Some(OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?),
+        false => None,
+    };
+    let out = output.as_ref().map(|output| output.path().to_path_buf()).unwrap_or_default();
     let mut context = StageContext {
         bars: arguments.log_format == LogFormat::Text,
         forced: arguments.force,
@@ -118,17 +122,19 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         inputs: manifest.inputs.clone(),
         config: manifest.config.clone(),
         fingerprint: fingerprint(&manifest)?,
-        ..StageContext::new(paths, output.path().to_path_buf(), declared)
+        ..StageContext::new(paths.clone(), out, declared)
     };
     tracing::info!("{}: running", S::NAME);
     if let Err(error) = stage.run(&config, &mut context) {
-        if !stage.resumable() {
+        if let Some(output) = output.filter(|_| !stage.resumable()) {
             // The first error is the one to report; what cannot be removed now is removed by the next run.
             let _ = output.discard();
         }
         return Err(error).with_context(|| format!("stage {}", S::NAME));
     }
-    commit(output, context, manifest, started)
+    let Some(output) = output else { return Ok(()) };
+    commit(output, context, manifest, started)?;
+    stage.clean_up(&paths)
 }
 
 /// Commits the stage's output with its complete manifest.
@@ -148,11 +154,11 @@ fn fingerprint(manifest: &Manifest) -> anyhow::Result<String> {
     Ok(files::sha256(&serde_json::to_vec(&decides).context("the manifest cannot be written as JSON")?))
 }
 
-/// Keeps a second process from running the same stage of the same run.
-fn lock(root: &Path, stage: &str) -> anyhow::Result<File> {
+/// Keeps a second process from running the same stage of the same run, or with `alone` false, from committing its output.
+fn lock(root: &Path, stage: &str, alone: bool) -> anyhow::Result<File> {
     let path = root.join(format!(".{stage}.lock"));
     let file = File::create(&path).with_context(|| format!("{}: creating failed", path.display()))?;
-    match file.try_lock() {
+    match if alone { file.try_lock() } else { file.try_lock_shared() } {
         Ok(()) => Ok(file),
         Err(_) => Err(ConfigError::Unusable(format!(
             "{}: stage {stage} of this run is being run by another process; wait for it or set another run.name",

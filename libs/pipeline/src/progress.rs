@@ -13,6 +13,8 @@ pub struct Progress {
     label: String,
     total: u64,
     done: u64,
+    /// What was done before this run: it says nothing of the rate.
+    before: u64,
     bar: Option<ProgressBar>,
     started: Instant,
     last_line: Instant,
@@ -30,7 +32,16 @@ impl Progress {
             bar
         });
         let now = Instant::now();
-        Progress { label: label.into(), total, done: 0, bar, started: now, last_line: now }
+        Progress { label: label.into(), total, done: 0, before: 0, bar, started: now, last_line: now }
+    }
+
+    /// Notes how much an interrupted run had done.
+    pub fn go_on_from(&mut self, done: u64) {
+        (self.done, self.before) = (done, done);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.reset_eta();
+        }
     }
 
     /// Sets how much is done, with a message such as the current loss.
@@ -41,7 +52,7 @@ impl Progress {
             bar.set_message(message.to_string());
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
+            let rate = done.saturating_sub(self.before) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
             let eta = self.total.saturating_sub(done) as f64 / rate.max(1e-9);
             tracing::info!("{}: {done}/{} {rate:.1}/s eta {eta:.0}s {message}", self.label, self.total);
         }

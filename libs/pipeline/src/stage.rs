@@ -62,6 +62,21 @@ pub trait Stage {
         false
     }
 
+    /// False if this run makes a share of the work beside other processes and commits nothing: it holds the stage's lock with
+    /// them, and has no folder [`StageContext::out`].
+    fn commits(&self) -> bool {
+        true
+    }
+
+    /// Removes what the stage kept beside its output while it ran; called when the output is committed or up to date.
+    ///
+    /// # Errors
+    /// Files that cannot be removed.
+    fn clean_up(&self, paths: &RunPaths) -> anyhow::Result<()> {
+        let _ = paths;
+        Ok(())
+    }
+
     /// Makes the output in [`StageContext::out`].
     ///
     /// # Errors

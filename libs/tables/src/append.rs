@@ -38,7 +38,8 @@ impl AppendTable {
     /// [`Error::BadRows`], [`Error::Io`].
     pub fn append<T>(&mut self, rows: Rows<'_, T>) -> Result<()> {
         let path = self.dir.join(format!("part-{:05}.parquet", self.parts));
-        files::write_atomically(&path, &encode_part(&path, self.schema, rows)?)?;
+        let batch = rows.into_batch(&path, self.schema)?;
+        files::write_atomically(&path, &encode_part(&path, self.schema, batch, &[])?)?;
         self.parts += 1;
         Ok(())
     }

@@ -119,6 +119,14 @@ pub enum Error {
         /// What the parser said.
         reason: String,
     },
+    /// A part of an interrupted computation that cannot be used.
+    #[error("{}: expected a part of this computation, found {found}; remove it, or begin anew with --force", path.display())]
+    BadPart {
+        /// The part, or the folder of all parts.
+        path: PathBuf,
+        /// What is wrong with it.
+        found: String,
+    },
     /// Arrow refused the columns.
     #[error("{}: {cause}", path.display())]
     Arrow {

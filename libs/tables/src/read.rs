@@ -74,6 +74,19 @@ impl StageDir {
     /// # Errors
     /// As [`StageDir::table`], and whatever `visit` returns.
     pub fn for_each_batch(&self, name: &str, mut visit: impl FnMut(RecordBatch) -> Result<()>) -> Result<()> {
+        self.record_batches(name)?.try_for_each(|batch| visit(batch?))
+    }
+
+    /// The rows of a table, some at a time, for tables larger than memory: one file at a time is held.
+    ///
+    /// # Errors
+    /// As [`StageDir::table`].
+    pub fn batches(&self, name: &str) -> Result<impl Iterator<Item = Result<Columns>> + use<>> {
+        let (schema, path) = (Schema::named(name)?, self.path.join(name));
+        Ok(self.record_batches(name)?.map(move |batch| Ok(Columns::new(batch?, path.clone(), schema))))
+    }
+
+    fn record_batches(&self, name: &str) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<>> {
         let schema = Schema::named(name)?;
         let entry = self.entry(name)?;
         if entry.schema_version != schema.version {
@@ -85,14 +98,18 @@ impl StageDir {
                 found: format!("schema version {}; re-run stage `{}`", entry.schema_version, self.stage),
             });
         }
-        for file in &entry.files {
-            let path = self.path.join(&file.path);
-            let bytes = bytes::Bytes::from(self.verified(file)?);
-            for batch in open_parquet(&path, bytes, schema)? {
-                visit(batch?)?;
-            }
-        }
-        Ok(())
+        let (stage, files) = (self.clone(), entry.files.clone());
+        let open = move |file: FileEntry| {
+            let bytes = bytes::Bytes::from(stage.verified(&file)?);
+            open_parquet(&stage.path.join(&file.path), bytes, schema)
+        };
+        Ok(files.into_iter().flat_map(move |file| {
+            let (batches, refused) = match open(file) {
+                Ok(batches) => (Some(batches), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            batches.into_iter().flatten().chain(refused)
+        }))
     }
 
     /// The value of a key in the metadata of the table's files, such as the tokenizer's identity.
@@ -165,11 +182,11 @@ impl StageDir {
 }
 
 /// Opens a Parquet file as batches in the schema's types.
-pub(crate) fn open_parquet<'a, R: ChunkReader + 'static>(
-    path: &'a Path,
+pub(crate) fn open_parquet<R: ChunkReader + 'static>(
+    path: &Path,
     file: R,
     schema: &'static Schema,
-) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<'a, R>> {
+) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<R>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
     let (expected, found) = (schema.arrow(), reader.schema().clone());
     if expected.fields() != found.fields() {
@@ -182,7 +199,8 @@ pub(crate) fn open_parquet<'a, R: ChunkReader + 'static>(
         });
     }
     let batches = reader.build().map_err(Error::parquet(path))?;
-    Ok(batches.map(move |batch| batch.map_err(Error::arrow(path))))
+    let path = path.to_path_buf();
+    Ok(batches.map(move |batch| batch.map_err(Error::arrow(&path))))
 }
 
 fn describe(schema: &arrow::datatypes::Schema) -> String {

@@ -79,7 +79,7 @@ impl ColumnType {
     }
 }
 
-const SOURCES: [(&str, &str); 16] = [
+const SOURCES: [(&str, &str); 18] = [
     ("benchmarks", include_str!("../../../schemas/benchmarks.toml")),
     ("comparisons", include_str!("../../../schemas/comparisons.toml")),
     ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
@@ -88,12 +88,14 @@ const SOURCES: [(&str, &str); 16] = [
     ("ingest_report", include_str!("../../../schemas/ingest_report.toml")),
     ("judgments", include_str!("../../../schemas/judgments.toml")),
     ("metrics", include_str!("../../../schemas/metrics.toml")),
+    ("pair_scores", include_str!("../../../schemas/pair_scores.toml")),
     ("pairs", include_str!("../../../schemas/pairs.toml")),
     ("propensities", include_str!("../../../schemas/propensities.toml")),
     ("queries", include_str!("../../../schemas/queries.toml")),
     ("query_metrics", include_str!("../../../schemas/query_metrics.toml")),
     ("rejects", include_str!("../../../schemas/rejects.toml")),
     ("runs", include_str!("../../../schemas/runs.toml")),
+    ("score_parts", include_str!("../../../schemas/score_parts.toml")),
     ("teacher_scores", include_str!("../../../schemas/teacher_scores.toml")),
     ("training_metrics", include_str!("../../../schemas/training_metrics.toml")),
 ];

@@ -181,10 +181,14 @@ pub(crate) fn unsorted(dir: &Path, schema: &'static Schema, row: usize) -> Error
     Error::Unsorted { path: dir.to_path_buf(), table: &schema.name, row, order: schema.sort.clone() }
 }
 
-/// The bytes of one Parquet file that holds `rows`.
-pub(crate) fn encode_part<T>(path: &Path, schema: &'static Schema, rows: Rows<'_, T>) -> Result<Vec<u8>> {
-    let batch = rows.into_batch(path, schema)?;
-    let properties = properties(path, WriteOptions::default(), table_metadata(schema, &[]))?;
+/// The bytes of one Parquet file that holds `batch`.
+pub(crate) fn encode_part(
+    path: &Path,
+    schema: &'static Schema,
+    batch: RecordBatch,
+    metadata: &[(&str, &str)],
+) -> Result<Vec<u8>> {
+    let properties = properties(path, WriteOptions::default(), table_metadata(schema, metadata))?;
     let mut writer =
         ArrowWriter::try_new(Vec::new(), schema.arrow(), Some(properties)).map_err(Error::parquet(path))?;
     writer.write(&batch).map_err(Error::parquet(path))?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use models::arithmetic;
 use nn::folder::InputChoice;
@@ -13,12 +14,17 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use crate::Score;
+use crate::shard::Shard;
 
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]
     stage: pipeline::Arguments,
+    /// Makes one share of the parts, i of n, beside other processes, and leaves the table to a run without this option; `all` is
+    /// such a run, also where the variables of a Slurm job array or an indexed Kubernetes job name a share
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["force", "model"])]
+    shard: Option<String>,
     /// Folder of any saved cross-encoder, which scores --pairs outside a pipeline
     #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "force", "resume"])]
     model: Option<PathBuf>,
@@ -47,7 +53,7 @@ fn parse_precision(text: &str) -> Result<Precision, String> {
 #[must_use]
 pub fn execute() -> ExitCode {
     let matches = pipeline::described::<Score>(Arguments::command()).get_matches();
-    let Arguments { stage, model, pairs, out, template, max_length, precision } =
+    let Arguments { stage, shard, model, pairs, out, template, max_length, precision } =
         Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match (model, pairs, out) {
         (Some(model), Some(pairs), Some(out)) => {
@@ -55,6 +61,13 @@ pub fn execute() -> ExitCode {
             let how = (&choice, arithmetic(precision));
             pipeline::execute_alone(stage.log_format, || score_pairs(&model, &pairs, &out, how))
         }
-        _ => pipeline::execute_with(&Score, &stage),
+        _ => {
+            let shard = match shard {
+                Some(text) => Shard::parse(&text),
+                None => Shard::of_environment(|name| std::env::var(name)),
+            };
+            let refused = |problem| Arguments::command().error(ErrorKind::ValueValidation, problem).exit();
+            pipeline::execute_with(&Score { shard: shard.unwrap_or_else(refused) }, &stage)
+        }
     }
 }

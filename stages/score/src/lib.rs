@@ -4,32 +4,38 @@
 //! log, the first documents found take the place of shown ones. Only queries of the training split are scored: the student never
 //! learns from the others.
 //!
+//! The work is cut into parts, each a file of the folder `score.parts` beside the output as soon as it is finished, so that a
+//! killed run goes on where it was and several machines can share the work (`--shard`).
+//!
 //! Outside a pipeline, the binary scores a file of pairs with any saved cross-encoder ([`execute`]).
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod command;
 mod lists;
+mod parts;
+mod shard;
 
-use collection::{Collection, Corpus};
+use collection::Collection;
 use models::{arithmetic, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::identity;
 use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
-use tables::Rows;
+use tables::Parts;
 
 pub use command::execute;
 
-use crate::lists::{UnlabelledList, unlabelled_lists};
-
-/// Queries scored between two writes.
-const QUERIES_PER_WRITE: usize = 64;
+use crate::lists::{Lists, Plan};
+use crate::shard::Shard;
 
 /// The stage.
 #[derive(Debug)]
-pub struct Score;
+pub struct Score {
+    /// The share of the work that this process makes; without it, all that is missing, and the output.
+    shard: Option<Shard>,
+}
 
 /// What the stage reads of `pipeline.toml`.
 #[derive(Debug, Serialize)]
@@ -71,81 +77,40 @@ impl Stage for Score {
         Ok(inputs)
     }
 
+    fn commits(&self) -> bool {
+        self.shard.is_none()
+    }
+
+    fn clean_up(&self, paths: &RunPaths) -> anyhow::Result<()> {
+        Ok(Parts::remove(&parts::folder(paths))?)
+    }
+
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
+        let parts = parts::open(context)?;
         let ingest = context.input("ingest")?;
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
-        let lists = unlabelled_lists(&ingest, &collection, &config.score, config.seed)?;
-        if lists.is_empty() {
+        let plan = Plan::new(&ingest, &collection.corpus, &config.score)?;
+        let lists = Lists::new(&ingest, &collection, &config.score, config.seed)?;
+        let folder = context.input("teacher")?.folder("rank")?;
+        let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
+        let teacher = CrossEncoder::open(&folder, execution)?;
+        let work = (&parts, &plan, self.shard);
+        parts::make_missing(context, work, lists, (&teacher, &collection.corpus))?;
+        if let Some(shard) = self.shard {
+            tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
+            return Ok(());
+        }
+        let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &identity(&folder)?)?;
+        if lists == 0 {
             Err(BadInput(format!(
                 "{}: expected training queries with at least two documents, shown or found, found none; ingest more log or \
                  judgments, or look at ingest.analyzer, retrieval.lists and score.random_documents",
                 ingest.path().display()
             )))?;
         }
-        let folder = context.input("teacher")?.folder("rank")?;
-        let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
-        let teacher = CrossEncoder::open(&folder, execution)?;
-        let name = identity(&folder)?;
-        let mut progress = context.progress("score", lists.len() as u64);
-        let mut table = context.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
-        let mut pairs = 0;
-        for lists in lists.chunks(QUERIES_PER_WRITE) {
-            let scored = score_lists(&teacher, &collection.corpus, lists)?;
-            pairs += scored.len();
-            table.write(columns(&collection.corpus, &scored, &name))?;
-            progress.add(lists.len() as u64);
-        }
-        drop(progress);
-        context.finish_table("teacher_scores", table)?;
-        context.fact("lists", lists.len());
+        context.fact("lists", lists);
         context.fact("pairs", pairs);
         Ok(())
     }
-}
-
-/// One scored document.
-#[derive(Debug, Clone, Copy)]
-struct Scored {
-    query: usize,
-    document: usize,
-    score: f32,
-    rank: i32,
-    list_size: i32,
-}
-
-/// Scores of a few lists, each list by falling score.
-fn score_lists(teacher: &CrossEncoder, corpus: &Corpus, lists: &[UnlabelledList]) -> anyhow::Result<Vec<Scored>> {
-    let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
-    let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
-    let scores = teacher.score(&texts)?;
-    let mut rest = &scores[..];
-    let mut rows = Vec::with_capacity(scores.len());
-    for list in lists {
-        let (own, later) = rest.split_at(list.documents.len());
-        rest = later;
-        let mut order: Vec<(usize, f32)> = list.documents.iter().copied().zip(own.iter().copied()).collect();
-        // Documents are indexed in the order of their ids.
-        order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        let list_size = order.len() as i32;
-        rows.extend(order.into_iter().zip(1..).map(|((document, score), rank)| Scored {
-            query: list.query,
-            document,
-            score,
-            rank,
-            list_size,
-        }));
-    }
-    Ok(rows)
-}
-
-fn columns<'a>(corpus: &Corpus, rows: &'a [Scored], teacher: &str) -> Rows<'a, Scored> {
-    Rows::of(rows)
-        .strings("query_id", |row| corpus.queries[row.query].query_id.as_str())
-        .strings("doc_id", |row| corpus.doc_id(row.document))
-        .float32s("score", |row| row.score)
-        .int32s("rank", |row| row.rank)
-        .int32s("list_size", |row| row.list_size)
-        .strings("teacher", |_| teacher)
-        .strings("split", |row| corpus.queries[row.query].split.as_str())
 }

@@ -1,7 +1,8 @@
 //! Which documents are scored for which query.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
 
 use collection::{Collection, Corpus, TRAIN};
 use pipeline::config::ScoreConfig;
@@ -9,8 +10,10 @@ use rand::RngExt;
 use ranking::rng::stream;
 use tables::{Columns, StageDir};
 
-/// Lists whose documents are looked for at a time.
-const LISTS: usize = 1024;
+/// Pairs of a part, about: a list is in one part as a whole.
+const PAIRS_PER_PART: usize = 4096;
+
+const PAIRS: &str = "pairs";
 
 /// Documents of one query, to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,64 +23,173 @@ pub(crate) struct UnlabelledList {
     pub(crate) documents: Vec<usize>,
 }
 
-/// The lists of the training split, by query id, each of at least two documents. Where nothing was shown, as there is no
-/// log, the first documents found for each training query take the place of shown ones.
-pub(crate) fn unlabelled_lists(
-    ingest: &StageDir,
-    collection: &Collection,
-    config: &ScoreConfig,
+/// The queries that are scored, cut into parts. The cut depends on the input alone.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// In the order of their ids.
+    queries: Vec<usize>,
+    lists_per_part: usize,
+}
+
+impl Plan {
+    /// The training queries for which documents were shown; where nothing was shown, as there is no log, all of them.
+    pub(crate) fn new(ingest: &StageDir, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Result<Plan> {
+        let mut queries = Vec::new();
+        if has_log(ingest) {
+            for batch in ingest.batches(PAIRS)? {
+                let batch = batch?;
+                let (query_ids, splits) = (batch.strings("query_id")?, batch.strings("split")?);
+                for row in (0..batch.rows()).filter(|&row| splits.value(row) == TRAIN) {
+                    let same = |&last: &usize| corpus.queries[last].query_id == query_ids.value(row);
+                    if !queries.last().is_some_and(same) {
+                        queries.push(corpus.query(query_ids.value(row))?);
+                    }
+                }
+            }
+        } else {
+            queries.extend((0..corpus.queries.len()).filter(|&query| corpus.queries[query].split == TRAIN));
+        }
+        if config.max_queries > 0 && queries.len() > config.max_queries {
+            queries.sort_by_key(|&query| (Reverse(corpus.queries[query].searches), query));
+            queries.truncate(config.max_queries);
+            queries.sort_unstable();
+        }
+        let list_size = config.list_size + config.unseen_documents + config.random_documents;
+        Ok(Plan { queries, lists_per_part: (PAIRS_PER_PART / list_size).max(1) })
+    }
+
+    /// The queries of each part.
+    pub(crate) fn parts(&self) -> impl ExactSizeIterator<Item = &[usize]> {
+        self.queries.chunks(self.lists_per_part)
+    }
+
+    /// Lists of all parts, at most.
+    pub(crate) fn lists(&self) -> usize {
+        self.queries.len()
+    }
+}
+
+/// Makes the lists of parts, in the order of the parts, from one pass over what was shown.
+#[derive(Debug)]
+pub(crate) struct Lists<'a> {
+    collection: &'a Collection,
+    config: &'a ScoreConfig,
     seed: u64,
-) -> anyhow::Result<Vec<UnlabelledList>> {
-    let corpus = &collection.corpus;
-    let pairs = ingest.table("pairs")?;
-    let (mut lists, unseen) = if pairs.rows() == 0 {
-        (unsearched(corpus), config.list_size + config.unseen_documents)
-    } else {
-        (shown(&pairs, corpus, config)?, config.unseen_documents)
-    };
-    if config.max_queries > 0 && lists.len() > config.max_queries {
-        lists.sort_by_key(|list| (Reverse(corpus.queries[list.query].searches), list.query));
-        lists.truncate(config.max_queries);
-        lists.sort_by_key(|list| list.query);
+    /// `None` without a log.
+    shown: Option<Shown<'a>>,
+}
+
+impl<'a> Lists<'a> {
+    pub(crate) fn new(
+        ingest: &StageDir,
+        collection: &'a Collection,
+        config: &'a ScoreConfig,
+        seed: u64,
+    ) -> anyhow::Result<Lists<'a>> {
+        let shown = if has_log(ingest) { Some(Shown::new(ingest, &collection.corpus)?) } else { None };
+        Ok(Lists { collection, config, seed, shown })
     }
-    for lists in lists.chunks_mut(LISTS) {
-        add_unseen(lists, collection, unseen)?;
+
+    /// The lists of `queries`, which follow those asked for before, each of at least two documents. Without a log, the first
+    /// documents found for a query take the place of shown ones.
+    pub(crate) fn of(&mut self, queries: &[usize]) -> anyhow::Result<Vec<UnlabelledList>> {
+        let (mut lists, unseen) = match &mut self.shown {
+            Some(shown) => (shown.lists(queries, self.config.list_size)?, self.config.unseen_documents),
+            None => {
+                let empty = |&query: &usize| UnlabelledList { query, documents: Vec::new() };
+                (queries.iter().map(empty).collect(), self.config.list_size + self.config.unseen_documents)
+            }
+        };
+        add_unseen(&mut lists, self.collection, unseen)?;
+        lists.iter_mut().for_each(|list| self.add_random(list));
+        lists.retain(|list| list.documents.len() >= 2);
+        Ok(lists)
     }
-    for list in &mut lists {
+
+    fn add_random(&self, list: &mut UnlabelledList) {
+        let corpus = &self.collection.corpus;
         let query_id = &corpus.queries[list.query].query_id;
-        let mut rng = stream(seed, &format!("score/{query_id}"), 0);
+        let mut rng = stream(self.seed, &format!("score/{query_id}"), 0);
         let known: HashSet<usize> = list.documents.iter().copied().collect();
-        let drawn = (0..config.random_documents).map(|_| rng.random_range(0..corpus.documents().len()));
+        let drawn = (0..self.config.random_documents).map(|_| rng.random_range(0..corpus.documents().len()));
         let mut new = HashSet::new();
         list.documents.extend(drawn.filter(|document| !known.contains(document) && new.insert(*document)));
     }
-    lists.retain(|list| list.documents.len() >= 2);
-    Ok(lists)
 }
 
-/// Documents shown for each training query, most shown first, at most `list_size`.
-fn shown(table: &Columns, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Result<Vec<UnlabelledList>> {
-    let (query_ids, doc_ids) = (table.strings("query_id")?, table.strings("doc_id")?);
-    let (impressions, splits) = (table.int64s("impressions")?, table.strings("split")?);
-    let mut by_query: BTreeMap<usize, Vec<(Reverse<i64>, usize)>> = BTreeMap::new();
-    for row in (0..table.rows()).filter(|&row| splits.value(row) == TRAIN) {
-        if let Some(document) = corpus.document(doc_ids.value(row)) {
-            let query = corpus.query(query_ids.value(row))?;
-            by_query.entry(query).or_default().push((Reverse(impressions.value(row)), document));
-        }
+/// The documents shown for training queries, read from the table `pairs`, which is in the order of the queries.
+struct Shown<'a> {
+    corpus: &'a Corpus,
+    batches: Box<dyn Iterator<Item = tables::Result<Columns>>>,
+    /// Rows that were read but not taken.
+    rows: VecDeque<ShownDocument>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ShownDocument {
+    query: usize,
+    document: usize,
+    impressions: i64,
+}
+
+impl<'a> Shown<'a> {
+    fn new(ingest: &StageDir, corpus: &'a Corpus) -> anyhow::Result<Shown<'a>> {
+        Ok(Shown { corpus, batches: Box::new(ingest.batches(PAIRS)?), rows: VecDeque::new() })
     }
-    let lists = by_query.into_iter().map(|(query, mut documents)| {
-        documents.sort_unstable();
-        documents.truncate(config.list_size);
-        UnlabelledList { query, documents: documents.into_iter().map(|(_, document)| document).collect() }
-    });
-    Ok(lists.collect())
+
+    /// The most shown documents of each of `queries`, at most `list_size`; no list where the collection has none of them.
+    fn lists(&mut self, queries: &[usize], list_size: usize) -> anyhow::Result<Vec<UnlabelledList>> {
+        let mut lists = Vec::with_capacity(queries.len());
+        for &query in queries {
+            let mut shown = Vec::new();
+            while let Some(row) = self.next_up_to(query)? {
+                if row.query == query {
+                    shown.push((Reverse(row.impressions), row.document));
+                }
+            }
+            shown.sort_unstable();
+            shown.truncate(list_size);
+            if !shown.is_empty() {
+                lists.push(UnlabelledList {
+                    query,
+                    documents: shown.into_iter().map(|(_, document)| document).collect(),
+                });
+            }
+        }
+        Ok(lists)
+    }
+
+    /// The next row, unless it is of a later query.
+    fn next_up_to(&mut self, query: usize) -> anyhow::Result<Option<ShownDocument>> {
+        while self.rows.is_empty() {
+            let Some(batch) = self.batches.next() else { return Ok(None) };
+            self.read(&batch?)?;
+        }
+        Ok(self.rows.pop_front_if(|row| row.query <= query))
+    }
+
+    fn read(&mut self, batch: &Columns) -> anyhow::Result<()> {
+        let (query_ids, doc_ids) = (batch.strings("query_id")?, batch.strings("doc_id")?);
+        let (impressions, splits) = (batch.int64s("impressions")?, batch.strings("split")?);
+        for row in (0..batch.rows()).filter(|&row| splits.value(row) == TRAIN) {
+            if let Some(document) = self.corpus.document(doc_ids.value(row)) {
+                let query = self.corpus.query(query_ids.value(row))?;
+                self.rows.push_back(ShownDocument { query, document, impressions: impressions.value(row) });
+            }
+        }
+        Ok(())
+    }
 }
 
-/// An empty list for each training query: without a log, the queries are the judged ones.
-fn unsearched(corpus: &Corpus) -> Vec<UnlabelledList> {
-    let train = (0..corpus.queries.len()).filter(|&query| corpus.queries[query].split == TRAIN);
-    train.map(|query| UnlabelledList { query, documents: Vec::new() }).collect()
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+/// True if documents were shown: a run without a log has an empty table.
+fn has_log(ingest: &StageDir) -> bool {
+    ingest.manifest().tables.get(PAIRS).is_none_or(|table| table.rows > 0)
 }
 
 /// Adds to each list the first `count` documents found for its query that it does not hold.

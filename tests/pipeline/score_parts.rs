@@ -1,0 +1,139 @@
+//! Scoring in parts: killed, shared between processes, and interrupted for other reasons.
+
+use std::fs;
+use std::time::Instant;
+
+use ranking::rng::number;
+
+use crate::process::{Outcome, finish, kill, start, was_killed};
+use crate::sandbox::Sandbox;
+
+/// Lists so long that each is a part.
+const PARTS: [&str; 2] = ["--set", "score.random_documents=4096"];
+const FOLDER: &str = "score.parts";
+
+fn refused(outcome: &Outcome, found: &str) {
+    let line = outcome.error(3);
+    assert!(line.contains(found), "{line}");
+}
+
+/// A sandbox whose scoring was killed when its first part was finished.
+fn interrupted() -> Sandbox {
+    let sandbox = Sandbox::finished();
+    sandbox.kill_stage_at("score", &PARTS, &[&format!("{FOLDER}/part-00001.parquet")]);
+    sandbox
+}
+
+#[test]
+fn twenty_kills_at_random_moments_change_no_byte() {
+    const KILLS: u64 = 20;
+    let undisturbed = Sandbox::finished();
+    let begin = Instant::now();
+    undisturbed.stage("score", &PARTS);
+    let whole = begin.elapsed();
+
+    let sandbox = Sandbox::finished();
+    let mut killed = 0;
+    for round in 0..KILLS {
+        let child = start(sandbox.command("score", &PARTS));
+        std::thread::sleep(whole.mul_f64(0.1 + 0.5 * number(42, "kill", round) as f64 / u64::MAX as f64));
+        killed += u64::from(was_killed(kill(child)));
+    }
+    assert!(killed > 2, "{killed} kills");
+    sandbox.stage("score", &PARTS);
+    assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
+    assert!(!sandbox.run_path(FOLDER).exists());
+    sandbox.assert_tidy();
+}
+
+#[test]
+fn finished_parts_are_not_made_again() {
+    let sandbox = interrupted();
+    let finished = fs::read_dir(sandbox.run_path(FOLDER)).unwrap();
+    let finished = finished.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "parquet"));
+    let finished = finished.count();
+    let stderr = sandbox.stage("score", &PARTS).stderr;
+    let line = stderr.lines().find(|line| line.ends_with(" parts to make")).unwrap();
+    let numbers: Vec<usize> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
+    assert!(finished >= 2, "{finished}");
+    assert_eq!(numbers[0] + finished, numbers[1], "{stderr}");
+}
+
+#[test]
+fn shards_in_any_order_make_what_one_process_makes() {
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage("score", &PARTS);
+
+    let sandbox = Sandbox::finished();
+    let earlier = sandbox.digests("score");
+    for shard in ["3/4", "1/4", "4/4", "3/4"] {
+        let stderr = sandbox.stage("score", &[&PARTS[..], &["--shard", shard]].concat()).stderr;
+        assert!(stderr.contains(&format!("shard {shard} is finished")), "{stderr}");
+    }
+    let mut array = sandbox.command("score", &PARTS);
+    array.envs([("SLURM_ARRAY_TASK_ID", "2"), ("SLURM_ARRAY_TASK_MIN", "1"), ("SLURM_ARRAY_TASK_COUNT", "4")]);
+    let stderr = finish(array).succeeded().stderr;
+    assert!(stderr.contains("shard 2/4 is finished"), "{stderr}");
+    assert_eq!(sandbox.digests("score"), earlier);
+    let stderr = sandbox.stage("score", &PARTS).stderr;
+    assert!(stderr.contains("score: 0 of "), "{stderr}");
+    assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
+    assert!(!sandbox.run_path(FOLDER).exists());
+}
+
+#[test]
+fn two_processes_may_make_the_same_shard() {
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage("score", &PARTS);
+    let sandbox = Sandbox::finished();
+    let shard = [&PARTS[..], &["--shard", "1/1"]].concat();
+    let mut children = [0, 1].map(|_| start(sandbox.command("score", &shard)));
+    // A run that commits waits for nobody: it is refused while shards are at work.
+    let refused = sandbox.try_stage("score", &PARTS);
+    assert!(refused.code == Some(2) || refused.code == Some(0), "{}", refused.stderr);
+    assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
+    sandbox.stage("score", &PARTS);
+    assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
+}
+
+#[test]
+fn parts_of_another_configuration_are_refused_by_name() {
+    let sandbox = interrupted();
+    let others = ["--set", "score.random_documents=4096", "--set", "score.list_size=3"];
+    let expected = "score.parts: expected a part of this computation, found one of other data, another model or another \
+                    configuration; remove it, or begin anew with --force";
+    refused(&sandbox.try_stage("score", &others), expected);
+    refused(&sandbox.try_stage("score", &[&others[..], &["--shard", "1/2"]].concat()), expected);
+    sandbox.stage("score", &[&others[..], &["--force"]].concat());
+    assert!(!sandbox.run_path(FOLDER).exists());
+
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage("score", &others);
+    assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
+}
+
+#[test]
+fn a_damaged_part_is_refused_by_name() {
+    let sandbox = interrupted();
+    let part = sandbox.run_path(&format!("{FOLDER}/part-00000.parquet"));
+    let mut bytes = fs::read(&part).unwrap();
+    let middle = bytes.len() / 4;
+    bytes[middle] ^= 0x20;
+    fs::write(&part, bytes).unwrap();
+    refused(&sandbox.try_stage("score", &PARTS), "part-00000.parquet: expected a part of this computation, found");
+    fs::remove_file(&part).unwrap();
+    sandbox.stage("score", &PARTS);
+}
+
+#[test]
+fn a_share_that_does_not_exist_is_refused() {
+    let sandbox = Sandbox::finished();
+    let outcome = sandbox.try_stage("score", &["--shard", "5/4"]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("from 1/4 to 4/4, found `5/4`"), "{}", outcome.stderr);
+    let mut command = sandbox.command("score", &[]);
+    command.env("JOB_COMPLETION_INDEX", "1");
+    let outcome = finish(command);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("without JOB_COMPLETIONS"), "{}", outcome.stderr);
+}
