@@ -32,7 +32,7 @@ fn logistic(scores: &[f32]) -> Result<LossValue, LossError> {
 }
 
 fn hybrid(scores: &[f32]) -> Result<LossValue, LossError> {
-    Ok(Loss::Hybrid(Hybrid { alpha: 0.3 }).compute(scores, &TEACHER, &LISTS)?.total)
+    Ok(Loss::Hybrid(Hybrid { alpha: 0.3, ..Hybrid::default() }).compute(scores, &TEACHER, &LISTS)?.total)
 }
 const LOSS_START: [usize; 5] = [2, 1, 4, 0, 3];
 

@@ -306,7 +306,8 @@ mod tests {
             let pipeline = load_text(&text, overrides).unwrap();
             (pipeline.teacher.rank.unwrap().list_training().loss, pipeline.distill.list_training().loss)
         };
-        let (hinge, hybrid) = (|margin| Loss::Hinge(Hinge { margin }), |alpha| Loss::Hybrid(Hybrid { alpha }));
+        let (hinge, hybrid) =
+            (|margin| Loss::Hinge(Hinge { margin }), |alpha| Loss::Hybrid(Hybrid { alpha, ..Hybrid::default() }));
         assert_eq!(losses(&[]), (hinge(1.0), hybrid(0.5)));
         assert_eq!(losses(&["teacher.rank.margin=0.3", "distill.alpha=0.3"]), (hinge(0.3), hybrid(0.3)));
         let table = ["teacher.rank.loss={ name = \"hybrid\", alpha = 0.2 }"];
@@ -324,7 +325,7 @@ mod tests {
         let standardised = "distill.standardise: expected false beside loss = \"lambda\", which is defined on labels from 0, found true";
         refused(&["distill.loss=lambda"], standardised);
         let lambda = distill(&["distill.loss=lambda", "distill.standardise=false"]);
-        assert_eq!(lambda, Ok(Loss::Lambda(Lambda {})));
+        assert_eq!(lambda, Ok(Loss::Lambda(Lambda::default())));
     }
 
     #[test]

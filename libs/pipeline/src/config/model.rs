@@ -408,7 +408,7 @@ impl DistillConfig {
 
     fn complete_loss(&self) -> Loss {
         match (self.loss, self.alpha) {
-            (LossKey::Name(Loss::Hybrid(_)), Some(alpha)) => Loss::Hybrid(Hybrid { alpha }),
+            (LossKey::Name(Loss::Hybrid(_)), Some(alpha)) => Loss::Hybrid(Hybrid { alpha, ..Hybrid::default() }),
             (key, _) => key.loss(),
         }
     }

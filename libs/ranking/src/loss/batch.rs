@@ -152,6 +152,14 @@ impl<'a> Batch<'a> {
         Ok(Self { scores, labels, offsets })
     }
 
+    /// The same lists with other labels, one per document.
+    pub(super) fn with_labels<'b>(&self, labels: &'b [f32]) -> Batch<'b>
+    where
+        'a: 'b,
+    {
+        Batch { scores: self.scores, labels, offsets: self.offsets }
+    }
+
     /// The ranges of the lists.
     pub(super) fn lists(&self) -> impl Iterator<Item = Range<usize>> {
         self.offsets.windows(2).map(|pair| pair[0]..pair[1])

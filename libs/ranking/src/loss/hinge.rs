@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::{Batch, LossOutput, ParameterError};
 use super::definition::Definition;
+use super::functions::check_above_0;
 use super::pairs::mean_over_pairs;
 
 /// Pairwise hinge loss.
@@ -32,8 +33,7 @@ impl Default for Hinge {
 
 impl Definition for Hinge {
     fn check(&self) -> Result<(), ParameterError> {
-        let margin = self.margin;
-        ParameterError::unless(margin.is_finite() && margin > 0.0, "margin", "above 0", margin)
+        check_above_0("margin", self.margin)
     }
 
     fn compute(&self, batch: &Batch<'_>) -> LossOutput {

@@ -1,21 +1,30 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::batch::{Batch, LossOutput, LossValue, ParameterError};
+use super::batch::{Batch, LossOutput, ParameterError};
 use super::definition::Definition;
+use super::functions::{check_above_0, check_temperature, scaled_log_softmax};
+use super::lists::{List, mean_over_lists};
 
-/// Listwise Kullback-Leibler divergence of the scores' softmax from that of the labels, both at a temperature.
+/// Listwise Kullback-Leibler divergence of the scores' softmax from that of the labels, each at a temperature.
 ///
 /// ```text
-/// p_i = softmax(t / tau)_i, q_i = softmax(s / tau)_i within each list
+/// p_i = softmax(t / tau_t)_i, q_i = softmax(s / tau)_i within each list
 /// L   = tau^2 mean over lists of sum_i p_i ln(p_i / q_i)
 /// dL/ds_i = tau (q_i - p_i) / lists
 /// ```
 ///
+/// The temperature of the labels tau_t is tau unless `label_temperature` gives another.
+///
 /// Where tau is large beside the differences within a list, the divergence shrinks as 1 / tau^2. The factor tau^2 takes
-/// that back, so that the size of the gradient, and with it the learning rate, does not depend on tau there: the loss of
-/// a list nears half the variance of its `t_i - s_i`, its part of `margin_mse` up to a factor. Where tau is small the
-/// highest labels alone count, and no document's gradient is above tau.
+/// that back, so that the size of the gradient, and with it the learning rate, does not depend on tau there: the loss
+/// of a list nears half the variance of its `t_i - s_i`, its part of `margin_mse` up to a factor. Where tau is small
+/// the highest labels alone count, and no document's gradient is above tau.
+///
+/// The factor is that of the scores' temperature alone: `label_temperature` changes the target p, not the scale that
+/// the gradient is written in. The loss is 0 at `s = (tau / tau_t) t` plus a constant, so that a tau_t below tau asks
+/// for scores further apart than the labels, and one above it for scores closer together; where both are large, the
+/// loss of a list nears half the variance of its `(tau / tau_t) t_i - s_i`.
 ///
 /// The labels are logits, grades as well as a teacher's scores; a shift of all labels or all scores of a list changes
 /// nothing. The mean runs over the lists of two documents or more: the others have no distribution to learn. Without
@@ -27,46 +36,47 @@ use super::definition::Definition;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kl {
-    /// The temperature tau that labels and scores are divided by, above 0; a higher one weighs all documents more evenly.
+    /// The temperature tau that scores and labels are divided by, above 0; a higher one weighs all documents more
+    /// evenly.
     pub temperature: f64,
+    /// The temperature that the labels are divided by instead, from 0.000001; `temperature` where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_temperature: Option<f64>,
 }
 
 impl Default for Kl {
     fn default() -> Self {
-        Self { temperature: 1.0 }
+        Self { temperature: 1.0, label_temperature: None }
     }
 }
 
 impl Definition for Kl {
     fn check(&self) -> Result<(), ParameterError> {
-        let temperature = self.temperature;
-        ParameterError::unless(temperature.is_finite() && temperature > 0.0, "temperature", "above 0", temperature)
+        check_above_0("temperature", self.temperature)?;
+        self.label_temperature.map_or(Ok(()), |temperature| check_temperature("label_temperature", temperature))
     }
 
     fn compute(&self, batch: &Batch<'_>) -> LossOutput {
-        let tau = self.temperature;
-        let (mut sum, mut contributing) = (0.0, 0_usize);
-        let mut grad = vec![0.0; batch.scores.len()];
-        for list in batch.lists().filter(|list| list.len() > 1) {
-            let target = scaled_log_softmax(&batch.labels[list.clone()], tau);
-            let found = scaled_log_softmax(&batch.scores[list.clone()], tau);
-            for ((g, target), found) in grad[list].iter_mut().zip(target).zip(found) {
-                let (p, q) = ((target / tau).exp(), (found / tau).exp());
-                sum += tau * p * (target - found);
-                *g = tau * (q - p);
-            }
-            contributing += 1;
-        }
-        let scale = 1.0 / contributing.max(1) as f64;
-        grad.iter_mut().for_each(|g| *g *= scale);
-        LossValue::new(sum * scale, &grad).into()
+        mean_over_lists(batch, |list| self.add_list(list)).into()
     }
 }
 
-/// `tau ln softmax(values / tau)`. The factor keeps it finite at any temperature, however low.
-fn scaled_log_softmax(values: &[f32], tau: f64) -> Vec<f64> {
-    let max = f64::from(values.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-    let below = values.iter().map(|&value| f64::from(value) - max);
-    let sum: f64 = below.clone().map(|gap| (gap / tau).exp()).sum();
-    below.map(|gap| gap - tau * sum.ln()).collect()
+impl Kl {
+    fn add_list(&self, list: List<'_>) -> bool {
+        if list.scores.len() < 2 {
+            return false;
+        }
+        let (tau, label_tau) = (self.temperature, self.label_temperature.unwrap_or(self.temperature));
+        let target = scaled_log_softmax(list.labels, label_tau);
+        let found = scaled_log_softmax(list.scores, tau);
+        for ((g, target), found) in list.grad.iter_mut().zip(target).zip(found) {
+            let (p, q) = ((target / label_tau).exp(), (found / tau).exp());
+            // A probability that underflows adds nothing, whatever its logarithm.
+            if p > 0.0 {
+                *list.sum += tau * p * (target * (tau / label_tau) - found);
+            }
+            *g = tau * (q - p);
+        }
+        true
+    }
 }

@@ -17,17 +17,27 @@
 //!
 //! A loss is one file, which implements `Definition`, and one line of the list below.
 
+mod adr_mse;
+mod approx_ndcg;
 mod batch;
 mod definition;
 mod functions;
 mod hinge;
 mod hybrid;
+mod infonce;
 mod kl;
 mod lambda;
+mod listmle;
+mod listnet;
+mod lists;
 mod logistic;
 mod margin_mse;
 mod pairs;
+mod plackett_luce;
 mod pointwise_mse;
+mod position_aware_listmle;
+mod ranknet;
+mod ranks;
 mod softmax;
 
 use schemars::JsonSchema;
@@ -36,14 +46,21 @@ use serde::{Deserialize, Serialize};
 use batch::Batch;
 use definition::Definition;
 
+pub use adr_mse::AdrMse;
+pub use approx_ndcg::ApproxNdcg;
 pub use batch::{Labels, LossError, LossOutput, LossValue, MAX_GRADE, ParameterError};
 pub use hinge::Hinge;
 pub use hybrid::Hybrid;
+pub use infonce::InfoNce;
 pub use kl::Kl;
-pub use lambda::Lambda;
+pub use lambda::{Lambda, Weighting};
+pub use listmle::ListMle;
+pub use listnet::ListNet;
 pub use logistic::Logistic;
 pub use margin_mse::MarginMse;
 pub use pointwise_mse::PointwiseMse;
+pub use position_aware_listmle::PositionAwareListMle;
+pub use ranknet::RankNet;
 pub use softmax::Softmax;
 
 /// Declares [`Loss`]: a variant for each loss with its name in `pipeline.toml`.
@@ -106,20 +123,41 @@ macro_rules! losses {
 losses! {
     /// max(0, margin - s_i + s_j) over the pairs of a list whose labels differ: the paper's rank loss.
     "hinge" => Hinge,
-    /// ln(1 + exp(s_j - s_i)) over the same pairs (RankNet).
+    /// ln(1 + exp(s_j - s_i)) over the same pairs: RankNet on the order of the labels.
     "logistic" => Logistic,
-    /// Cross-entropy between softmaxes over the list (ListNet).
+    /// Cross-entropy between the softmax over the list and the normalised gains of the grades.
     "softmax" => Softmax,
-    /// Pairs weighted by the change of NDCG when they swap ranks (LambdaLoss).
+    /// Pairs weighted by what their order is worth in NDCG (LambdaLoss): `weighting` is "lambdarank", the change of
+    /// NDCG when they swap ranks, where absent; "ndcg_loss2"; or "ndcg_loss2pp", which adds `mu`, 10 where absent,
+    /// times ndcg_loss2 to lambdarank.
     "lambda" => Lambda,
-    /// alpha * pointwise_mse + (1 - alpha) * margin_mse: the paper's distillation loss.
+    /// alpha * pointwise_mse + (1 - alpha) * margin_mse: the paper's distillation loss; the labels are divided by
+    /// `temperature`, 1 where absent.
     "hybrid" => Hybrid,
     /// (t_i - s_i)^2 over the documents.
     "pointwise_mse" => PointwiseMse,
     /// ((t_i - t_j) - (s_i - s_j))^2 over the pairs of a list.
     "margin_mse" => MarginMse,
-    /// Kullback-Leibler divergence between softmaxes over the list, both at `temperature`, 1 where absent.
+    /// Kullback-Leibler divergence between softmaxes over the list, both at `temperature`, 1 where absent, or the
+    /// labels at `label_temperature`.
     "kl" => Kl,
+    /// Cross-entropy between sigmoid(t_i - t_j) and sigmoid(s_i - s_j) over the pairs of a list: RankNet on the labels'
+    /// differences.
+    "ranknet" => RankNet,
+    /// Cross-entropy between softmaxes of labels and scores over the list (ListNet).
+    "listnet" => ListNet,
+    /// Negative log-likelihood of the order of the labels; ties in list order (ListMLE).
+    "listmle" => ListMle,
+    /// The same with weights 2^(n - i) - 1 of the positions i, over their sum (position-aware ListMLE).
+    "position_aware_listmle" => PositionAwareListMle,
+    /// (r_i - rhat_i)^2 / log2(1 + r_i) between ranks by label and approximate ranks by score at `temperature`, 1 where
+    /// absent: the loss of Rank-DistiLLM (ADR-MSE).
+    "adr_mse" => AdrMse,
+    /// Softmax cross-entropy of the highest-labelled document against those below it, the scores at `temperature`, 1
+    /// where absent (localized contrastive estimation).
+    "infonce" => InfoNce,
+    /// 1 - NDCG at approximate ranks by score, at `temperature`, 0.1 where absent (ApproxNDCG).
+    "approx_ndcg" => ApproxNdcg,
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::batch::{Batch, Labels, LossOutput, LossValue};
+use super::batch::{Batch, Labels, LossOutput};
 use super::definition::Definition;
 use super::functions::{gain, log_sum_exp};
+use super::lists::{List, mean_over_lists};
 
 /// Listwise softmax cross-entropy against the normalised gains.
 ///
@@ -27,25 +28,21 @@ impl Definition for Softmax {
     const LABELS: Labels = Labels::Grades;
 
     fn compute(&self, batch: &Batch<'_>) -> LossOutput {
-        let (scores, grades) = (batch.scores, batch.labels);
-        let (mut sum, mut contributing) = (0.0, 0_usize);
-        let mut grad = vec![0.0; scores.len()];
-        for list in batch.lists() {
-            let total_gain: f64 = grades[list.clone()].iter().copied().map(gain).sum();
-            if total_gain == 0.0 {
-                continue;
-            }
-            let log_partition = log_sum_exp(&scores[list.clone()]);
-            for i in list {
-                let target = gain(grades[i]) / total_gain;
-                let log_probability = f64::from(scores[i]) - log_partition;
-                sum -= target * log_probability;
-                grad[i] = log_probability.exp() - target;
-            }
-            contributing += 1;
-        }
-        let scale = 1.0 / contributing.max(1) as f64;
-        grad.iter_mut().for_each(|g| *g *= scale);
-        LossValue::new(sum * scale, &grad).into()
+        mean_over_lists(batch, add_list).into()
     }
+}
+
+fn add_list(list: List<'_>) -> bool {
+    let total_gain: f64 = list.labels.iter().copied().map(gain).sum();
+    if total_gain == 0.0 {
+        return false;
+    }
+    let log_partition = log_sum_exp(list.scores.iter().copied().map(f64::from));
+    for ((&score, &grade), g) in list.scores.iter().zip(list.labels).zip(list.grad) {
+        let target = gain(grade) / total_gain;
+        let log_probability = f64::from(score) - log_partition;
+        *list.sum -= target * log_probability;
+        *g = log_probability.exp() - target;
+    }
+    true
 }

@@ -2,29 +2,65 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod relations;
+
 /// Every loss, on labels from 0 to 4.
-const LOSSES: [Loss; 8] = [
+const LOSSES: [Loss; 15] = [
     HINGE,
     LOGISTIC,
     SOFTMAX,
     LAMBDA,
-    Loss::Hybrid(Hybrid { alpha: 0.3 }),
+    Loss::Hybrid(Hybrid { alpha: 0.3, temperature: 2.0 }),
     Loss::PointwiseMse(PointwiseMse {}),
     MARGIN_MSE,
     KL,
+    RANKNET,
+    LISTNET,
+    LISTMLE,
+    POSITION_AWARE,
+    ADR_MSE,
+    INFONCE,
+    APPROX_NDCG,
+];
+/// Losses whose other parameters compute something else.
+const VARIANTS: [Loss; 3] = [
+    Loss::Lambda(Lambda { weighting: Weighting::NdcgLoss2, mu: None }),
+    Loss::Lambda(Lambda { weighting: Weighting::NdcgLoss2pp, mu: Some(3.0) }),
+    Loss::Kl(Kl { temperature: 2.0, label_temperature: Some(0.7) }),
 ];
 const HINGE: Loss = Loss::Hinge(Hinge { margin: 1.0 });
 const LOGISTIC: Loss = Loss::Logistic(Logistic {});
 const SOFTMAX: Loss = Loss::Softmax(Softmax {});
-const LAMBDA: Loss = Loss::Lambda(Lambda {});
+const LAMBDA: Loss = Loss::Lambda(Lambda { weighting: Weighting::LambdaRank, mu: None });
 const MARGIN_MSE: Loss = Loss::MarginMse(MarginMse {});
 const KL: Loss = kl(2.0);
+const RANKNET: Loss = Loss::RankNet(RankNet {});
+const LISTNET: Loss = Loss::ListNet(ListNet {});
+const LISTMLE: Loss = Loss::ListMle(ListMle {});
+const POSITION_AWARE: Loss = Loss::PositionAwareListMle(PositionAwareListMle {});
+const ADR_MSE: Loss = adr_mse(1.5);
+const INFONCE: Loss = infonce(0.5);
+const APPROX_NDCG: Loss = approx_ndcg(0.5);
 
-/// The losses that look at the order of the scores alone.
-const RANK_LOSSES: [Loss; 4] = [HINGE, LOGISTIC, SOFTMAX, LAMBDA];
+/// The losses that look at the order of the scores alone, and have nothing to learn from equal labels.
+const RANK_LOSSES: [Loss; 6] = [HINGE, LOGISTIC, SOFTMAX, LAMBDA, INFONCE, APPROX_NDCG];
+/// The others that a shift of all scores changes nothing of; equal labels are a target of theirs.
+const SHIFTED_LOSSES: [Loss; 7] = [MARGIN_MSE, KL, RANKNET, LISTNET, LISTMLE, POSITION_AWARE, ADR_MSE];
 
 const fn kl(temperature: f64) -> Loss {
-    Loss::Kl(Kl { temperature })
+    Loss::Kl(Kl { temperature, label_temperature: None })
+}
+
+const fn adr_mse(temperature: f64) -> Loss {
+    Loss::AdrMse(AdrMse { temperature })
+}
+
+const fn infonce(temperature: f64) -> Loss {
+    Loss::InfoNce(InfoNce { temperature })
+}
+
+const fn approx_ndcg(temperature: f64) -> Loss {
+    Loss::ApproxNdcg(ApproxNdcg { temperature })
 }
 
 fn total(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize]) -> LossValue {
@@ -69,7 +105,7 @@ fn every_loss_is_tested() {
 proptest! {
     #[test]
     fn gradients_equal_finite_differences((scores, labels, offsets) in batch()) {
-        for loss in LOSSES {
+        for loss in LOSSES.into_iter().chain(VARIANTS) {
             let grad = total(loss, &scores, &labels, &offsets).grad;
             prop_assert_eq!(grad.len(), scores.len());
             for (i, &g) in grad.iter().enumerate() {
@@ -81,9 +117,9 @@ proptest! {
     }
 
     #[test]
-    fn rank_losses_ignore_a_shift_of_all_scores((scores, labels, offsets) in batch(), shift in -4_i8..4) {
+    fn losses_ignore_a_shift_of_all_scores((scores, labels, offsets) in batch(), shift in -4_i8..4) {
         let shifted: Vec<f32> = scores.iter().map(|score| score + f32::from(shift)).collect();
-        for loss in RANK_LOSSES.into_iter().chain([MARGIN_MSE, KL]) {
+        for loss in RANK_LOSSES.into_iter().chain(SHIFTED_LOSSES).chain(VARIANTS) {
             let (a, b) = (total(loss, &scores, &labels, &offsets), total(loss, &shifted, &labels, &offsets));
             let error = (a.value - b.value).abs();
             prop_assert!(error < 1e-9 * (1.0 + a.value), "{loss:?}: {} is not {}", a.value, b.value);
@@ -92,9 +128,9 @@ proptest! {
     }
 
     #[test]
-    fn pairwise_losses_see_the_order_of_the_labels_alone((scores, labels, offsets) in batch(), shift in -9_i8..9) {
+    fn losses_of_order_see_the_order_of_the_labels_alone((scores, labels, offsets) in batch(), shift in -9_i8..9) {
         let other: Vec<f32> = labels.iter().map(|label| 0.3 * label + f32::from(shift)).collect();
-        for loss in [HINGE, LOGISTIC] {
+        for loss in [HINGE, LOGISTIC, LISTMLE, POSITION_AWARE, ADR_MSE, INFONCE] {
             prop_assert_eq!(total(loss, &scores, &labels, &offsets), total(loss, &scores, &other, &offsets));
         }
     }
@@ -146,7 +182,7 @@ proptest! {
 
     #[test]
     fn hybrid_mixes_its_parts((student, teacher, offsets) in batch(), alpha in 0.0..=1.0) {
-        let found = Loss::Hybrid(Hybrid { alpha }).compute(&student, &teacher, &offsets).unwrap();
+        let found = Loss::Hybrid(Hybrid { alpha, temperature: 1.0 }).compute(&student, &teacher, &offsets).unwrap();
         let pointwise = total(Loss::PointwiseMse(PointwiseMse {}), &student, &teacher, &offsets).value;
         let margin = total(MARGIN_MSE, &student, &teacher, &offsets).value;
         prop_assert_eq!(found.components, [("pointwise_mse", pointwise), ("margin_mse", margin)]);
@@ -196,15 +232,17 @@ fn kl_of_two_documents_by_hand() {
 #[test]
 fn lists_without_a_pair_or_a_target_do_not_dilute_the_mean() {
     let (scores, grades) = ([0.3, -0.2, 5.0, 1.0, 1.0], [1.0, 0.0, 3.0, 0.0, 0.0]);
-    for loss in [HINGE, LOGISTIC, LAMBDA] {
+    for loss in [HINGE, LOGISTIC, LAMBDA, INFONCE, APPROX_NDCG] {
         let alone = total(loss, &scores[..2], &grades[..2], &[0, 2]).value;
         assert_eq!(total(loss, &scores, &grades, &[0, 2, 3, 3, 5]).value, alone, "{loss:?}");
     }
     let alone = total(SOFTMAX, &scores[..2], &grades[..2], &[0, 2]).value;
     let with_irrelevant = total(SOFTMAX, &[0.3, -0.2, 1.0, 1.0], &[1.0, 0.0, 0.0, 0.0], &[0, 2, 4]).value;
     assert_eq!(with_irrelevant, alone);
-    let alone = total(KL, &scores[..2], &grades[..2], &[0, 2]).value;
-    assert_eq!(total(KL, &scores[..3], &grades[..3], &[0, 2, 3, 3]).value, alone);
+    for loss in SHIFTED_LOSSES {
+        let alone = total(loss, &scores[..2], &grades[..2], &[0, 2]).value;
+        assert_eq!(total(loss, &scores[..3], &grades[..3], &[0, 2, 3, 3]).value, alone, "{loss:?}");
+    }
 }
 
 #[test]
@@ -214,7 +252,7 @@ fn empty_batches_and_constant_labels_have_no_rank_loss() {
         let zero = LossValue { value: 0.0, grad: vec![0.0, 0.0] };
         assert_eq!(total(loss, &[1.0, 2.0], &[0.0, 0.0], &[0, 2]), zero, "{loss:?}");
     }
-    for loss in [MARGIN_MSE, KL] {
+    for loss in SHIFTED_LOSSES {
         assert_eq!(total(loss, &[1.0], &[9.0], &[0, 0, 1]), LossValue { value: 0.0, grad: vec![0.0] }, "{loss:?}");
     }
 }
@@ -222,7 +260,10 @@ fn empty_batches_and_constant_labels_have_no_rank_loss() {
 #[test]
 fn extreme_scores_stay_finite() {
     let (scores, grades) = ([-3.0e38, 3.0e38, 0.0], [4.0, 0.0, 1.0]);
-    for loss in RANK_LOSSES.into_iter().chain([1e-300, 1.0, 1e6].map(kl)) {
+    let of_temperature = |temperature| [infonce(temperature), adr_mse(temperature), approx_ndcg(temperature)];
+    let temperatures = [1e-300, 1.0, 1e6].map(kl).into_iter().chain([1e-6, 1e6].into_iter().flat_map(of_temperature));
+    let others = [RANKNET, LISTNET, LISTMLE, POSITION_AWARE];
+    for loss in RANK_LOSSES.into_iter().chain(others).chain(VARIANTS).chain(temperatures) {
         let found = total(loss, &scores, &grades, &[0, 3]);
         assert!(found.value.is_finite() && found.grad.iter().all(|g| g.is_finite()), "{loss:?}: {found:?}");
     }
@@ -255,9 +296,24 @@ fn bad_input_is_refused_by_name() {
     let parameter = |loss: Loss| refuse(loss, &[], &[], &[0]);
     assert_eq!(parameter(Loss::Hinge(Hinge { margin: f64::NAN })), "expected margin above 0, found NaN");
     assert_eq!(parameter(Loss::Hinge(Hinge { margin: 0.0 })), "expected margin above 0, found 0");
-    assert_eq!(parameter(Loss::Hybrid(Hybrid { alpha: 1.5 })), "expected alpha from 0 to 1, found 1.5");
+    assert_eq!(
+        parameter(Loss::Hybrid(Hybrid { alpha: 1.5, ..Hybrid::default() })),
+        "expected alpha from 0 to 1, found 1.5"
+    );
     for (found, text) in [(0.0, "0"), (-1.0, "-1"), (f64::INFINITY, "inf"), (f64::NAN, "NaN")] {
         assert_eq!(parameter(kl(found)), format!("expected temperature above 0, found {text}"));
+        let hybrid = Loss::Hybrid(Hybrid { temperature: found, ..Hybrid::default() });
+        for loss in [hybrid, adr_mse(found), infonce(found), approx_ndcg(found)] {
+            assert_eq!(parameter(loss), format!("expected temperature from 0.000001, found {text}"));
+        }
+        let labels = Loss::Kl(Kl { label_temperature: Some(found), ..Kl::default() });
+        assert_eq!(parameter(labels), format!("expected label_temperature from 0.000001, found {text}"));
+        let mu = Loss::Lambda(Lambda { weighting: Weighting::NdcgLoss2pp, mu: Some(found) });
+        assert_eq!(parameter(mu), format!("expected mu above 0, found {text}"));
+    }
+    for weighting in [Weighting::LambdaRank, Weighting::NdcgLoss2] {
+        let ignored = parameter(Loss::Lambda(Lambda { weighting, mu: Some(5.0) }));
+        assert_eq!(ignored, "expected mu beside weighting = \"ndcg_loss2pp\" alone, found 5");
     }
 }
 
@@ -266,9 +322,12 @@ fn a_loss_is_written_as_a_table_of_its_name_and_parameters() {
     let read = |text: &str| serde_json::from_str::<Loss>(text).map_err(|error| error.to_string());
     assert_eq!(read(r#"{"name": "hinge"}"#), Ok(HINGE));
     assert_eq!(read(r#"{"name": "hinge", "margin": 2}"#), Ok(Loss::Hinge(Hinge { margin: 2.0 })));
-    assert_eq!(read(r#"{"name": "hybrid"}"#), Ok(Loss::Hybrid(Hybrid { alpha: 0.5 })));
+    assert_eq!(read(r#"{"name": "hybrid"}"#), Ok(Loss::Hybrid(Hybrid::default())));
     assert_eq!(read(r#"{"name": "kl"}"#), Ok(kl(1.0)));
-    for loss in LOSSES {
+    assert_eq!(read(r#"{"name": "lambda"}"#), Ok(LAMBDA));
+    let weighted = Loss::Lambda(Lambda { weighting: Weighting::NdcgLoss2pp, mu: Some(3.0) });
+    assert_eq!(read(r#"{"name": "lambda", "weighting": "ndcg_loss2pp", "mu": 3}"#), Ok(weighted));
+    for loss in LOSSES.into_iter().chain(VARIANTS) {
         assert_eq!(read(&serde_json::to_string(&loss).unwrap()), Ok(loss));
     }
     let refused = |text: &str, expected: &str| assert!(read(text).unwrap_err().contains(expected), "{:?}", read(text));
