@@ -1,0 +1,7 @@
+//! Pools of servers, against servers of the tests on this machine.
+
+// A failure is reported as a failed test.
+#![allow(clippy::unwrap_used)]
+
+mod mock;
+mod pool;
