@@ -1,4 +1,4 @@
-//! Teachers behind HTTP: rerank servers ([`Pool::score`]) that share one transport, which spreads
+//! Teachers behind HTTP: rerank servers ([`Pool::score`]) and chat servers ([`chat`]) that share one transport, which spreads
 //! requests over servers, repeats what failed for a passing reason, and goes on without a server that stays away.
 //!
 //! All calls block. Nothing here knows where queries and documents come from; messages name them by the ids they are given with.
@@ -7,6 +7,7 @@
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod chat;
 pub mod pool;
 
 mod config;

@@ -3,5 +3,6 @@
 // A failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod chat;
 mod mock;
 mod pool;
