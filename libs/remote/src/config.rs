@@ -58,7 +58,8 @@ pub struct PoolConfig {
 pub enum Api {
     /// `POST /rerank` of text-embeddings-inference: raw scores, long texts cut by the server.
     Tei,
-    /// `POST /rerank` of vLLM, Cohere (versions 1 and 2), Jina, infinity, llama.cpp: relevance scores as the server scales them.
+    /// `POST /rerank` of vLLM, Cohere (versions 1 and 2), Jina, infinity, llama.cpp: relevance scores as the server scales them,
+    /// often from 0 to 1; infinity gives logits with `extra = { raw_scores = true }`.
     Rerank,
     /// `POST /score` of vLLM: the query against each document.
     VllmScore,

@@ -57,7 +57,6 @@ pub(crate) fn servers(config: &PoolConfig) -> Result<Vec<Server>, Error> {
 /// The header with the key of an environment variable.
 fn key(variable: &str) -> Result<HeaderValue, Error> {
     let bad = |found| Error::NoKey { variable: variable.into(), found };
-    // std::env::var_os would panic on some systems.
     if variable.is_empty() || variable.contains(['=', '\0']) {
         return Err(bad("a name that no variable has"));
     }

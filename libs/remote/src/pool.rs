@@ -205,6 +205,6 @@ fn remedy(status: u16) -> &'static str {
         401 | 403 => "check the key in the variable of `key_env`",
         404 | 405 => "check `api`, `addresses` and `model`",
         413 => "lower `batch`, or shorten the texts",
-        _ => "correct what the server complains about",
+        _ => "check `api`, or correct what the server complains about",
     }
 }

@@ -92,6 +92,8 @@ impl Work for Pair<'_> {
         let mut messages =
             self.grader.template.messages(&[("query", self.query.text), ("document", self.document.text)]);
         if let Some(answer) = &self.unparsed {
+            // Roles take turns, and servers refuse empty messages.
+            let answer = if answer.is_empty() { "(none)" } else { answer };
             messages.push(json!({ "role": "assistant", "content": answer }));
             messages.push(json!({ "role": "user", "content": REMINDER }));
         }

@@ -128,7 +128,9 @@ impl YesNo {
         const FORM: &str = "tokens with finite log-probabilities in choices[0].logprobs.content[0].top_logprobs";
         let shown = |value: &Value| excerpt(value.to_string().as_bytes());
         let Some(top) = first["top_logprobs"].as_array().filter(|top| !top.is_empty()) else {
-            return Err(bad(FORM, shown(answer), OTHER_API));
+            let remedy =
+                "ask a server that returns log-probabilities, as vLLM, llama.cpp and OpenAI do for most models";
+            return Err(bad(FORM, shown(answer), remedy));
         };
         let (mut yes, mut no, mut least) = (f64::NEG_INFINITY, f64::NEG_INFINITY, f64::INFINITY);
         // The written token may be missing among the most probable ones.

@@ -200,6 +200,7 @@ fn answers_without_both_words_or_probabilities_are_errors() {
     );
     let missing = judged(json!({ "choices": [{ "message": { "content": "Yes" }, "logprobs": null }] })).unwrap_err();
     assert!(missing.contains("expected tokens with finite log-probabilities"), "{missing}");
+    assert!(missing.contains("ask a server that returns log-probabilities"), "{missing}");
     let token = json!({ "token": "Yes", "top_logprobs": [{ "token": "Yes", "logprob": null }] });
     let null = judged(json!({ "choices": [{ "message": {}, "logprobs": { "content": [token] } }] })).unwrap_err();
     assert!(null.contains("expected tokens with finite log-probabilities"), "{null}");

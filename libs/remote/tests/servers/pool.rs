@@ -159,7 +159,7 @@ fn what_repeating_does_not_change_is_not_repeated() {
     let long = "Ω".repeat(1000);
     let long: &'static str = long.leak();
     for (status, remedy) in
-        [(400, "correct"), (401, "key_env"), (403, "key_env"), (404, "model"), (413, "batch"), (422, "correct")]
+        [(400, "`api`"), (401, "key_env"), (403, "key_env"), (404, "model"), (413, "batch"), (422, "`api`")]
     {
         let (message, count) = message_for(move |_| Answer::Status(status, "", long));
         let start =
