@@ -30,3 +30,4 @@ mod sandbox;
 mod saved_teacher;
 mod score_pairs;
 mod score_parts;
+mod scoring_teachers;

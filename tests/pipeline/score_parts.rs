@@ -10,7 +10,7 @@ use crate::sandbox::Sandbox;
 
 /// Lists so long that each is a part.
 const PARTS: [&str; 2] = ["--set", "score.random_documents=4096"];
-const FOLDER: &str = "score.parts";
+const FOLDER: &str = "score.parts/1";
 
 fn refused(outcome: &Outcome, found: &str) {
     let line = outcome.error(3);
@@ -42,7 +42,7 @@ fn twenty_kills_at_random_moments_change_no_byte() {
     assert!(killed > 2, "{killed} kills");
     sandbox.stage("score", &PARTS);
     assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
-    assert!(!sandbox.run_path(FOLDER).exists());
+    assert!(!sandbox.run_path("score.parts").exists());
     sandbox.assert_tidy();
 }
 
@@ -78,7 +78,7 @@ fn shards_in_any_order_make_what_one_process_makes() {
     let stderr = sandbox.stage("score", &PARTS).stderr;
     assert!(stderr.contains("score: 0 of "), "{stderr}");
     assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
-    assert!(!sandbox.run_path(FOLDER).exists());
+    assert!(!sandbox.run_path("score.parts").exists());
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn two_processes_may_make_the_same_shard() {
 fn parts_of_another_configuration_are_refused_by_name() {
     let sandbox = interrupted();
     let others = ["--set", "score.random_documents=4096", "--set", "score.list_size=3"];
-    let expected = "score.parts: expected a part of this computation, found one of other data, another model or another \
+    let expected = "score.parts/1: expected a part of this computation, found one of other data, another model or another \
                     configuration; remove it, or begin anew with --force";
     refused(&sandbox.try_stage("score", &others), expected);
     refused(&sandbox.try_stage("score", &[&others[..], &["--shard", "1/2"]].concat()), expected);
     sandbox.stage("score", &[&others[..], &["--force"]].concat());
-    assert!(!sandbox.run_path(FOLDER).exists());
+    assert!(!sandbox.run_path("score.parts").exists());
 
     let undisturbed = Sandbox::finished();
     undisturbed.stage("score", &others);

@@ -91,14 +91,19 @@ pub(crate) fn for_training(paths: &RunPaths, origin: &Origin<'_>, base: &BaseMod
     Ok(started.map_err(|error| unusable(origin.table, &key, base, &error))?)
 }
 
-/// The saved ranker that is the teacher as it is.
+/// A saved ranker that is a teacher as it is, named by the key `use` of the table `table`.
 ///
 /// # Errors
 /// [`BadInput`] for a folder that holds no ranker; [`ConfigError`] for one whose input nobody says.
-pub fn saved_teacher(paths: &RunPaths, saved: &BaseModel, input: &InputConfig) -> anyhow::Result<SavedRanker> {
+pub fn saved_teacher(
+    paths: &RunPaths,
+    table: &str,
+    saved: &BaseModel,
+    input: &InputConfig,
+) -> anyhow::Result<SavedRanker> {
     let (folder, hub) = locate(paths, saved)?;
     Ok(load_ranker_on(&folder, hub.as_deref(), &choice(input))
-        .map_err(|error| unusable("teacher", "teacher.use", saved, &error))?)
+        .map_err(|error| unusable(table, &format!("{table}.use"), saved, &error))?)
 }
 
 /// The tokenizer of the saved ranker that is the teacher as it is, and how it scores.

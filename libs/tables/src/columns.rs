@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use arrow::array::{Array, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray};
+use arrow::array::{
+    Array, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
+};
 
 use crate::{Error, Result, Schema};
 
@@ -47,6 +49,8 @@ impl Columns {
     typed! {
         /// A text column.
         strings -> StringArray;
+        /// A true-or-false column.
+        bools -> BooleanArray;
         /// A 32-bit integer column.
         int32s -> Int32Array;
         /// A 64-bit integer column.

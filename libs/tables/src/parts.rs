@@ -41,20 +41,23 @@ impl Parts {
     /// Opens the folder `dir` of parts of the table `name`, and makes it where it is missing.
     ///
     /// # Errors
-    /// [`Error::BadPart`] for a folder of another fingerprint; [`Error::UnknownSchema`], [`Error::Io`].
+    /// [`Error::BadPart`] for a folder with parts of another fingerprint; [`Error::UnknownSchema`], [`Error::Io`].
     pub fn open(dir: &Path, name: &str, fingerprint: &str) -> Result<Parts> {
         let schema = Schema::named(name)?;
         fs::create_dir_all(dir).map_err(Error::io(dir, "creating"))?;
         let path = dir.join(FINGERPRINT_FILE);
-        match fs::read_to_string(&path) {
-            Ok(found) if found.trim() == fingerprint => {}
-            Ok(_) => return Err(foreign(dir)),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let mut file = AtomicFile::create(&path)?;
-                writeln!(file, "{fingerprint}").map_err(Error::io(&path, "writing"))?;
-                file.commit()?;
+        let found = match fs::read_to_string(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::io(&path, "reading")(error)),
+            found => found.ok(),
+        };
+        if found.as_deref().map(str::trim) != Some(fingerprint) {
+            // Without a part there is nothing to lose.
+            if found.is_some() && has_parts(dir)? {
+                return Err(foreign(dir));
             }
-            Err(error) => return Err(Error::io(&path, "reading")(error)),
+            let mut file = AtomicFile::create(&path)?;
+            writeln!(file, "{fingerprint}").map_err(Error::io(&path, "writing"))?;
+            file.commit()?;
         }
         Ok(Parts { dir: dir.to_path_buf(), schema, fingerprint: fingerprint.into() })
     }
@@ -131,6 +134,16 @@ impl Parts {
     }
 }
 
+fn has_parts(dir: &Path) -> Result<bool> {
+    for entry in fs::read_dir(dir).map_err(Error::io(dir, "listing"))? {
+        let path = entry.map_err(Error::io(dir, "listing"))?.path();
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Runs a step of the Parquet reader, which a damaged file can make fail or panic.
 fn unbroken<T>(path: &Path, step: impl FnOnce() -> Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(step)) {
@@ -201,8 +214,12 @@ mod tests {
         let (mine, other) = (folder.path().join("mine"), folder.path().join("other"));
         let parts = Parts::open(&mine, "pair_scores", "a").unwrap();
         let others = Parts::open(&other, "pair_scores", "b").unwrap();
-        refused(Parts::open(&other, "pair_scores", "a"), &other, "one of other data");
         write(&others, 0, &[1.0]);
+        refused(Parts::open(&other, "pair_scores", "a"), &other, "one of other data");
+        let empty = folder.path().join("empty");
+        for fingerprint in ["b", "a", "a"] {
+            Parts::open(&empty, "pair_scores", fingerprint).unwrap();
+        }
         write(&parts, 1, &[1.0]);
         fs::copy(part_path(&other, 0), part_path(&mine, 0)).unwrap();
         refused(parts.is_finished(0), &part_path(&mine, 0), "one of other data");

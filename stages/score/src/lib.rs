@@ -15,11 +15,11 @@ mod command;
 mod lists;
 mod parts;
 mod shard;
+mod teachers;
 
 use collection::Collection;
-use models::{arithmetic, keep_freed_memory, teacher_inputs};
-use nn::cross_encoder::{CrossEncoder, Execution};
-use nn::folder::identity;
+use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
+use nn::cross_encoder::Execution;
 use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
@@ -29,6 +29,7 @@ pub use command::execute;
 
 use crate::lists::{Lists, Plan};
 use crate::shard::Shard;
+use crate::teachers::Teacher;
 
 /// The stage.
 #[derive(Debug, Default)]
@@ -51,10 +52,10 @@ pub struct Config {
 
 impl Stage for Score {
     const NAME: &'static str = "score";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const ABOUT: About = About {
         does: "scores large lists of documents with the teacher, a list for each query of the training split",
-        reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank",
+        reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank, or what [score.teacher] names",
         writes: "teacher_scores",
     };
     type Config = Config;
@@ -73,7 +74,14 @@ impl Stage for Score {
         let ingest = |table| Input::Table { stage: "ingest", table };
         let mut inputs = collection::inputs(&config.retrieval);
         inputs.push(ingest("pairs"));
-        inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
+        for teacher in config.score.teachers() {
+            if teacher.is_own() {
+                inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
+            } else {
+                inputs.extend(base_inputs(paths, teacher.ranker.as_ref())?);
+            }
+            inputs.extend(teacher.template().map(|path| Input::File(paths.resolve(&path.to_string_lossy()))));
+        }
         Ok(inputs)
     }
 
@@ -87,21 +95,23 @@ impl Stage for Score {
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
-        let parts = parts::open(context)?;
+        let configs = config.score.teachers();
+        let parts = parts::open(context, configs.len())?;
         let ingest = context.input("ingest")?;
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let plan = Plan::new(&ingest, &collection.corpus, &config.score)?;
-        let lists = Lists::new(&ingest, &collection, &config.score, config.seed)?;
-        let folder = context.input("teacher")?.folder("rank")?;
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
-        let teacher = CrossEncoder::open(&folder, execution)?;
-        let work = (&parts, &plan, self.shard);
-        parts::make_missing(context, work, lists, (&teacher, &collection.corpus))?;
+        let teachers = configs.iter().map(|teacher| Teacher::open(context, teacher, execution));
+        let mut teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
+        for (teacher, parts) in teachers.iter_mut().zip(&parts) {
+            let lists = Lists::new(&ingest, &collection, &config.score, config.seed)?;
+            parts::make_missing(context, (parts, &plan, self.shard), lists, (teacher, &collection.corpus))?;
+        }
         if let Some(shard) = self.shard {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
             return Ok(());
         }
-        let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &identity(&folder)?)?;
+        let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &teachers)?;
         if lists == 0 {
             Err(BadInput(format!(
                 "{}: expected training queries with at least two documents, shown or found, found none; ingest more log or \

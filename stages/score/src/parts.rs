@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use collection::{Corpus, TRAIN};
-use nn::cross_encoder::CrossEncoder;
-use pipeline::{Progress, RunPaths, StageContext};
+use pipeline::{BadInput, Progress, RunPaths, StageContext};
+use ranking::standardisation::Standardisation;
 use tables::{Columns, Parts, Rows};
 
 use crate::lists::{Lists, Plan, UnlabelledList};
 use crate::shard::Shard;
+use crate::teachers::{Scores, Teacher};
 
 /// The table of a part.
 const TABLE: &str = "score_parts";
@@ -19,13 +20,13 @@ pub(crate) fn folder(paths: &RunPaths) -> PathBuf {
     paths.run_dir().join("score.parts")
 }
 
-/// The parts of a run, which belong to its inputs and its configuration; `--force` removes those that are there.
-pub(crate) fn open(context: &StageContext) -> tables::Result<Parts> {
+/// The parts of each of `count` teachers, which belong to the run's inputs and configuration; `--force` removes those that are there.
+pub(crate) fn open(context: &StageContext, count: usize) -> tables::Result<Vec<Parts>> {
     let folder = folder(context.paths());
     if context.forced() {
         Parts::remove(&folder)?;
     }
-    Parts::open(&folder, TABLE, context.fingerprint())
+    (1..=count).map(|number| Parts::open(&folder.join(number.to_string()), TABLE, context.fingerprint())).collect()
 }
 
 /// A document to be scored, with its score.
@@ -34,14 +35,15 @@ struct ScoredDocument {
     query: usize,
     document: usize,
     score: f32,
+    left_out: Option<bool>,
 }
 
-/// Makes the parts of `shard`, or of all, that are missing.
+/// Makes the parts of one teacher that are missing, of `shard` or of all.
 pub(crate) fn make_missing(
     context: &StageContext,
     (parts, plan, shard): (&Parts, &Plan, Option<Shard>),
     mut lists: Lists<'_>,
-    (teacher, corpus): (&CrossEncoder, &Corpus),
+    (teacher, corpus): (&mut Teacher, &Corpus),
 ) -> anyhow::Result<()> {
     let mut missing = Vec::with_capacity(plan.parts().len());
     let mut finished_lists = 0;
@@ -95,14 +97,17 @@ impl Drop for Meter {
 }
 
 fn score_lists(
-    teacher: &CrossEncoder,
+    teacher: &mut Teacher,
     corpus: &Corpus,
     lists: &[UnlabelledList],
 ) -> anyhow::Result<Vec<ScoredDocument>> {
+    let Scores { scores, left_out } = teacher.score(corpus, lists)?;
     let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
-    let texts: Vec<_> = pairs.clone().map(|(query, document)| corpus.texts(query, document)).collect();
-    let scores = teacher.score(&texts)?;
-    Ok(pairs.zip(scores).map(|((query, document), score)| ScoredDocument { query, document, score }).collect())
+    let row = |(at, ((query, document), score))| {
+        let left_out = left_out.as_ref().map(|left_out: &Vec<bool>| left_out[at]);
+        ScoredDocument { query, document, score, left_out }
+    };
+    Ok(pairs.zip(scores).enumerate().map(row).collect())
 }
 
 fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDocument> {
@@ -110,6 +115,7 @@ fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDo
         .strings("query_id", |row| corpus.queries[row.query].query_id.as_str())
         .strings("doc_id", |row| corpus.doc_id(row.document))
         .float32s("score", |row| row.score)
+        .bools("left_out", |row| row.left_out)
 }
 
 /// A row of `teacher_scores`.
@@ -118,22 +124,27 @@ struct Ranked<'a> {
     query_id: &'a str,
     doc_id: &'a str,
     score: f32,
+    spread: Option<f32>,
+    left_out: Option<bool>,
     rank: i32,
     list_size: i32,
 }
 
-/// Writes the table `teacher_scores` from all parts; `teacher` is the model's identity. Returns the numbers of lists and pairs.
+/// Writes the table `teacher_scores` from the `count` parts of each teacher. Returns the numbers of lists and pairs.
 pub(crate) fn write_table(
     context: &mut StageContext,
-    parts: &Parts,
+    parts: &[Parts],
     count: usize,
-    teacher: &str,
+    teachers: &[Teacher],
 ) -> anyhow::Result<(usize, usize)> {
-    let mut table = context.create_table("teacher_scores", &[("disranker.teacher", teacher)])?;
+    let names: Vec<&str> = teachers.iter().map(|teacher| teacher.name.as_str()).collect();
+    let name = names.join(", ");
+    let average = Average::new(parts, count, teachers)?;
+    let mut table = context.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
     let (mut lists, mut pairs) = (0, 0);
     for number in 0..count {
-        let part = parts.read(number)?;
-        let rows = ranked(&part)?;
+        let parts = parts.iter().map(|parts| parts.read(number)).collect::<tables::Result<Vec<_>>>()?;
+        let rows = ranked(&parts, &average)?;
         lists += rows.iter().filter(|row| row.rank == 1).count();
         pairs += rows.len();
         let columns = Rows::of(&rows)
@@ -142,26 +153,73 @@ pub(crate) fn write_table(
             .float32s("score", |row| row.score)
             .int32s("rank", |row| row.rank)
             .int32s("list_size", |row| row.list_size)
-            .strings("teacher", |_| teacher)
-            .strings("split", |_| TRAIN);
+            .strings("teacher", |_| name.as_str())
+            .strings("split", |_| TRAIN)
+            .float32s("spread", |row| row.spread)
+            .bools("left_out", |row| row.left_out);
         table.write(columns)?;
     }
     context.finish_table("teacher_scores", table)?;
     Ok((lists, pairs))
 }
 
-/// The rows of a part, each list by falling score.
-fn ranked(part: &Columns) -> tables::Result<Vec<Ranked<'_>>> {
-    let (query_ids, doc_ids) = (part.strings("query_id")?, part.strings("doc_id")?);
-    let scores = part.float32s("score")?;
-    let row = |row: usize| Ranked {
-        query_id: query_ids.value(row),
-        doc_id: doc_ids.value(row),
-        score: scores.value(row),
-        rank: 0,
-        list_size: 0,
+/// The weighted mean of the standardised scores of several teachers; one teacher's scores stay as they are.
+struct Average {
+    /// The weight of each teacher, all of them 1 together, and how its scores are standardised.
+    teachers: Vec<(f64, Standardisation)>,
+}
+
+impl Average {
+    fn new(parts: &[Parts], count: usize, teachers: &[Teacher]) -> anyhow::Result<Average> {
+        if teachers.len() == 1 {
+            return Ok(Average { teachers: Vec::new() });
+        }
+        let total: f64 = teachers.iter().map(|teacher| teacher.weight).sum();
+        let mut fitted = Vec::with_capacity(teachers.len());
+        for (parts, teacher) in parts.iter().zip(teachers) {
+            let mut scores = Vec::new();
+            for number in 0..count {
+                scores.extend_from_slice(parts.read(number)?.float32s("score")?.values());
+            }
+            let standardisation = Standardisation::fit(&scores)
+                .map_err(|error| BadInput(format!("score.teacher {}: {error}; leave it out", teacher.name)))?;
+            fitted.push((teacher.weight / total, standardisation));
+        }
+        Ok(Average { teachers: fitted })
+    }
+
+    /// The score of a document that the teachers scored so, and how far they are apart.
+    fn of(&self, scores: &[f32]) -> (f32, Option<f32>) {
+        if self.teachers.is_empty() {
+            return (scores[0], None);
+        }
+        let standardised = self.teachers.iter().zip(scores);
+        let standardised = standardised.map(|((weight, fitted), &score)| (weight, f64::from(fitted.apply(score))));
+        let mean: f64 = standardised.clone().map(|(weight, score)| weight * score).sum();
+        let variance: f64 = standardised.map(|(weight, score)| weight * (score - mean).powi(2)).sum();
+        (mean as f32, Some(variance.sqrt() as f32))
+    }
+}
+
+/// The rows of the same part of each teacher as one, each list by falling score.
+fn ranked<'a>(parts: &'a [Columns], average: &Average) -> tables::Result<Vec<Ranked<'a>>> {
+    let (query_ids, doc_ids) = (parts[0].strings("query_id")?, parts[0].strings("doc_id")?);
+    let scores = parts.iter().map(|part| part.float32s("score")).collect::<tables::Result<Vec<_>>>()?;
+    let left_out = parts.iter().map(|part| Ok(part.bools("left_out")?.iter().collect::<Vec<_>>()));
+    let left_out = left_out.collect::<tables::Result<Vec<_>>>()?;
+    let row = |row: usize| {
+        let (score, spread) = average.of(&scores.iter().map(|scores| scores.value(row)).collect::<Vec<_>>());
+        Ranked {
+            query_id: query_ids.value(row),
+            doc_id: doc_ids.value(row),
+            score,
+            spread,
+            left_out: left_out.iter().filter_map(|left_out| left_out[row]).reduce(|a, b| a || b),
+            rank: 0,
+            list_size: 0,
+        }
     };
-    let mut rows: Vec<Ranked<'_>> = (0..part.rows()).map(row).collect();
+    let mut rows: Vec<Ranked<'_>> = (0..parts[0].rows()).map(row).collect();
     for list in rows.chunk_by_mut(|a, b| a.query_id == b.query_id) {
         list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.doc_id.cmp(b.doc_id)));
         let list_size = list.len() as i32;

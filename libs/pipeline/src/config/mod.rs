@@ -13,6 +13,7 @@ mod presets;
 mod retrieval;
 mod run;
 mod schema;
+mod score;
 mod simulate;
 mod split;
 mod training;
@@ -30,11 +31,12 @@ pub use log::{ClickedValue, DwellUnit, LogColumns, LogConfig, LogKind, TimeConfi
 pub use loss::LossKey;
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, ListTraining, LoraConfig,
-    PretrainConfig, RankConfig, ScoreConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
+    PretrainConfig, RankConfig, TeacherConfig, TitlesConfig, TokenizerConfig,
 };
 pub use retrieval::{RetrievalConfig, Retriever};
 pub use run::{Precision, RunConfig};
 pub use schema::json_schema;
+pub use score::{ScoreConfig, ScoringTeacher};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
 pub use split::SplitConfig;
 pub use training::{ScheduleKind, TrainingConfig};

@@ -1,4 +1,4 @@
-//! The tables of the stages that train or score: `[cpt]`, `[teacher]`, `[score]`, `[distill]`.
+//! The tables of the stages that train: `[cpt]`, `[teacher]`, `[distill]`.
 
 use ranking::loss::{Hinge, Hybrid, Loss};
 use schemars::JsonSchema;
@@ -219,22 +219,6 @@ pub struct ListTraining {
     pub training: TrainingConfig,
 }
 
-/// List-wise scoring by the teacher.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScoreConfig {
-    /// Documents of a query's list at most: shown ones first, by impressions.
-    pub list_size: usize,
-    /// Documents added to every list from BM25's first ones that were not shown.
-    pub unseen_documents: usize,
-    /// Random documents added to every list, so that the student sees clear misses.
-    pub random_documents: usize,
-    /// Queries scored at most, most searched first; 0 takes all.
-    pub max_queries: usize,
-    /// Tokens of one forward pass.
-    pub batch_tokens: usize,
-}
-
 impl Default for CptConfig {
     fn default() -> Self {
         CptConfig {
@@ -250,12 +234,6 @@ impl Default for CptConfig {
 impl Default for TokenizerConfig {
     fn default() -> Self {
         TokenizerConfig { path: None, vocab_size: 4096 }
-    }
-}
-
-impl Default for ScoreConfig {
-    fn default() -> Self {
-        ScoreConfig { list_size: 20, unseen_documents: 0, random_documents: 0, max_queries: 0, batch_tokens: 4096 }
     }
 }
 
@@ -388,13 +366,6 @@ impl EncoderConfig {
         check_heads("distill.model", self.hidden_size, self.intermediate_size, layers, heads, checks);
         let dropout = (0.0..1.0).contains(&self.dropout);
         checks.require(dropout, "distill.model.dropout", "a number from 0 to below 1", &self.dropout);
-    }
-}
-
-impl ScoreConfig {
-    pub(super) fn check(&self, checks: &mut Checks) {
-        checks.at_least("score.list_size", self.list_size, 2);
-        checks.at_least("score.batch_tokens", self.batch_tokens, 1);
     }
 }
 

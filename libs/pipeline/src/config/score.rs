@@ -1,0 +1,161 @@
+//! The table `[score]`: which lists are scored, and by which teachers.
+
+use std::fmt;
+use std::path::Path;
+
+use remote::chat::{PermutationConfig, YesNoConfig};
+use remote::pool::{Api, PoolConfig};
+use schemars::JsonSchema;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::base::BaseModel;
+use super::input::InputConfig;
+use super::load::{Checks, default_fn};
+
+/// List-wise scoring by the teacher.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScoreConfig {
+    /// Documents of a query's list at most: shown ones first, by impressions.
+    pub list_size: usize,
+    /// Documents added to every list from BM25's first ones that were not shown.
+    pub unseen_documents: usize,
+    /// Random documents added to every list, so that the student sees clear misses.
+    pub random_documents: usize,
+    /// Queries scored at most, most searched first; 0 takes all.
+    pub max_queries: usize,
+    /// Tokens of one forward pass.
+    pub batch_tokens: usize,
+    /// What scores: one table `[score.teacher]`, or several tables `[[score.teacher]]`, whose scores are standardised over all
+    /// pairs and averaged. Where absent: this run's own teacher.
+    #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    pub teacher: Vec<ScoringTeacher>,
+}
+
+/// One teacher that scores: a saved ranker (`use`), or servers that are asked over HTTP (`servers`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoringTeacher {
+    /// Its part of the average, beside other teachers.
+    #[serde(default = "weight")]
+    pub weight: f64,
+    /// A saved ranker: `teacher`, this run's own; a folder; or `hf:org/name[@revision]`.
+    #[serde(rename = "use")]
+    pub ranker: Option<BaseModel>,
+    /// How the saved ranker reads a query and a document, where its folder does not say so.
+    #[serde(default)]
+    pub input: InputConfig,
+    /// Servers that score over HTTP. A finished table is made again when `servers` changes in any key.
+    pub servers: Option<PoolConfig>,
+    /// With `servers.api = "chat"`: the language model puts each list in order, window by window (`RankGPT`, arXiv 2304.09542). The
+    /// score falls in equal steps from 1, the first document, to 0, the last.
+    pub permutations: Option<PermutationConfig>,
+    /// With `servers.api = "chat"`: the language model says of each document whether it is relevant; the score is the
+    /// log-probability of yes less that of no.
+    pub yes_no: Option<YesNoConfig>,
+}
+
+default_fn!(weight: f64 = 1.0);
+
+impl Default for ScoreConfig {
+    fn default() -> Self {
+        ScoreConfig {
+            list_size: 20,
+            unseen_documents: 0,
+            random_documents: 0,
+            max_queries: 0,
+            batch_tokens: 4096,
+            teacher: Vec::new(),
+        }
+    }
+}
+
+impl ScoreConfig {
+    /// The teachers; this run's own where none is named.
+    #[must_use]
+    pub fn teachers(&self) -> Vec<ScoringTeacher> {
+        if self.teacher.is_empty() { vec![ScoringTeacher::own()] } else { self.teacher.clone() }
+    }
+
+    pub(super) fn check(&self, checks: &mut Checks) {
+        checks.at_least("score.list_size", self.list_size, 2);
+        checks.at_least("score.batch_tokens", self.batch_tokens, 1);
+        self.teacher.iter().for_each(|teacher| teacher.check(checks));
+    }
+}
+
+impl ScoringTeacher {
+    fn own() -> ScoringTeacher {
+        ScoringTeacher {
+            weight: weight(),
+            ranker: Some(BaseModel::Teacher),
+            input: InputConfig::default(),
+            servers: None,
+            permutations: None,
+            yes_no: None,
+        }
+    }
+
+    /// True for this run's own teacher.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.ranker == Some(BaseModel::Teacher)
+    }
+
+    /// The file of its prompt, where the configuration names one.
+    #[must_use]
+    pub fn template(&self) -> Option<&Path> {
+        let of_permutations = self.permutations.as_ref().and_then(|permutations| permutations.template.as_deref());
+        of_permutations.or_else(|| self.yes_no.as_ref().and_then(|yes_no| yes_no.template.as_deref()))
+    }
+
+    fn check(&self, checks: &mut Checks) {
+        checks.positive("score.teacher.weight", self.weight);
+        self.input.check("score.teacher", checks);
+        let found = if self.ranker.is_some() { "both" } else { "neither" };
+        let one = self.ranker.is_some() != self.servers.is_some();
+        checks.require(one, "score.teacher", "one of the keys `use` and `servers`", &found);
+        let is_given = self.input != InputConfig::default();
+        let saved = self.ranker.is_some() && !self.is_own();
+        checks.require(saved || !is_given, "score.teacher.input", "it beside `use`, a saved ranker", &"a table");
+        let prompts = usize::from(self.permutations.is_some()) + usize::from(self.yes_no.is_some());
+        match &self.servers {
+            Some(servers) if servers.api == Api::Chat => {
+                let expected = "one of the tables `permutations` and `yes_no` beside api = \"chat\"";
+                checks.require(prompts == 1, "score.teacher", expected, &prompts);
+            }
+            _ => {
+                let expected = "no table `permutations` or `yes_no` without servers of api = \"chat\"";
+                checks.require(prompts == 0, "score.teacher", expected, &"one");
+            }
+        }
+        if let Some(Err(error)) = self.servers.as_ref().map(PoolConfig::check) {
+            checks.require(false, "score.teacher.servers", "usable servers", &error);
+        }
+    }
+}
+
+/// A table, or an array of tables.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ScoringTeacher>, D::Error> {
+    struct Teachers;
+
+    impl<'de> Visitor<'de> for Teachers {
+        type Value = Vec<ScoringTeacher>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table or an array of tables")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Self::Value, A::Error> {
+            Ok(vec![ScoringTeacher::deserialize(MapAccessDeserializer::new(table))?])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, tables: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(tables))
+        }
+    }
+
+    deserializer.deserialize_any(Teachers)
+}

@@ -1,0 +1,210 @@
+//! Teachers of `[score.teacher]`: saved rankers, servers over HTTP, and the average of several.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::{Value, json};
+use tables::Columns;
+use toml::Table;
+
+use crate::sandbox::Sandbox;
+
+/// A server that answers each request by `answer` of its path and body, for as long as the test runs. Returns its address.
+fn server(answer: impl Fn(&str, &Value) -> Value + Send + Sync + Clone + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            std::thread::spawn(move || serve(&stream, &answer));
+        }
+    });
+    address
+}
+
+fn serve(mut stream: &TcpStream, answer: &impl Fn(&str, &Value) -> Value) {
+    let mut reader = BufReader::new(stream);
+    let mut first = String::new();
+    while reader.read_line(&mut first).is_ok_and(|bytes| bytes > 0) {
+        let mut length = 0;
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).unwrap();
+            if header.trim().is_empty() {
+                break;
+            }
+            if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+                length = value.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body = answer(first.split(' ').nth(1).unwrap(), &serde_json::from_slice(&body).unwrap()).to_string();
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            .unwrap();
+        first.clear();
+    }
+}
+
+/// What the server thinks of a text: longer ones are better.
+fn opinion(text: &str) -> f64 {
+    text.len() as f64 / 10.0 - 5.0
+}
+
+fn rerank(path: &str, body: &Value) -> Value {
+    assert_eq!((path, &body["raw_scores"]), ("/rerank", &json!(true)));
+    let texts = body["texts"].as_array().unwrap().iter().enumerate();
+    let mut scores: Vec<Value> =
+        texts.map(|(index, text)| json!({ "index": index, "score": opinion(text.as_str().unwrap()) })).collect();
+    scores.reverse();
+    json!(scores)
+}
+
+/// Orders passages by length, but never names passage 2.
+fn permute(path: &str, body: &Value) -> Value {
+    assert_eq!(path, "/v1/chat/completions");
+    let prompt = body["messages"].as_array().unwrap().iter().map(|message| message["content"].as_str().unwrap());
+    let prompt = prompt.collect::<Vec<_>>().join("\n");
+    let passages = prompt.lines().filter_map(|line| line.strip_prefix('[')?.split_once("] "));
+    let mut passages: Vec<(usize, usize)> =
+        passages.filter_map(|(number, text)| Some((number.parse().ok()?, text.len()))).collect();
+    passages.sort_by_key(|&(_, length)| std::cmp::Reverse(length));
+    let named = passages.iter().filter(|&&(number, _)| number != 2).map(|(number, _)| format!("[{number}]"));
+    let content = named.collect::<Vec<_>>().join(" > ");
+    json!({ "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content } }] })
+}
+
+fn teacher(sandbox: &Sandbox, table: &str) {
+    let table: Table = toml::from_str(table).unwrap();
+    sandbox.edit_config(|config| {
+        let score = config.entry("score").or_insert_with(|| toml::Value::Table(Table::new()));
+        score.as_table_mut().unwrap().insert("teacher".into(), table["teacher"].clone());
+    });
+}
+
+fn strings(table: &Columns, name: &str) -> Vec<String> {
+    table.strings(name).unwrap().iter().map(|text| text.unwrap().to_string()).collect()
+}
+
+/// Title and summary of each document.
+fn texts(sandbox: &Sandbox) -> BTreeMap<String, String> {
+    let documents = sandbox.table("ingest", "documents");
+    let texts = strings(&documents, "title").into_iter().zip(strings(&documents, "summary"));
+    let texts = texts.map(|(title, summary)| format!("{title} {summary}"));
+    strings(&documents, "doc_id").into_iter().zip(texts).collect()
+}
+
+#[test]
+fn servers_score_what_the_own_teacher_would() {
+    let sandbox = Sandbox::finished();
+    let own = strings(&sandbox.table("score", "teacher_scores"), "doc_id");
+    let addresses = [server(rerank), server(rerank)];
+    teacher(&sandbox, &format!("teacher = {{ servers = {{ api = 'tei', addresses = {addresses:?}, batch = 3 }} }}"));
+    sandbox.stage("score", &[]);
+    let (table, texts) = (sandbox.table("score", "teacher_scores"), texts(&sandbox));
+    let doc_ids = strings(&table, "doc_id");
+    for (doc_id, &score) in doc_ids.iter().zip(table.float32s("score").unwrap().values()) {
+        assert_eq!(score, opinion(&texts[doc_id]) as f32, "{doc_id}");
+    }
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    assert_eq!(sorted(doc_ids), sorted(own));
+    sandbox.stage("distill", &[]);
+}
+
+#[test]
+fn a_language_model_orders_lists() {
+    let sandbox = Sandbox::finished();
+    let servers = format!("servers = {{ api = 'chat', addresses = [{:?}], model = 'orders' }}", server(permute));
+    teacher(&sandbox, &format!("teacher = {{ {servers}, permutations = {{ window = 40, step = 20 }} }}"));
+    let stderr = sandbox.stage("score", &[]).stderr;
+    assert!(stderr.contains("repaired: "), "{stderr}");
+    let (table, texts) = (sandbox.table("score", "teacher_scores"), texts(&sandbox));
+    let (query_ids, doc_ids) = (strings(&table, "query_id"), strings(&table, "doc_id"));
+    let (scores, left_out) = (table.float32s("score").unwrap().values(), table.bools("left_out").unwrap());
+    for (row, list) in (0..table.rows()).zip(query_ids.windows(2)) {
+        let last = list[0] != list[1];
+        assert!(if last { scores[row] == 0.0 } else { scores[row] > scores[row + 1] });
+        // The one that is left out stands at the end, the others by length.
+        assert_eq!(left_out.value(row), last, "{row}");
+        let longer = |row: usize| texts[&doc_ids[row]].len();
+        assert!(last || left_out.value(row + 1) || longer(row) >= longer(row + 1));
+    }
+    assert_eq!(strings(&table, "teacher")[0], "orders");
+}
+
+#[test]
+fn several_teachers_are_averaged() {
+    let sandbox = Sandbox::finished();
+    let own = sandbox.table("score", "teacher_scores");
+    let own: BTreeMap<(String, String), f32> = strings(&own, "query_id")
+        .into_iter()
+        .zip(strings(&own, "doc_id"))
+        .zip(own.float32s("score").unwrap().values().iter().copied())
+        .collect();
+    let address = server(rerank);
+    let tables = format!(
+        "[[teacher]]\nuse = 'teacher'\nweight = 3.0\n[[teacher]]\nservers = {{ api = 'tei', addresses = [{address:?}] }}"
+    );
+    teacher(&sandbox, &tables);
+    sandbox.stage("score", &[]);
+    let (table, texts) = (sandbox.table("score", "teacher_scores"), texts(&sandbox));
+    let pairs: Vec<_> = strings(&table, "query_id").into_iter().zip(strings(&table, "doc_id")).collect();
+    assert_eq!(pairs.len(), own.len());
+    let standardised = |values: Vec<f64>| {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+        values.into_iter().map(|value| (value - mean) / variance.sqrt()).collect::<Vec<_>>()
+    };
+    let first = standardised(pairs.iter().map(|pair| f64::from(own[pair])).collect());
+    let second = standardised(pairs.iter().map(|(_, doc_id)| f64::from(opinion(&texts[doc_id]) as f32)).collect());
+    let (scores, spreads) = (table.float32s("score").unwrap(), table.float32s("spread").unwrap());
+    for row in 0..table.rows() {
+        let mean = 0.75 * first[row] + 0.25 * second[row];
+        let spread = (0.75 * (first[row] - mean).powi(2) + 0.25 * (second[row] - mean).powi(2)).sqrt();
+        assert!((f64::from(scores.value(row)) - mean).abs() < 1e-3, "{row}: {} and {mean}", scores.value(row));
+        assert!((f64::from(spreads.value(row)) - spread).abs() < 1e-3, "{row}");
+    }
+}
+
+#[test]
+fn a_saved_ranker_scores_as_the_folder_says() {
+    let sandbox = Sandbox::finished();
+    let before = sandbox.table("score", "teacher_scores").float32s("score").unwrap().values().to_vec();
+    teacher(&sandbox, "teacher = { use = 'runs/tiny/teacher/rank' }");
+    sandbox.stage("score", &[]);
+    assert_eq!(sandbox.table("score", "teacher_scores").float32s("score").unwrap().values()[..], before);
+}
+
+#[test]
+fn unusable_teachers_are_named() {
+    let sandbox = Sandbox::finished();
+    let refused = |table: &str, code: i32, expected: &str| {
+        teacher(&sandbox, table);
+        let outcome = sandbox.try_stage("score", &[]);
+        let line = outcome.error(code);
+        assert!(line.contains(expected), "{line}");
+    };
+    refused("teacher = { weight = 1.0 }", 2, "score.teacher: expected one of the keys `use` and `servers`, found neither");
+    refused("teacher = 'x'", 2, "score.teacher: invalid type: string \"x\", expected a table or an array of tables");
+    refused(
+        "teacher = { servers = { api = 'chat', addresses = ['http://localhost:1'] } }",
+        2,
+        "expected one of the tables `permutations` and `yes_no` beside api = \"chat\", found 0",
+    );
+    refused(
+        "teacher = { servers = { api = 'tei', addresses = ['http://localhost:1'], key_env = 'NO_SUCH_KEY' } }",
+        2,
+        "NO_SUCH_KEY",
+    );
+    refused(
+        "teacher = { servers = { api = 'tei', addresses = ['http://127.0.0.1:1'], retries = 0 } }",
+        1,
+        "expected a server that answers, found none: http://127.0.0.1:1",
+    );
+    let rubbish = server(|_, _| json!([{ "index": 0, "score": null }]));
+    refused(&format!("teacher = {{ servers = {{ api = 'tei', addresses = [{rubbish:?}] }} }}"), 1, "query `");
+}
