@@ -41,8 +41,12 @@ fn serve(mut stream: &TcpStream, answer: &impl Fn(&str, &Value) -> Value) {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
         let body = answer(first.split(' ').nth(1).unwrap(), &serde_json::from_slice(&body).unwrap()).to_string();
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-            .unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
         first.clear();
     }
 }
@@ -188,7 +192,11 @@ fn unusable_teachers_are_named() {
         let line = outcome.error(code);
         assert!(line.contains(expected), "{line}");
     };
-    refused("teacher = { weight = 1.0 }", 2, "score.teacher: expected one of the keys `use` and `servers`, found neither");
+    refused(
+        "teacher = { weight = 1.0 }",
+        2,
+        "score.teacher: expected one of the keys `use`, `servers` and `scores`, found 0",
+    );
     refused("teacher = 'x'", 2, "score.teacher: invalid type: string \"x\", expected a table or an array of tables");
     refused(
         "teacher = { servers = { api = 'chat', addresses = ['http://localhost:1'] } }",
@@ -206,5 +214,74 @@ fn unusable_teachers_are_named() {
         "expected a server that answers, found none: http://127.0.0.1:1",
     );
     let rubbish = server(|_, _| json!([{ "index": 0, "score": null }]));
-    refused(&format!("teacher = {{ servers = {{ api = 'tei', addresses = [{rubbish:?}] }} }}"), 1, "query `");
+    refused(
+        &format!("teacher = {{ servers = {{ api = 'tei', addresses = [{rubbish:?}] }} }}"),
+        1,
+        "expected a finite number in score, found null",
+    );
+}
+
+/// The scores of the own teacher as a TREC run, with `change` made to each line.
+fn run_file(sandbox: &Sandbox, change: impl Fn(usize, String) -> String) {
+    let table = sandbox.table("score", "teacher_scores");
+    let (query_ids, doc_ids) = (strings(&table, "query_id"), strings(&table, "doc_id"));
+    let scores = table.float32s("score").unwrap().values();
+    let line = |row: usize| format!("{} Q0 {} 1 {} own", query_ids[row], doc_ids[row], scores[row]);
+    let lines: Vec<String> = (0..table.rows()).map(|row| change(row, line(row))).collect();
+    std::fs::write(sandbox.path("own.run"), lines.join("\n")).unwrap();
+}
+
+const FILE: &str = "teacher = { scores = { path = 'own.run', format = 'trec' } }";
+
+#[test]
+fn a_file_of_scores_is_a_teacher() {
+    let sandbox = Sandbox::finished();
+    let before = sandbox.table("score", "teacher_scores");
+    run_file(&sandbox, |_, line| line);
+    teacher(&sandbox, FILE);
+    let stderr = sandbox.stage("score", &[]).stderr;
+    assert!(stderr.contains(&format!("own.run: {} rows: ", before.rows())), "{stderr}");
+    let after = sandbox.table("score", "teacher_scores");
+    for column in ["query_id", "doc_id"] {
+        assert_eq!(strings(&after, column), strings(&before, column));
+    }
+    assert_eq!(after.float32s("score").unwrap(), before.float32s("score").unwrap());
+    // Another file is another input.
+    run_file(&sandbox, |_, line| line.replace("e-", "e-0"));
+    std::fs::write(sandbox.path("own.run"), format!("{}\n", std::fs::read_to_string(sandbox.path("own.run")).unwrap()))
+        .unwrap();
+    assert!(!sandbox.stage("score", &[]).stderr.contains("up to date"));
+    sandbox.stage("distill", &[]);
+}
+
+#[test]
+fn unusable_files_of_scores_are_named() {
+    let sandbox = Sandbox::finished();
+    let whole = Sandbox::finished();
+    teacher(&sandbox, FILE);
+    let refused = |change: &dyn Fn(usize, String) -> String, expected: &str| {
+        run_file(&whole, change);
+        std::fs::copy(whole.path("own.run"), sandbox.path("own.run")).unwrap();
+        let outcome = sandbox.try_stage("score", &[]);
+        let line = outcome.error(3);
+        assert!(line.contains(expected), "{line}");
+    };
+    let score = |line: String, score: &str| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        [&fields[..4], &[score, "own"]].concat().join(" ")
+    };
+    refused(
+        &|row, line| if row == 4 { score(line, "NaN") } else { line },
+        "own.run:5: expected a finite number as the score, found NaN",
+    );
+    refused(&|row, line| if row == 0 { score(line, "1e999") } else { line }, "own.run:1: expected a finite number");
+    refused(&|row, line| if row == 2 { "q Q0".into() } else { line }, "own.run:3: ");
+    refused(
+        &|_, line| format!("x{line}"),
+        "expected scores of training queries and documents of this collection, found",
+    );
+    refused(
+        &|row, line| if row == 1 { format!("{line}\n{}", score(line.clone(), "77")) } else { line },
+        "own.run:3: expected one score of query",
+    );
 }

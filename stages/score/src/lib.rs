@@ -14,6 +14,7 @@
 mod command;
 mod lists;
 mod parts;
+mod scores_file;
 mod shard;
 mod teachers;
 
@@ -80,6 +81,7 @@ impl Stage for Score {
             } else {
                 inputs.extend(base_inputs(paths, teacher.ranker.as_ref())?);
             }
+            inputs.extend(teacher.scores.as_ref().map(|file| Input::File(paths.resolve(&file.path))));
             inputs.extend(teacher.template().map(|path| Input::File(paths.resolve(&path.to_string_lossy()))));
         }
         Ok(inputs)
@@ -99,13 +101,15 @@ impl Stage for Score {
         let parts = parts::open(context, configs.len())?;
         let ingest = context.input("ingest")?;
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
-        let plan = Plan::new(&ingest, &collection.corpus, &config.score)?;
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
-        let teachers = configs.iter().map(|teacher| Teacher::open(context, teacher, execution));
+        let corpus = &collection.corpus;
+        let teachers = configs.iter().map(|teacher| Teacher::open(context, corpus, (teacher, execution)));
         let mut teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
+        let given = teachers.iter().find_map(Teacher::given);
+        let plan = Plan::new(&ingest, corpus, &config.score, given.as_deref())?;
         for (teacher, parts) in teachers.iter_mut().zip(&parts) {
-            let lists = Lists::new(&ingest, &collection, &config.score, config.seed)?;
-            parts::make_missing(context, (parts, &plan, self.shard), lists, (teacher, &collection.corpus))?;
+            let lists = Lists::new(&ingest, &collection, &config.score, (config.seed, given.clone()))?;
+            parts::make_missing(context, (parts, &plan, self.shard), lists, (teacher, corpus))?;
         }
         if let Some(shard) = self.shard {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");

@@ -3,12 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use collection::{Collection, Corpus, TRAIN};
 use pipeline::config::ScoreConfig;
 use rand::RngExt;
 use ranking::rng::stream;
 use tables::{Columns, StageDir};
+
+use crate::scores_file::FileScores;
 
 /// Pairs of a part, about: a list is in one part as a whole.
 const PAIRS_PER_PART: usize = 4096;
@@ -32,10 +35,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The training queries for which documents were shown; where nothing was shown, as there is no log, all of them.
-    pub(crate) fn new(ingest: &StageDir, corpus: &Corpus, config: &ScoreConfig) -> anyhow::Result<Plan> {
+    /// The queries of `given` lists, else the training queries for which documents were shown; where nothing was shown, as there is
+    /// no log, all of them.
+    pub(crate) fn new(
+        ingest: &StageDir,
+        corpus: &Corpus,
+        config: &ScoreConfig,
+        given: Option<&FileScores>,
+    ) -> anyhow::Result<Plan> {
         let mut queries = Vec::new();
-        if has_log(ingest) {
+        if let Some(given) = given {
+            queries.extend(given.queries());
+        } else if has_log(ingest) {
             for batch in ingest.batches(PAIRS)? {
                 let batch = batch?;
                 let (query_ids, splits) = (batch.strings("query_id")?, batch.strings("split")?);
@@ -75,8 +86,18 @@ pub(crate) struct Lists<'a> {
     collection: &'a Collection,
     config: &'a ScoreConfig,
     seed: u64,
-    /// `None` without a log.
-    shown: Option<Shown<'a>>,
+    source: Source<'a>,
+}
+
+/// Where lists come from.
+#[derive(Debug)]
+enum Source<'a> {
+    /// From what was shown.
+    Log(Shown<'a>),
+    /// From what is found, as there is no log.
+    Retrieval,
+    /// From a file of scores, as they are.
+    File(Arc<FileScores>),
 }
 
 impl<'a> Lists<'a> {
@@ -84,20 +105,30 @@ impl<'a> Lists<'a> {
         ingest: &StageDir,
         collection: &'a Collection,
         config: &'a ScoreConfig,
-        seed: u64,
+        (seed, given): (u64, Option<Arc<FileScores>>),
     ) -> anyhow::Result<Lists<'a>> {
-        let shown = if has_log(ingest) { Some(Shown::new(ingest, &collection.corpus)?) } else { None };
-        Ok(Lists { collection, config, seed, shown })
+        let source = match given {
+            Some(given) => Source::File(given),
+            None if has_log(ingest) => Source::Log(Shown::new(ingest, &collection.corpus)?),
+            None => Source::Retrieval,
+        };
+        Ok(Lists { collection, config, seed, source })
     }
 
     /// The lists of `queries`, which follow those asked for before, each of at least two documents. Without a log, the first
     /// documents found for a query take the place of shown ones.
     pub(crate) fn of(&mut self, queries: &[usize]) -> anyhow::Result<Vec<UnlabelledList>> {
-        let (mut lists, unseen) = match &mut self.shown {
-            Some(shown) => (shown.lists(queries, self.config.list_size)?, self.config.unseen_documents),
-            None => {
-                let empty = |&query: &usize| UnlabelledList { query, documents: Vec::new() };
-                (queries.iter().map(empty).collect(), self.config.list_size + self.config.unseen_documents)
+        let list_of = |&query: &usize| UnlabelledList { query, documents: Vec::new() };
+        let (mut lists, unseen) = match &mut self.source {
+            Source::Log(shown) => (shown.lists(queries, self.config.list_size)?, self.config.unseen_documents),
+            Source::Retrieval => {
+                (queries.iter().map(list_of).collect(), self.config.list_size + self.config.unseen_documents)
+            }
+            Source::File(given) => {
+                let mut lists: Vec<UnlabelledList> = queries.iter().map(list_of).collect();
+                lists.iter_mut().for_each(|list| list.documents = given.documents(list.query));
+                lists.retain(|list| list.documents.len() >= 2);
+                return Ok(lists);
             }
         };
         add_unseen(&mut lists, self.collection, unseen)?;

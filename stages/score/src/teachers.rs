@@ -1,4 +1,6 @@
-//! What scores: saved rankers, and servers that are asked over HTTP.
+//! What scores: saved rankers, servers that are asked over HTTP, and files of scores.
+
+use std::sync::Arc;
 
 use anyhow::Context;
 use collection::Corpus;
@@ -12,6 +14,7 @@ use remote::chat::{Permutations, Permuter, Ranking, YesNo, YesNoScores};
 use remote::pool::PoolConfig;
 
 use crate::lists::UnlabelledList;
+use crate::scores_file::FileScores;
 
 /// One of the teachers of a run.
 pub(crate) struct Teacher {
@@ -27,6 +30,7 @@ enum Scorer {
     Servers(Pool),
     Permutations(Permuter, Pool),
     YesNo(YesNo, Pool),
+    File(Arc<FileScores>),
 }
 
 /// The scores of the documents of some lists, one list after the other.
@@ -40,9 +44,14 @@ impl Teacher {
     /// Opens a teacher; servers are not asked yet.
     pub(crate) fn open(
         context: &StageContext,
-        config: &ScoringTeacher,
-        execution: Execution,
+        corpus: &Corpus,
+        (config, execution): (&ScoringTeacher, Execution),
     ) -> anyhow::Result<Teacher> {
+        if let Some(file) = &config.scores {
+            let scores = FileScores::read(context.paths(), file, corpus)?;
+            let scorer = Scorer::File(Arc::new(scores));
+            return Ok(Teacher { name: file.path.clone(), weight: config.weight, scorer });
+        }
         let (name, scorer) = match (&config.servers, &config.ranker) {
             (Some(servers), _) => (name_of(servers), asked(context.paths(), config, servers)?),
             (None, Some(saved)) if !config.is_own() => {
@@ -58,6 +67,14 @@ impl Teacher {
         Ok(Teacher { name, weight: config.weight, scorer })
     }
 
+    /// The lists that a file of scores has.
+    pub(crate) fn given(&self) -> Option<Arc<FileScores>> {
+        match &self.scorer {
+            Scorer::File(scores) => Some(scores.clone()),
+            _ => None,
+        }
+    }
+
     /// Scores the documents of `lists`.
     pub(crate) fn score(&mut self, corpus: &Corpus, lists: &[UnlabelledList]) -> anyhow::Result<Scores> {
         let (scores, left_out) = match &mut self.scorer {
@@ -66,6 +83,7 @@ impl Teacher {
                 let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
                 (ranker.score(&texts)?, None)
             }
+            Scorer::File(file) => (file.scores(corpus, lists)?, None),
             Scorer::Servers(pool) => {
                 let texts = Texts::of(corpus, lists);
                 (flat(&pool.score(&texts.lists(corpus)).map_err(asking)?), None)

@@ -57,7 +57,7 @@ impl Page {
         if !keys.is_empty() {
             write!(text, "\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n")?;
         }
-        for (key, schema) in keys {
+        for (key, schema) in &keys {
             let default = match (schema.get("default"), is_required(definition, key)) {
                 (Some(default), _) => format!("`{default}`"),
                 (None, true) => "required".into(),
@@ -67,10 +67,20 @@ impl Page {
             let meaning = format!("{}{}", cell(meaning), self.choices(schema));
             writeln!(text, "| `{key}` | {} | {default} | {meaning} |", cell(&self.kind(schema)))?;
         }
-        for (key, schema) in tables {
+        for (key, schema) in
+            tables.into_iter().chain(keys.iter().filter_map(|(key, schema)| Some((*key, self.item(schema)?))))
+        {
             self.table(text, &format!("{name}.{key}"), schema)?;
         }
         Ok(())
+    }
+
+    /// The table that an array of tables has as an item.
+    fn item<'a>(&'a self, schema: &'a Value) -> Option<&'a Value> {
+        let items =
+            |schema: &'a Value| schema.get("items").filter(|item| properties(self.resolve(item)).next().is_some());
+        let resolved = self.resolve(schema);
+        items(resolved).or_else(|| alternatives(resolved)?.iter().find_map(items))
     }
 
     /// The schema that a reference stands for, or the schema itself.

@@ -36,7 +36,7 @@ pub use model::{
 pub use retrieval::{RetrievalConfig, Retriever};
 pub use run::{Precision, RunConfig};
 pub use schema::json_schema;
-pub use score::{ScoreConfig, ScoringTeacher};
+pub use score::{ScoreConfig, ScoresFile, ScoresFormat, ScoringTeacher};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
 pub use split::SplitConfig;
 pub use training::{ScheduleKind, TrainingConfig};

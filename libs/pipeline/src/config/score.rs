@@ -31,10 +31,12 @@ pub struct ScoreConfig {
     /// What scores: one table `[score.teacher]`, or several tables `[[score.teacher]]`, whose scores are standardised over all
     /// pairs and averaged. Where absent: this run's own teacher.
     #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "OneOrSeveral")]
     pub teacher: Vec<ScoringTeacher>,
 }
 
-/// One teacher that scores: a saved ranker (`use`), or servers that are asked over HTTP (`servers`).
+/// One teacher that scores: a saved ranker (`use`), servers that are asked over HTTP (`servers`), or a file of scores
+/// (`scores`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringTeacher {
@@ -49,12 +51,41 @@ pub struct ScoringTeacher {
     pub input: InputConfig,
     /// Servers that score over HTTP. A finished table is made again when `servers` changes in any key.
     pub servers: Option<PoolConfig>,
+    /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split,
+    /// with its documents that the collection has. `list_size`, `unseen_documents` and `random_documents` do not apply.
+    pub scores: Option<ScoresFile>,
     /// With `servers.api = "chat"`: the language model puts each list in order, window by window (`RankGPT`, arXiv 2304.09542). The
     /// score falls in equal steps from 1, the first document, to 0, the last.
     pub permutations: Option<PermutationConfig>,
     /// With `servers.api = "chat"`: the language model says of each document whether it is relevant; the score is the
     /// log-probability of yes less that of no.
     pub yes_no: Option<YesNoConfig>,
+}
+
+/// A file of scores.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoresFile {
+    /// The file, plain or compressed.
+    pub path: String,
+    /// How it is written.
+    pub format: ScoresFormat,
+}
+
+/// How a file of scores is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoresFormat {
+    /// JSON objects with `query_id`, `doc_id` and `score`.
+    Jsonl,
+    /// Comma-separated, with a header that has these names.
+    Csv,
+    /// Tab-separated, with a header that has these names.
+    Tsv,
+    /// Parquet with columns of these names.
+    Parquet,
+    /// A run as TREC has it: query, `Q0`, document, rank, score, tag.
+    Trec,
 }
 
 default_fn!(weight: f64 = 1.0);
@@ -93,6 +124,7 @@ impl ScoringTeacher {
             ranker: Some(BaseModel::Teacher),
             input: InputConfig::default(),
             servers: None,
+            scores: None,
             permutations: None,
             yes_no: None,
         }
@@ -114,9 +146,9 @@ impl ScoringTeacher {
     fn check(&self, checks: &mut Checks) {
         checks.positive("score.teacher.weight", self.weight);
         self.input.check("score.teacher", checks);
-        let found = if self.ranker.is_some() { "both" } else { "neither" };
-        let one = self.ranker.is_some() != self.servers.is_some();
-        checks.require(one, "score.teacher", "one of the keys `use` and `servers`", &found);
+        let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some()];
+        let given = sources.iter().filter(|&&is_given| is_given).count();
+        checks.require(given == 1, "score.teacher", "one of the keys `use`, `servers` and `scores`", &given);
         let is_given = self.input != InputConfig::default();
         let saved = self.ranker.is_some() && !self.is_own();
         checks.require(saved || !is_given, "score.teacher.input", "it beside `use`, a saved ranker", &"a table");
@@ -135,6 +167,15 @@ impl ScoringTeacher {
             checks.require(false, "score.teacher.servers", "usable servers", &error);
         }
     }
+}
+
+/// What `score.teacher` is in the JSON schema.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "serde would lose what is wrong with a table, so that `one_or_several` reads it")]
+enum OneOrSeveral {
+    One(ScoringTeacher),
+    Several(Vec<ScoringTeacher>),
 }
 
 /// A table, or an array of tables.
