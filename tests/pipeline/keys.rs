@@ -96,7 +96,7 @@ fn configurations(pipeline: &Pipeline) -> BTreeMap<&'static str, Option<Value>> 
         of(&embed::Embed, pipeline),
         of(&cpt::Cpt, pipeline),
         of(&teacher::Teacher, pipeline),
-        of(&score::Score, pipeline),
+        of(&score::Score::default(), pipeline),
         of(&distill::Distill, pipeline),
         of(&evaluate::Evaluate, pipeline),
     ];

@@ -31,7 +31,7 @@ use crate::lists::{Lists, Plan};
 use crate::shard::Shard;
 
 /// The stage.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Score {
     /// The share of the work that this process makes; without it, all that is missing, and the output.
     shard: Option<Shard>,
