@@ -39,7 +39,7 @@ fn scores(sandbox: &Sandbox, model: &str) -> Vec<f64> {
         PAIRS.map(|[query, title, summary]| json!({"query": query, "title": title, "summary": summary}).to_string());
     fs::write(sandbox.path("pairs.jsonl"), rows.join("\n")).unwrap();
     let model = sandbox.run_path(model);
-    let arguments = ["--model", model.to_str().unwrap(), "--pairs", "pairs.jsonl", "--out", "scored.jsonl"];
+    let arguments = ["--model", model.to_str().unwrap(), "--pairs", "pairs.jsonl", "--out", "scored.jsonl", "--force"];
     crate::process::finish(crate::process::command(&sandbox.path(""), "score", &arguments)).succeeded();
     let scored = fs::read_to_string(sandbox.path("scored.jsonl")).unwrap();
     scored.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["score"].as_f64().unwrap()).collect()

@@ -29,5 +29,6 @@ mod sample;
 mod sandbox;
 mod saved_teacher;
 mod score_pairs;
+mod score_pairs_interrupted;
 mod score_parts;
 mod scoring_teachers;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use tables::Columns;
 use crate::process::{Outcome, command, finish};
 use crate::sandbox::Sandbox;
 
-const MODEL: &str = "runs/tiny/teacher/rank";
+pub(crate) const MODEL: &str = "runs/tiny/teacher/rank";
 
 /// A scored pair of the pipeline.
 struct Pair {
@@ -48,11 +49,12 @@ fn scored(sandbox: &Sandbox) -> Vec<Pair> {
 }
 
 fn score(sandbox: &Sandbox, pairs: &str, out: &str) -> Outcome {
-    score_with(sandbox, MODEL, pairs, out)
+    finish(command(&sandbox.path(""), "score", &["--model", MODEL, "--pairs", pairs, "--out", out]))
 }
 
-fn score_with(sandbox: &Sandbox, model: &str, pairs: &str, out: &str) -> Outcome {
-    finish(command(&sandbox.path(""), "score", &["--model", model, "--pairs", pairs, "--out", out]))
+/// Scores, and replaces an output that is there.
+fn score_anew(sandbox: &Sandbox, model: &str, pairs: &str, out: &str) -> Outcome {
+    finish(command(&sandbox.path(""), "score", &["--model", model, "--pairs", pairs, "--out", out, "--force"]))
 }
 
 /// The scores of rows that the command wrote.
@@ -68,7 +70,8 @@ fn a_precision_rounds_what_is_multiplied() {
     let lines: Vec<String> = scored(&sandbox).iter().take(50).map(line).collect();
     fs::write(sandbox.path("pairs.jsonl"), lines.join("\n")).unwrap();
     let scores = |precision: &str| {
-        let arguments = ["--model", MODEL, "--pairs", "pairs.jsonl", "--out", "out.jsonl", "--precision", precision];
+        let arguments =
+            ["--model", MODEL, "--pairs", "pairs.jsonl", "--out", "out.jsonl", "--force", "--precision", precision];
         finish(command(&sandbox.path(""), "score", &arguments)).succeeded();
         written(&sandbox.path("out.jsonl"))
     };
@@ -130,6 +133,81 @@ fn parquet_gets_the_scores_of_the_pipeline() {
     }
 }
 
+/// A text with each of its line ends as CSV files of Windows have it.
+fn with_crlf(text: &str) -> String {
+    text.replace('\n', "\r\n")
+}
+
+/// The rows of pairs as CSV, with columns whose bytes another writer would change.
+fn csv_rows(pairs: &[Pair]) -> Vec<String> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let row = |(row, pair): (usize, &Pair)| {
+        let Pair { query, title, summary, .. } = pair;
+        format!("0{row},{},\"say \"\"hi\"\",\n{row}\", x ,{},{query}", quoted(title), quoted(summary))
+    };
+    pairs.iter().enumerate().map(row).collect()
+}
+
+#[test]
+fn csv_keeps_its_bytes_and_gets_the_scores_of_the_pipeline() {
+    let sandbox = Sandbox::finished();
+    let pairs = scored(&sandbox);
+    assert!(pairs.iter().all(|pair| !pair.query.contains(['"', ',', '\n'])));
+    let rows = csv_rows(&pairs);
+    let text = format!("id,title,note,\"x\",summary,query\n{}\n", rows.join("\n"));
+    fs::write(sandbox.path("pairs.csv"), &text).unwrap();
+    score(&sandbox, "pairs.csv", "out.csv").succeeded();
+    let out = fs::read_to_string(sandbox.path("out.csv")).unwrap();
+    let mut rest = out.strip_prefix("id,title,note,\"x\",summary,query,score\n").unwrap();
+    for (row, pair) in rows.iter().zip(&pairs) {
+        let (score, after) = rest.strip_prefix(&format!("{row},")).unwrap().split_once('\n').unwrap();
+        let score: f32 = score.parse().unwrap();
+        assert!((score - pair.score).abs() < 1e-5, "{score}, the pipeline says {}", pair.score);
+        rest = after;
+    }
+    assert_eq!(rest, "");
+    let read: Vec<csv::StringRecord> =
+        csv::Reader::from_reader(out.as_bytes()).into_records().map(Result::unwrap).collect();
+    assert_eq!(read.len(), pairs.len());
+    for (row, (record, pair)) in read.iter().zip(&pairs).enumerate() {
+        let (id, note) = (format!("0{row}"), format!("say \"hi\",\n{row}"));
+        let expected = [&id, &pair.title, &note, " x ", &pair.summary, &pair.query];
+        assert_eq!(record.iter().take(6).collect::<Vec<_>>(), expected);
+    }
+
+    fs::write(sandbox.path("windows.csv"), format!("\u{feff}{}", with_crlf(&text))).unwrap();
+    score(&sandbox, "windows.csv", "out_windows.csv").succeeded();
+    assert_eq!(fs::read_to_string(sandbox.path("out_windows.csv")).unwrap(), with_crlf(&out));
+}
+
+#[test]
+fn packed_texts_are_read_and_written() {
+    let sandbox = Sandbox::finished();
+    let text = "query\ttitle\tsummary\tid\nred \"shoes\"\tshoes\t\t1\nblue\t\tall, blue\t2\n";
+    fs::write(sandbox.path("pairs.tsv"), text).unwrap();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    fs::write(sandbox.path("pairs.tsv.gz"), gzip.finish().unwrap()).unwrap();
+    fs::write(sandbox.path("pairs.tsv.zst"), zstd::encode_all(text.as_bytes(), 3).unwrap()).unwrap();
+    for pairs in ["pairs.tsv", "pairs.tsv.gz", "pairs.tsv.zst"] {
+        score_anew(&sandbox, MODEL, pairs, "out.tsv").succeeded();
+        score_anew(&sandbox, MODEL, pairs, "out.tsv.gz").succeeded();
+        score_anew(&sandbox, MODEL, pairs, "out.tsv.zst").succeeded();
+        let plain = fs::read_to_string(sandbox.path("out.tsv")).unwrap();
+        let scores: Vec<&str> = plain.lines().map(|line| line.rsplit_once('\t').unwrap().1).collect();
+        assert!(scores[0] == "score" && scores[1..].iter().all(|score| score.parse::<f32>().is_ok()), "{plain}");
+        let before: Vec<&str> = plain.lines().map(|line| line.rsplit_once('\t').unwrap().0).collect();
+        assert_eq!(before.join("\n") + "\n", text);
+        let mut unpacked = String::new();
+        let packed = fs::read(sandbox.path("out.tsv.gz")).unwrap();
+        flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut unpacked).unwrap();
+        assert_eq!(unpacked, plain);
+        let packed = fs::read(sandbox.path("out.tsv.zst")).unwrap();
+        assert_eq!(zstd::decode_all(&packed[..]).unwrap(), plain.as_bytes());
+    }
+    assert!(score(&sandbox, "pairs.tsv", "out.tsv.bz2").error(2).ends_with("packed and end in .gz or .zst"));
+}
+
 #[test]
 fn columns_of_nothing_are_empty_texts_or_carried_along() {
     let sandbox = Sandbox::finished();
@@ -158,15 +236,15 @@ fn a_ranker_of_another_library_is_scored_and_a_base_is_refused() {
     let sandbox = Sandbox::finished();
     fs::write(sandbox.path("p.jsonl"), r#"{"query": "red shoes", "title": "shoes", "summary": "all red"}"#).unwrap();
     for model in [MODEL, "runs/tiny/distill/student"] {
-        let own = score_with(&sandbox, model, "p.jsonl", "own.jsonl").succeeded();
+        let own = score_anew(&sandbox, model, "p.jsonl", "own.jsonl").succeeded();
         assert!(!own.stderr.contains("disranker.json"), "{}", own.stderr);
         fs::remove_file(sandbox.path(model).join("disranker.json")).unwrap();
-        let foreign = score_with(&sandbox, model, "p.jsonl", "foreign.jsonl").succeeded();
+        let foreign = score_anew(&sandbox, model, "p.jsonl", "foreign.jsonl").succeeded();
         assert!(foreign.stderr.contains("saved by another library; it reads"), "{}", foreign.stderr);
         assert_eq!(written(&sandbox.path("foreign.jsonl")), written(&sandbox.path("own.jsonl")), "{model}");
     }
     assert_eq!(
-        score_with(&sandbox, "runs/tiny/teacher/cpt", "p.jsonl", "out.jsonl").error(3),
+        score_anew(&sandbox, "runs/tiny/teacher/cpt", "p.jsonl", "out.jsonl").error(3),
         "error: runs/tiny/teacher/cpt/config.json: expected a model that scores: architectures \
          [\"...ForSequenceClassification\"], or a language model whose tokenizer has the tokens [\"yes\", \"no\"], found \
          LlamaForCausalLM without the token \"yes\""
@@ -205,28 +283,25 @@ fn bad_pairs_are_one_line_and_leave_the_earlier_output() {
             format!("{good}\n{{\"query\": \"a\", \"query\": \"b\"}}\n"),
             "pairs.jsonl:2: expected a JSON object, found at column 28: `query` for the second time",
         ),
-        (
-            format!("\u{feff}{good}\n"),
-            "pairs.jsonl: expected JSON lines, found a byte order mark; save it as UTF-8 without one",
-        ),
         ("\u{1f}".to_string() + "\n", "pairs.jsonl:1: expected a JSON object, found at column 1: expected value"),
         (format!("{good}\n{{oops\n"), "pairs.jsonl:2: expected a JSON object, found at column 2: key must be a string"),
     ];
     for (text, expected) in cases {
         fs::write(sandbox.path("pairs.jsonl"), text).unwrap();
-        assert_eq!(score(&sandbox, "pairs.jsonl", "out.jsonl").error(3), format!("error: {expected}"));
+        let error = score_anew(&sandbox, MODEL, "pairs.jsonl", "out.jsonl");
+        assert_eq!(error.error(3), format!("error: {expected}"));
     }
     fs::write(sandbox.path("pairs.jsonl"), b"\x1f\x8b\x08\x00").unwrap();
-    assert_eq!(
-        score(&sandbox, "pairs.jsonl", "out.jsonl").error(3),
-        "error: pairs.jsonl: expected JSON lines, found a gzip file; unpack it first"
-    );
+    let error = score_anew(&sandbox, MODEL, "pairs.jsonl", "out.jsonl");
+    let expected = "error: pairs.jsonl: expected a whole gzip file, found a truncated or damaged one (";
+    assert!(error.error(3).starts_with(expected), "{error:?}");
     fs::write(sandbox.path("pairs.parquet"), "PAR1 no more").unwrap();
     let error = score(&sandbox, "pairs.parquet", "out.parquet");
     assert!(error.error(3).starts_with("error: pairs.parquet: expected a readable Parquet file, found "), "{error:?}");
     assert_eq!(
-        score(&sandbox, "pairs.csv", "out.csv").error(2),
-        "error: pairs.csv: expected a file name that ends in .jsonl or .parquet"
+        score(&sandbox, "pairs.json", "out.json").error(2),
+        "error: pairs.json: expected a file name that ends in .parquet, or in .jsonl, .csv or .tsv, which may be packed and \
+         end in .gz, .zst, .bz2 or .lz4"
     );
     assert_eq!(
         score(&sandbox, "pairs.jsonl", "out.parquet").error(2),
@@ -239,7 +314,8 @@ fn bad_pairs_are_one_line_and_leave_the_earlier_output() {
     assert_eq!(fs::read_to_string(sandbox.path("out.jsonl")).unwrap(), "earlier");
     assert_eq!(fs::read_to_string(sandbox.path("out.jsonl.tmp")).unwrap(), "the user's own");
     let left = fs::read_dir(sandbox.path("")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    assert_eq!(left.filter(|name| name.ends_with(".tmp")).count(), 1, "no temporary file of ours stays");
+    let left: Vec<String> = left.filter(|name| name.ends_with(".tmp") || name.ends_with(".parts")).collect();
+    assert_eq!(left, ["out.jsonl.tmp"], "nothing of ours stays");
     assert!(!sandbox.path("out.parquet").exists());
     let both = sandbox.try_stage("score", &["--model", MODEL, "--pairs", "a.jsonl", "--out", "b.jsonl"]);
     assert_eq!(both.code, Some(2));

@@ -23,9 +23,19 @@ impl AtomicFile {
     /// # Errors
     /// [`Error`] where the temporary file cannot be created.
     pub fn create(path: &Path) -> Result<AtomicFile> {
+        AtomicFile::create_in(path.parent().unwrap_or(Path::new("")), path)
+    }
+
+    /// As [`AtomicFile::create`], with the temporary file in `folder`, which is on the same disk and removed by the caller: what
+    /// a killed run left there goes with it.
+    ///
+    /// # Errors
+    /// [`Error`] where the temporary file cannot be created.
+    pub fn create_in(folder: &Path, path: &Path) -> Result<AtomicFile> {
+        let place = folder.join(path.file_name().unwrap_or_default());
         let mut number = 0_u32;
         loop {
-            let temporary = beside(path, &format!(".{}-{number}.tmp", std::process::id()));
+            let temporary = beside(&place, &format!(".{}-{number}.tmp", std::process::id()));
             match File::create_new(&temporary) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
                 opened => return AtomicFile::begin(path, temporary, opened),
@@ -117,6 +127,19 @@ mod tests {
         write_atomically(&path, b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_temporary_file_may_lie_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, work) = (folder.path().join("file"), folder.path().join("work"));
+        fs::create_dir(&work).unwrap();
+        let mut file = AtomicFile::create_in(&work, &path).unwrap();
+        file.write_all(b"new").unwrap();
+        assert_eq!((fs::read_dir(&work).unwrap().count(), path.exists()), (1, false));
+        file.commit().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(&work).unwrap().count(), 0);
     }
 
     #[test]

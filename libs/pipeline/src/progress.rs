@@ -21,7 +21,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn new(label: &str, total: u64, bars: bool) -> Progress {
+    /// Begins a loop of `total` steps; `bars` allows a bar where stderr is a terminal. Stages take
+    /// [`StageContext::progress`](crate::StageContext::progress).
+    #[must_use]
+    pub fn new(label: &str, total: u64, bars: bool) -> Progress {
         let bar = (bars && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let template = "{prefix:>20} {wide_bar} {pos}/{len} {per_sec} eta {eta} {msg}";

@@ -64,6 +64,15 @@ impl Text {
     }
 }
 
+impl std::io::Read for Text {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let mut bytes = Vec::with_capacity(to.len());
+        let count = self.append(&mut bytes, to.len()).map_err(std::io::Error::other)?;
+        to[..count].copy_from_slice(&bytes);
+        Ok(count)
+    }
+}
+
 impl Utf16 {
     /// Decodes `raw`; a half pair of surrogates becomes U+FFFD.
     fn decode(&mut self) {

@@ -67,6 +67,14 @@ pub fn read<E: From<Error>>(
     }
 }
 
+/// The text of `file`, unpacked and as UTF-8 without a byte-order mark. Errors of reading hold an [`Error`].
+///
+/// # Errors
+/// [`Error`] on a file that cannot be opened or read, and on one that is no text.
+pub fn open_text(file: &RawFile) -> Result<impl std::io::Read + Send + use<>> {
+    encoding::Text::open(file)
+}
+
 /// True if `file` holds nothing: zero bytes, compressed or not, white space alone, or Parquet without rows.
 ///
 /// # Errors

@@ -22,6 +22,8 @@ const FINGERPRINT_FILE: &str = "fingerprint";
 const FINGERPRINT: &str = "disranker.fingerprint";
 /// Key of the number of a part in its metadata.
 const NUMBER: &str = "disranker.part";
+/// Key of the digest of what a part was made of, in its metadata.
+const INPUTS: &str = "disranker.inputs";
 /// Key of the checksum of a part's rows in its metadata.
 const ROWS: &str = "disranker.rows_sha256";
 
@@ -30,6 +32,9 @@ const ROWS: &str = "disranker.rows_sha256";
 /// The *fingerprint* is a digest of all that decides the rows. Every part carries it, its number and a checksum of its rows, so that a
 /// part of other data, a misplaced or a damaged one is never taken for its own. Several processes may write parts of one folder:
 /// what both make is the same, and the later one replaces the earlier.
+///
+/// Where the fingerprint leaves out the inputs, because they may grow or be mended, each part has a digest of its own inputs:
+/// [`Parts::is_made_of`] and [`Parts::write_made_of`].
 #[derive(Debug)]
 pub struct Parts {
     dir: PathBuf,
@@ -78,8 +83,16 @@ impl Parts {
     /// # Errors
     /// [`Error::BadPart`] for a file in its place that belongs to another computation or is no part.
     pub fn is_finished(&self, number: usize) -> Result<bool> {
-        let path = part_path(&self.dir, number);
-        Ok(self.checksum(&path, number)?.is_some())
+        Ok(self.label(&part_path(&self.dir, number), number)?.is_some())
+    }
+
+    /// True if part `number` is there and was made of the inputs with the digest `inputs`.
+    ///
+    /// # Errors
+    /// As [`Parts::is_finished`].
+    pub fn is_made_of(&self, number: usize, inputs: &str) -> Result<bool> {
+        let label = self.label(&part_path(&self.dir, number), number)?;
+        Ok(label.is_some_and(|label| label.inputs == inputs))
     }
 
     /// Writes part `number`.
@@ -87,10 +100,19 @@ impl Parts {
     /// # Errors
     /// [`Error::BadRows`], [`Error::Io`].
     pub fn write<T>(&self, number: usize, rows: Rows<'_, T>) -> Result<()> {
+        self.write_made_of(number, "", rows)
+    }
+
+    /// Writes part `number`, which was made of the inputs with the digest `inputs`.
+    ///
+    /// # Errors
+    /// As [`Parts::write`].
+    pub fn write_made_of<T>(&self, number: usize, inputs: &str, rows: Rows<'_, T>) -> Result<()> {
         let path = part_path(&self.dir, number);
         let batch = rows.into_batch(&path, self.schema)?;
         let (number, checksum) = (number.to_string(), checksum(&path, &batch)?);
-        let metadata = [(FINGERPRINT, self.fingerprint.as_str()), (NUMBER, &number), (ROWS, &checksum)];
+        let fingerprint = self.fingerprint.as_str();
+        let metadata = [(FINGERPRINT, fingerprint), (NUMBER, &number), (INPUTS, inputs), (ROWS, &checksum)];
         let bytes = encode_part(&path, self.schema, batch, &metadata)?;
         let mut file = AtomicFile::create(&path)?;
         file.write_all(&bytes).map_err(Error::io(&path, "writing"))?;
@@ -103,7 +125,7 @@ impl Parts {
     /// [`Error::BadPart`] where it is missing, damaged, or belongs to another computation.
     pub fn read(&self, number: usize) -> Result<Columns> {
         let path = part_path(&self.dir, number);
-        let expected = self.checksum(&path, number)?.ok_or_else(|| bad(&path, "no file"))?;
+        let expected = self.label(&path, number)?.ok_or_else(|| bad(&path, "no file"))?.checksum;
         let file = File::open(&path).map_err(Error::io(&path, "opening"))?;
         let batches = unbroken(&path, || open_parquet(&path, file, self.schema)?.collect::<Result<Vec<_>>>())?;
         let batch = concat_batches(&self.schema.arrow(), &batches).map_err(Error::arrow(&path))?;
@@ -113,8 +135,8 @@ impl Parts {
         Ok(Columns::new(batch, path, self.schema))
     }
 
-    /// The checksum that a part has of its rows; `None` where there is no part.
-    fn checksum(&self, path: &Path, number: usize) -> Result<Option<String>> {
+    /// What a part says of itself; `None` where there is no part.
+    fn label(&self, path: &Path, number: usize) -> Result<Option<Label>> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -130,7 +152,7 @@ impl Parts {
             return Err(bad(path, "one of another number"));
         }
         let checksum = value(ROWS).ok_or_else(|| bad(path, "one without a checksum of its rows"))?;
-        Ok(Some(checksum))
+        Ok(Some(Label { inputs: value(INPUTS).unwrap_or_default(), checksum }))
     }
 }
 
@@ -142,6 +164,14 @@ fn has_parts(dir: &Path) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// What a part says of itself.
+struct Label {
+    /// The digest of what it was made of, or nothing.
+    inputs: String,
+    /// The checksum of its rows.
+    checksum: String,
 }
 
 /// Runs a step of the Parquet reader, which a damaged file can make fail or panic.
@@ -225,6 +255,23 @@ mod tests {
         refused(parts.is_finished(0), &part_path(&mine, 0), "one of other data");
         fs::copy(part_path(&mine, 1), part_path(&mine, 0)).unwrap();
         refused(parts.read(0), &part_path(&mine, 0), "one of another number");
+    }
+
+    #[test]
+    fn parts_of_other_inputs_are_known_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "pair_scores", "a").unwrap();
+        let made = |scores: &[f32], inputs: &str| {
+            parts.write_made_of(0, inputs, Rows::of(scores).float32s("score", |&score| score)).unwrap();
+        };
+        assert!(!parts.is_made_of(0, "x").unwrap());
+        made(&[1.0], "x");
+        assert!(parts.is_made_of(0, "x").unwrap() && !parts.is_made_of(0, "y").unwrap());
+        made(&[2.0, 3.0], "y");
+        assert!(parts.is_made_of(0, "y").unwrap() && parts.is_finished(0).unwrap());
+        assert_eq!(scores(&parts, 0), [2.0, 3.0]);
+        write(&parts, 0, &[1.0]);
+        assert!(parts.is_made_of(0, "").unwrap());
     }
 
     #[test]

@@ -7,9 +7,9 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use models::arithmetic;
 use nn::folder::InputChoice;
-use pipeline::EXIT_CODES;
 use pipeline::config::Precision;
-use score_pairs::score_pairs;
+use pipeline::{EXIT_CODES, LogFormat};
+use score_pairs::{Request, score_pairs};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
@@ -25,13 +25,16 @@ struct Arguments {
     /// such a run, also where the variables of a Slurm job array or an indexed Kubernetes job name a share
     #[arg(long, value_name = "I/N", conflicts_with_all = ["force", "model"])]
     shard: Option<String>,
-    /// Folder of any saved cross-encoder, which scores --pairs outside a pipeline
-    #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "force", "resume"])]
+    /// Folder of any saved cross-encoder, which scores --pairs outside a pipeline. A run that was interrupted goes on; with --force
+    /// it begins anew, and replaces an output that is there
+    #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "resume"])]
     model: Option<PathBuf>,
-    /// Rows with query, title and summary, and any other columns; `.jsonl` or `.parquet`
+    /// Rows with query, title and summary, and any other columns: `.parquet`, or `.jsonl`, `.csv` or `.tsv`, plain or packed as
+    /// `.gz`, `.zst`, `.bz2` or `.lz4`
     #[arg(long, value_name = "FILE", requires = "model")]
     pairs: Option<PathBuf>,
-    /// Where the same rows are written, with `score`, the raw logit; of the same format as --pairs
+    /// Where the same rows are written, with `score`, the raw logit; of the same format as --pairs, text plain or packed as `.gz`
+    /// or `.zst`. Scores are kept in the folder `<FILE>.parts` until it is whole
     #[arg(long, value_name = "FILE", requires = "model")]
     out: Option<PathBuf>,
     /// One text with `{query}` and `{document}` in it, or `pair`, for a model of another library that does not say what it reads
@@ -58,8 +61,16 @@ pub fn execute() -> ExitCode {
     match (model, pairs, out) {
         (Some(model), Some(pairs), Some(out)) => {
             let choice = InputChoice { template, max_length, truncation: None };
-            let how = (&choice, arithmetic(precision));
-            pipeline::execute_alone(stage.log_format, || score_pairs(&model, &pairs, &out, how))
+            let request = Request {
+                model: &model,
+                choice: &choice,
+                precision: arithmetic(precision),
+                pairs: &pairs,
+                out: &out,
+                force: stage.force,
+                bars: stage.log_format == LogFormat::Text,
+            };
+            pipeline::execute_alone(stage.log_format, || score_pairs(&request))
         }
         _ => {
             let shard = match shard {

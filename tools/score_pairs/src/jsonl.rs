@@ -1,97 +1,52 @@
 //! Pairs as JSON lines. A line comes out byte for byte as it went in, but for the score before its last brace.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use anyhow::Context;
-use files::AtomicFile;
-use nn::text::Texts;
-use pipeline::BadInput;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::{COLUMNS, Column, ROWS, SCORE, Scorer, check_names, not_text, told, unreadable};
-
-/// What files of other formats begin with.
-const OTHER_FORMATS: [(&[u8], &str); 3] = [
-    (b"\xef\xbb\xbf", "a byte order mark; save it as UTF-8 without one"),
-    (b"\x1f\x8b", "a gzip file; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"),
-];
-
-/// Scores every line; returns their number.
-pub(crate) fn score(scorer: &Scorer<'_>, pairs: &Path, out: &Path) -> anyhow::Result<u64> {
-    let file = File::open(pairs).map_err(|cause| unreadable(pairs, &cause))?;
-    let mut lines = Lines { path: pairs, file: BufReader::new(file), number: 0 };
-    let mut file = AtomicFile::create(out)?;
-    let mut rows = 0;
-    loop {
-        let chunk = lines.chunk()?;
-        if chunk.is_empty() {
-            break;
-        }
-        let texts: Vec<Texts<'_>> = chunk.iter().map(Row::texts).collect();
-        for (row, score) in chunk.iter().zip(scorer.scores(&texts)?) {
-            row.write(score, &mut file).with_context(|| format!("{}: writing failed", out.display()))?;
-        }
-        rows += chunk.len() as u64;
-    }
-    file.commit()?;
-    Ok(rows)
-}
-
-struct Row {
-    /// The line, without white space around it.
-    line: Vec<u8>,
-    /// Query, title and summary.
-    texts: [String; 3],
-}
-
-impl Row {
-    fn texts(&self) -> Texts<'_> {
-        let [query, title, summary] = &self.texts;
-        Texts { query, title, summary }
-    }
-
-    fn write(&self, score: f32, out: &mut impl Write) -> std::io::Result<()> {
-        // The line is an object with fields, so that it ends in a brace.
-        out.write_all(&self.line[..self.line.len() - 1])?;
-        write!(out, ",\"{SCORE}\":")?;
-        serde_json::to_writer(&mut *out, &score)?;
-        out.write_all(b"}\n")
-    }
-}
+use crate::columns::{COLUMNS, Column, SCORE, check_names, not_text, told};
+use crate::text::{self, LONGEST, Lines, Row};
+use pipeline::BadInput;
 
 /// The rows of a file; empty lines are none.
-struct Lines<'a, R> {
+pub(crate) struct JsonLines<'a, R> {
     path: &'a Path,
-    file: R,
-    number: usize,
+    text: BufReader<R>,
+    /// Lines that have been read.
+    lines: u64,
+    line: Vec<u8>,
 }
 
-impl<R: BufRead> Lines<'_, R> {
-    fn chunk(&mut self) -> anyhow::Result<Vec<Row>> {
-        let mut chunk = Vec::new();
-        let mut line = Vec::new();
-        while chunk.len() < ROWS {
-            line.clear();
-            if self.file.read_until(b'\n', &mut line).map_err(|cause| unreadable(self.path, &cause))? == 0 {
-                break;
+/// Opens a file of JSON lines.
+pub(crate) fn open(path: &Path) -> anyhow::Result<JsonLines<'_, impl Read + use<>>> {
+    Ok(JsonLines { path, text: BufReader::new(text::open(path)?), lines: 0, line: Vec::new() })
+}
+
+impl<R: Read> Lines for JsonLines<'_, R> {
+    fn row(&mut self) -> anyhow::Result<Option<Row>> {
+        loop {
+            self.line.clear();
+            let mut text = (&mut self.text).take(LONGEST as u64 + 1);
+            let read = text.read_until(b'\n', &mut self.line).map_err(|cause| text::read_error(self.path, cause))?;
+            if read == 0 {
+                return Ok(None);
             }
-            self.number += 1;
-            if self.number == 1
-                && let Some((_, found)) = OTHER_FORMATS.iter().find(|(start, _)| line.starts_with(start))
-            {
-                Err(BadInput(format!("{}: expected JSON lines, found {found}", self.path.display())))?;
+            self.lines += 1;
+            let place = || format!("{}:{}", self.path.display(), self.lines);
+            if read > LONGEST {
+                return Err(text::too_long(&place()).into());
             }
-            let text = line.trim_ascii();
-            if !text.is_empty() {
-                chunk.push(row(&format!("{}:{}", self.path.display(), self.number), text)?);
+            if !self.line.trim_ascii().is_empty() {
+                return Ok(Some(row(&place(), &self.line)?));
             }
         }
-        Ok(chunk)
+    }
+
+    fn header(&self) -> &[u8] {
+        b""
     }
 }
 
@@ -126,7 +81,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 }
 
 fn row(place: &str, line: &[u8]) -> Result<Row, BadInput> {
-    let Fields(mut fields) = serde_json::from_slice(line).map_err(|error| {
+    let object = line.trim_ascii();
+    let Fields(mut fields) = serde_json::from_slice(object).map_err(|error| {
         let reason = error.to_string();
         let reason = told(reason.rsplit_once(" at line ").map_or(&reason, |(reason, _)| reason));
         BadInput(format!("{place}: expected a JSON object, found at column {}: {reason}", error.column()))
@@ -138,7 +94,11 @@ fn row(place: &str, line: &[u8]) -> Result<Row, BadInput> {
         found => Err(not_text(place, column, &found)),
     };
     let [query, title, summary] = COLUMNS;
-    Ok(Row { texts: [text(query)?, text(title)?, text(summary)?], line: line.to_vec() })
+    let texts = [text(query)?, text(title)?, text(summary)?];
+    let line_end = if line.ends_with(b"\r\n") { "\r\n" } else { "\n" };
+    // The line is an object with fields, so that it ends in a brace.
+    let before = [&object[..object.len() - 1], format!(",\"{SCORE}\":").as_bytes()].concat();
+    Ok(Row { texts, before, after: format!("}}{line_end}").into_bytes() })
 }
 
 #[cfg(test)]
@@ -147,13 +107,15 @@ mod tests {
 
     #[test]
     fn a_line_keeps_its_bytes() {
-        let line = br#"{"id": 12345678901234567890123, "query":"a", "x": 1.50, "title":null,"summary": "b \u00e9" }"#;
-        let row = row("p:1", line).unwrap();
-        assert_eq!(row.texts(), Texts { query: "a", title: "", summary: "b \u{e9}" });
-        let mut out = Vec::new();
-        row.write(-1.25, &mut out).unwrap();
-        let expected = br#"{"id": 12345678901234567890123, "query":"a", "x": 1.50, "title":null,"summary": "b \u00e9" ,"score":-1.25}"#;
-        assert_eq!(out, [&expected[..], b"\n"].concat());
+        let line =
+            &br#"{"id": 12345678901234567890123, "query":"a", "x": 1.50, "title":null,"summary": "b \u00e9" }"#[..];
+        let before =
+            br#"{"id": 12345678901234567890123, "query":"a", "x": 1.50, "title":null,"summary": "b \u00e9" ,"score":"#;
+        for (line_end, after) in [("", "}\n"), ("\n", "}\n"), ("\r\n", "}\r\n")] {
+            let row = row("p:1", &[line, line_end.as_bytes()].concat()).unwrap();
+            assert_eq!(row.texts, ["a", "", "b \u{e9}"]);
+            assert_eq!((row.before, row.after), (before.to_vec(), after.as_bytes().to_vec()));
+        }
     }
 
     #[test]

@@ -8,50 +8,108 @@ use std::sync::Arc;
 use anyhow::Context;
 use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use files::AtomicFile;
 use nn::text::Texts;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use pipeline::BadInput;
 
-use crate::{COLUMNS, ROWS, SCORE, Scorer, check_names, not_text, unreadable};
+use crate::columns::{COLUMNS, SCORE, check_names, not_text};
+use crate::pairs::{Output, Pairs, ROWS, Window, unreadable};
 
 /// Rows of a row group of the output.
 const ROWS_PER_GROUP: usize = 32_768;
 /// zstd level of the output.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Scores every row; returns their number.
-pub(crate) fn score(scorer: &Scorer<'_>, pairs: &Path, out: &Path) -> anyhow::Result<u64> {
-    let file = File::open(pairs).map_err(|cause| unreadable(pairs, &cause))?;
-    let builder = unbroken(pairs, || Ok(ParquetRecordBatchReaderBuilder::try_new(file)?))?;
-    let before = builder.schema().clone();
-    check_schema(pairs, &before)?;
-    let mut reader = unbroken(pairs, || Ok(builder.with_batch_size(ROWS).build()?))?;
+/// The rows of a file.
+pub(crate) struct ParquetPairs<'a> {
+    path: &'a Path,
+    /// Of the file, with its metadata.
+    schema: SchemaRef,
+    reader: ParquetRecordBatchReader,
+    /// Rows that have been read.
+    rows: usize,
+}
 
-    let score = Arc::new(Field::new(SCORE, DataType::Float32, false));
-    let fields: Vec<_> = before.fields().iter().cloned().chain([score]).collect();
-    let after = Arc::new(Schema::new_with_metadata(fields, before.metadata().clone()));
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
-        .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
-        .build();
-    let writing = || format!("{}: writing failed", out.display());
-    let mut writer =
-        ArrowWriter::try_new(AtomicFile::create(out)?, after.clone(), Some(properties)).with_context(writing)?;
-    let mut rows = 0;
-    while let Some(batch) = unbroken(pairs, || Ok(reader.next().transpose()?))? {
-        let scores = scorer.scores(&texts(pairs, rows, &text_columns(pairs, &batch)?)?)?;
-        let scores: ArrayRef = Arc::new(Float32Array::from(scores));
-        let columns = batch.columns().iter().cloned().chain([scores]).collect();
-        writer.write(&RecordBatch::try_new(after.clone(), columns)?).with_context(writing)?;
-        rows += batch.num_rows();
+/// Opens a Parquet file.
+pub(crate) fn open(path: &Path) -> anyhow::Result<ParquetPairs<'_>> {
+    let file = File::open(path).map_err(|cause| unreadable(path, &cause))?;
+    let builder = unbroken(path, || Ok(ParquetRecordBatchReaderBuilder::try_new(file)?))?;
+    let schema = builder.schema().clone();
+    check_schema(path, &schema)?;
+    let reader = unbroken(path, || Ok(builder.with_batch_size(ROWS).build()?))?;
+    Ok(ParquetPairs { path, schema, reader, rows: 0 })
+}
+
+/// Consecutive rows.
+pub(crate) struct Batch {
+    batch: RecordBatch,
+    /// Query, title and summary.
+    texts: [StringArray; 3],
+}
+
+impl Window for Batch {
+    fn texts(&self) -> Vec<Texts<'_>> {
+        let [query, title, summary] = &self.texts;
+        let text =
+            |row| Texts { query: query.value(row), title: or_empty(title, row), summary: or_empty(summary, row) };
+        (0..query.len()).map(text).collect()
     }
-    writer.into_inner().with_context(writing)?.commit()?;
-    Ok(rows as u64)
+}
+
+impl Pairs for ParquetPairs<'_> {
+    type Window = Batch;
+    type Output = ParquetOutput;
+
+    fn next(&mut self) -> anyhow::Result<Option<Batch>> {
+        let Some(batch) = unbroken(self.path, || Ok(self.reader.next().transpose()?))? else { return Ok(None) };
+        let texts = text_columns(self.path, &batch)?;
+        if let Some(row) = (0..batch.num_rows()).find(|&row| texts[0].is_null(row)) {
+            let place = format!("{}: row {}", self.path.display(), self.rows + row + 1);
+            Err(not_text(&place, COLUMNS[0], &"null"))?;
+        }
+        self.rows += batch.num_rows();
+        Ok(Some(Batch { batch, texts }))
+    }
+
+    fn output(&self, out: &Path, file: AtomicFile) -> anyhow::Result<ParquetOutput> {
+        let before = &self.schema;
+        let score = Arc::new(Field::new(SCORE, DataType::Float32, false));
+        let fields: Vec<_> = before.fields().iter().cloned().chain([score]).collect();
+        let schema = Arc::new(Schema::new_with_metadata(fields, before.metadata().clone()));
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+            .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
+            .build();
+        let failed = format!("{}: writing failed", out.display());
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties)).with_context(|| failed.clone())?;
+        Ok(ParquetOutput { schema, writer, failed })
+    }
+}
+
+/// A Parquet file that is written.
+pub(crate) struct ParquetOutput {
+    schema: SchemaRef,
+    writer: ArrowWriter<AtomicFile>,
+    /// The message of a failed write.
+    failed: String,
+}
+
+impl Output<Batch> for ParquetOutput {
+    fn write(&mut self, window: Batch, scores: &[f32]) -> anyhow::Result<()> {
+        let scores: ArrayRef = Arc::new(Float32Array::from(scores.to_vec()));
+        let columns = window.batch.columns().iter().cloned().chain([scores]).collect();
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        self.writer.write(&batch).with_context(|| self.failed.clone())
+    }
+
+    fn finish(self) -> anyhow::Result<AtomicFile> {
+        self.writer.into_inner().context(self.failed)
+    }
 }
 
 /// Runs a step of the Parquet reader, which a damaged file can make fail or panic.
@@ -97,15 +155,6 @@ fn text_columns(path: &Path, batch: &RecordBatch) -> anyhow::Result<[StringArray
     Ok([query?, title?, summary?])
 }
 
-/// The pairs of a batch whose first row is `before` rows into the file.
-fn texts<'a>(path: &Path, before: usize, columns: &'a [StringArray; 3]) -> Result<Vec<Texts<'a>>, BadInput> {
-    let [query, title, summary] = columns;
-    let or_empty = |column: &'a StringArray, row: usize| if column.is_null(row) { "" } else { column.value(row) };
-    let text = |row: usize| {
-        if query.is_null(row) {
-            return Err(not_text(&format!("{}: row {}", path.display(), before + row + 1), COLUMNS[0], &"null"));
-        }
-        Ok(Texts { query: query.value(row), title: or_empty(title, row), summary: or_empty(summary, row) })
-    };
-    (0..query.len()).map(text).collect()
+fn or_empty(column: &StringArray, row: usize) -> &str {
+    if column.is_null(row) { "" } else { column.value(row) }
 }
