@@ -196,7 +196,8 @@ impl<'a> Shown<'a> {
             let Some(batch) = self.batches.next() else { return Ok(None) };
             self.read(&batch?)?;
         }
-        Ok(self.rows.pop_front_if(|row| row.query <= query))
+        let is_due = self.rows.front().is_some_and(|row| row.query <= query);
+        Ok(if is_due { self.rows.pop_front() } else { None })
     }
 
     fn read(&mut self, batch: &Columns) -> anyhow::Result<()> {
