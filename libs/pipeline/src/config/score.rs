@@ -174,7 +174,7 @@ impl ScoringTeacher {
 #[serde(untagged)]
 #[expect(dead_code, reason = "serde would lose what is wrong with a table, so that `one_or_several` reads it")]
 enum OneOrSeveral {
-    One(ScoringTeacher),
+    One(Box<ScoringTeacher>),
     Several(Vec<ScoringTeacher>),
 }
 
