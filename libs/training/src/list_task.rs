@@ -6,7 +6,7 @@ use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::models::Model;
 use nn::ops::Precision;
 use nn::text::{PairTokenizer, Sequence};
-use nn::train::{StepLoss, Task, score_gradients, spread, step_bytes};
+use nn::train::{StepLoss, Task, score_gradients, spread, step_bytes, tokens_at_once};
 use nn::weights::Params;
 use pipeline::config::ListTraining;
 use ranking::loss::LossError;
@@ -109,7 +109,7 @@ impl Task for ListTask<'_> {
         let texts = chosen.filter_map(|list| Some(self.corpus.texts(list.query, *list.documents.first()?)));
         let sequences = self.tokenizer.encode_batch(&texts.collect::<Vec<_>>())?;
         let length = tokens_of(&sequences).div_ceil(sequences.len().max(1));
-        let tokens = lists_per_step * list_size * length;
+        let tokens = (lists_per_step * list_size * length).min(tokens_at_once());
         Ok(Some(step_bytes(self.ranker, tokens, training.gradient_checkpointing)))
     }
 

@@ -16,6 +16,9 @@ use crate::parallel::in_parallel;
 use crate::text::{Packed, Sequence};
 use crate::weights::{Mode, Params};
 
+/// Tokens of a part of a batch that is computed in parts.
+const PART_TOKENS: usize = 16_384;
+
 /// A loss and its gradients.
 #[derive(Debug)]
 pub struct Gradients {
@@ -98,6 +101,10 @@ pub fn prediction_gradients(
 
 /// The scores of a batch, a loss on all of them together, and its gradient.
 ///
+/// A batch of more than [`tokens_at_once`] is computed in parts, each twice: for its scores, and, when the loss has the gradient of
+/// every score, for the gradients of the weights (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+/// Setup", RepL4NLP 2021). What the backward pass reads is then kept of a few parts at a time, so that lists of any length fit.
+///
 /// # Errors
 /// A sequence the model refuses; a loss that refuses the scores.
 pub fn score_gradients<E>(
@@ -110,22 +117,54 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
-    let parts = cut(&lengths);
-    let forward = in_parallel(parts.len(), |index| {
+    let tokens: usize = lengths.iter().sum();
+    let count = if tokens > tokens_at_once() { tokens.div_ceil(PART_TOKENS) } else { rayon::current_num_threads() };
+    gradients_of_parts(model, sequences, &cut_into(&lengths, count), (passes, loss))
+}
+
+/// Most tokens whose forward pass is kept for the backward pass of a step.
+pub fn tokens_at_once() -> usize {
+    PART_TOKENS * rayon::current_num_threads()
+}
+
+fn gradients_of_parts<E>(
+    model: &Model,
+    sequences: &[Sequence],
+    parts: &[Range<usize>],
+    (passes, loss): (Passes, impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>),
+) -> Result<(Vec<f32>, Gradients)>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let threads = rayon::current_num_threads();
+    let forward = |index: usize| -> Result<(Tensor, Tape)> {
         let tape = Tape::default();
         let packed = Packed::of(&sequences[parts[index].clone()])?;
         Ok((model.score(&packed, passes.mode(index, &tape))?, tape))
+    };
+    let done = in_parallel(parts.len(), |index| {
+        let (logits, tape) = forward(index)?;
+        let scores = logits.to_vec1::<f32>()?;
+        Ok((scores, (parts.len() <= threads).then_some((logits, tape))))
     })?;
-    let logits = forward.iter().map(|(logits, _)| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?;
-    let scores = logits.concat();
+    let (scores, kept): (Vec<Vec<f32>>, Vec<_>) = done.into_iter().unzip();
+    let scores = scores.concat();
     let LossValue { value, grad } = loss(&scores).map_err(|error| Error::Loss(Box::new(error)))?;
-    let stores = in_parallel(parts.len(), |index| {
+    let backward = |index: usize| -> Result<GradStore> {
         let grad = grad[parts[index].clone()].to_vec();
-        let (logits, tape) = &forward[index];
+        let again = if kept[index].is_none() { Some(forward(index)?) } else { None };
+        let Some((logits, tape)) = kept[index].as_ref().or(again.as_ref()) else {
+            return Err(Error::Batch("it has no sequence".to_owned()));
+        };
         let own = score_loss(logits, |_| Ok::<_, std::io::Error>(LossValue { value, grad }))?;
         Ok(tape.backward(&own)?)
-    })?;
-    Ok((scores, Gradients { loss: value, grads: sum(model.params(), stores)? }))
+    };
+    let mut total = Vec::new();
+    for begin in (0..parts.len()).step_by(threads) {
+        total.extend(in_parallel(threads.min(parts.len() - begin), |index| backward(begin + index))?);
+        total = vec![sum(model.params(), total)?];
+    }
+    Ok((scores, Gradients { loss: value, grads: sum(model.params(), total)? }))
 }
 
 /// Consecutive ranges of sequences with about equally many tokens, at most one for each thread and none empty.
@@ -173,7 +212,12 @@ fn sum(params: &Params, mut stores: Vec<GradStore>) -> Result<GradStore> {
 mod tests {
     use candle_core::Device;
 
+    use std::sync::Arc;
+
+    use ranking::loss::{ListNet, Loss, LossError};
+
     use super::*;
+    use crate::models::{Bert, Head};
     use crate::weights::{Init, ParamSpec};
 
     const PASSES: Passes = Passes { dropout_seed: 0, checkpoint_layers: false, precision: Precision::F32 };
@@ -212,6 +256,46 @@ mod tests {
         assert_eq!(gradient(&[4]), (4.0, 4.0));
         let (loss, grad) = gradient(&[1, 1, 1, 2, 7, 1, 1]);
         assert!((loss - 2.0).abs() < 1e-6 && (grad - 2.0).abs() < 1e-6, "{loss} {grad}");
+    }
+
+    #[test]
+    fn parts_that_are_computed_twice_have_the_gradients_of_the_whole() {
+        let config = Bert {
+            vocab_size: 50,
+            hidden_size: 8,
+            intermediate_size: 16,
+            num_hidden_layers: 2,
+            num_attention_heads: 2,
+            hidden_dropout_prob: 0.0,
+            attention_probs_dropout_prob: 0.0,
+            ..Bert::default()
+        };
+        let model = Model::new(Arc::new(config), Head::Score, 1).unwrap();
+        let sequence = |length: u32| Sequence {
+            ids: (0..length).map(|i| 1 + (7 * i + length) % 49).collect(),
+            type_ids: vec![0; length as usize],
+            query: 0..1,
+            document: 1..length as usize,
+        };
+        let sequences: Vec<Sequence> = (3..23).map(sequence).collect();
+        let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+        let labels: Vec<f32> = (0..20).map(|i| (i % 5) as f32).collect();
+        let computed = |parts: usize| {
+            let loss = |scores: &[f32]| {
+                Ok::<_, LossError>(Loss::ListNet(ListNet {}).compute(scores, &labels, &[0, 20])?.total)
+            };
+            gradients_of_parts(&model, &sequences, &cut_into(&lengths, parts), (PASSES, loss)).unwrap()
+        };
+        let ((scores, whole), (again, parted)) = (computed(1), computed(2 * rayon::current_num_threads() + 3));
+        assert!(scores.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-6));
+        assert!((whole.loss - parted.loss).abs() < 1e-6);
+        for (name, var) in model.params().iter() {
+            let gradient = |gradients: &Gradients| {
+                gradients.grads.get(var).map(|grad| grad.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+            };
+            let (Some(a), Some(b)) = (gradient(&whole), gradient(&parted)) else { panic!("{name} has no gradient") };
+            assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
+        }
     }
 
     #[test]
