@@ -14,6 +14,7 @@ use crate::error::Error;
 const BATCH: usize = 32;
 
 /// Servers that answer the same requests, and how they are asked.
+// What changes no score is not serialised: scores that were made with another timeout stay valid.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolConfig {
@@ -26,24 +27,24 @@ pub struct PoolConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Requests that one server works on at once, 1 to 1024.
-    #[serde(default = "concurrency")]
+    #[serde(default = "concurrency", skip_serializing)]
     pub concurrency: usize,
     /// Documents per request, 32 if not given; not with `chat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
     /// Seconds until a request counts as failed, connecting included, up to a day.
-    #[serde(default = "timeout_seconds")]
+    #[serde(default = "timeout_seconds", skip_serializing)]
     pub timeout_seconds: f64,
     /// How often a failed request is repeated if the reason may pass (status 408, 425, 429 or 5xx, no connection, no answer in
     /// time). A server that fails this often and once more in a row is left out and the others do its work.
-    #[serde(default = "retries")]
+    #[serde(default = "retries", skip_serializing)]
     pub retries: u32,
     /// Seconds that a server is left alone after a failure, 0 to 60; doubled with each failure in a row, up to 60. A longer wait
     /// that the server asks for (`Retry-After`) is kept, up to an hour.
-    #[serde(default = "backoff_seconds")]
+    #[serde(default = "backoff_seconds", skip_serializing)]
     pub backoff_seconds: f64,
     /// Environment variable with the key that is sent as `Authorization: Bearer`. No key is sent if not given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing)]
     pub key_env: Option<String>,
     /// More fields of every request, such as `truncate_prompt_tokens = -1` (vLLM cuts long texts) or
     /// `chat_template_kwargs = { enable_thinking = false }`. They replace `truncate`, `temperature` and `max_tokens`, but no other

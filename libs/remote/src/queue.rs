@@ -128,11 +128,12 @@ impl<'a, W> Queue<'a, W> {
         let health = &mut self.servers[server];
         let retries = self.patience.retries;
         let was_well = health.failures == 0;
+        let now = Instant::now();
+        // Of requests that ran side by side one counts.
         if health.last_failure.is_none_or(|last| began >= last) {
             health.failures += 1;
+            health.last_failure = Some(now);
         }
-        let now = Instant::now();
-        health.last_failure = Some(now);
         let wait = backoff(self.patience.backoff, health.failures).max(failure.asked_wait.unwrap_or_default());
         health.rests_until = health.rests_until.max(now.checked_add(wait));
         // Only a server that serves others puts the blame on a request.

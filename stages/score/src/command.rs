@@ -77,8 +77,17 @@ pub fn execute() -> ExitCode {
                 Some(text) => Shard::parse(&text),
                 None => Shard::of_environment(|name| std::env::var(name)),
             };
-            let refused = |problem| Arguments::command().error(ErrorKind::ValueValidation, problem).exit();
-            pipeline::execute_with(&Score { shard: shard.unwrap_or_else(refused) }, &stage)
+            let refused = |problem: String| -> Option<Shard> {
+                Arguments::command().error(ErrorKind::ValueValidation, problem).exit()
+            };
+            let shard = shard.unwrap_or_else(refused);
+            if let (Some(shard), true) = (shard, stage.force) {
+                refused(format!(
+                    "--force removes the parts of all shards, found it in shard {shard}; remove the folder score.parts once, or say \
+                     --shard all"
+                ));
+            }
+            pipeline::execute_with(&Score { shard }, &stage)
         }
     }
 }

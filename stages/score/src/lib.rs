@@ -22,7 +22,7 @@ use collection::Collection;
 use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::Execution;
 use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig};
-use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::Parts;
 
@@ -81,8 +81,15 @@ impl Stage for Score {
             } else {
                 inputs.extend(base_inputs(paths, teacher.ranker.as_ref())?);
             }
-            inputs.extend(teacher.scores.as_ref().map(|file| Input::File(paths.resolve(&file.path))));
-            inputs.extend(teacher.template().map(|path| Input::File(paths.resolve(&path.to_string_lossy()))));
+            let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
+            for path in teacher.scores.as_ref().map(|file| file.path.clone()).into_iter().chain(template) {
+                if !paths.resolve(&path).is_file() {
+                    Err(ConfigError::Unusable(format!(
+                        "score.teacher: expected a file {path}, found none; correct the path"
+                    )))?;
+                }
+                inputs.push(Input::File(paths.resolve(&path)));
+            }
         }
         Ok(inputs)
     }
@@ -106,6 +113,11 @@ impl Stage for Score {
         let teachers = configs.iter().map(|teacher| Teacher::open(context, corpus, (teacher, execution)));
         let mut teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
         let given = teachers.iter().find_map(Teacher::given);
+        if let Some(given) = given.as_ref().filter(|_| teachers.len() > 1) {
+            for file in teachers.iter().filter_map(Teacher::given) {
+                file.check_beside_others(corpus, given)?;
+            }
+        }
         let plan = Plan::new(&ingest, corpus, &config.score, given.as_deref())?;
         for (teacher, parts) in teachers.iter_mut().zip(&parts) {
             let lists = Lists::new(&ingest, &collection, &config.score, (config.seed, given.clone()))?;
@@ -116,6 +128,12 @@ impl Stage for Score {
             return Ok(());
         }
         let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &teachers)?;
+        if let (0, Some(file)) = (lists, configs.iter().find_map(|teacher| teacher.scores.as_ref())) {
+            Err(BadInput(format!(
+                "{}: expected scores of at least two documents of a training query, found one for each; add scores",
+                file.path
+            )))?;
+        }
         if lists == 0 {
             Err(BadInput(format!(
                 "{}: expected training queries with at least two documents, shown or found, found none; ingest more log or \

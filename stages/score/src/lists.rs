@@ -65,7 +65,8 @@ impl Plan {
             queries.truncate(config.max_queries);
             queries.sort_unstable();
         }
-        let list_size = config.list_size + config.unseen_documents + config.random_documents;
+        let wanted = config.list_size + config.unseen_documents + config.random_documents;
+        let list_size = given.map_or(wanted, FileScores::longest).max(1);
         Ok(Plan { queries, lists_per_part: (PAIRS_PER_PART / list_size).max(1) })
     }
 

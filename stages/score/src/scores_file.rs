@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use collection::{Corpus, TRAIN};
 use pipeline::config::{ScoresFile, ScoresFormat};
 use pipeline::{BadInput, RunPaths};
+use ranking::standardisation::Standardisation;
 use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
 use crate::lists::UnlabelledList;
@@ -88,7 +89,7 @@ impl FileScores {
         overlap.taken += 1;
         match self.lists.entry(query).or_default().insert(document, score) {
             Some(before) if before != score => refused(format!(
-                "expected one score of query `{query_id}` and document `{doc_id}`, found {before} and {score}"
+                "expected one score of query `{query_id}` and document `{doc_id}`, found {before} and {score}; keep one"
             )),
             _ => Ok(()),
         }
@@ -97,6 +98,26 @@ impl FileScores {
     /// Its training queries, in the order of their ids.
     pub(crate) fn queries(&self) -> impl Iterator<Item = usize> {
         self.lists.keys().copied()
+    }
+
+    /// Documents of its longest list.
+    pub(crate) fn longest(&self) -> usize {
+        self.lists.values().map(BTreeMap::len).max().unwrap_or_default()
+    }
+
+    /// Refuses what could not be averaged with other teachers, before these are asked: a file that lacks a pair of `given`, whose
+    /// lists are scored, or whose scores are all the same.
+    ///
+    /// # Errors
+    /// [`BadInput`].
+    pub(crate) fn check_beside_others(&self, corpus: &Corpus, given: &FileScores) -> anyhow::Result<()> {
+        for &query in given.lists.keys() {
+            self.scores(corpus, &[UnlabelledList { query, documents: given.documents(query) }])?;
+        }
+        let scores: Vec<f32> = self.lists.values().flat_map(BTreeMap::values).copied().collect();
+        Standardisation::fit(&scores)
+            .map_err(|error| BadInput(format!("{}: {error}; leave it out", self.file.name)))?;
+        Ok(())
     }
 
     /// The documents that it scores for a query.

@@ -30,7 +30,7 @@ use crate::work::Work;
 /// and for rows without the texts; [`tables::Error::BadPart`] for parts that an interrupted run with another model left.
 pub fn score_pairs(request: &Request<'_>) -> anyhow::Result<()> {
     let (format, packing) = request.check()?;
-    let unfinished = Unfinished::beside(request.out);
+    let mut unfinished = Unfinished::beside(request.out);
     request.check_replacing(unfinished.may_replace())?;
     let scorer = Scorer::load(request)?;
     let work = Work { request, parts: unfinished.open(&scorer.fingerprint, request.force)?, scorer, unfinished };

@@ -14,6 +14,9 @@ use super::base::BaseModel;
 use super::input::InputConfig;
 use super::load::{Checks, default_fn};
 
+/// The largest weight of a teacher, so that the sum of all stays finite.
+const MAX_WEIGHT: f64 = 1000.0;
+
 /// List-wise scoring by the teacher.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -40,7 +43,7 @@ pub struct ScoreConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringTeacher {
-    /// Its part of the average, beside other teachers.
+    /// Its part of the average, beside other teachers; above 0, up to 1000.
     #[serde(default = "weight")]
     pub weight: f64,
     /// A saved ranker: `teacher`, this run's own; a folder; or `hf:org/name[@revision]`.
@@ -49,7 +52,8 @@ pub struct ScoringTeacher {
     /// How the saved ranker reads a query and a document, where its folder does not say so.
     #[serde(default)]
     pub input: InputConfig,
-    /// Servers that score over HTTP. A finished table is made again when `servers` changes in any key.
+    /// Servers that score over HTTP. A table is made again when a key changes that can change a score: `api`, `addresses`,
+    /// `model`, `batch`, `extra`.
     pub servers: Option<PoolConfig>,
     /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split,
     /// with its documents that the collection has. `list_size`, `unseen_documents` and `random_documents` do not apply.
@@ -145,6 +149,7 @@ impl ScoringTeacher {
 
     fn check(&self, checks: &mut Checks) {
         checks.positive("score.teacher.weight", self.weight);
+        checks.require(self.weight <= MAX_WEIGHT, "score.teacher.weight", "a number up to 1000", &self.weight);
         self.input.check("score.teacher", checks);
         let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some()];
         let given = sources.iter().filter(|&&is_given| is_given).count();
