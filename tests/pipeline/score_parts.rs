@@ -136,4 +136,13 @@ fn a_share_that_does_not_exist_is_refused() {
     let outcome = finish(command);
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("without JOB_COMPLETIONS"), "{}", outcome.stderr);
+    let mut command = sandbox.command("score", &["--force"]);
+    command.envs([("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_ARRAY_TASK_COUNT", "2")]);
+    let outcome = finish(command);
+    assert_eq!(outcome.code, Some(2));
+    assert!(
+        outcome.stderr.contains("--force removes the parts of all shards, found it in shard 1/2"),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -236,6 +236,24 @@ fn slow_servers_are_given_up() {
 }
 
 #[test]
+fn a_server_that_hangs_with_requests_on_their_way_is_given_up() {
+    // Requests take different times, so that none of the later ones begins after all others have failed.
+    let begin = Instant::now();
+    let server = Mock::start(move |request| {
+        let hangs = begin.elapsed() > Duration::from_millis(300);
+        let number = request.body["query"].as_str().map_or(0, str::len) as u64 + begin.elapsed().as_millis() as u64;
+        sleep(Duration::from_millis(if hangs { 1500 } else { 10 + number % 90 }));
+        honest(request)
+    });
+    let mut config = config(Api::Tei, &[&server]);
+    (config.timeout_seconds, config.retries, config.backoff_seconds, config.concurrency) = (0.4, 3, 0.01, 4);
+    let texts = vec![numbers(0..1); 300];
+    let message = Pool::new(&config).unwrap().score(&lists(&texts)).unwrap_err().to_string();
+    assert!(message.contains("no answer within 0.4 s"), "{message}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
+#[test]
 fn the_key_is_sent_and_its_absence_is_told_before_any_request() {
     let server = Mock::start(honest);
     let mut config = config(Api::Tei, &[&server]);
