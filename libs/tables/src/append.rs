@@ -28,7 +28,7 @@ impl AppendTable {
         let dir = dir.join(name);
         fs::create_dir_all(&dir).map_err(Error::io(&dir, "creating"))?;
         let mut table = AppendTable { dir, schema: Schema::named(name)?, parts: 0 };
-        table.parts = table.files()?.len();
+        table.parts = parquet_files(&table.dir)?.len();
         Ok(table)
     }
 
@@ -50,7 +50,7 @@ impl AppendTable {
     /// [`Error::Parquet`], [`Error::SchemaMismatch`], [`Error::Io`].
     pub fn rows(&self) -> Result<Columns> {
         let mut batches: Vec<RecordBatch> = Vec::new();
-        for path in self.files()? {
+        for path in parquet_files(&self.dir)? {
             let file = fs::File::open(&path).map_err(Error::io(&path, "opening"))?;
             batches.extend(open_parquet(&path, file, self.schema)?.collect::<Result<Vec<_>>>()?);
         }
@@ -68,16 +68,17 @@ impl AppendTable {
         self.parts = 0;
         Ok(())
     }
+}
 
-    fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.dir).map_err(Error::io(&self.dir, "listing"))? {
-            let path = entry.map_err(Error::io(&self.dir, "listing"))?.path();
-            if path.extension().is_some_and(|extension| extension == "parquet") {
-                files.push(path);
-            }
+/// The Parquet files of a folder, sorted.
+pub(crate) fn parquet_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io(dir, "listing"))? {
+        let path = entry.map_err(Error::io(dir, "listing"))?.path();
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            files.push(path);
         }
-        files.sort();
-        Ok(files)
     }
+    files.sort();
+    Ok(files)
 }

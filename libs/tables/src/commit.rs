@@ -113,7 +113,8 @@ fn list_files(root: &Path, dir: &Path, files: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-fn remove_dir(dir: &Path) -> Result<()> {
+/// Removes a folder with all that is in it; nothing where there is none.
+pub(crate) fn remove_dir(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(dir, "removing")(e)),
         _ => Ok(()),

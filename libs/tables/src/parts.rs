@@ -11,7 +11,9 @@ use arrow::row::{RowConverter, SortField};
 use files::AtomicFile;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use crate::append::parquet_files;
 use crate::columns::Columns;
+use crate::commit::remove_dir;
 use crate::read::open_parquet;
 use crate::write::{encode_part, part_path};
 use crate::{Error, Result, Rows, Schema};
@@ -57,7 +59,7 @@ impl Parts {
         };
         if found.as_deref().map(str::trim) != Some(fingerprint) {
             // Without a part there is nothing to lose.
-            if found.is_some() && has_parts(dir)? {
+            if found.is_some() && !parquet_files(dir)?.is_empty() {
                 return Err(foreign(dir));
             }
             let mut file = AtomicFile::create(&path)?;
@@ -72,10 +74,7 @@ impl Parts {
     /// # Errors
     /// [`Error::Io`].
     pub fn remove(dir: &Path) -> Result<()> {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(dir, "removing")(error)),
-            _ => Ok(()),
-        }
+        remove_dir(dir)
     }
 
     /// True if part `number` is there.
@@ -154,16 +153,6 @@ impl Parts {
         let checksum = value(ROWS).ok_or_else(|| bad(path, "one without a checksum of its rows"))?;
         Ok(Some(Label { inputs: value(INPUTS).unwrap_or_default(), checksum }))
     }
-}
-
-fn has_parts(dir: &Path) -> Result<bool> {
-    for entry in fs::read_dir(dir).map_err(Error::io(dir, "listing"))? {
-        let path = entry.map_err(Error::io(dir, "listing"))?.path();
-        if path.extension().is_some_and(|extension| extension == "parquet") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// What a part says of itself.

@@ -26,6 +26,11 @@ pub(crate) struct UnlabelledList {
     pub(crate) documents: Vec<usize>,
 }
 
+/// The pairs of query and document of `lists`, one list after the other.
+pub(crate) fn pairs(lists: &[UnlabelledList]) -> impl Iterator<Item = (usize, usize)> + Clone {
+    lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)))
+}
+
 /// The queries that are scored, cut into parts. The cut depends on the input alone.
 #[derive(Debug)]
 pub(crate) struct Plan {

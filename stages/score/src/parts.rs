@@ -8,7 +8,7 @@ use pipeline::{BadInput, Progress, RunPaths, StageContext};
 use ranking::standardisation::Standardisation;
 use tables::{Columns, Parts, Rows};
 
-use crate::lists::{Lists, Plan, UnlabelledList};
+use crate::lists::{Lists, Plan, UnlabelledList, pairs};
 use crate::shard::Shard;
 use crate::teachers::{Scores, Teacher};
 
@@ -102,12 +102,11 @@ fn score_lists(
     lists: &[UnlabelledList],
 ) -> anyhow::Result<Vec<ScoredDocument>> {
     let Scores { scores, left_out } = teacher.score(corpus, lists)?;
-    let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
     let row = |(at, ((query, document), score))| {
         let left_out = left_out.as_ref().map(|left_out: &Vec<bool>| left_out[at]);
         ScoredDocument { query, document, score, left_out }
     };
-    Ok(pairs.zip(scores).enumerate().map(row).collect())
+    Ok(pairs(lists).zip(scores).enumerate().map(row).collect())
 }
 
 fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDocument> {

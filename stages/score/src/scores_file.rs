@@ -8,7 +8,7 @@ use pipeline::{BadInput, RunPaths};
 use ranking::standardisation::Standardisation;
 use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
-use crate::lists::UnlabelledList;
+use crate::lists::{UnlabelledList, pairs};
 
 /// Characters of a value that an error tells.
 const TOLD: usize = 60;
@@ -130,7 +130,6 @@ impl FileScores {
     /// # Errors
     /// [`BadInput`] for a document without a score.
     pub(crate) fn scores(&self, corpus: &Corpus, lists: &[UnlabelledList]) -> anyhow::Result<Vec<f32>> {
-        let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
         let score = |(query, document): (usize, usize)| match self
             .lists
             .get(&query)
@@ -145,7 +144,7 @@ impl FileScores {
                 corpus.doc_id(document)
             ))),
         };
-        Ok(pairs.map(score).collect::<Result<_, _>>()?)
+        Ok(pairs(lists).map(score).collect::<Result<_, _>>()?)
     }
 }
 

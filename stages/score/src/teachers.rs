@@ -13,7 +13,7 @@ use remote::Pool;
 use remote::chat::{Permutations, Permuter, Ranking, YesNo, YesNoScores};
 use remote::pool::PoolConfig;
 
-use crate::lists::UnlabelledList;
+use crate::lists::{UnlabelledList, pairs};
 use crate::scores_file::FileScores;
 
 /// One of the teachers of a run.
@@ -79,8 +79,7 @@ impl Teacher {
     pub(crate) fn score(&mut self, corpus: &Corpus, lists: &[UnlabelledList]) -> anyhow::Result<Scores> {
         let (scores, left_out) = match &mut self.scorer {
             Scorer::Ranker(ranker) => {
-                let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
-                let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
+                let texts: Vec<_> = pairs(lists).map(|(query, document)| corpus.texts(query, document)).collect();
                 (ranker.score(&texts)?, None)
             }
             Scorer::File(file) => (file.scores(corpus, lists)?, None),
@@ -148,11 +147,10 @@ struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     fn of(corpus: &Corpus, lists: &'a [UnlabelledList]) -> Texts<'a> {
-        let text = |&document: &usize| {
-            let (title, summary) = (corpus.title(document).trim(), corpus.summary(document).trim());
-            if title.is_empty() { summary.to_string() } else { format!("{title} {summary}").trim_end().to_string() }
+        let texts = |list: &UnlabelledList| {
+            list.documents.iter().map(|&document| corpus.texts(list.query, document).document()).collect()
         };
-        let documents = lists.iter().map(|list| list.documents.iter().map(text).collect()).collect();
+        let documents = lists.iter().map(texts).collect();
         Texts { lists, documents }
     }
 
@@ -187,8 +185,7 @@ fn scores_of_order(ranking: &Ranking) -> Vec<f32> {
 /// Refuses a score that is not a finite number, and names its pair.
 fn check_finite(corpus: &Corpus, lists: &[UnlabelledList], scores: &[f32]) -> anyhow::Result<()> {
     let Some(at) = scores.iter().position(|score| !score.is_finite()) else { return Ok(()) };
-    let mut pairs = lists.iter().flat_map(|list| list.documents.iter().map(|&document| (list.query, document)));
-    let (query, document) = pairs.nth(at).context("a score without a pair")?;
+    let (query, document) = pairs(lists).nth(at).context("a score without a pair")?;
     let (query, document) = (&corpus.queries[query].query_id, corpus.doc_id(document));
     Err(BadInput(format!(
         "score.teacher: query `{query}`, document `{document}`: expected a finite score, found {}; look at the teacher",

@@ -152,9 +152,13 @@ where
     let LossValue { value, grad } = loss(&scores).map_err(|error| Error::Loss(Box::new(error)))?;
     let backward = |index: usize| -> Result<GradStore> {
         let grad = grad[parts[index].clone()].to_vec();
-        let again = if kept[index].is_none() { Some(forward(index)?) } else { None };
-        let Some((logits, tape)) = kept[index].as_ref().or(again.as_ref()) else {
-            return Err(Error::Batch("it has no sequence".to_owned()));
+        let again;
+        let (logits, tape) = match &kept[index] {
+            Some(kept) => kept,
+            None => {
+                again = forward(index)?;
+                &again
+            }
         };
         let own = score_loss(logits, |_| Ok::<_, std::io::Error>(LossValue { value, grad }))?;
         Ok(tape.backward(&own)?)
