@@ -25,7 +25,7 @@ pub fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
         saved_teacher_input(&paths, saved, &teacher.input)?;
     }
     if let Some(base) = &teacher.base {
-        let origin = Origin::teacher(Some(base), &teacher.input, teacher.dropout);
+        let origin = Origin::teacher(Some(base), &teacher.input, teacher.dropout).with_pooling(teacher.pooling);
         let opened = for_training(&paths, &origin, base)?.0;
         let is_merged = teacher.lora.as_ref().is_none_or(|lora| lora.merge);
         if !is_merged && locate(&paths, base)?.1.is_some() {

@@ -1,9 +1,9 @@
 //! What the teacher and the students start from, or what the teacher is.
 
 use nn::folder::{Base, InputChoice, SavedRanker, Truncation, load_ranker_on, ranker_scoring};
-use nn::text::{Kind, Scoring, Template, Tokenizer, Window};
+use nn::text::{Kind, Pooling, Scoring, Template, Tokenizer, Window};
 use nn::weights::LoraConfig;
-use pipeline::config::{self, BaseModel, InputConfig};
+use pipeline::config::{self, BaseModel, InputConfig, TeacherPooling};
 use pipeline::{BadInput, ConfigError, RunPaths};
 
 use crate::base::locate;
@@ -25,6 +25,8 @@ pub struct Origin<'a> {
     input: &'a InputConfig,
     /// Dropout while training, in place of the base model's own.
     dropout: Option<f64>,
+    /// Which tokens a decoder's score is read from, in place of the base model's own.
+    pooling: Option<TeacherPooling>,
 }
 
 /// What a model starts from.
@@ -40,13 +42,34 @@ impl<'a> Origin<'a> {
     /// Where the teacher starts.
     #[must_use]
     pub fn teacher(base: Option<&'a BaseModel>, input: &'a InputConfig, dropout: Option<f64>) -> Self {
-        Self { table: "teacher", base, kind: Kind::Decoder, input, dropout }
+        Self { table: "teacher", base, kind: Kind::Decoder, input, dropout, pooling: None }
     }
 
     /// Where a student starts.
     #[must_use]
     pub fn student(base: Option<&'a BaseModel>, input: &'a InputConfig, dropout: Option<f64>) -> Self {
-        Self { table: "distill", base, kind: Kind::Encoder, input, dropout }
+        Self { table: "distill", base, kind: Kind::Encoder, input, dropout, pooling: None }
+    }
+
+    /// This start of a model whose score is read from the tokens that `teacher.pooling` names, where it is given.
+    #[must_use]
+    pub fn with_pooling(self, pooling: Option<TeacherPooling>) -> Self {
+        Self { pooling, ..self }
+    }
+
+    /// Refuses a pooling of an encoder, and sets that of a decoder.
+    fn pool(&self, kind: Kind, found: &str, scoring: &mut Scoring) -> Result<(), ConfigError> {
+        let Some(pooling) = self.pooling else { return Ok(()) };
+        if kind == Kind::Encoder {
+            return Err(ConfigError::Unusable(format!(
+                "teacher.pooling: expected a decoder as teacher.base, found the architecture {found}; remove the key"
+            )));
+        }
+        scoring.pooling = match pooling {
+            TeacherPooling::LastToken => Pooling::LastToken,
+            TeacherPooling::Mean => Pooling::Mean,
+        };
+        Ok(())
     }
 }
 
@@ -65,6 +88,7 @@ impl Start {
             let is_pair = matches!(scoring.template, Template::Pair { .. });
             let truncation = if is_pair { Truncation::LongestFirst } else { Truncation::OnlySecond };
             scoring.window = choice.window(RANDOM_LENGTH, truncation);
+            origin.pool(origin.kind, "Bert", &mut scoring)?;
             return Ok(Start { base: None, scoring });
         };
         let (opened, scoring) = for_training(paths, origin, base)?;
@@ -88,7 +112,9 @@ pub(crate) fn for_training(paths: &RunPaths, origin: &Origin<'_>, base: &BaseMod
     }
     let key = format!("{}.base", origin.table);
     let started = opened.for_training(&choice(origin.input));
-    Ok(started.map_err(|error| unusable(origin.table, &key, base, &error))?)
+    let (opened, mut scoring) = started.map_err(|error| unusable(origin.table, &key, base, &error))?;
+    origin.pool(opened.backbone.kind(), opened.backbone.name(), &mut scoring)?;
+    Ok((opened, scoring))
 }
 
 /// A saved ranker that is a teacher as it is, named by the key `use` of the table `table`.

@@ -2,7 +2,7 @@
 
 use models::Origin;
 use pipeline::Pipeline;
-use pipeline::config::{BaseModel, DistillConfig, Precision, RetrievalConfig, Validation};
+use pipeline::config::{BaseModel, DistillConfig, Precision, RetrievalConfig, TeacherPooling, Validation};
 use serde::Serialize;
 
 /// What the stage reads of `pipeline.toml`.
@@ -17,6 +17,9 @@ pub struct Config {
     pub(crate) origin: Option<BaseModel>,
     /// The dropout of a student with a base model, where the configuration sets one.
     pub(crate) dropout: Option<f64>,
+    /// Which tokens the score of a student made of the teacher is read from, where the configuration says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pooling: Option<TeacherPooling>,
     /// How the trainings validate, where one does.
     pub(crate) validation: Option<Validation>,
 }
@@ -26,13 +29,14 @@ impl Config {
         let distill = pipeline.distill.clone();
         let validates = distill.validate_every > 0
             || distill.labels_only.as_ref().is_some_and(|labels_only| labels_only.validate_every > 0);
-        // Both students have the same dropout, also where one starts from the teacher and the other from the teacher's base.
+        // Both students have the same dropout and pooling, also where one starts from the teacher and the other from the teacher's base.
         let inherits = distill.base == Some(BaseModel::Teacher);
         Config {
             seed: pipeline.run.seed,
             precision: pipeline.run.precision,
             origin: pipeline.student_origin().cloned(),
             dropout: distill.dropout.or(pipeline.teacher.dropout.filter(|_| inherits)),
+            pooling: pipeline.teacher.pooling.filter(|_| inherits),
             validation: validates.then(|| pipeline.evaluate.validation()),
             retrieval: pipeline.retrieval.clone(),
             distill,
@@ -50,6 +54,6 @@ impl Config {
     }
 
     fn starting_from<'a>(&'a self, base: Option<&'a BaseModel>) -> Origin<'a> {
-        Origin::student(base, &self.distill.input, self.dropout)
+        Origin::student(base, &self.distill.input, self.dropout).with_pooling(self.pooling)
     }
 }

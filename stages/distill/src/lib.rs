@@ -112,7 +112,8 @@ impl Parts<'_> {
     fn student(&self) -> anyhow::Result<Model> {
         let Some(base) = &self.start.base else { return self.random_student() };
         let bad_base = |error| BadInput(format!("distill.base: {error}"));
-        let student = base.model(Head::Score, self.config.seed).map_err(bad_base)?;
+        let student = base.model(Head::Score, self.config.seed);
+        let student = student.and_then(|student| student.with_pooling(self.start.scoring.pooling)).map_err(bad_base)?;
         let Some(keep) = &self.config.distill.keep_layers else { return Ok(student) };
         let kept = student.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;
         Ok(kept.ok_or_else(|| {

@@ -4,7 +4,7 @@ use models::Origin;
 use pipeline::Pipeline;
 use pipeline::config::{
     BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, LoraConfig, Precision, RankConfig, RetrievalConfig,
-    TeacherConfig, TitlesConfig, Validation,
+    TeacherConfig, TeacherPooling, TitlesConfig, Validation,
 };
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ pub struct Config {
 
 /// What every phase reads. A phase sees this, its own table and its inputs alone; their digest says whether an earlier
 /// result of the phase can be taken over.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Shared {
     pub(crate) seed: u64,
     pub(crate) precision: Precision,
@@ -36,12 +36,15 @@ pub(crate) struct Shared {
     pub(crate) dropout: Option<f64>,
     pub(crate) model: Option<DecoderConfig>,
     pub(crate) input: InputConfig,
+    /// Which tokens the score is read from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pooling: Option<TeacherPooling>,
     pub(crate) lora: Option<LoraConfig>,
 }
 
 impl Config {
     pub(crate) fn of(pipeline: &Pipeline) -> Config {
-        let TeacherConfig { saved, base, dropout, model, input, cpt, titles, rank, lora } = pipeline.teacher.clone();
+        let TeacherConfig { saved, base, dropout, model, input, pooling, cpt, titles, rank, lora } = pipeline.teacher.clone();
         let validates = rank.as_ref().is_some_and(|rank| rank.validate_every > 0);
         Config {
             saved_as_adapter: lora.as_ref().is_some_and(|lora| !lora.merge),
@@ -58,6 +61,7 @@ impl Config {
                 dropout,
                 model,
                 input,
+                pooling,
                 // Merging concerns the result of the last phase alone.
                 lora: lora.map(|lora| LoraConfig { merge: false, ..lora }),
             },
@@ -66,7 +70,12 @@ impl Config {
 }
 
 impl Shared {
+    /// What continued pre-training reads: it makes a language model, which has no score.
+    pub(crate) fn without_pooling(&self) -> Shared {
+        Shared { pooling: None, ..self.clone() }
+    }
+
     pub(crate) fn origin(&self) -> Origin<'_> {
-        Origin::teacher(self.base.as_ref(), &self.input, self.dropout)
+        Origin::teacher(self.base.as_ref(), &self.input, self.dropout).with_pooling(self.pooling)
     }
 }

@@ -95,16 +95,17 @@ fn body(
         Err(reason) => {
             tracing::info!("teacher: phase cpt is skipped: {reason}");
             remove_stale(&folder)?;
-            let made_from = fingerprint(context, parts.shared, &None::<CptPhaseConfig>, &[])?;
+            let made_from = fingerprint(context, &parts.shared.without_pooling(), &None::<CptPhaseConfig>, &[])?;
             return Ok(Body { ranker: start::model(parts, Head::Score)?, made_from });
         }
     };
-    let made_from = fingerprint(context, parts.shared, config, &["cpt/cpt_examples"])?;
+    let made_from = fingerprint(context, &parts.shared.without_pooling(), config, &["cpt/cpt_examples"])?;
     if !take_over(context, log, PRETRAINING, &made_from)? {
         pretrain(context, log, parts, config)?;
     }
     context.fact(&fingerprint_fact(PRETRAINING), made_from.clone());
     let ranker = Base::open(&folder)?.model(Head::Score, parts.shared.seed).context("the pre-trained body")?;
+    let ranker = start::read_as(parts, ranker)?;
     Ok(Body { ranker, made_from })
 }
 
@@ -197,7 +198,7 @@ fn rank(
     let adapted = config.saved_as_adapter;
     let card = Card {
         title: "Teacher",
-        about: "Scores a query and a document with one raw logit.",
+        about: &format!("Scores a query and a document with one raw logit.{}", start::about_pooling(ranker)),
         pipeline_tag: "text-ranking",
         library: if adapted { "peft" } else { "transformers" },
         base: shared.base.as_ref(),

@@ -72,7 +72,8 @@ impl Base {
             None => self.template_of_kind()?,
         };
         let window = choice.window(self.max_length(&library).min(TRAINED_LENGTH), library.truncation_of(&template));
-        let scoring = Scoring { template, pooling: self.backbone.pooling(), window };
+        let pooling = self.saved_scoring()?.map_or(self.backbone.pooling(), |scoring| scoring.pooling);
+        let scoring = Scoring { template, pooling, window };
         self.check_input(&scoring)?;
         let padding = PairTokenizer::new(&self.tokenizer, &scoring)?.padding();
         match self.backbone.kind() {
@@ -103,13 +104,19 @@ impl Base {
         library.max_length.or(self.tokenizer.model_max_length()).map_or(positions, |most| most.min(positions))
     }
 
+    /// How the ranker in this folder scores, where this project saved it.
+    fn saved_scoring(&self) -> Result<Option<Scoring>> {
+        let path = self.folder.join(SETTINGS_FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        Ok(Some(settings::read(&path, &self.folder, &self.tokenizer, self.adapted.as_deref())?.scoring))
+    }
+
     /// The template of the ranker in this folder.
     fn template(&self, library: &SentenceTransformers) -> Result<Template> {
-        let settings = self.folder.join(SETTINGS_FILE);
-        if settings.exists() {
-            return Ok(settings::read(&settings, &self.folder, &self.tokenizer, self.adapted.as_deref())?
-                .scoring
-                .template);
+        if let Some(scoring) = self.saved_scoring()? {
+            return Ok(scoring.template);
         }
         let chat = ChatTemplate::of_folder(&self.folder, library.adds_generation_prompt)?;
         let chats = |chat: &ChatTemplate| library.chats.unwrap_or_else(|| chat.names_both_roles());

@@ -11,10 +11,10 @@ use super::layout::{CARD_FILE, CONFIG_FILE, SETTINGS_FILE, WEIGHTS_FILE, format_
 use super::sentence_transformers::SentenceTransformers;
 use super::settings::{self, Settings};
 use super::{adapter, export};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 use crate::models::{Head, Model};
-use crate::text::{Kind, PairTokenizer, Scoring, Tokenizer, check_fit};
+use crate::text::{Kind, PairTokenizer, Pooling, Scoring, Tokenizer, check_fit};
 use crate::weights::Params;
 
 /// A ranker with its tokenizer and how it scores.
@@ -31,8 +31,9 @@ pub struct SavedRanker {
 }
 
 /// Writes a ranker into a folder, which is made where missing, so that transformers and sentence-transformers read texts as it
-/// does: they cut a pair by its window, unless that is [`Window::Fields`], and render a prompt as a chat template. Equal models
-/// give equal bytes.
+/// does: they cut a pair by its window, unless that is [`Window::Fields`], and render a prompt as a chat template. They know no
+/// decoder whose score is read from the mean of its tokens, and read its last one: the card of such a ranker has to say so.
+/// Equal models give equal bytes.
 ///
 /// # Errors
 /// A scoring or tokenizer that does not fit the model; a folder that cannot be written.
@@ -125,6 +126,10 @@ impl Base {
     fn saved(self, ranker: Model, choice: &InputChoice, library: &SentenceTransformers) -> Result<SavedRanker> {
         let settings = self.settings(choice, library)?;
         let path = self.folder.join(SETTINGS_FILE);
+        let own = ranker.pooling();
+        let ranker = ranker
+            .with_pooling(settings.scoring.pooling)
+            .map_err(|_| other_pooling(&path, settings.scoring.pooling, own))?;
         check_ranker(&path, &ranker, &self.tokenizer, &settings)?;
         Ok(SavedRanker { ranker, tokenizer: self.tokenizer, settings, is_foreign: !path.exists() })
     }
@@ -162,12 +167,17 @@ fn save_parts(folder: &Path, config: &Value, params: &Params, tokenizer: &Tokeni
 /// Refuses a scoring, a vocabulary or a length that the model was not made for.
 fn check_ranker(path: &Path, ranker: &Model, tokenizer: &Tokenizer, settings: &Settings) -> Result<PairTokenizer> {
     let backbone = ranker.backbone();
-    let (found, own) = (settings.scoring.pooling, backbone.pooling());
+    let (found, own) = (settings.scoring.pooling, ranker.pooling());
     if found != own {
-        let found = format!("{found:?}, where config.json says {own:?}");
-        return Err(format_error(path, "a scoring that fits the model", format!("a score read at {found}")));
+        return Err(other_pooling(path, found, own));
     }
     let pairs = PairTokenizer::new(tokenizer, &settings.scoring)?;
     check_fit(&pairs, backbone.vocab_size(), backbone.max_tokens())?;
     Ok(pairs)
+}
+
+/// A score that is read from other tokens than those of the model.
+fn other_pooling(path: &Path, found: Pooling, own: Pooling) -> Error {
+    let found = format!("a score read at {found:?}, where config.json says {own:?}");
+    format_error(path, "a scoring that fits the model", found)
 }

@@ -21,6 +21,8 @@ use crate::{Error, Result};
 pub struct Model {
     backbone: Arc<dyn Backbone>,
     head: Head,
+    /// What the score is read from.
+    pooling: Pooling,
     params: Params,
 }
 
@@ -33,7 +35,7 @@ impl Model {
         backbone.check()?;
         check_head(backbone.as_ref(), head)?;
         let params = Params::init(&backbone.weights(head), seed)?;
-        Ok(Self { backbone, head, params })
+        Ok(Self { pooling: backbone.pooling(), backbone, head, params })
     }
 
     /// Loads the weights of a backbone from safetensors files. Without `new_head`, the files hold exactly the weights of
@@ -57,7 +59,25 @@ impl Model {
             None => Params::load(files, &specs, names)?,
             Some(seed) => Params::load_body(files, &specs, names, seed, |name| is_head(backbone.as_ref(), name))?,
         };
-        Ok(Self { backbone, head, params })
+        Ok(Self { pooling: backbone.pooling(), backbone, head, params })
+    }
+
+    /// This model with its score read as `pooling` says, where that is not its architecture's own: the mean over all tokens
+    /// in place of a decoder's last one.
+    ///
+    /// # Errors
+    /// Another pooling than these two.
+    pub fn with_pooling(self, pooling: Pooling) -> Result<Self> {
+        let own = self.backbone.pooling();
+        if pooling == own || (self.backbone.kind() == Kind::Decoder && pooling == Pooling::Mean) {
+            return Ok(Self { pooling, ..self });
+        }
+        Err(Error::Config { field: "pooling", found: format!("{pooling:?}"), expected: format!("{own:?}") })
+    }
+
+    /// What the score is read from.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
     }
 
     /// The architecture and its sizes.
@@ -178,7 +198,7 @@ impl Model {
         self.backbone.hidden(&self.params, packed, rows, mode)
     }
 
-    /// The raw logit of each sequence, read as [`Backbone::pooling`] says. The last token is the last one that is not padding, as
+    /// The raw logit of each sequence, read as [`Self::pooling`] says. The last token is the last one that is not padding, as
     /// in transformers.
     ///
     /// # Shapes
@@ -189,7 +209,7 @@ impl Model {
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
         self.expect(Head::Score)?;
         let at = |rows: Vec<u32>| self.hidden(packed, Some(&rows), mode);
-        let read = match self.backbone.pooling() {
+        let read = match self.pooling {
             Pooling::FirstToken => at(packed.first_tokens())?,
             Pooling::LastToken => at(packed.last_tokens(self.backbone.pad_id()))?,
             Pooling::Mean => sequence_means(&self.hidden(packed, None, mode)?, packed.offsets())?,

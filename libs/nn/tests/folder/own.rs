@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use nn::folder::{self, Base, Settings};
+use nn::folder::{self, Base, InputChoice, Settings};
 use nn::models::Head;
-use nn::text::{Kind, Tokenizer};
+use nn::text::{Kind, Pooling, Tokenizer};
 use tempfile::TempDir;
 
 use super::{CORPUS, bert, byte_level, llama, load, saved_student, scores, scoring, settings, word_piece};
@@ -23,6 +23,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 fn rankers_read_back_to_the_same_scores_and_bytes() {
     let cases = [
         (llama(Head::Score), byte_level(), settings(Kind::Decoder)),
+        (llama(Head::Score).with_pooling(Pooling::Mean).unwrap(), byte_level(), of_means()),
         (bert(60), word_piece(), settings(Kind::Encoder)),
     ];
     for (ranker, tokenizer, settings) in cases {
@@ -38,6 +39,32 @@ fn rankers_read_back_to_the_same_scores_and_bytes() {
         assert_eq!(files(one.path()), files(two.path()));
         assert_eq!(folder::identity(one.path()).unwrap(), folder::identity(two.path()).unwrap());
     }
+}
+
+/// How a decoder scores that is read at the mean of its tokens.
+fn of_means() -> Settings {
+    let mut settings = settings(Kind::Decoder);
+    settings.scoring.pooling = Pooling::Mean;
+    settings
+}
+
+#[test]
+fn a_model_is_not_saved_as_read_from_other_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let save = |ranker, settings| folder::save_ranker(folder.path(), ranker, &byte_level(), settings, "# Card\n");
+    let error = save(&llama(Head::Score), &of_means()).unwrap_err().to_string();
+    assert!(error.contains("a score read at Mean, where config.json says LastToken"), "{error}");
+    let means = llama(Head::Score).with_pooling(Pooling::Mean).unwrap();
+    assert!(save(&means, &settings(Kind::Decoder)).is_err());
+}
+
+#[test]
+fn a_training_reads_the_score_as_the_ranker_it_starts_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let means = llama(Head::Score).with_pooling(Pooling::Mean).unwrap();
+    folder::save_ranker(folder.path(), &means, &byte_level(), &of_means(), "# Card\n").unwrap();
+    let (_, scoring) = Base::open(folder.path()).unwrap().for_training(&InputChoice::default()).unwrap();
+    assert_eq!(scoring.pooling, Pooling::Mean);
 }
 
 #[test]

@@ -56,6 +56,10 @@ pub struct TeacherConfig {
     /// How the teacher reads a query and a document.
     #[serde(default)]
     pub input: InputConfig,
+    /// Which tokens a decoder's score is read from: `last_token`, or `mean`, which other libraries do not read. Where absent, as
+    /// the base model, if that is a ranker, else from the last token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<TeacherPooling>,
     /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
     pub cpt: Option<CptPhaseConfig>,
     /// Before phase `rank`, where the pipeline has this table: the same training on the titles of the collection. The title
@@ -67,6 +71,16 @@ pub struct TeacherConfig {
     /// How every phase adapts the base model by updates of low rank, where the pipeline has this table; without it, all
     /// weights are trained.
     pub lora: Option<LoraConfig>,
+}
+
+/// Which tokens a decoder's score is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TeacherPooling {
+    /// The last one, the only one that sees all others.
+    LastToken,
+    /// All of them: the mean of the last layer's output.
+    Mean,
 }
 
 /// Low-rank adaptation (arXiv 2106.09685).
@@ -318,6 +332,7 @@ impl TeacherConfig {
         let others = [
             ("base", self.base.is_some()),
             ("dropout", self.dropout.is_some()),
+            ("pooling", self.pooling.is_some()),
             ("model", self.model.is_some()),
             ("cpt", self.cpt.is_some()),
             ("titles", self.titles.is_some()),
