@@ -13,20 +13,15 @@ use nn::models::{Backbone, Bert, Head, Model, read_config};
 use nn::ops::{Precision, score_loss};
 use nn::text::{Packed, Pooling};
 use nn::weights::Mode;
-use ranking::loss::{Hinge, Loss, LossError};
+use ranking::loss::{GradeCrossEntropy, Hinge, Loss, LossError};
 use safetensors::SafeTensors;
 
 const TRAIN: Mode<'_> = Mode::Train { dropout_seed: 1, tape: None, precision: Precision::F32 };
 const EVAL: Mode<'_> = Mode::Eval(Precision::F32);
 
 fn sequences() -> Packed {
-    let sequences: [&[u32]; 5] = [
-        &[5, 96, 13, 0, 44, 2],
-        &[7, 7, 1],
-        &[90, 31, 8, 60, 2, 17, 55, 41, 3, 3, 29],
-        &[64],
-        &[12, 80, 33, 21],
-    ];
+    let sequences: [&[u32]; 5] =
+        [&[5, 96, 13, 0, 44, 2], &[7, 7, 1], &[90, 31, 8, 60, 2, 17, 55, 41, 3, 3, 29], &[64], &[12, 80, 33, 21]];
     Packed::from_sequences(&sequences).unwrap()
 }
 
@@ -79,6 +74,34 @@ fn a_decoder_is_scored_at_the_mean_of_its_tokens() {
     };
     let loss = score_loss(&model.score(&sequences(), TRAIN).unwrap(), hinge).unwrap();
     compare(&(file, model), "hinge", &loss);
+}
+
+#[test]
+fn a_classifier_of_grades_scores_by_the_expected_one() {
+    let golden = golden("llama_grades.safetensors", Head::Grades(5));
+    let (file, model) = &golden;
+    close("logits", &model.logits(&sequences(), EVAL).unwrap(), &file["logits"]);
+    close("scores", &model.score(&sequences(), EVAL).unwrap(), &file["scores"]);
+    let grades = |logits: &[f32]| {
+        let loss = Loss::GradeCrossEntropy(GradeCrossEntropy {});
+        Ok::<_, LossError>(loss.compute(logits, &[4.0, 0.0, 3.0, 1.0, 2.0], &[0, 3, 5])?.total)
+    };
+    let loss = score_loss(&model.logits(&sequences(), TRAIN).unwrap(), grades).unwrap();
+    compare(&golden, "grades", &loss);
+    let expected = model.score(&sequences(), TRAIN).unwrap().sum_all().unwrap();
+    compare(&golden, "expected", &expected);
+}
+
+#[test]
+fn another_head_keeps_the_body() {
+    let (file, model) = golden("llama_grades.safetensors", Head::Grades(5));
+    let scored = model.with_head(Head::Score, 3).unwrap();
+    assert_eq!(scored.params().get("score.weight").unwrap().dims(), [1, 48]);
+    assert_eq!(scored.score(&sequences(), EVAL).unwrap().dims(), [5]);
+    close("body", scored.params().get("model.norm.weight").unwrap(), &file["model.norm.weight"]);
+    let back = scored.with_head(Head::Grades(5), 3).unwrap();
+    assert_ne!(numbers(back.params().get("score.weight").unwrap()), numbers(&file["score.weight"]));
+    assert!(model.with_head(Head::LanguageModel, 3).is_ok());
 }
 
 #[test]

@@ -6,10 +6,12 @@ mod card;
 mod list_task;
 mod log;
 mod phase;
+mod reading;
 mod validation;
 
 pub use card::Card;
 pub use list_task::{LabelledList, ListTask};
 pub use log::TrainingLog;
 pub use phase::{Phase, check_resumed, passes, remove_checkpoints, train_phase};
+pub use reading::reading;
 pub use validation::Validator;

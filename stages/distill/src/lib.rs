@@ -19,7 +19,7 @@ use nn::text::{Kind, PairTokenizer, Tokenizer};
 use nn::train::TrainSummary;
 use pipeline::config::{BaseModel, LabelsOnlyConfig, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
+use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, reading, train_phase};
 
 use crate::pretrain::{PretrainTask, examples};
 use crate::teacher_table::TeacherTable;
@@ -81,7 +81,7 @@ impl Stage for Distill {
         let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("student_tokenizer")?)?;
         let start = Start::open(context.paths(), &config.student(), &tokenizer)?;
         let parts = Parts { config, corpus: &collection.corpus, validator, tokenizer: &tokenizer, start: &start };
-        let student = parts.student()?;
+        let student = parts.student(Head::Score)?;
         tracing::info!("distill: {} parameters", student.params().count());
         pretrain(context, &mut log, &parts, &student)?;
         distill(context, &mut log, &parts, &student)?;
@@ -108,11 +108,11 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    /// A student before its first step, the same one every time.
-    fn student(&self) -> anyhow::Result<Model> {
-        let Some(base) = &self.start.base else { return self.random_student() };
+    /// A student with this head before its first step, the same one every time.
+    fn student(&self, head: Head) -> anyhow::Result<Model> {
+        let Some(base) = &self.start.base else { return self.random_student(head) };
         let bad_base = |error| BadInput(format!("distill.base: {error}"));
-        let student = base.model(Head::Score, self.config.seed);
+        let student = base.model(head, self.config.seed);
         let student = student.and_then(|student| student.with_pooling(self.start.scoring.pooling)).map_err(bad_base)?;
         let Some(keep) = &self.config.distill.keep_layers else { return Ok(student) };
         let kept = student.keeping(keep).map_err(|error| ConfigError::Unusable(format!("distill.{error}")))?;
@@ -124,7 +124,7 @@ impl Parts<'_> {
         })?)
     }
 
-    fn random_student(&self) -> anyhow::Result<Model> {
+    fn random_student(&self, head: Head) -> anyhow::Result<Model> {
         let table = self.config.distill.model.clone().context("distill.model: expected a table, found none")?;
         let sizes = Sizes {
             hidden_size: table.hidden_size,
@@ -135,7 +135,7 @@ impl Parts<'_> {
             max_tokens: self.pairs()?.max_tokens(),
             dropout: table.dropout,
         };
-        Ok(Model::new(from_sizes(Kind::Encoder, &sizes, self.tokenizer)?, Head::Score, self.config.seed)?)
+        Ok(Model::new(from_sizes(Kind::Encoder, &sizes, self.tokenizer)?, head, self.config.seed)?)
     }
 
     /// The input of the student.
@@ -178,7 +178,7 @@ impl Parts<'_> {
         let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
         let card = Card {
             title,
-            about,
+            about: &format!("{about}{}", reading(student)),
             pipeline_tag: "text-ranking",
             library: "transformers",
             base: self.config.origin.as_ref(),
@@ -256,7 +256,8 @@ fn labels_only(
     train: &[LabelledList],
     config: &LabelsOnlyConfig,
 ) -> anyhow::Result<()> {
-    let (student, config) = (&parts.student()?, config.list_training());
+    let config = config.list_training();
+    let student = &parts.student(Head::of_outputs(config.loss.outputs()))?;
     if train.is_empty() {
         Err(BadInput("ingest/judgments: expected judged queries in the training split, found none; remove the table distill.labels_only, or judge queries".into()))?;
     }

@@ -23,7 +23,7 @@ use nn::models::{Head, Model};
 use nn::text::{PairTokenizer, Tokenizer};
 use pipeline::config::{CptPhaseConfig, RankConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, train_phase};
+use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, reading, train_phase};
 
 use crate::parts::{Body, PRETRAINING, Parts, note, remove_stale};
 use crate::pretrain::{Packs, PretrainTask};
@@ -74,20 +74,24 @@ impl Stage for Teacher {
         let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::open(context.paths(), &config.shared.origin(), &tokenizer)?;
         let parts = Parts { shared: &config.shared, start: &start, tokenizer: &tokenizer };
-        let body = body(context, &mut log, &parts, config.cpt.as_ref())?;
+        let head = Head::of_outputs(config_of_rank.list_training().loss.outputs());
+        // Titles have no grades.
+        let first = if config.titles.is_some() { Head::Score } else { head };
+        let body = body(context, &mut log, &parts, (config.cpt.as_ref(), first))?;
         let ranker = titles::learn(context, &mut log, &parts, (config.titles.as_ref(), &config.retrieval), body)?;
+        let ranker = ranker.with_head(head, config.shared.seed)?;
         rank(context, &mut log, &parts, (config, config_of_rank), &ranker)?;
         log.finish(context)?;
         training::remove_checkpoints(context)
     }
 }
 
-/// The result of phase `cpt`, where there is such a phase, else what the teacher starts from.
+/// The result of phase `cpt`, where there is such a phase, else what the teacher starts from, as a ranker with this head.
 fn body(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    config: Option<&CptPhaseConfig>,
+    (config, head): (Option<&CptPhaseConfig>, Head),
 ) -> anyhow::Result<Body> {
     let folder = context.out().join(PRETRAINING);
     let config = match start::pretraining(parts.start, config) {
@@ -96,7 +100,7 @@ fn body(
             tracing::info!("teacher: phase cpt is skipped: {reason}");
             remove_stale(&folder)?;
             let made_from = fingerprint(context, &parts.shared.without_pooling(), &None::<CptPhaseConfig>, &[])?;
-            return Ok(Body { ranker: start::model(parts, Head::Score)?, made_from });
+            return Ok(Body { ranker: start::model(parts, head)?, made_from });
         }
     };
     let made_from = fingerprint(context, &parts.shared.without_pooling(), config, &["cpt/cpt_examples"])?;
@@ -104,7 +108,7 @@ fn body(
         pretrain(context, log, parts, config)?;
     }
     context.fact(&fingerprint_fact(PRETRAINING), made_from.clone());
-    let ranker = Base::open(&folder)?.model(Head::Score, parts.shared.seed).context("the pre-trained body")?;
+    let ranker = Base::open(&folder)?.model(head, parts.shared.seed).context("the pre-trained body")?;
     let ranker = start::read_as(parts, ranker)?;
     Ok(Body { ranker, made_from })
 }
@@ -196,9 +200,11 @@ fn rank(
     context.fact("judged_lists", train.len());
     context.fact("judged_documents_without_text", without_text);
     let adapted = config.saved_as_adapter;
+    let score = if ranker.head() == Head::Score { " with one raw logit" } else { "" };
+    let about = format!("Scores a query and a document{score}.{}", reading(ranker));
     let card = Card {
         title: "Teacher",
-        about: &format!("Scores a query and a document with one raw logit.{}", start::about_pooling(ranker)),
+        about: &about,
         pipeline_tag: "text-ranking",
         library: if adapted { "peft" } else { "transformers" },
         base: shared.base.as_ref(),

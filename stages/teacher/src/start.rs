@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use models::{Start, base_folder, low_rank};
 use nn::models::{Head, Model, Sizes, from_sizes};
-use nn::text::{Kind, PairTokenizer, Pooling};
+use nn::text::{Kind, PairTokenizer};
 use pipeline::config::CptPhaseConfig;
 use pipeline::{BadInput, ConfigError, StageContext};
 
@@ -46,17 +46,6 @@ pub(crate) fn model(parts: &Parts<'_>, head: Head) -> anyhow::Result<Model> {
 /// A model whose score, if it gives one, is read as the teacher's.
 pub(crate) fn read_as(parts: &Parts<'_>, model: Model) -> nn::Result<Model> {
     model.with_pooling(parts.start.scoring.pooling)
-}
-
-/// A sentence for the card of a ranker that other libraries would read in another way.
-pub(crate) fn about_pooling(ranker: &Model) -> &'static str {
-    match (ranker.backbone().kind(), ranker.pooling()) {
-        (Kind::Decoder, Pooling::Mean) => {
-            " The score is read from the mean over all tokens, as disranker.json says. Other libraries read it from the last \
-             token: their scores of this model are of no use."
-        }
-        _ => "",
-    }
 }
 
 /// The model that a phase trains: with updates of low rank where the pipeline asks for them.

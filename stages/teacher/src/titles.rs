@@ -11,10 +11,10 @@ use nn::text::PairTokenizer;
 use pipeline::config::{RetrievalConfig, TitlesConfig};
 use pipeline::{BadInput, StageContext};
 use ranking::rng::{permutation, stream};
-use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, train_phase};
+use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, reading, train_phase};
 
 use crate::parts::{Body, Parts, TITLES, note, remove_stale};
-use crate::start::{about_pooling, adapted};
+use crate::start::adapted;
 use crate::takeover::{fingerprint, fingerprint_fact, take_over};
 
 /// Trains `body` on titles, where the pipeline has such a phase.
@@ -81,7 +81,7 @@ fn train(
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
     let card = Card {
         title: "Teacher after titles",
-        about: &format!("Scores a title and a text of the collection with one raw logit.{}", about_pooling(ranker)),
+        about: &format!("Scores a title and a text of the collection with one raw logit.{}", reading(ranker)),
         pipeline_tag: "text-ranking",
         library: "transformers",
         base: shared.base.as_ref(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::adapter::{self, Adapter};
-use super::layout::{CONFIG_FILE, format_error, read_json, weight_files};
+use super::layout::{CONFIG_FILE, SETTINGS_FILE, format_error, read_json, weight_files};
 use super::sentence_transformers::Words;
 use crate::models::{Backbone, Head, Model, is_head, keeping, read_config};
 use crate::text::Tokenizer;
@@ -117,13 +117,13 @@ impl Base {
         self.config["architectures"][0].as_str()
     }
 
-    /// The ranker of this folder: exactly its weights. Of a classifier of two labels, the score is the logit of label 1 less
+    /// The ranker of this folder with this head: exactly its weights. Of a foreign classifier of two labels, the score is the logit of label 1 less
     /// that of label 0; of a language model, the logit of one word less that of another, `yes` and `no` unless the folder
     /// says other ones.
     ///
     /// # Errors
     /// A model of another kind; weights that are not its own.
-    pub(super) fn whole_ranker(&self, words: Option<Words>) -> Result<Model> {
+    pub(super) fn whole_ranker(&self, head: Head, words: Option<Words>) -> Result<Model> {
         let path = self.folder.join(CONFIG_FILE);
         let class = self.class().unwrap_or_default();
         if class.ends_with(LANGUAGE_MODEL_CLASS) {
@@ -137,9 +137,15 @@ impl Base {
             );
             return Err(format_error(&path, &expected, self.config["architectures"][0].to_string()));
         }
-        match self.config["id2label"].as_object().map(serde_json::Map::len) {
-            None | Some(1 | 2) => Model::load(self.backbone.clone(), Head::Score, &self.weights, None),
-            Some(labels) => {
+        let load = |head| Model::load(self.backbone.clone(), head, &self.weights, None);
+        match (head, self.config["id2label"].as_object().map(serde_json::Map::len)) {
+            (Head::Grades(grades), Some(labels)) if labels == grades => load(head),
+            (Head::Grades(grades), labels) => {
+                let expected = format!("id2label of the {grades} grades that its {SETTINGS_FILE} says");
+                Err(format_error(&path, &expected, format!("{} labels", labels.unwrap_or_default())))
+            }
+            (_, None | Some(1 | 2)) => load(Head::Score),
+            (_, Some(labels)) => {
                 let expected = "id2label of one label, or of two: not relevant and relevant";
                 Err(format_error(&path, expected, format!("{labels} labels")))
             }

@@ -13,7 +13,7 @@ use super::settings::{self, Settings};
 use super::{adapter, export};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::models::{Head, Model};
+use crate::models::Model;
 use crate::text::{Kind, PairTokenizer, Pooling, Scoring, Tokenizer, check_fit};
 use crate::weights::Params;
 
@@ -59,7 +59,7 @@ pub fn save_ranker(
     }
     save_parts(folder, &config, ranker.params(), &exported, card)?;
     export::modules(folder, &settings.scoring)?;
-    settings::save(&path, &exported, settings, None)
+    settings::save(&path, &exported, (settings, ranker.head()), None)
 }
 
 /// Writes a ranker made by [`Model::with_lora`] as a PEFT adapter of the model in folder `base`, which may be relative to
@@ -80,7 +80,7 @@ pub fn save_adapter(
     adapter::save(folder, ranker, base)?;
     tokenizer.save(folder)?;
     files::write_atomically(&folder.join(CARD_FILE), card.as_bytes())?;
-    settings::save(&path, tokenizer, settings, Some(identity(&folder.join(base))?))
+    settings::save(&path, tokenizer, (settings, ranker.head()), Some(identity(&folder.join(base))?))
 }
 
 /// Reads a ranker that [`save_ranker`] or [`save_adapter`] wrote, which merges an adapter into its base, or another library:
@@ -101,11 +101,14 @@ pub fn load_ranker(folder: &Path, choice: &InputChoice) -> Result<SavedRanker> {
 pub fn load_ranker_on(folder: &Path, hub: Option<&Path>, choice: &InputChoice) -> Result<SavedRanker> {
     let base = Base::open_on(folder, hub)?;
     let library = SentenceTransformers::read(folder)?;
+    let head = settings::head(&folder.join(SETTINGS_FILE))?;
     let ranker = match &base.adapted {
-        None => base.whole_ranker(library.words)?,
+        None => base.whole_ranker(head, library.words)?,
         Some(adapted) => {
-            adapter::check_head((folder, &base.adapters), (adapted, &base.weights), base.backbone.as_ref())?;
-            base.model(Head::Score, 0)?
+            let specs = base.backbone.weights(head);
+            let names = |stored: &str| base.backbone.weight_name(stored);
+            adapter::check_head((folder, &base.adapters), (adapted, &base.weights), (&specs, names))?;
+            base.model(head, 0)?
         }
     };
     base.saved(ranker, choice, &library)

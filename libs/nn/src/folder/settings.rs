@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::identity::identity;
 use super::layout::{format_error, read_json, write_json};
 use crate::error::Result;
+use crate::models::Head;
 use crate::text::{Scoring, Tokenizer};
 
 /// The layout of `disranker.json` written by this version; another one is refused.
 const FORMAT: u32 = 2;
+/// Most grades of a model.
+const MOST_GRADES: u64 = 32;
 
 /// The constants of a student's targets, `(score - mean) / std` of the teacher's scores.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,21 +44,44 @@ struct SettingsFile {
     tokenizer: String,
     scoring: Scoring,
     standardisation: Option<Standardisation>,
+    /// Grades from 0 that the model has a logit for, where its score is the expected grade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    grades: Option<usize>,
     /// Identity of the base model, where the folder holds an adapter of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<String>,
 }
 
-/// Writes `disranker.json`; `base` is the identity of the base model where the folder holds an adapter.
-pub(super) fn save(path: &Path, tokenizer: &Tokenizer, settings: &Settings, base: Option<String>) -> Result<()> {
+/// Writes `disranker.json` of a model with this head; `base` is the identity of the base model where the folder holds an adapter.
+pub(super) fn save(
+    path: &Path,
+    tokenizer: &Tokenizer,
+    (settings, head): (&Settings, Head),
+    base: Option<String>,
+) -> Result<()> {
     let settings = SettingsFile {
         format: FORMAT,
         tokenizer: tokenizer.identity(),
         scoring: settings.scoring.clone(),
         standardisation: settings.standardisation,
+        grades: if let Head::Grades(grades) = head { Some(grades) } else { None },
         base,
     };
     write_json(path, &serde_json::to_value(settings)?)
+}
+
+/// The head of the ranker beside `disranker.json` at `path`; without such a file, one that scores.
+pub(super) fn head(path: &Path) -> Result<Head> {
+    if !path.exists() {
+        return Ok(Head::Score);
+    }
+    match read_json(path)?.get("grades") {
+        None | Some(Value::Null) => Ok(Head::Score),
+        Some(grades) => match grades.as_u64() {
+            Some(grades @ 2..=MOST_GRADES) => Ok(Head::Grades(grades as usize)),
+            _ => Err(format_error(path, &format!("grades from 2 to {MOST_GRADES}"), grades.to_string())),
+        },
+    }
 }
 
 /// Reads `disranker.json` at `path`, and refuses another tokenizer or base model than it names; `base` is the folder of the

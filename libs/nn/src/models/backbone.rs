@@ -17,6 +17,9 @@ pub enum Head {
     LanguageModel,
     /// One raw logit per sequence: `...ForSequenceClassification` with one label.
     Score,
+    /// A logit for each grade from 0, this many: `...ForSequenceClassification` with as many labels. The score is the grade
+    /// that is expected under their softmax.
+    Grades(usize),
 }
 
 impl Head {
@@ -25,6 +28,7 @@ impl Head {
         match self {
             Self::LanguageModel => "LanguageModel",
             Self::Score => "Score",
+            Self::Grades(_) => "Grades",
         }
     }
 
@@ -32,7 +36,20 @@ impl Head {
     pub(super) fn class(self) -> &'static str {
         match self {
             Self::LanguageModel => "ForCausalLM",
-            Self::Score => "ForSequenceClassification",
+            Self::Score | Self::Grades(_) => "ForSequenceClassification",
+        }
+    }
+
+    /// The head that gives a loss its outputs: this many logits per sequence.
+    pub fn of_outputs(outputs: usize) -> Self {
+        if outputs == 1 { Self::Score } else { Self::Grades(outputs) }
+    }
+
+    /// Logits of a sequence that a head which scores gives.
+    pub fn outputs(self) -> usize {
+        match self {
+            Self::Grades(grades) => grades,
+            Self::Score | Self::LanguageModel => 1,
         }
     }
 }
@@ -100,11 +117,11 @@ pub trait Backbone: fmt::Debug + Send + Sync {
     /// Tokens outside the vocabulary; a sequence that is too long.
     fn hidden(&self, params: &Params, packed: &Packed, rows: Option<&[u32]>, mode: Mode<'_>) -> Result<Tensor>;
 
-    /// The raw logit of each sequence from the last layer's output for what the score is read from, as
-    /// [`Self::pooling`] says.
+    /// The logits of each sequence, one sequence's after the other's, from the last layer's output for what the score is read
+    /// from: one of [`Head::Score`].
     ///
     /// # Shapes
-    /// `read` `[n, d]` -> `[n]`.
+    /// `read` `[n, d]` -> `[n * outputs]`.
     ///
     /// # Errors
     /// A failed tensor operation.

@@ -160,11 +160,11 @@ impl Backbone for Bert {
         &["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"]
     }
 
-    fn weights(&self, _: Head) -> Vec<ParamSpec> {
+    fn weights(&self, head: Head) -> Vec<ParamSpec> {
         let (d, std) = (self.hidden_size, self.initializer_range);
         let mut weights = self.encoder().weights();
         weights.extend(affine("bert.pooler.dense", [d, d], std));
-        weights.extend(affine("classifier", [1, d], std));
+        weights.extend(affine("classifier", [head.outputs(), d], std));
         weights
     }
 

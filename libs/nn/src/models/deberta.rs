@@ -276,11 +276,11 @@ impl Backbone for DebertaV2 {
         &["hidden_dropout_prob", "attention_probs_dropout_prob", "pooler_dropout", "cls_dropout"]
     }
 
-    fn weights(&self, _: Head) -> Vec<ParamSpec> {
+    fn weights(&self, head: Head) -> Vec<ParamSpec> {
         let (d, std) = (self.hidden_size, self.initializer_range);
         let mut weights = self.encoder().weights();
         weights.extend(affine("pooler.dense", [d, d], std));
-        weights.extend(affine("classifier", [1, d], std));
+        weights.extend(affine("classifier", [head.outputs(), d], std));
         weights
     }
 

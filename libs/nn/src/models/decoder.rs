@@ -20,7 +20,7 @@ pub(super) const HEADS: &[&str] = &["score", "lm_head"];
 /// The weight of a head, in a model of width `d`; `None` where `tied`, as the language model head is the embedding.
 pub(super) fn head_weight(head: Head, tied: bool, [vocab_size, d]: [usize; 2], init: Init) -> Option<ParamSpec> {
     match head {
-        Head::Score => Some(ParamSpec::new(SCORE, &[1, d], init)),
+        Head::Score | Head::Grades(_) => Some(ParamSpec::new(SCORE, &[head.outputs(), d], init)),
         Head::LanguageModel if tied => None,
         Head::LanguageModel => Some(ParamSpec::new(LM_HEAD, &[vocab_size, d], init)),
     }

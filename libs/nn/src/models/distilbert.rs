@@ -152,11 +152,11 @@ impl Backbone for DistilBert {
         &["dropout", "attention_dropout", "seq_classif_dropout"]
     }
 
-    fn weights(&self, _: Head) -> Vec<ParamSpec> {
+    fn weights(&self, head: Head) -> Vec<ParamSpec> {
         let (d, std) = (self.dim, self.initializer_range);
         let mut weights = self.encoder().weights();
         weights.extend(affine("pre_classifier", [d, d], std));
-        weights.extend(affine("classifier", [1, d], std));
+        weights.extend(affine("classifier", [head.outputs(), d], std));
         weights
     }
 

@@ -3,6 +3,7 @@
 
 use candle_core::Tensor;
 
+use super::backbone::Head;
 use super::layers::{Drops, layer};
 use super::relative::{Distances, Relative};
 use crate::Result;
@@ -304,14 +305,15 @@ pub(super) fn affine(name: &str, shape: [usize; 2], std: f64) -> [ParamSpec; 2] 
 }
 
 /// The weights of [`dense_head`].
-pub(super) fn dense_head_weights(width: usize, std: f64) -> impl Iterator<Item = ParamSpec> {
-    affine("classifier.dense", [width, width], std).into_iter().chain(affine("classifier.out_proj", [1, width], std))
+pub(super) fn dense_head_weights(head: Head, width: usize, std: f64) -> impl Iterator<Item = ParamSpec> {
+    let out = affine("classifier.out_proj", [head.outputs(), width], std);
+    affine("classifier.dense", [width, width], std).into_iter().chain(out)
 }
 
 /// The head of RoBERTa and ELECTRA: two layers with an activation between them, and dropout before each.
 ///
 /// # Shapes
-/// `read` `[n, d]` -> `[n]`.
+/// `read` `[n, d]` -> `[n * outputs]`.
 pub(super) fn dense_head(
     params: &Params,
     read: &Tensor,

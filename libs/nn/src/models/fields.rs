@@ -14,9 +14,12 @@ pub(super) fn to_json(config: &impl Serialize, name: &str, head: Head) -> Result
     fields.insert("architectures".into(), json!([format!("{name}{}", head.class())]));
     // The name transformers 4 and 5 both read.
     fields.insert("torch_dtype".into(), json!("float32"));
-    if head == Head::Score {
-        fields.insert("id2label".into(), json!({"0": "LABEL_0"}));
-        fields.insert("label2id".into(), json!({"LABEL_0": 0}));
+    if head != Head::LanguageModel {
+        let labels = || (0..head.outputs()).map(|label| (label.to_string(), format!("LABEL_{label}"), label));
+        let names: Map<_, _> = labels().map(|(id, name, _)| (id, json!(name))).collect();
+        let ids: Map<_, _> = labels().map(|(_, name, label)| (name, json!(label))).collect();
+        fields.insert("id2label".into(), names.into());
+        fields.insert("label2id".into(), ids.into());
         // Else sentence-transformers would squash a single logit by a sigmoid.
         fields.insert("sentence_transformers".into(), json!({"activation_fn": "torch.nn.modules.linear.Identity"}));
     }

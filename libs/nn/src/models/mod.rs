@@ -94,7 +94,7 @@ pub fn read_config(config: &Value) -> Result<Arc<dyn Backbone>> {
 
 /// Refuses a language model head on an encoder.
 fn check_head(backbone: &dyn Backbone, head: Head) -> Result<()> {
-    if head == Head::Score || backbone.kind() == Kind::Decoder {
+    if head != Head::LanguageModel || backbone.kind() == Kind::Decoder {
         return Ok(());
     }
     let found = backbone.config_json(Head::Score)?;

@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::backbone::{Backbone, Head, is_head, keeping};
 use super::check_head;
 use super::decoder::LM_HEAD;
-use crate::ops::{cross_entropy, linear, sequence_means};
+use crate::ops::{cross_entropy, expected_class, linear, sequence_means};
 use crate::text::{Kind, Packed, Pooling};
 use crate::weights::{LoraConfig, Mode, Params};
 use crate::{Error, Result};
 
-/// An architecture with the values of its weights: a ranker, which gives one raw logit per sequence, or a language model.
+/// An architecture with the values of its weights: a ranker, which gives a score per sequence, or a language model.
 ///
 /// A copy shares the weights: training one trains the other.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ impl Model {
         check_head(backbone.as_ref(), head)?;
         let specs = backbone.weights(head);
         // A ranker that was made of a language model may have kept the head that it does not use.
-        let unused = |name: &str| head == Head::Score && backbone.kind() == Kind::Decoder && name == LM_HEAD;
+        let unused = |name: &str| head != Head::LanguageModel && backbone.kind() == Kind::Decoder && name == LM_HEAD;
         let names = |stored: &str| backbone.weight_name(stored).filter(|name| !unused(name));
         let params = match new_head {
             None => Params::load(files, &specs, names)?,
@@ -83,6 +83,11 @@ impl Model {
     /// The architecture and its sizes.
     pub fn backbone(&self) -> &dyn Backbone {
         self.backbone.as_ref()
+    }
+
+    /// What it ends in.
+    pub fn head(&self) -> Head {
+        self.head
     }
 
     /// The weights.
@@ -146,6 +151,18 @@ impl Model {
         Ok(Self { head: Head::Score, params, ..self.clone() })
     }
 
+    /// This model with another head, which starts from the seed; with its own head, as it is. All but the head is shared.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_head(&self, head: Head, seed: u64) -> Result<Self> {
+        if head == self.head {
+            return Ok(self.clone());
+        }
+        check_head(self.backbone(), head)?;
+        Ok(Self { head, params: self.params.with_specs(&self.backbone.weights(head), seed)?, ..self.clone() })
+    }
+
     /// config.json as Hugging Face transformers reads it.
     ///
     /// # Errors
@@ -161,7 +178,7 @@ impl Model {
     /// As [`Params::with_lora`].
     pub fn with_lora(&self, lora: &LoraConfig, seed: u64) -> Result<Self> {
         let is_head = |name: &str| is_head(self.backbone(), name);
-        let params = self.params.with_lora(lora, seed, is_head, self.head == Head::Score)?;
+        let params = self.params.with_lora(lora, seed, is_head, self.head != Head::LanguageModel)?;
         Ok(Self { params, ..self.clone() })
     }
 
@@ -198,16 +215,33 @@ impl Model {
         self.backbone.hidden(&self.params, packed, rows, mode)
     }
 
-    /// The raw logit of each sequence, read as [`Self::pooling`] says. The last token is the last one that is not padding, as
-    /// in transformers.
+    /// The score of each sequence: its raw logit, or of a model with a logit for each grade the expected grade.
     ///
     /// # Shapes
     /// `packed` of `n` sequences -> `[n]`.
     ///
     /// # Errors
-    /// A model with another head; a sequence that the model cannot take.
+    /// As [`Self::logits`].
     pub fn score(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
-        self.expect(Head::Score)?;
+        let logits = self.logits(packed, mode)?;
+        match self.head {
+            Head::Grades(grades) => Ok(expected_class(&logits.reshape(((), grades))?)?),
+            Head::Score | Head::LanguageModel => Ok(logits),
+        }
+    }
+
+    /// The raw logits of each sequence, one sequence's after the other's, read as [`Self::pooling`] says. The last token is the
+    /// last one that is not padding, as in transformers.
+    ///
+    /// # Shapes
+    /// `packed` of `n` sequences -> `[n * outputs]` of the [`Head`].
+    ///
+    /// # Errors
+    /// A model with another head; a sequence that the model cannot take.
+    pub fn logits(&self, packed: &Packed, mode: Mode<'_>) -> Result<Tensor> {
+        if self.head == Head::LanguageModel {
+            self.expect(Head::Score)?;
+        }
         let at = |rows: Vec<u32>| self.hidden(packed, Some(&rows), mode);
         let read = match self.pooling {
             Pooling::FirstToken => at(packed.first_tokens())?,

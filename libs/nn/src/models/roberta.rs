@@ -190,9 +190,9 @@ impl Backbone for Roberta {
         &["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"]
     }
 
-    fn weights(&self, _: Head) -> Vec<ParamSpec> {
+    fn weights(&self, head: Head) -> Vec<ParamSpec> {
         let mut weights = self.encoder().weights();
-        weights.extend(dense_head_weights(self.hidden_size, self.initializer_range));
+        weights.extend(dense_head_weights(head, self.hidden_size, self.initializer_range));
         weights
     }
 

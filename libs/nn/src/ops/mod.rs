@@ -11,6 +11,7 @@ mod attention;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod expected;
 mod gemm;
 mod lanes;
 mod linear;
@@ -26,6 +27,7 @@ pub use attention::{Attention, Relative, Rotary, RotaryScaling, attention, disen
 pub use cross_entropy::cross_entropy;
 pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
+pub use expected::expected_class;
 pub use gemm::Precision;
 pub use linear::linear;
 pub use low_rank::{LowRank, low_rank};

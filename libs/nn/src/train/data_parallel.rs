@@ -99,14 +99,11 @@ pub fn prediction_gradients(
     Ok(Gradients { loss: losses.iter().sum(), grads: sum(params, stores)? })
 }
 
-/// The scores of a batch, a loss on all of them together, and its gradient.
-///
-/// A batch of more than [`tokens_at_once`] is computed in parts, each twice: for its scores, and, when the loss has the gradient of
-/// every score, for the gradients of the weights (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
-/// Setup", RepL4NLP 2021). What the backward pass reads is then kept of a few parts at a time, so that lists of any length fit.
+/// The logits of a batch, a loss on all of them together, and its gradient. They are the scores of a model with one logit per
+/// sequence; see [`output_gradients`].
 ///
 /// # Errors
-/// A sequence the model refuses; a loss that refuses the scores.
+/// A sequence the model refuses; a loss that refuses the logits.
 pub fn score_gradients<E>(
     model: &Model,
     sequences: &[Sequence],
@@ -116,10 +113,32 @@ pub fn score_gradients<E>(
 where
     E: std::error::Error + Send + Sync + 'static,
 {
+    let logits = |sequences: &[Sequence], mode: Mode<'_>| model.logits(&Packed::of(sequences)?, mode);
+    output_gradients(model.params(), sequences, (logits, model.head().outputs()), (passes, loss))
+}
+
+/// What `forward` makes of a batch, `outputs` numbers per sequence, a loss on all of them together, and its gradient for
+/// `params`.
+///
+/// A batch of more than [`tokens_at_once`] is computed in parts, each twice: for its scores, and, when the loss has the gradient of
+/// every score, for the gradients of the weights (Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited
+/// Setup", RepL4NLP 2021). What the backward pass reads is then kept of a few parts at a time, so that lists of any length fit.
+///
+/// # Errors
+/// What `forward` returns; a loss that refuses the outputs.
+pub fn output_gradients<E>(
+    params: &Params,
+    sequences: &[Sequence],
+    forward: (impl Fn(&[Sequence], Mode<'_>) -> Result<Tensor> + Sync, usize),
+    objective: (Passes, impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>),
+) -> Result<(Vec<f32>, Gradients)>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
     let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
     let tokens: usize = lengths.iter().sum();
     let count = if tokens > tokens_at_once() { tokens.div_ceil(PART_TOKENS) } else { rayon::current_num_threads() };
-    gradients_of_parts(model, sequences, &cut_into(&lengths, count), (passes, loss))
+    gradients_of_parts(params, (sequences, &cut_into(&lengths, count)), forward, objective)
 }
 
 /// Most tokens whose forward pass is kept for the backward pass of a step.
@@ -128,9 +147,9 @@ pub fn tokens_at_once() -> usize {
 }
 
 fn gradients_of_parts<E>(
-    model: &Model,
-    sequences: &[Sequence],
-    parts: &[Range<usize>],
+    params: &Params,
+    (sequences, parts): (&[Sequence], &[Range<usize>]),
+    (outputs_of, outputs): (impl Fn(&[Sequence], Mode<'_>) -> Result<Tensor> + Sync, usize),
     (passes, loss): (Passes, impl FnOnce(&[f32]) -> std::result::Result<LossValue, E>),
 ) -> Result<(Vec<f32>, Gradients)>
 where
@@ -139,8 +158,7 @@ where
     let threads = rayon::current_num_threads();
     let forward = |index: usize| -> Result<(Tensor, Tape)> {
         let tape = Tape::default();
-        let packed = Packed::of(&sequences[parts[index].clone()])?;
-        Ok((model.score(&packed, passes.mode(index, &tape))?, tape))
+        Ok((outputs_of(&sequences[parts[index].clone()], passes.mode(index, &tape))?, tape))
     };
     let done = in_parallel(parts.len(), |index| {
         let (logits, tape) = forward(index)?;
@@ -151,7 +169,8 @@ where
     let scores = scores.concat();
     let LossValue { value, grad } = loss(&scores).map_err(|error| Error::Loss(Box::new(error)))?;
     let backward = |index: usize| -> Result<GradStore> {
-        let grad = grad[parts[index].clone()].to_vec();
+        let Range { start, end } = parts[index].clone();
+        let grad = grad[start * outputs..end * outputs].to_vec();
         let again;
         let (logits, tape) = match &kept[index] {
             Some(kept) => kept,
@@ -166,9 +185,9 @@ where
     let mut total = Vec::new();
     for begin in (0..parts.len()).step_by(threads) {
         total.extend(in_parallel(threads.min(parts.len() - begin), |index| backward(begin + index))?);
-        total = vec![sum(model.params(), total)?];
+        total = vec![sum(params, total)?];
     }
-    Ok((scores, Gradients { loss: value, grads: sum(model.params(), total)? }))
+    Ok((scores, Gradients { loss: value, grads: sum(params, total)? }))
 }
 
 /// Consecutive ranges of sequences with about equally many tokens, at most one for each thread and none empty.
@@ -288,7 +307,9 @@ mod tests {
             let loss = |scores: &[f32]| {
                 Ok::<_, LossError>(Loss::ListNet(ListNet {}).compute(scores, &labels, &[0, 20])?.total)
             };
-            gradients_of_parts(&model, &sequences, &cut_into(&lengths, parts), (PASSES, loss)).unwrap()
+            let logits = |sequences: &[Sequence], mode: Mode<'_>| model.logits(&Packed::of(sequences)?, mode);
+            let parts = cut_into(&lengths, parts);
+            gradients_of_parts(model.params(), (&sequences, &parts), (logits, 1), (PASSES, loss)).unwrap()
         };
         let ((scores, whole), (again, parted)) = (computed(1), computed(2 * rayon::current_num_threads() + 3));
         assert!(scores.iter().zip(&again).all(|(a, b)| (a - b).abs() < 1e-6));

@@ -77,6 +77,15 @@ impl Params {
         Ok(Self::all_trained(specs.iter().map(known).collect::<Result<_>>()?))
     }
 
+    /// The weights of `specs`: those that these have in the same shape are shared with these, others start from the seed.
+    pub(crate) fn with_specs(&self, specs: &[ParamSpec], seed: u64) -> Result<Self> {
+        let var = |spec: &ParamSpec| match self.weights.get(&spec.name).filter(|var| var.dims() == spec.shape) {
+            Some(var) => Ok((spec.name.clone(), var.clone())),
+            None => Ok((spec.name.clone(), spec.start(seed)?)),
+        };
+        Ok(Self::all_trained(specs.iter().map(var).collect::<Result<_>>()?))
+    }
+
     /// Starts the weights that `vars` lacks and `seed_of` gives a seed for.
     fn complete<P: AsRef<Path>>(
         files: &[P],

@@ -25,6 +25,7 @@ fn rankers_read_back_to_the_same_scores_and_bytes() {
         (llama(Head::Score), byte_level(), settings(Kind::Decoder)),
         (llama(Head::Score).with_pooling(Pooling::Mean).unwrap(), byte_level(), of_means()),
         (bert(60), word_piece(), settings(Kind::Encoder)),
+        (bert(60).with_head(Head::Grades(5), 4).unwrap(), word_piece(), settings(Kind::Encoder)),
     ];
     for (ranker, tokenizer, settings) in cases {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -39,6 +40,40 @@ fn rankers_read_back_to_the_same_scores_and_bytes() {
         assert_eq!(files(one.path()), files(two.path()));
         assert_eq!(folder::identity(one.path()).unwrap(), folder::identity(two.path()).unwrap());
     }
+}
+
+#[test]
+fn a_ranker_of_grades_is_a_classifier_of_as_many_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let grades = bert(60).with_head(Head::Grades(5), 4).unwrap();
+    let settings = settings(Kind::Encoder);
+    folder::save_ranker(folder.path(), &grades, &word_piece(), &settings, "# Card\n").unwrap();
+    let saved = load(folder.path()).unwrap();
+    assert_eq!(saved.ranker.head(), Head::Grades(5));
+    assert!(scores(&saved.ranker, &saved.tokenizer, &settings, 64).iter().all(|score| (0.0..=4.0).contains(score)));
+    let config = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert_eq!(text.matches("LABEL_4").count(), 2);
+    // A training for one score takes the body alone.
+    let base = Base::open(folder.path()).unwrap();
+    assert_eq!(base.model(Head::Score, 9).unwrap().params().get("classifier.weight").unwrap().dims(), [1, 16]);
+
+    std::fs::write(&config, text.replace("    \"3\": \"LABEL_3\",\n", "")).unwrap();
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("expected id2label of the 5 grades that its disranker.json says, found 4 labels"),
+        "{error}"
+    );
+    std::fs::write(&config, text).unwrap();
+    let path = folder.path().join("disranker.json");
+    let saved = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, saved.replace("\"grades\": 5", "\"grades\": 1")).unwrap();
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("expected grades from 2 to 32, found 1"), "{error}");
+    // Without the file, it is the classifier of another library.
+    std::fs::remove_file(&path).unwrap();
+    let error = load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("expected id2label of one label, or of two"), "{error}");
 }
 
 /// How a decoder scores that is read at the mean of its tokens.

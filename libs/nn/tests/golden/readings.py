@@ -4,7 +4,7 @@
 
 needs torch, transformers and safetensors, and leaves llama_mean.safetensors beside itself: a head on the mean of all tokens'
 states, with a hinge loss; and llama_grades.safetensors: a classifier of five grades read at the last token, with the
-cross-entropy of the grades, and the grade expected under its softmax as `scores`.
+cross-entropy of the grades; the grade expected under its softmax is `scores`, and the sum of these the loss `expected`.
 """
 
 import torch
@@ -35,11 +35,13 @@ def llama_grades():
     def logits():
         return torch.cat([model(input_ids=torch.tensor([ids])).logits for ids in models.SEQUENCES])
 
-    loss = {"grades": lambda: torch.nn.functional.cross_entropy(logits(), GRADES)}
-    tensors = models.record(model, loss)
-    found = logits().detach()
-    tensors["logits"] = found.flatten()
-    tensors["scores"] = found.softmax(1) @ torch.arange(5.0)
+    def scores():
+        return logits().softmax(1) @ torch.arange(5.0)
+
+    losses = {"grades": lambda: torch.nn.functional.cross_entropy(logits(), GRADES), "expected": lambda: scores().sum()}
+    tensors = models.record(model, losses)
+    tensors["logits"] = logits().detach().flatten()
+    tensors["scores"] = scores().detach()
     models.write("llama_grades.safetensors", model, tensors)
 
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use ranking::loss::{Labels, Loss};
+use ranking::loss::{GRADES, Labels, Loss};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{self, MapAccess, Visitor};
@@ -66,6 +66,13 @@ pub(super) fn check_labels(table: &str, loss: &Loss, standardise: bool, checks: 
     let negative = standardise && loss.labels() == Labels::Grades;
     let expected = format!("false beside loss = \"{}\", which is defined on labels from 0", loss.name());
     checks.require(!negative, &format!("{table}.standardise"), &expected, &standardise);
+    check_scores(table, loss, "a teacher's scores", checks);
+}
+
+/// Refuses a loss that takes the labels of `table`, which are `labels`, as classes.
+pub(super) fn check_scores(table: &str, loss: &Loss, labels: &str, checks: &mut Checks) {
+    let expected = format!("a loss on scores, as {labels} are no grades from 0 to {}", GRADES - 1);
+    checks.require(loss.outputs() == 1, &format!("{table}.loss"), &expected, &loss.name());
 }
 
 impl Serialize for LossKey {

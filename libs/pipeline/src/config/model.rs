@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::base::{BaseModel, check_start};
 use super::input::InputConfig;
 use super::load::{Checks, default_fn};
-use super::loss::{Beside, LossKey, check_labels};
+use super::loss::{Beside, LossKey, check_labels, check_scores};
 use super::training::{
     ScheduleKind, TrainingConfig, accumulation_steps, checkpoint_every, max_gradient_norm, schedule, training_table,
     warmup_fraction, weight_decay,
@@ -309,6 +309,7 @@ impl TeacherConfig {
         }
         if let Some(titles) = &self.titles {
             titles.check("teacher.titles", checks);
+            check_scores("teacher.titles", &titles.complete_loss(), "own and other titles", checks);
             checks.at_least("teacher.titles.negatives_depth", titles.negatives_depth, 1);
             let every = titles.validate_every;
             checks.require(every == 0, "teacher.titles.validate_every", "0: the phase knows no judgments", &every);

@@ -5,6 +5,9 @@ use std::ops::Range;
 /// The highest label a gain-based loss accepts, so that a gain `2^label - 1` stays exact in f64.
 pub const MAX_GRADE: f32 = 31.0;
 
+/// Grades from 0 of a loss that takes them as classes.
+pub const GRADES: usize = 5;
+
 /// The labels a loss is defined on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Labels {
@@ -12,6 +15,8 @@ pub enum Labels {
     Finite,
     /// Numbers from 0 to [`MAX_GRADE`], which the loss turns into gains.
     Grades,
+    /// Integers below [`GRADES`], which the loss takes as classes.
+    Classes,
 }
 
 impl Labels {
@@ -20,6 +25,7 @@ impl Labels {
         match self {
             Self::Finite => label.is_finite(),
             Self::Grades => (0.0..=MAX_GRADE).contains(&label),
+            Self::Classes => (0.0..GRADES as f32).contains(&label) && label.fract() == 0.0,
         }
     }
 }
@@ -93,6 +99,14 @@ pub enum LossError {
         /// Its value.
         found: f32,
     },
+    /// A label of a loss on classes is not an integer below [`GRADES`].
+    #[error("expected an integer from 0 to {}, found {found} at index {index}", GRADES - 1)]
+    Class {
+        /// Its index in the batch.
+        index: usize,
+        /// Its value.
+        found: f32,
+    },
     /// A parameter of the loss is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
@@ -120,7 +134,7 @@ impl ParameterError {
 /// The scores and labels of a batch of lists, known to be well-formed.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
-    /// One finite score per document.
+    /// One finite score per document, or as many logits as the loss has outputs, a document's one after the other.
     pub(super) scores: &'a [f32],
     /// One label per document, of the kind the loss is defined on.
     pub(super) labels: &'a [f32],
@@ -128,15 +142,15 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Checks the input of a loss that takes `kind`.
+    /// Checks the input of a loss that takes `kind` and has `outputs` logits per document.
     pub(super) fn new(
         scores: &'a [f32],
         labels: &'a [f32],
         offsets: &'a [usize],
-        kind: Labels,
+        (kind, outputs): (Labels, usize),
     ) -> Result<Self, LossError> {
-        if labels.len() != scores.len() {
-            return Err(LossError::Length { expected: scores.len(), found: labels.len() });
+        if labels.len() * outputs != scores.len() {
+            return Err(LossError::Length { expected: scores.len() / outputs, found: labels.len() });
         }
         if let Some(index) = scores.iter().position(|score| !score.is_finite()) {
             return Err(LossError::NotFinite { what: "score", index, found: scores[index] });
@@ -146,9 +160,10 @@ impl<'a> Batch<'a> {
             return Err(match kind {
                 Labels::Finite => LossError::NotFinite { what: "label", index, found },
                 Labels::Grades => LossError::Grade { index, found },
+                Labels::Classes => LossError::Class { index, found },
             });
         }
-        check_offsets(offsets, scores.len())?;
+        check_offsets(offsets, labels.len())?;
         Ok(Self { scores, labels, offsets })
     }
 

@@ -6,6 +6,8 @@ use super::batch::{Batch, Labels, LossOutput, ParameterError};
 pub(super) trait Definition {
     /// The labels it is defined on.
     const LABELS: Labels = Labels::Finite;
+    /// The logits that a model gives it for each document; 1 is a score.
+    const OUTPUTS: usize = 1;
 
     /// Checks the parameters' ranges.
     fn check(&self) -> Result<(), ParameterError> {

@@ -3,7 +3,7 @@
 //! A batch is a flat slice of scores, one per document, cut into lists by `offsets`: list `l` is
 //! `scores[offsets[l]..offsets[l + 1]]`, so a batch of `L` lists has `L + 1` offsets from 0 to the number of scores.
 //! Each document has a label, which is a grade or a teacher's score. Every loss returns its value and the gradient on
-//! each score; sums run in f64 and in a fixed order, so that equal input gives equal bytes.
+//! each score; one that takes grades as classes has [`GRADES`] logits for each document in place of a score. Sums run in f64 and in a fixed order, so that equal input gives equal bytes.
 //!
 //! ```
 //! use ranking::loss::{Hinge, Loss};
@@ -22,6 +22,7 @@ mod approx_ndcg;
 mod batch;
 mod definition;
 mod functions;
+mod grade_cross_entropy;
 mod hinge;
 mod hybrid;
 mod infonce;
@@ -48,7 +49,8 @@ use definition::Definition;
 
 pub use adr_mse::AdrMse;
 pub use approx_ndcg::ApproxNdcg;
-pub use batch::{Labels, LossError, LossOutput, LossValue, MAX_GRADE, ParameterError};
+pub use batch::{GRADES, Labels, LossError, LossOutput, LossValue, MAX_GRADE, ParameterError};
+pub use grade_cross_entropy::GradeCrossEntropy;
 pub use hinge::Hinge;
 pub use hybrid::Hybrid;
 pub use infonce::InfoNce;
@@ -91,6 +93,13 @@ macro_rules! losses {
                 }
             }
 
+            /// The logits that a model gives it for each document: 1 where it is defined on scores.
+            pub fn outputs(&self) -> usize {
+                match self {
+                    $(Self::$loss(_) => $loss::OUTPUTS,)*
+                }
+            }
+
             /// Checks the ranges of its parameters.
             ///
             /// # Errors
@@ -104,14 +113,14 @@ macro_rules! losses {
             /// The loss of `scores` against `labels` and its gradient on the scores.
             ///
             /// # Shapes
-            /// `scores` and `labels` (n), `offsets` (lists + 1).
+            /// `scores` (n * outputs), `labels` (n), `offsets` (lists + 1).
             ///
             /// # Errors
             /// [`LossError`] on lengths that differ, bad offsets, scores that are not finite, labels that the loss is
             /// not defined on, and parameters outside their range.
             pub fn compute(&self, scores: &[f32], labels: &[f32], offsets: &[usize]) -> Result<LossOutput, LossError> {
                 self.check()?;
-                let batch = Batch::new(scores, labels, offsets, self.labels())?;
+                let batch = Batch::new(scores, labels, offsets, (self.labels(), self.outputs()))?;
                 Ok(match self {
                     $(Self::$loss(loss) => loss.compute(&batch),)*
                 })
@@ -158,6 +167,10 @@ losses! {
     "infonce" => InfoNce,
     /// 1 - NDCG at approximate ranks by score, at `temperature`, 0.1 where absent (ApproxNDCG).
     "approx_ndcg" => ApproxNdcg,
+    /// Cross-entropy of the grades 0 to 4 as classes, over the documents: the model has a logit for each grade, and its score
+    /// is the grade expected under their softmax (LS-LLaMA). For labels that are grades: not for `distill.loss` and
+    /// `teacher.titles.loss`.
+    "grade_cross_entropy" => GradeCrossEntropy,
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod classes;
 mod relations;
 
-/// Every loss, on labels from 0 to 4.
+/// Every loss on scores, on labels from 0 to 4.
 const LOSSES: [Loss; 15] = [
     HINGE,
     LOGISTIC,
@@ -87,10 +88,14 @@ fn batch() -> impl Strategy<Value = (Vec<f32>, Vec<f32>, Vec<usize>)> {
 
 /// The central difference of `loss` at score `i`, with the step that was really taken in f32.
 fn slope(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize], i: usize) -> f64 {
+    slope_of(|scores| total(loss, scores, labels, offsets), scores, i)
+}
+
+fn slope_of(loss: impl Fn(&[f32]) -> LossValue, scores: &[f32], i: usize) -> f64 {
     let at = |step: f32| {
         let mut moved = scores.to_vec();
         moved[i] += step;
-        (total(loss, &moved, labels, offsets).value, f64::from(moved[i]))
+        (loss(&moved).value, f64::from(moved[i]))
     };
     let step = 2.0_f32.powi(-12);
     let ((above, x_above), (below, x_below)) = (at(step), at(-step));
@@ -99,7 +104,8 @@ fn slope(loss: Loss, scores: &[f32], labels: &[f32], offsets: &[usize], i: usize
 
 #[test]
 fn every_loss_is_tested() {
-    assert_eq!(LOSSES.map(|loss| loss.name()), Loss::NAMES);
+    let names: Vec<&str> = LOSSES.iter().chain([&classes::LOSS]).map(Loss::name).collect();
+    assert_eq!(names, Loss::NAMES);
 }
 
 proptest! {

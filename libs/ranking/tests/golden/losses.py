@@ -186,6 +186,19 @@ def case(sizes, scores, labels, every=1):
     return made
 
 
+def of_classes(sizes, spread):
+    """The loss of documents with a logit for each of five grades."""
+    count = sum(sizes)
+    logits = (torch.randn(5 * count, generator=GEN) * spread).float()
+    grades = random_grades(count)
+    leaf = logits.double().requires_grad_()
+    value = F.cross_entropy(leaf.view(count, 5), grades.long())
+    (grad,) = torch.autograd.grad(value, leaf)
+    found = {"loss": {"name": "grade_cross_entropy"}, "value": value.item(), "grad": grad.tolist()}
+    return {"offsets": [0, *torch.tensor(sizes).cumsum(0).tolist()], "scores": logits.tolist(),
+            "labels": grades.tolist(), "losses": [found]}
+
+
 def random_scores(count, spread=1.0, steps=64):
     return ((torch.randn(count, generator=GEN) * spread * steps).round() / steps).float()
 
@@ -210,6 +223,7 @@ def main():
     # Scores far apart.
     cases.append(case([2, 6], random_scores(8, 1e4), random_grades(8)))
     cases.append(case([1000], random_scores(1000, 2.0), random_grades(1000), every=37))
+    cases += [of_classes([4, 1], 1.0), of_classes([9], 30.0)]
     print(json.dumps(cases))
 
 

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::layout::{format_error, write_json};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::models::{Backbone, Head, Model};
+use crate::models::{Backbone, Model};
 use crate::weights::{LORA_A, PICKLE, ParamSpec, WeightFile};
 use config::AdapterConfig;
 use weights::Weights;
@@ -154,24 +154,24 @@ impl Adapter {
 }
 
 /// Refuses the adapters of a folder if they would leave a ranker a weight that neither they have nor the files of the model
-/// that they adapt, here with the folder of that: the head would be random.
+/// that they adapt, here with the folder of that: the head would be random. `specs` are the ranker's weights, `weight_name` is as
+/// [`Backbone::weight_name`].
 ///
 /// # Errors
 /// The weight.
 pub(super) fn check_head(
     (folder, adapters): (&Path, &[Adapter]),
     (adapted, weights): (&Path, &[PathBuf]),
-    backbone: &dyn Backbone,
+    (specs, weight_name): (&[ParamSpec], impl Fn(&str) -> Option<String>),
 ) -> Result<()> {
     let mut stored = BTreeMap::new();
     for path in weights {
         let file = WeightFile::open(path)?;
         for name in file.names() {
             let shape = file.shape(&name).map(<[usize]>::to_vec);
-            stored.extend(backbone.weight_name(&name).map(|weight| (weight, shape)));
+            stored.extend(weight_name(&name).map(|weight| (weight, shape)));
         }
     }
-    let specs = backbone.weights(Head::Score);
     let has = |spec: &&ParamSpec| stored.get(&spec.name).is_some_and(|shape| shape.as_ref() == Some(&spec.shape));
     let replaces = |spec: &&ParamSpec| adapters.iter().any(|adapter| adapter.weights.replaces(&spec.name));
     let Some(spec) = specs.iter().find(|spec| !has(spec) && !replaces(spec)) else { return Ok(()) };

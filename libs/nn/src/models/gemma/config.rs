@@ -41,7 +41,7 @@ impl Family {
             (Self::Gemma, _) => "Gemma",
             (Self::Gemma2, _) => "Gemma2",
             (Self::Gemma3, Head::LanguageModel) => "Gemma3",
-            (Self::Gemma3, Head::Score) => "Gemma3Text",
+            (Self::Gemma3, Head::Score | Head::Grades(_)) => "Gemma3Text",
         }
     }
 

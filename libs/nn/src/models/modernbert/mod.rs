@@ -59,7 +59,7 @@ impl Backbone for ModernBert {
         &["embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout"]
     }
 
-    fn weights(&self, _: Head) -> Vec<ParamSpec> {
+    fn weights(&self, head: Head) -> Vec<ParamSpec> {
         let (d, inner) = (self.hidden_size, self.intermediate_size);
         let normal = Init::Normal(self.initializer_range as f32);
         let mut specs = vec![ParamSpec::new(WORDS, &[self.vocab_size, d], normal)];
@@ -78,7 +78,7 @@ impl Backbone for ModernBert {
             }
         }
         add("head.dense".into(), [d, d], normal, self.classifier_bias);
-        add("classifier".into(), [1, d], Init::Normal((d as f32).sqrt().recip()), true);
+        add("classifier".into(), [head.outputs(), d], Init::Normal((d as f32).sqrt().recip()), true);
         for norm in self.norms() {
             specs.push(ParamSpec::new(format!("{norm}.weight"), &[d], Init::Ones));
             specs.extend(self.norm_bias.then(|| ParamSpec::new(format!("{norm}.bias"), &[d], Init::Zeros)));
