@@ -16,8 +16,8 @@ pub fn reading(ranker: &Model) -> String {
     let is_own = ranker.pooling() == ranker.backbone().pooling();
     let tokens = match ranker.pooling() {
         Pooling::Mean if !is_own => {
-            " It is read from the mean over all tokens, as disranker.json says. Other libraries read the last token of such a \
-             model: their scores of it are of no use."
+            " It is read from the mean over all tokens, as disranker.json says. Other libraries would read the last token: they \
+             report the head, mean_score, as unknown, and their scores of this model are of no use."
         }
         _ => "",
     };
@@ -40,6 +40,6 @@ mod tests {
         assert_eq!(reading(&model(Head::Score)), "");
         let means = model(Head::Grades(5)).with_pooling(Pooling::Mean).unwrap();
         let said = reading(&means);
-        assert!(said.contains("5 logits, one for each grade") && said.contains("read the last token"), "{said}");
+        assert!(said.contains("5 logits, one for each grade") && said.contains("would read the last token"), "{said}");
     }
 }

@@ -31,8 +31,9 @@ pub struct SavedRanker {
 }
 
 /// Writes a ranker into a folder, which is made where missing, so that transformers and sentence-transformers read texts as it
-/// does: they cut a pair by its window, unless that is [`Window::Fields`], and render a prompt as a chat template. They know no
-/// decoder whose score is read from the mean of its tokens, and read its last one: the card of such a ranker has to say so.
+/// does: they cut a pair by its window, unless that is [`Window::Fields`], and render a prompt as a chat template. They would read
+/// a decoder's last token where its score is read from the mean of all; the head of such a ranker has a name that they do not
+/// know, so that they report it as missing.
 /// Equal models give equal bytes.
 ///
 /// # Errors
@@ -57,7 +58,8 @@ pub fn save_ranker(
             exported = exported.with_pad_id(padding)?;
         }
     }
-    save_parts(folder, &config, ranker.params(), &exported, card)?;
+    let stored = ranker.params().renamed(|name| Some(ranker.stored_name(name).to_owned()));
+    save_parts(folder, &config, &stored, &exported, card)?;
     export::modules(folder, &settings.scoring)?;
     settings::save(&path, &exported, (settings, ranker.head()), None)
 }

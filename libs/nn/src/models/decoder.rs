@@ -5,10 +5,14 @@ use candle_core::Tensor;
 use super::backbone::Head;
 use crate::Result;
 use crate::ops::{Dropout, Precision, linear};
+use crate::text::Pooling;
 use crate::weights::{Init, Mode, ParamSpec, Params};
 
 /// The weight of the scoring head.
 const SCORE: &str = "score.weight";
+/// What files call it where the score is read from the mean of all tokens: other libraries, which would read the last token, then
+/// say that the files have no head.
+const MEAN_SCORE: &str = "mean_score.weight";
 /// The weight of the language model head, unless it is the embedding.
 pub(super) const LM_HEAD: &str = "lm_head.weight";
 /// The weight of the token embedding.
@@ -37,8 +41,16 @@ pub(super) fn weight_name(stored: &str) -> Option<String> {
     if stored.ends_with(".rotary_emb.inv_freq") {
         return None;
     }
+    if stored == MEAN_SCORE {
+        return Some(SCORE.to_owned());
+    }
     let bare = ["embed_tokens.", "layers.", "norm."].iter().any(|part| stored.starts_with(part));
     Some(if bare { format!("model.{stored}") } else { stored.to_owned() })
+}
+
+/// The name of a weight in the files of a model that is read at `pooling`.
+pub(super) fn stored_name(name: &str, pooling: Pooling) -> &str {
+    if name == SCORE && pooling == Pooling::Mean { MEAN_SCORE } else { name }
 }
 
 /// As [`super::Backbone::score`].

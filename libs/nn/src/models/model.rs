@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::backbone::{Backbone, Head, is_head, keeping};
 use super::check_head;
-use super::decoder::LM_HEAD;
+use super::decoder::{self, LM_HEAD};
 use crate::ops::{cross_entropy, expected_class, linear, sequence_means};
 use crate::text::{Kind, Packed, Pooling};
 use crate::weights::{LoraConfig, Mode, Params};
@@ -93,6 +93,14 @@ impl Model {
     /// The weights.
     pub fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// The name of a weight in this model's files.
+    pub(crate) fn stored_name<'a>(&self, name: &'a str) -> &'a str {
+        match self.backbone.kind() {
+            Kind::Decoder => decoder::stored_name(name, self.pooling),
+            Kind::Encoder => name,
+        }
     }
 
     /// The weights without those of the head.

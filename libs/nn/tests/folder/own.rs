@@ -76,6 +76,18 @@ fn a_ranker_of_grades_is_a_classifier_of_as_many_labels() {
     assert!(error.contains("expected id2label of one label, or of two"), "{error}");
 }
 
+#[test]
+fn other_libraries_find_no_head_that_they_would_read_at_another_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let means = llama(Head::Score).with_pooling(Pooling::Mean).unwrap();
+    folder::save_ranker(folder.path(), &means, &byte_level(), &of_means(), "# Card\n").unwrap();
+    let bytes = std::fs::read(folder.path().join("model.safetensors")).unwrap();
+    let stored = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut names = stored.names();
+    names.retain(|name| name.contains("score"));
+    assert_eq!(names, ["mean_score.weight"]);
+}
+
 /// How a decoder scores that is read at the mean of its tokens.
 fn of_means() -> Settings {
     let mut settings = settings(Kind::Decoder);

@@ -117,7 +117,11 @@ pub(super) fn save(folder: &Path, ranker: &Model, base: &Path) -> Result<()> {
     });
     files::create_folder(folder)?;
     write_json(&folder.join(CONFIG_FILE), &config)?;
-    ranker.params().trained().renamed(|name| Some(format!("{PREFIX}{name}"))).save(&folder.join(WEIGHTS_FILE))
+    ranker
+        .params()
+        .trained()
+        .renamed(|name| Some(format!("{PREFIX}{}", ranker.stored_name(name))))
+        .save(&folder.join(WEIGHTS_FILE))
 }
 
 /// An adapter: its configuration, and which weights its file holds.
