@@ -19,6 +19,7 @@ mod modernbert;
 mod relative;
 mod roberta;
 mod sizes;
+mod term_control;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use model::Model;
 pub use modernbert::{ClassifierPooling, ModernBert};
 pub use roberta::{Family as RobertaFamily, Roberta};
 pub use sizes::{Sizes, from_sizes};
+pub use term_control::TermControl;
 
 /// Reads and checks a config.json.
 type Read = fn(&Value) -> Result<Arc<dyn Backbone>>;

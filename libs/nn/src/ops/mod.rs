@@ -20,6 +20,7 @@ mod mean;
 mod norm;
 mod recompute;
 mod residual;
+mod row_means;
 mod score_loss;
 
 pub use activation::{geglu, geglu_tanh, gelu, swiglu};
@@ -35,6 +36,7 @@ pub use mean::sequence_means;
 pub use norm::{layer_norm, rms_norm};
 pub use recompute::Tape;
 pub use residual::residual;
+pub use row_means::row_means;
 pub use score_loss::score_loss;
 
 /// Numbers a parallel task should at least work on, so that sharing the work costs less than it gains.

@@ -124,6 +124,12 @@ impl Params {
         Self::all_trained(self.weights.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone()))).collect())
     }
 
+    /// These weights and others, of other names; all are trained.
+    pub(crate) fn joined(&self, others: &Self) -> Self {
+        let all = self.weights.iter().chain(&others.weights);
+        Self::all_trained(all.map(|(name, var)| (name.clone(), var.clone())).collect())
+    }
+
     /// The weights that a training changes, shared with these.
     pub fn trained(&self) -> Self {
         self.only(|name| self.trains(name))
