@@ -107,6 +107,14 @@ pub enum LossError {
         /// Its value.
         found: f32,
     },
+    /// Weights that are not one number above 0 for each list.
+    #[error("expected a weight above 0 for each of {lists} lists, found {found}")]
+    Weights {
+        /// The number of lists.
+        lists: usize,
+        /// What there is.
+        found: String,
+    },
     /// A parameter of the loss is outside its range.
     #[error(transparent)]
     Parameter(#[from] ParameterError),

@@ -40,6 +40,7 @@ mod position_aware_listmle;
 mod ranknet;
 mod ranks;
 mod softmax;
+mod weighted;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -4,6 +4,7 @@ use super::*;
 
 mod classes;
 mod relations;
+mod weighted;
 
 /// Every loss on scores, on labels from 0 to 4.
 const LOSSES: [Loss; 15] = [
