@@ -5,6 +5,7 @@
 mod card;
 mod list_task;
 mod log;
+mod objective;
 mod phase;
 mod reading;
 mod validation;
@@ -12,6 +13,7 @@ mod validation;
 pub use card::Card;
 pub use list_task::{LabelledList, ListTask};
 pub use log::TrainingLog;
+pub use objective::Objective;
 pub use phase::{Phase, check_resumed, passes, remove_checkpoints, train_phase};
 pub use reading::reading;
 pub use validation::Validator;

@@ -6,14 +6,14 @@ use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::models::Model;
 use nn::ops::Precision;
 use nn::text::{PairTokenizer, Sequence};
-use nn::train::{StepLoss, Task, score_gradients, spread, step_bytes, tokens_at_once};
+use nn::train::{StepLoss, Task, spread, step_bytes, tokens_at_once};
 use nn::weights::Params;
 use pipeline::config::ListTraining;
-use ranking::loss::LossError;
 use ranking::rng::stream;
 use ranking::sample::{lists_at_step, sample_with_negatives};
 
 use crate::Validator;
+use crate::objective::{Batch, Objective};
 use crate::phase::passes;
 
 /// Lists of which a document tells how long sequences are.
@@ -57,6 +57,8 @@ pub struct ListTask<'a> {
     pub validator: Validator<'a>,
     /// Loss and batch size.
     pub config: &'a ListTraining,
+    /// What is added to the loss.
+    pub objective: Objective<'a>,
     /// Name of the random streams that draw lists and documents.
     pub stream: &'static str,
     /// The run's seed.
@@ -67,35 +69,34 @@ pub struct ListTask<'a> {
 
 impl Task for ListTask<'_> {
     fn params(&self) -> Params {
-        self.ranker.params().trained()
+        self.objective.params(self.ranker)
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
         let ListTraining { loss, lists_per_step, list_size, training } = self.config;
         let lists = lists_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
         let mut rng = stream(self.seed, &format!("{}/documents", self.stream), step as u64);
-        let (mut texts, mut labels, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-        for list in lists.into_iter().map(|list| &self.lists[list]) {
+        let mut texts = Vec::new();
+        let mut batch = Batch { offsets: vec![0], ..Batch::default() };
+        for (number, list) in lists.into_iter().map(|number| (number, &self.lists[number])) {
             let (labelled, negatives) = sample_with_negatives(&mut rng, &list.labels, list.negatives.len(), *list_size);
+            if let Some(weight) = self.objective.weight(number, &labelled) {
+                batch.weights.get_or_insert_default().push(weight);
+            }
             for document in labelled {
                 texts.push(self.corpus.texts(list.query, list.documents[document]));
-                labels.push(list.labels[document]);
+                batch.labels.push(list.labels[document]);
             }
             for negative in negatives {
                 texts.push(self.corpus.texts(list.query, list.negatives[negative]));
-                labels.push(0.0);
+                batch.labels.push(0.0);
             }
-            offsets.push(texts.len());
+            batch.offsets.push(texts.len());
         }
         let sequences = self.tokenizer.encode_batch(&texts)?;
         let passes = passes(self.seed, step, training, self.precision);
-        let mut components = Vec::new();
-        let (_, gradients) = score_gradients(self.ranker, &sequences, passes, |scores| {
-            let output = loss.compute(scores, &labels, &offsets)?;
-            components = output.components;
-            Ok::<_, LossError>(output.total)
-        })?;
-        Ok(StepLoss { gradients, components, examples: labels.len(), tokens: tokens_of(&sequences) })
+        let (gradients, components) = self.objective.gradients(self.ranker, &sequences, passes, (loss, &batch))?;
+        Ok(StepLoss { gradients, components, examples: batch.labels.len(), tokens: tokens_of(&sequences) })
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {

@@ -14,12 +14,14 @@ use anyhow::Context;
 use collection::{Collection, Corpus, TRAIN, VALIDATION, candidate_lists, graded_lists};
 use models::{Start, arithmetic, base_inputs};
 use nn::folder::{Settings, Standardisation, save_ranker};
-use nn::models::{Head, Model, Sizes, from_sizes};
+use nn::models::{Head, Model, Sizes, TermControl, from_sizes};
 use nn::text::{Kind, PairTokenizer, Tokenizer};
 use nn::train::TrainSummary;
 use pipeline::config::{BaseModel, LabelsOnlyConfig, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, reading, train_phase};
+use training::{
+    Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, check_resumed, reading, train_phase,
+};
 
 use crate::pretrain::{PretrainTask, examples};
 use crate::teacher_table::TeacherTable;
@@ -150,6 +152,7 @@ impl Parts<'_> {
         log: &mut TrainingLog,
         (student, lists, config): (&Model, &[LabelledList], &ListTraining),
         (name, table, stream): (&str, &str, &'static str),
+        objective: Objective<'_>,
     ) -> anyhow::Result<TrainSummary> {
         let pairs = self.pairs()?;
         let mut task = ListTask {
@@ -159,6 +162,7 @@ impl Parts<'_> {
             lists,
             validator: self.validator,
             config,
+            objective,
             stream,
             seed: self.config.seed,
             precision: arithmetic(self.config.precision),
@@ -230,6 +234,14 @@ fn pretrain(
     Ok(())
 }
 
+/// The layer that the student has while it is distilled, with the weight of its loss, where the pipeline asks for one.
+fn term_control(parts: &Parts<'_>, student: &Model) -> Result<Option<(TermControl, f64)>, ConfigError> {
+    let Some(config) = &parts.config.distill.term_control else { return Ok(None) };
+    let layer = TermControl::new(student, parts.config.seed)
+        .map_err(|error| ConfigError::Unusable(format!("distill.term_control: {error}; remove the table")))?;
+    Ok(Some((layer, config.weight)))
+}
+
 /// The distilled student.
 fn distill(
     context: &mut StageContext,
@@ -238,8 +250,18 @@ fn distill(
     student: &Model,
 ) -> anyhow::Result<()> {
     let (config, standardise) = (parts.config.distill.list_training(), parts.config.distill.standardise);
-    let table = TeacherTable::read(&context.input("score")?, parts.corpus, standardise, &config.loss)?;
-    let summary = parts.train(context, log, (student, &table.lists, &config), (STUDENT, "distill", "distill"))?;
+    let score = context.input("score")?;
+    let mut table = TeacherTable::read(&score, parts.corpus, standardise, &config.loss)?;
+    if let Some(strength) = parts.config.distill.spread_weight.filter(|&strength| strength > 0.0) {
+        table = table.weighted_by_spread(&score, strength)?;
+    }
+    let layer = term_control(parts, student)?;
+    let objective = Objective {
+        term_control: layer.as_ref().map(|(layer, weight)| (layer, *weight)),
+        weights: table.weights.as_deref(),
+    };
+    let trained = (student, &table.lists[..], &config);
+    let summary = parts.train(context, log, trained, (STUDENT, "distill", "distill"), objective)?;
     context.fact("student_steps", summary.steps);
     context.fact("student_examples", summary.examples);
     context.fact("student_best_validation", summary.best.map(|best| best.value));
@@ -261,8 +283,13 @@ fn labels_only(
     if train.is_empty() {
         Err(BadInput("ingest/judgments: expected judged queries in the training split, found none; remove the table distill.labels_only, or judge queries".into()))?;
     }
-    let summary =
-        parts.train(context, log, (student, train, &config), (LABELS_ONLY, "distill.labels_only", LABELS_ONLY))?;
+    let summary = parts.train(
+        context,
+        log,
+        (student, train, &config),
+        (LABELS_ONLY, "distill.labels_only", LABELS_ONLY),
+        Objective::default(),
+    )?;
     context.fact("labels_only_steps", summary.steps);
     context.fact("labels_only_examples", summary.examples);
     context.fact("labels_only_best_validation", summary.best.map(|best| best.value));

@@ -2,7 +2,7 @@
 
 use collection::Corpus;
 use nn::folder::Standardisation;
-use pipeline::BadInput;
+use pipeline::{BadInput, ConfigError};
 use ranking::loss::{Loss, MAX_GRADE};
 use tables::StageDir;
 use training::LabelledList;
@@ -12,6 +12,8 @@ use training::LabelledList;
 pub(crate) struct TeacherTable {
     pub(crate) lists: Vec<LabelledList>,
     pub(crate) standardisation: Option<Standardisation>,
+    /// What each document of each list counts, where `distill.spread_weight` says that they differ.
+    pub(crate) weights: Option<Vec<Vec<f32>>>,
 }
 
 impl TeacherTable {
@@ -68,6 +70,40 @@ impl TeacherTable {
             }
         }
         let standardisation = fitted.map(|fitted| Standardisation { mean: fitted.mean, std: fitted.std });
-        Ok(TeacherTable { lists, standardisation })
+        Ok(TeacherTable { lists, standardisation, weights: None })
+    }
+}
+
+impl TeacherTable {
+    /// The table with documents that count less where its teachers disagree: `1 / (1 + strength * spread^2)`.
+    pub(crate) fn weighted_by_spread(self, score: &StageDir, strength: f64) -> anyhow::Result<TeacherTable> {
+        let table = score.table("teacher_scores")?;
+        let spreads = table.float32s("spread")?;
+        let weights = spreads.iter().map(|spread| Some(weight_of(spread?, strength)));
+        let Some(mut weights) = weights.collect::<Option<Vec<f32>>>() else {
+            return Err(ConfigError::Unusable(format!(
+                "distill.spread_weight: expected the scores of several teachers in {}, found those of one, which has no \
+                 spread; remove the key, or name teachers in [[score.teacher]]",
+                score.path().join("teacher_scores").display()
+            )))?;
+        };
+        let mut weights = weights.drain(..);
+        let of_lists = self.lists.iter().map(|list| weights.by_ref().take(list.documents.len()).collect());
+        Ok(TeacherTable { weights: Some(of_lists.collect()), ..self })
+    }
+}
+
+fn weight_of(spread: f32, strength: f64) -> f32 {
+    (1.0 / (1.0 + strength * f64::from(spread).powi(2))) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_counts_less_the_more_the_teachers_disagree() {
+        assert_eq!([0.0, 1.0, 2.0].map(|spread| weight_of(spread, 0.5)), [1.0, 1.0 / 1.5, 1.0 / 3.0]);
+        assert_eq!(weight_of(7.0, 0.0), 1.0);
     }
 }

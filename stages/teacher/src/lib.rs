@@ -23,7 +23,9 @@ use nn::models::{Head, Model};
 use nn::text::{PairTokenizer, Tokenizer};
 use pipeline::config::{CptPhaseConfig, RankConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, check_resumed, reading, train_phase};
+use training::{
+    Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, check_resumed, reading, train_phase,
+};
 
 use crate::parts::{Body, PRETRAINING, Parts, note, remove_stale};
 use crate::pretrain::{Packs, PretrainTask};
@@ -190,6 +192,7 @@ fn rank(
         lists: &train,
         validator,
         config: &rank.list_training(),
+        objective: Objective::default(),
         stream: "rank",
         seed: shared.seed,
         precision: arithmetic(shared.precision),

@@ -11,7 +11,7 @@ use nn::text::PairTokenizer;
 use pipeline::config::{RetrievalConfig, TitlesConfig};
 use pipeline::{BadInput, StageContext};
 use ranking::rng::{permutation, stream};
-use training::{Card, LabelledList, ListTask, Phase, TrainingLog, Validator, reading, train_phase};
+use training::{Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, reading, train_phase};
 
 use crate::parts::{Body, Parts, TITLES, note, remove_stale};
 use crate::start::adapted;
@@ -69,6 +69,7 @@ fn train(
         lists: &lists,
         validator,
         config: &config.list_training(),
+        objective: Objective::default(),
         stream: TITLES,
         seed: shared.seed,
         precision: arithmetic(shared.precision),

@@ -148,11 +148,20 @@ impl Pipeline {
         self.check_tokenizers(checks);
         self.check_descent(checks);
         self.check_packs(checks);
+        self.check_spread(checks);
     }
 
     /// A pack holds at least one example, which is the teacher's input.
     fn check_packs(&self, checks: &mut Checks) {
         checks.at_least("cpt.pack_tokens", self.cpt.pack_tokens, self.teacher.input.longest());
+    }
+
+    /// One teacher agrees with itself.
+    fn check_spread(&self, checks: &mut Checks) {
+        let weighted = self.distill.spread_weight.filter(|&weight| weight > 0.0);
+        let disagree = self.score.teachers().len() > 1;
+        let expected = "none, or several teachers in [[score.teacher]]";
+        checks.require(disagree || weighted.is_none(), "distill.spread_weight", expected, &weighted.unwrap_or(0.0));
     }
 
     /// Only a student can start from this run's teacher, and only from one with a base model: the label-only student starts
@@ -289,6 +298,13 @@ mod tests {
                 "distill.keep_layers=[2, 1]",
                 "distill.keep_layers: expected layers from 0 in increasing order, found [2, 1]",
             ),
+            (
+                "distill.spread_weight=0.5",
+                "distill.spread_weight: expected none, or several teachers in [[score.teacher]], found 0.5",
+            ),
+            ("distill.spread_weight=-1", "distill.spread_weight: expected a number from 0, found -1"),
+            ("distill.term_control={ weight = 0 }", "distill.term_control.weight: expected a number above 0, found 0"),
+            ("teacher.pooling=first", "teacher.pooling: unknown variant `first`, expected `last_token` or `mean`"),
             ("distill.keep_layers=[0]", "distill.keep_layers: expected it beside distill.base alone, found [0]"),
         ];
         for (given, expected) in cases {
@@ -324,6 +340,8 @@ mod tests {
         refused(&beside, "distill.alpha: expected none beside loss = \"hinge\", found 0.3");
         let standardised = "distill.standardise: expected false beside loss = \"lambda\", which is defined on labels from 0, found true";
         refused(&["distill.loss=lambda"], standardised);
+        let scores = "distill.loss: expected a loss on scores, as a teacher's scores are no grades from 0 to 4, found grade_cross_entropy";
+        refused(&["distill.loss=grade_cross_entropy"], scores);
         let lambda = distill(&["distill.loss=lambda", "distill.standardise=false"]);
         assert_eq!(lambda, Ok(Loss::Lambda(Lambda::default())));
     }

@@ -31,7 +31,7 @@ pub use log::{ClickedValue, DwellUnit, LogColumns, LogConfig, LogKind, TimeConfi
 pub use loss::LossKey;
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, ListTraining, LoraConfig,
-    PretrainConfig, RankConfig, TeacherConfig, TeacherPooling, TitlesConfig, TokenizerConfig,
+    PretrainConfig, RankConfig, TeacherConfig, TeacherPooling, TermControlConfig, TitlesConfig, TokenizerConfig,
 };
 pub use retrieval::{RetrievalConfig, Retriever};
 pub use run::{Precision, RunConfig};

@@ -203,6 +203,14 @@ training_table! {
         /// True to standardise teacher scores to mean 0 and standard deviation 1 over the training table.
         #[serde(default = "standardise")]
         standardise: bool,
+        /// Documents on which several teachers disagree count less, the more so the larger this number: a list counts as the
+        /// mean of 1 / (1 + spread_weight * spread^2) over its documents of a step, where `spread` is that of
+        /// teacher_scores, and a step's loss is the weighted mean of its lists' losses. 0, and where absent, all count the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        spread_weight: Option<f64>,
+        /// A layer that the distilled student, an encoder, has while it is trained, where the pipeline has this table.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        term_control: Option<TermControlConfig>,
         /// Queries per step.
         lists_per_step: usize,
         /// Documents of a query per step.
@@ -210,6 +218,22 @@ training_table! {
         /// How the student reads a query and a document.
         #[serde(default)]
         input: InputConfig,
+    }
+}
+
+/// A layer of the distilled student while it is trained: a second score, from the states of the document's tokens that the
+/// query has too. It takes the signal of matching terms into the student, and is left out of the saved one (term control layer of
+/// RRADistill, arXiv 2410.18097; the layer's form is this project's).
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TermControlConfig {
+    /// The loss is that of the student's scores, plus this times the same loss of the layer's scores; above 0.
+    pub weight: f64,
+}
+
+impl Default for TermControlConfig {
+    fn default() -> Self {
+        TermControlConfig { weight: 1.0 }
     }
 }
 
@@ -415,6 +439,12 @@ impl DistillConfig {
         let (loss, alpha) = (self.complete_loss(), Beside { key: "alpha", value: self.alpha, of: "hybrid" });
         self.loss.check("distill", &loss, alpha, checks);
         check_labels("distill", &loss, self.standardise, checks);
+        if let Some(weight) = self.spread_weight {
+            checks.require(weight.is_finite() && weight >= 0.0, "distill.spread_weight", "a number from 0", &weight);
+        }
+        if let Some(layer) = &self.term_control {
+            checks.positive("distill.term_control.weight", layer.weight);
+        }
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
         self.input.check("distill", checks);
