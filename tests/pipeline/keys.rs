@@ -31,6 +31,7 @@ list_size = 2
 rank = 2
 alpha = 4.0
 targets = ["query"]
+[distill.term_control]
 [distill.pretrain]
 steps = 1
 learning_rate = 1e-4

@@ -40,6 +40,12 @@ fn a_killed_distillation_goes_on_to_the_same_bytes() {
     killed_training_goes_on("distill", &DISTILL, ["student", "student_labels_only"]);
 }
 
+#[test]
+fn a_killed_distillation_with_a_term_control_layer_goes_on_to_the_same_bytes() {
+    let arguments = [&DISTILL[..], &["--set", "distill.term_control.weight=0.5"]].concat();
+    killed_training_goes_on("distill", &arguments, ["student", "student_labels_only"]);
+}
+
 /// Kills a training in each of its phases, while its metrics can be read and the earlier output stands.
 fn killed_training_goes_on(stage: &str, arguments: &[&str], phases: [&str; 2]) {
     let undisturbed = Sandbox::finished();
