@@ -13,7 +13,7 @@ use nn::models::{Backbone, Bert, Head, Model, read_config};
 use nn::ops::{Precision, score_loss};
 use nn::text::{Packed, Pooling};
 use nn::weights::Mode;
-use ranking::loss::{GradeCrossEntropy, Hinge, Loss, LossError};
+use ranking::loss::{GradeCrossEntropy, Logistic, Loss, LossError};
 use safetensors::SafeTensors;
 
 const TRAIN: Mode<'_> = Mode::Train { dropout_seed: 1, tape: None, precision: Precision::F32 };
@@ -68,12 +68,12 @@ fn a_decoder_is_scored_at_the_mean_of_its_tokens() {
     let scores = model.score(&sequences(), EVAL).unwrap();
     close("logits", &scores, &file["logits"]);
     assert_ne!(numbers(&scores), numbers(&at_last));
-    let hinge = |scores: &[f32]| {
-        let loss = Loss::Hinge(Hinge { margin: 0.5 });
+    let logistic = |scores: &[f32]| {
+        let loss = Loss::Logistic(Logistic {});
         Ok::<_, LossError>(loss.compute(scores, &[2.0, 0.0, 1.0, 0.0, 1.0], &[0, 3, 5])?.total)
     };
-    let loss = score_loss(&model.score(&sequences(), TRAIN).unwrap(), hinge).unwrap();
-    compare(&(file, model), "hinge", &loss);
+    let loss = score_loss(&model.score(&sequences(), TRAIN).unwrap(), logistic).unwrap();
+    compare(&(file, model), "logistic", &loss);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use nn::folder::{self, Base, InputChoice, Settings};
-use nn::models::Head;
+use nn::models::{Head, Model};
 use nn::text::{Kind, Pooling, Tokenizer};
 use tempfile::TempDir;
 
@@ -98,7 +98,9 @@ fn of_means() -> Settings {
 #[test]
 fn a_model_is_not_saved_as_read_from_other_tokens() {
     let folder = tempfile::tempdir().unwrap();
-    let save = |ranker, settings| folder::save_ranker(folder.path(), ranker, &byte_level(), settings, "# Card\n");
+    let save = |ranker: &Model, settings: &Settings| {
+        folder::save_ranker(folder.path(), ranker, &byte_level(), settings, "# Card\n")
+    };
     let error = save(&llama(Head::Score), &of_means()).unwrap_err().to_string();
     assert!(error.contains("a score read at Mean, where config.json says LastToken"), "{error}");
     let means = llama(Head::Score).with_pooling(Pooling::Mean).unwrap();

@@ -3,7 +3,7 @@
     python readings.py
 
 needs torch, transformers and safetensors, and leaves llama_mean.safetensors beside itself: a head on the mean of all tokens'
-states, with a hinge loss; and llama_grades.safetensors: a classifier of five grades read at the last token, with the
+states, with a logistic loss; and llama_grades.safetensors: a classifier of five grades read at the last token, with the
 cross-entropy of the grades; the grade expected under its softmax is `scores`, and the sum of these the loss `expected`.
 """
 
@@ -23,7 +23,7 @@ def llama_mean():
         states = [model.model(input_ids=torch.tensor([ids])).last_hidden_state[0] for ids in models.SEQUENCES]
         return torch.cat([model.score(state.mean(0)) for state in states])
 
-    tensors = models.record(model, {"hinge": lambda: models.hinge(scores())})
+    tensors = models.record(model, {"logistic": lambda: models.logistic(scores())})
     tensors["logits"] = scores().detach()
     models.write("llama_mean.safetensors", model, tensors)
 
