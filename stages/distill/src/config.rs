@@ -32,7 +32,7 @@ impl Config {
             seed: pipeline.run.seed,
             precision: pipeline.run.precision,
             origin: pipeline.student_origin().cloned(),
-            dropout: distill.dropout.or(pipeline.teacher.dropout.filter(|_| inherits)),
+            dropout: distill.dropout.or(pipeline.teacher.as_ref().filter(|_| inherits).and_then(|it| it.dropout)),
             validation: validates.then(|| pipeline.evaluate.validation()),
             retrieval: pipeline.retrieval.clone(),
             distill,

@@ -1,8 +1,8 @@
 //! Stage `score`: the teacher scores large unlabelled lists, query by query (section 3.3 of the paper).
 //!
 //! A list holds documents shown for the query, the first documents found that were not shown, and random ones; without a
-//! log, the first documents found take the place of shown ones. Only queries of the training split are scored: the student never
-//! learns from the others.
+//! log, the first documents found take the place of shown ones. The queries of the training split are scored: the student never
+//! learns from the others. Where nothing is judged, those are scored too, into a table of their own that systems are measured by.
 //!
 //! The work is cut into parts, each a file of the folder `score.parts` beside the output as soon as it is finished, so that a
 //! killed run goes on where it was and several machines can share the work (`--shard`).
@@ -28,7 +28,8 @@ use tables::Parts;
 
 pub use command::execute;
 
-use crate::lists::{Lists, Plan};
+use crate::lists::{Lists, Plan, Queries};
+use crate::parts::Written;
 use crate::shard::Shard;
 use crate::teachers::Teacher;
 
@@ -49,15 +50,18 @@ pub struct Config {
     retrieval: RetrievalConfig,
     /// The base model of a teacher that is saved as an adapter.
     adapter_base: Option<BaseModel>,
+    /// True if held-out queries are scored too, as nothing is judged.
+    held_out: bool,
 }
 
 impl Stage for Score {
     const NAME: &'static str = "score";
     const VERSION: u32 = 2;
     const ABOUT: About = About {
-        does: "scores large lists of documents with the teacher, a list for each query of the training split",
+        does: "scores large lists of documents with the teacher, a list for each query of the training split, and without judgments \
+               of the others",
         reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank, or what [score.teacher] names",
-        writes: "teacher_scores",
+        writes: "teacher_scores; without judgments, held_out_scores",
     };
     type Config = Config;
 
@@ -67,7 +71,8 @@ impl Stage for Score {
             precision: pipeline.run.precision,
             score: pipeline.score.clone(),
             retrieval: pipeline.retrieval.clone(),
-            adapter_base: pipeline.teacher.adapter_base().cloned(),
+            adapter_base: pipeline.adapter_base().cloned(),
+            held_out: !pipeline.is_judged(),
         })
     }
 
@@ -110,7 +115,8 @@ impl Stage for Score {
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
         let corpus = &collection.corpus;
-        let teachers = configs.iter().map(|teacher| Teacher::open(context, corpus, (teacher, execution)));
+        let queries = Queries { held_out: config.held_out };
+        let teachers = configs.iter().map(|teacher| Teacher::open(context, (corpus, queries), (teacher, execution)));
         let mut teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
         let given = teachers.iter().find_map(Teacher::given);
         if let Some(given) = given.as_ref().filter(|_| teachers.len() > 1) {
@@ -118,16 +124,17 @@ impl Stage for Score {
                 file.check_beside_others(corpus, given)?;
             }
         }
-        let plan = Plan::new(&ingest, corpus, &config.score, given.as_deref())?;
+        let plan = Plan::new(&ingest, (corpus, queries), &config.score, given.as_deref())?;
         for (teacher, parts) in teachers.iter_mut().zip(&parts) {
-            let lists = Lists::new(&ingest, &collection, &config.score, (config.seed, given.clone()))?;
+            let lists = Lists::new(&ingest, (&collection, queries), &config.score, (config.seed, given.clone()))?;
             parts::make_missing(context, (parts, &plan, self.shard), lists, (teacher, corpus))?;
         }
         if let Some(shard) = self.shard {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
             return Ok(());
         }
-        let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &teachers)?;
+        let written = parts::write_tables(context, &parts, plan.parts().len(), (&teachers, corpus), queries)?;
+        let Written { lists, pairs, held_out_lists } = written;
         if let (0, Some(file)) = (lists, configs.iter().find_map(|teacher| teacher.scores.as_ref())) {
             Err(BadInput(format!(
                 "{}: expected scores of at least two documents of a training query, found one for each; add scores",
@@ -143,6 +150,9 @@ impl Stage for Score {
         }
         context.fact("lists", lists);
         context.fact("pairs", pairs);
+        if config.held_out {
+            context.fact("held_out_lists", held_out_lists);
+        }
         Ok(())
     }
 }

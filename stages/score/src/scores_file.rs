@@ -8,7 +8,7 @@ use pipeline::{BadInput, RunPaths};
 use ranking::standardisation::Standardisation;
 use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
-use crate::lists::{UnlabelledList, pairs};
+use crate::lists::{Queries, UnlabelledList, pairs};
 
 /// Characters of a value that an error tells.
 const TOLD: usize = 60;
@@ -17,6 +17,7 @@ const TOLD: usize = 60;
 #[derive(Debug)]
 pub(crate) struct FileScores {
     file: RawFile,
+    wanted: Queries,
     lists: BTreeMap<usize, BTreeMap<usize, f32>>,
 }
 
@@ -28,7 +29,8 @@ struct Overlap {
     known_document: u64,
     /// Of queries of other splits, which the student never learns from.
     held_out: u64,
-    taken: u64,
+    /// Of both and of the training split.
+    train: u64,
 }
 
 impl FileScores {
@@ -37,21 +39,25 @@ impl FileScores {
     /// # Errors
     /// [`BadInput`] for a row without query, document or a finite score, for two scores of a pair, and for a file that has
     /// nothing in common with the training queries and the documents; [`records::Error`].
-    pub(crate) fn read(paths: &RunPaths, config: &ScoresFile, corpus: &Corpus) -> anyhow::Result<FileScores> {
+    pub(crate) fn read(
+        paths: &RunPaths,
+        config: &ScoresFile,
+        (corpus, wanted): (&Corpus, Queries),
+    ) -> anyhow::Result<FileScores> {
         let path = paths.resolve(&config.path);
         let file = RawFile { name: paths.display_name(&path).into(), path };
         let (layout, names) = layout(config.format);
-        let mut scores = FileScores { file: file.clone(), lists: BTreeMap::new() };
+        let mut scores = FileScores { file: file.clone(), wanted, lists: BTreeMap::new() };
         let mut overlap = Overlap::default();
         records::read::<anyhow::Error>(&file, &layout, &names.map(Field::required), &mut |record| {
             scores.add(corpus, record, &mut overlap)
         })?;
-        let Overlap { rows, known_query, known_document, held_out, taken } = overlap;
+        let Overlap { rows, known_query, known_document, held_out, train } = overlap;
         let told = format!(
-            "{rows} rows: {known_query} of known queries, {known_document} of known documents, {taken} of both and of the \
+            "{rows} rows: {known_query} of known queries, {known_document} of known documents, {train} of both and of the \
              training split, {held_out} of both and of other splits"
         );
-        if taken == 0 {
+        if train == 0 {
             let name = &scores.file.name;
             Err(BadInput(format!(
                 "{name}: expected scores of training queries and documents of this collection, found {told}; look at the ids"
@@ -82,11 +88,11 @@ impl FileScores {
         overlap.known_query += u64::from(query.is_some());
         overlap.known_document += u64::from(document.is_some());
         let (Some(query), Some(document)) = (query, document) else { return Ok(()) };
-        if corpus.queries[query].split != TRAIN {
-            overlap.held_out += 1;
+        let split = &corpus.queries[query].split;
+        *(if split == TRAIN { &mut overlap.train } else { &mut overlap.held_out }) += 1;
+        if !self.wanted.are_of(split) {
             return Ok(());
         }
-        overlap.taken += 1;
         match self.lists.entry(query).or_default().insert(document, score) {
             Some(before) if before != score => refused(format!(
                 "expected one score of query `{query_id}` and document `{doc_id}`, found {before} and {score}; keep one"
@@ -95,7 +101,7 @@ impl FileScores {
         }
     }
 
-    /// Its training queries, in the order of their ids.
+    /// Its queries, in the order of their ids.
     pub(crate) fn queries(&self) -> impl Iterator<Item = usize> {
         self.lists.keys().copied()
     }

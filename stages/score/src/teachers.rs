@@ -13,7 +13,7 @@ use remote::Pool;
 use remote::chat::{Permutations, Permuter, Ranking, YesNo, YesNoScores};
 use remote::pool::PoolConfig;
 
-use crate::lists::{UnlabelledList, pairs};
+use crate::lists::{Queries, UnlabelledList, pairs};
 use crate::scores_file::FileScores;
 
 /// One of the teachers of a run.
@@ -44,11 +44,11 @@ impl Teacher {
     /// Opens a teacher; servers are not asked yet.
     pub(crate) fn open(
         context: &StageContext,
-        corpus: &Corpus,
+        (corpus, queries): (&Corpus, Queries),
         (config, execution): (&ScoringTeacher, Execution),
     ) -> anyhow::Result<Teacher> {
         if let Some(file) = &config.scores {
-            let scores = FileScores::read(context.paths(), file, corpus)?;
+            let scores = FileScores::read(context.paths(), file, (corpus, queries))?;
             let scorer = Scorer::File(Arc::new(scores));
             return Ok(Teacher { name: file.path.clone(), weight: config.weight, scorer });
         }

@@ -27,7 +27,7 @@ pub struct ScoreConfig {
     pub unseen_documents: usize,
     /// Random documents added to every list, so that the student sees clear misses.
     pub random_documents: usize,
-    /// Queries scored at most, most searched first; 0 takes all.
+    /// Training queries scored at most, most searched first; 0 takes all.
     pub max_queries: usize,
     /// Tokens of one forward pass.
     pub batch_tokens: usize,
@@ -55,8 +55,9 @@ pub struct ScoringTeacher {
     /// Servers that score over HTTP. A table is made again when a key changes that can change a score: `api`, `addresses`,
     /// `model`, `batch`, `extra`.
     pub servers: Option<PoolConfig>,
-    /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split,
-    /// with its documents that the collection has. `list_size`, `unseen_documents` and `random_documents` do not apply.
+    /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split
+    /// (without `ingest.judgments`, of all splits), with its documents that the collection has. `list_size`, `unseen_documents` and
+    /// `random_documents` do not apply.
     pub scores: Option<ScoresFile>,
     /// With `servers.api = "chat"`: the language model puts each list in order, window by window (`RankGPT`, arXiv 2304.09542). The
     /// score falls in equal steps from 1, the first document, to 0, the last.
