@@ -13,6 +13,7 @@
 
 mod command;
 mod lists;
+mod orders_file;
 mod parts;
 mod scores_file;
 mod shard;
@@ -87,7 +88,8 @@ impl Stage for Score {
                 inputs.extend(base_inputs(paths, teacher.ranker.as_ref())?);
             }
             let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
-            for path in teacher.scores.as_ref().map(|file| file.path.clone()).into_iter().chain(template) {
+            let scores = teacher.scores.iter().flat_map(|file| [Some(file.path.clone()), file.permutations.clone()]);
+            for path in scores.flatten().chain(template) {
                 if !paths.resolve(&path).is_file() {
                     Err(ConfigError::Unusable(format!(
                         "score.teacher: expected a file {path}, found none; correct the path"

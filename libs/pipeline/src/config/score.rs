@@ -75,6 +75,10 @@ pub struct ScoresFile {
     pub path: String,
     /// How it is written.
     pub format: ScoresFormat,
+    /// With `format = "rankgpt"`: a JSON file with an answer such as `"[3] > [1] > [2]"` for each list of the file, in the same order;
+    /// the numbers are places in the list, from 1. Places that an answer repeats or that do not exist are dropped, and documents that
+    /// it lacks follow in the order of the list.
+    pub permutations: Option<String>,
 }
 
 /// How a file of scores is written.
@@ -91,6 +95,13 @@ pub enum ScoresFormat {
     Parquet,
     /// A run as TREC has it: query, `Q0`, document, rank, score, tag.
     Trec,
+    /// Results of `RankLLM`, JSON or JSON lines: `query.qid` and `candidates`, the best first, each with `docid`. The score falls in
+    /// equal steps from 1, the first document, to 0, the last; scores of the file do not count.
+    RankLlm,
+    /// Lists of `RankGPT`, JSON or JSON lines: `hits`, the best first, each with `qid` and `docid`; or `retrieved_passages`, each with
+    /// `docid`, which the file `permutations` orders. A list without `qid` or `query_id` is found by its `query`. Scored as `rank_llm`.
+    #[serde(rename = "rankgpt")]
+    RankGpt,
 }
 
 default_fn!(weight: f64 = 1.0);
@@ -155,6 +166,10 @@ impl ScoringTeacher {
         let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some()];
         let given = sources.iter().filter(|&&is_given| is_given).count();
         checks.require(given == 1, "score.teacher", "one of the keys `use`, `servers` and `scores`", &given);
+        if let Some(ScoresFile { format, permutations: Some(path), .. }) = &self.scores {
+            let expected = "none beside a format other than `rankgpt`";
+            checks.require(*format == ScoresFormat::RankGpt, "score.teacher.scores.permutations", expected, path);
+        }
         let is_given = self.input != InputConfig::default();
         let saved = self.ranker.is_some() && !self.is_own();
         checks.require(saved || !is_given, "score.teacher.input", "it beside `use`, a saved ranker", &"a table");
