@@ -6,7 +6,7 @@ use collection::{Corpus, TRAIN};
 use pipeline::config::{ScoresFile, ScoresFormat};
 use pipeline::{BadInput, RunPaths};
 use ranking::standardisation::Standardisation;
-use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
+use records::{Blocks, Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
 use crate::lists::{Queries, UnlabelledList, pairs};
 use crate::orders_file::{self, OrderedList, Repairs};
@@ -55,7 +55,12 @@ impl FileScores {
         let mut overlap = Overlap::default();
         match layout(config.format) {
             Some((layout, names)) => {
-                records::read::<anyhow::Error>(&file, &layout, &names.map(Field::required), &mut |record| {
+                let fields = names.map(Field::required);
+                // A header alone.
+                if Blocks::open(&file, &layout, &fields)?.next(1)?.is_none() {
+                    Err(without_rows(&file))?;
+                }
+                records::read::<anyhow::Error>(&file, &layout, &fields, &mut |record| {
                     scores.add(corpus, record, &mut overlap)
                 })?;
             }
@@ -69,7 +74,7 @@ impl FileScores {
             }
         }
         if overlap.rows == 0 {
-            Err(BadInput(format!("{}: expected rows of scores, found none; name the file that has them", file.name)))?;
+            Err(without_rows(&file))?;
         }
         let Overlap { rows, known_query, known_document, held_out, train } = overlap;
         let told = format!(
@@ -220,6 +225,10 @@ impl Overlap {
         *(if split == TRAIN { &mut self.train } else { &mut self.held_out }) += 1;
         wanted.are_of(split).then_some((query, document))
     }
+}
+
+fn without_rows(file: &RawFile) -> BadInput {
+    BadInput(format!("{}: expected rows of scores, found none; name the file that has them", file.name))
 }
 
 /// How a table of scores is read, and what it calls query, document and score; `None` for files of orders.
