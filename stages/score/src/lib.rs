@@ -12,6 +12,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod command;
+mod fingerprint;
 mod lists;
 mod orders_file;
 mod parts;
@@ -22,13 +23,14 @@ mod teachers;
 use collection::Collection;
 use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::Execution;
-use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig};
+use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::Parts;
 
 pub use command::execute;
 
+use crate::fingerprint::fingerprints;
 use crate::lists::{Lists, Plan, Queries};
 use crate::parts::Written;
 use crate::shard::Shard;
@@ -78,27 +80,8 @@ impl Stage for Score {
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
-        let ingest = |table| Input::Table { stage: "ingest", table };
-        let mut inputs = collection::inputs(&config.retrieval);
-        inputs.push(ingest("pairs"));
-        for teacher in config.score.teachers() {
-            if teacher.is_own() {
-                inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
-            } else {
-                inputs.extend(base_inputs(paths, teacher.ranker.as_ref())?);
-            }
-            let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
-            let scores = teacher.scores.iter().flat_map(|file| [Some(file.path.clone()), file.permutations.clone()]);
-            for path in scores.flatten().chain(template) {
-                if !paths.resolve(&path).is_file() {
-                    Err(ConfigError::Unusable(format!(
-                        "score.teacher: expected a file {path}, found none; correct the path"
-                    )))?;
-                }
-                inputs.push(Input::File(paths.resolve(&path)));
-            }
-        }
-        Ok(inputs)
+        let (common, of_teachers) = config.inputs(paths)?;
+        Ok(common.into_iter().chain(of_teachers.into_iter().flatten()).collect())
     }
 
     fn commits(&self) -> bool {
@@ -110,9 +93,61 @@ impl Stage for Score {
     }
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        match self.shard {
+            Some(_) => self.score(config, context).map_err(without_force),
+            None => self.score(config, context),
+        }
+    }
+}
+
+/// A shard cannot begin anew by itself.
+fn without_force(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<tables::Error>() {
+        Ok(tables::Error::BadPart { path, found }) => BadInput(format!(
+            "{}: expected a part of this computation, found {found}; remove it while no shard is at work, and start the shards again",
+            path.display()
+        ))
+        .into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
+}
+
+impl Config {
+    /// What the stage reads for all teachers, and for each of them.
+    fn inputs(&self, paths: &RunPaths) -> anyhow::Result<(Vec<Input>, Vec<Vec<Input>>)> {
+        let mut common = collection::inputs(&self.retrieval);
+        common.push(Input::Table { stage: "ingest", table: "pairs" });
+        let teachers = self.score.teachers();
+        let of_teachers = teachers.iter().map(|teacher| self.inputs_of(teacher, paths));
+        Ok((common, of_teachers.collect::<anyhow::Result<_>>()?))
+    }
+
+    fn inputs_of(&self, teacher: &ScoringTeacher, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
+        let mut inputs = match teacher.is_own() {
+            true => teacher_inputs(paths, self.adapter_base.as_ref())?,
+            false => base_inputs(paths, teacher.ranker.as_ref())?,
+        };
+        let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
+        let scores = teacher.scores.iter().flat_map(|file| [Some(file.path.clone()), file.permutations.clone()]);
+        for path in scores.flatten().chain(template) {
+            if !paths.resolve(&path).is_file() {
+                Err(ConfigError::Unusable(format!(
+                    "score.teacher: expected a file {path}, found none; correct the path"
+                )))?;
+            }
+            inputs.push(Input::File(paths.resolve(&path)));
+        }
+        Ok(inputs)
+    }
+}
+
+impl Score {
+    /// Makes the parts, and unless this process is a shard, the tables.
+    fn score(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
         let configs = config.score.teachers();
-        let parts = parts::open(context, configs.len())?;
+        let parts = parts::open(context, &fingerprints(config, context)?)?;
         let ingest = context.input("ingest")?;
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };

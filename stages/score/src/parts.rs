@@ -20,13 +20,16 @@ pub(crate) fn folder(paths: &RunPaths) -> PathBuf {
     paths.run_dir().join("score.parts")
 }
 
-/// The parts of each of `count` teachers, which belong to the run's inputs and configuration; `--force` removes those that are there.
-pub(crate) fn open(context: &StageContext, count: usize) -> tables::Result<Vec<Parts>> {
+/// The parts of each teacher, by the digest of what decides them; `--force` removes those that are there.
+pub(crate) fn open(context: &StageContext, fingerprints: &[String]) -> tables::Result<Vec<Parts>> {
     let folder = folder(context.paths());
     if context.forced() {
         Parts::remove(&folder)?;
     }
-    (1..=count).map(|number| Parts::open(&folder.join(number.to_string()), TABLE, context.fingerprint())).collect()
+    let numbered = (1..).zip(fingerprints);
+    numbered
+        .map(|(number, decides): (usize, _)| Parts::open(&folder.join(number.to_string()), TABLE, decides))
+        .collect()
 }
 
 /// A document to be scored, with its score.
