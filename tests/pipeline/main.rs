@@ -32,4 +32,5 @@ mod saved_teacher;
 mod score_pairs;
 mod score_pairs_interrupted;
 mod score_parts;
+mod scores_alone;
 mod scoring_teachers;

@@ -4,9 +4,10 @@ use std::fs;
 use std::time::Instant;
 
 use ranking::rng::number;
+use toml::Table;
 
 use crate::process::{Outcome, finish, kill, start, was_killed};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, copy};
 
 /// Lists so long that each is a part.
 const PARTS: [&str; 2] = ["--set", "score.random_documents=4096"];
@@ -103,6 +104,9 @@ fn parts_of_another_configuration_are_refused_by_name() {
     let expected = "score.parts/1: expected a part of this computation, found one of other data, another model or another \
                     configuration; remove it, or begin anew with --force";
     refused(&sandbox.try_stage("score", &others), expected);
+    // A shard cannot begin anew by itself.
+    let expected = "score.parts/1: expected a part of this computation, found one of other data, another model or another \
+                    configuration; remove it while no shard is at work, and start the shards again";
     refused(&sandbox.try_stage("score", &[&others[..], &["--shard", "1/2"]].concat()), expected);
     sandbox.stage("score", &[&others[..], &["--force"]].concat());
     assert!(!sandbox.run_path("score.parts").exists());
@@ -110,6 +114,49 @@ fn parts_of_another_configuration_are_refused_by_name() {
     let undisturbed = Sandbox::finished();
     undisturbed.stage("score", &others);
     assert_eq!(sandbox.digests("score"), undisturbed.digests("score"));
+}
+
+#[test]
+fn a_changed_teacher_leaves_the_parts_of_the_others() {
+    let sandbox = Sandbox::finished();
+    copy(&sandbox.run_path("teacher/rank"), &sandbox.path("ranker"));
+    // As another library would have saved it, so that the pipeline says what it reads.
+    fs::remove_file(sandbox.path("ranker/disranker.json")).unwrap();
+    let template = "query: {query} document: {document}</s>";
+    let teachers = |weight: f64, length: usize| {
+        let input = format!("{{ template = '{template}', max_length = {length} }}");
+        let text =
+            format!("[[teacher]]\nuse = 'teacher'\nweight = {weight:?}\n[[teacher]]\nuse = 'ranker'\ninput = {input}");
+        let mut table: Table = toml::from_str(&text).unwrap();
+        sandbox.edit_config(|config| {
+            let score = config["score"].as_table_mut().unwrap();
+            score.insert("teacher".into(), table.remove("teacher").unwrap());
+        });
+    };
+    let shard = [&PARTS[..], &["--shard", "1/1"]].concat();
+    // How many parts of each teacher were there.
+    let parts_to_make = || {
+        let stderr = sandbox.stage("score", &shard).stderr;
+        stderr.lines().filter(|line| line.contains("score: 0 of ")).count()
+    };
+    teachers(1.0, 40);
+    assert_eq!(parts_to_make(), 0);
+    assert_eq!(parts_to_make(), 2);
+    // Weights decide the average alone.
+    teachers(3.0, 40);
+    assert_eq!(parts_to_make(), 2);
+    teachers(3.0, 30);
+    refused(
+        &sandbox.try_stage("score", &PARTS),
+        "score.parts/2: expected a part of this computation, found one of other data",
+    );
+    fs::remove_dir_all(sandbox.run_path("score.parts/2")).unwrap();
+    assert_eq!(parts_to_make(), 1);
+    sandbox.stage("score", &PARTS);
+    let interrupted = sandbox.digests("score");
+    sandbox.stage("score", &[&PARTS[..], &["--force"]].concat());
+    assert_eq!(sandbox.digests("score"), interrupted);
+    assert!(!sandbox.run_path("score.parts").exists());
 }
 
 #[test]

@@ -285,3 +285,136 @@ fn unusable_files_of_scores_are_named() {
         "own.run:3: expected one score of query",
     );
 }
+
+#[test]
+fn scores_that_are_no_numbers_are_named_with_their_row() {
+    let sandbox = Sandbox::finished();
+    let refused = |name: &str, text: &str, expected: &str| {
+        std::fs::write(sandbox.path(name), text).unwrap();
+        let format = name.split('.').next_back().unwrap();
+        teacher(&sandbox, &format!("teacher = {{ scores = {{ path = '{name}', format = '{format}' }} }}"));
+        let outcome = sandbox.try_stage("score", &[]);
+        let line = outcome.error(3);
+        assert!(line.contains(expected), "{line}");
+    };
+    let good = r#"{"query_id": "q", "doc_id": "d", "score": 1}"#;
+    for bad in ["NaN", "null"] {
+        let text = format!("{good}\n{{\"query_id\": \"q\", \"doc_id\": \"e\", \"score\": {bad}}}\n");
+        let expected =
+            "scores.jsonl:2: expected a finite number as the score, found none, null or NaN; correct or remove the row";
+        refused("scores.jsonl", &text, expected);
+    }
+    refused("scores.csv", "query_id,doc_id,score\n", "scores.csv: expected rows of scores, found none");
+}
+
+/// By query, the documents in the order of the teacher.
+fn orders(table: &Columns) -> BTreeMap<String, Vec<String>> {
+    let mut orders: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (query, document) in strings(table, "query_id").into_iter().zip(strings(table, "doc_id")) {
+        orders.entry(query).or_default().push(document);
+    }
+    orders
+}
+
+/// Checks that the table has these orders, the scores falling from 1 to 0 in equal steps.
+fn assert_orders(sandbox: &Sandbox, expected: &BTreeMap<String, Vec<String>>) {
+    let table = sandbox.table("score", "teacher_scores");
+    assert_eq!(orders(&table), *expected);
+    let (ranks, sizes) = (table.int32s("rank").unwrap(), table.int32s("list_size").unwrap());
+    for (row, &score) in table.float32s("score").unwrap().values().iter().enumerate() {
+        let expected = 1.0 - (ranks.value(row) - 1) as f32 / (sizes.value(row) - 1) as f32;
+        assert!((score - expected).abs() < 1e-6, "{row}: {score} and {expected}");
+    }
+}
+
+#[test]
+fn lists_of_rank_llm_and_rank_gpt_are_teachers() {
+    let sandbox = Sandbox::finished();
+    let before = orders(&sandbox.table("score", "teacher_scores"));
+    let write = |name: &str, value: &Value| std::fs::write(sandbox.path(name), value.to_string()).unwrap();
+    let file =
+        |path: &str, more: &str| teacher(&sandbox, &format!("teacher = {{ scores = {{ path = '{path}', {more} }} }}"));
+
+    // A document that the collection does not have is counted and left out.
+    let result = |(query, documents): (&String, &Vec<String>)| {
+        let documents = documents.iter().map(String::as_str).chain(["unknown"]);
+        let candidates: Vec<Value> = documents.map(|id| json!({ "docid": id, "score": 0.5, "doc": {} })).collect();
+        json!({ "query": { "text": "any", "qid": query }, "candidates": candidates })
+    };
+    let results: Vec<Value> = before.iter().map(result).collect();
+    write("results.json", &json!(results));
+    file("results.json", "format = 'rank_llm'");
+    let stderr = sandbox.stage("score", &[]).stderr;
+    let (all, known) =
+        (before.values().map(|list| list.len() + 1).sum::<usize>(), before.values().map(Vec::len).sum::<usize>());
+    assert!(
+        stderr.contains(&format!("results.json: {all} rows: {all} of known queries, {known} of known documents")),
+        "{stderr}"
+    );
+    assert_orders(&sandbox, &before);
+    let lines: String = results.iter().map(|result| format!("{result}\n")).collect();
+    std::fs::write(sandbox.path("results.jsonl"), lines).unwrap();
+    file("results.jsonl", "format = 'rank_llm'");
+    sandbox.stage("score", &[]);
+    assert_orders(&sandbox, &before);
+
+    let hits = |(query, documents): (&String, &Vec<String>)| {
+        let hits: Vec<Value> =
+            documents.iter().map(|id| json!({ "content": "c", "qid": query, "docid": id })).collect();
+        json!({ "query": "any", "hits": hits })
+    };
+    write("hits.json", &json!(before.iter().map(hits).collect::<Vec<_>>()));
+    file("hits.json", "format = 'rankgpt'");
+    sandbox.stage("score", &[]);
+    assert_orders(&sandbox, &before);
+    write("twice.json", &json!([hits(before.iter().next().unwrap()), hits(before.iter().next().unwrap())]));
+    file("twice.json", "format = 'rankgpt'");
+    assert!(sandbox.try_stage("score", &[]).error(3).contains("twice.json:1: expected one list of query"));
+}
+
+#[test]
+fn answers_of_another_file_order_the_lists_of_rank_gpt() {
+    let sandbox = Sandbox::finished();
+    let queries = sandbox.table("ingest", "queries");
+    let texts: BTreeMap<String, String> =
+        strings(&queries, "query_id").into_iter().zip(strings(&queries, "query")).collect();
+    let before = orders(&sandbox.table("score", "teacher_scores"));
+    // The training data has no ids, but texts in any spelling.
+    let passages = |(query, documents): (&String, &Vec<String>)| {
+        let passages: Vec<Value> = documents.iter().map(|id| json!({ "docid": id, "text": "c" })).collect();
+        json!({ "query": texts[query].to_uppercase(), "positive_passages": [], "retrieved_passages": passages })
+    };
+    let lines: String = before.iter().map(|list| format!("{}\n", passages(list))).collect();
+    std::fs::write(sandbox.path("train.jsonl"), lines).unwrap();
+    // Each answer names the second place twice, one that does not exist, and the first place; the others follow.
+    let answers = vec!["[2] > [2] > [99] > [1]"; before.len()];
+    std::fs::write(sandbox.path("answers.json"), json!(answers).to_string()).unwrap();
+    let file = |answers: &str| {
+        let scores = format!("{{ path = 'train.jsonl', format = 'rankgpt', permutations = '{answers}' }}");
+        teacher(&sandbox, &format!("teacher = {{ scores = {scores} }}"));
+    };
+    file("answers.json");
+    let stderr = sandbox.stage("score", &[]).stderr;
+    let missing: usize = before.values().map(|list| list.len() - 2).sum();
+    let lists = before.len();
+    let said = format!("{lists} repeated, {lists} unknown and {missing} missing places were mended");
+    assert!(stderr.contains(&said), "{stderr}");
+    let swapped = before.iter().map(|(query, list)| {
+        let mut list = list.clone();
+        list.swap(0, 1);
+        (query.clone(), list)
+    });
+    assert_orders(&sandbox, &swapped.collect());
+    let table = sandbox.table("score", "teacher_scores");
+    let (ranks, left_out) = (table.int32s("rank").unwrap(), table.bools("left_out").unwrap());
+    assert!((0..table.rows()).all(|row| left_out.value(row) == (ranks.value(row) > 2)));
+
+    std::fs::write(sandbox.path("few.json"), r#"["[1]"]"#).unwrap();
+    file("few.json");
+    let line = sandbox.try_stage("score", &[]);
+    let expected = format!("few.json: expected an answer for each of the {lists} lists of train.jsonl, found 1");
+    assert!(line.error(3).contains(&expected), "{}", line.stderr);
+    teacher(&sandbox, "teacher = { scores = { path = 'train.jsonl', format = 'jsonl', permutations = 'few.json' } }");
+    let line = sandbox.try_stage("score", &[]);
+    assert!(line.error(2).contains("score.teacher.scores.permutations: expected none beside"), "{}", line.stderr);
+}

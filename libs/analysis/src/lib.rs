@@ -54,7 +54,9 @@ mod accents;
 mod analyzer;
 mod name;
 mod normal_form;
+mod query_text;
 mod segments;
 
 pub use analyzer::Analyzer;
 pub use name::AnalyzerName;
+pub use query_text::normalise as normalised_query;

@@ -2,8 +2,8 @@
 //! the machine.
 
 use nn::folder::Base;
-use pipeline::config::BaseModel;
-use pipeline::{ConfigError, Pipeline};
+use pipeline::config::{BaseModel, TeacherConfig};
+use pipeline::{ConfigError, Pipeline, RunPaths};
 
 use crate::base::locate;
 use crate::memory::{gibibytes, machine_bytes};
@@ -20,23 +20,9 @@ const TRAINED: u64 = 12;
 /// A model that cannot be opened; an input it cannot take; layers and linear layers that it does not have; more weights than
 /// the machine's memory holds.
 pub fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
-    let (paths, teacher, distill) = (pipeline.paths(), &pipeline.teacher, &pipeline.distill);
-    if let Some(saved) = &teacher.saved {
-        saved_teacher_input(&paths, saved, &teacher.input)?;
-    }
-    if let Some(base) = &teacher.base {
-        let origin = Origin::teacher(Some(base), &teacher.input, teacher.dropout).with_pooling(teacher.pooling);
-        let opened = for_training(&paths, &origin, base)?.0;
-        let is_merged = teacher.lora.as_ref().is_none_or(|lora| lora.merge);
-        if !is_merged && locate(&paths, base)?.1.is_some() {
-            Err(ConfigError::Unusable(format!(
-                "teacher.lora.merge: expected true, as teacher.base = {base} is itself an adapter of a model of the Hub, found false"
-            )))?;
-        }
-        if let Some(lora) = &teacher.lora {
-            opened.check_lora(&low_rank(lora)).map_err(|error| ConfigError::Unusable(format!("teacher.{error}")))?;
-        }
-        check_memory("teacher.base", base, &opened, teacher.lora.is_none())?;
+    let (paths, distill) = (pipeline.paths(), &pipeline.distill);
+    if let Some(teacher) = &pipeline.teacher {
+        check_teacher(&paths, teacher)?;
     }
     if let Some(base) = pipeline.student_origin() {
         let origin = Origin::student(Some(base), &distill.input, distill.dropout);
@@ -47,6 +33,25 @@ pub fn check_models(pipeline: &Pipeline) -> anyhow::Result<()> {
         check_memory("distill.base", base, &opened, true)?;
     }
     Ok(())
+}
+
+fn check_teacher(paths: &RunPaths, teacher: &TeacherConfig) -> anyhow::Result<()> {
+    if let Some(saved) = &teacher.saved {
+        saved_teacher_input(paths, saved, &teacher.input)?;
+    }
+    let Some(base) = &teacher.base else { return Ok(()) };
+    let origin = Origin::teacher(Some(base), &teacher.input, teacher.dropout).with_pooling(teacher.pooling);
+    let opened = for_training(paths, &origin, base)?.0;
+    let is_merged = teacher.lora.as_ref().is_none_or(|lora| lora.merge);
+    if !is_merged && locate(paths, base)?.1.is_some() {
+        Err(ConfigError::Unusable(format!(
+            "teacher.lora.merge: expected true, as teacher.base = {base} is itself an adapter of a model of the Hub, found false"
+        )))?;
+    }
+    if let Some(lora) = &teacher.lora {
+        opened.check_lora(&low_rank(lora)).map_err(|error| ConfigError::Unusable(format!("teacher.{error}")))?;
+    }
+    Ok(check_memory("teacher.base", base, &opened, teacher.lora.is_none())?)
 }
 
 /// Refuses layers that a student cannot be made of.

@@ -63,6 +63,8 @@ pub(crate) struct Queue<'a, W> {
     open: usize,
     done: Vec<(usize, W)>,
     error: Option<Error>,
+    /// True when an answer could be used.
+    had_answer: bool,
     servers: &'a mut [Health],
     patience: Patience,
 }
@@ -71,7 +73,8 @@ impl<'a, W> Queue<'a, W> {
     pub(crate) fn new(works: Vec<W>, servers: &'a mut [Health], patience: Patience) -> Queue<'a, W> {
         let task = |(place, work)| Task { work, place, failures: 0, had_bad_answer: false, failed_on: None };
         let waiting: VecDeque<Task<W>> = works.into_iter().enumerate().map(task).collect();
-        let mut queue = Queue { open: waiting.len(), waiting, done: Vec::new(), error: None, servers, patience };
+        let mut queue =
+            Queue { open: waiting.len(), waiting, done: Vec::new(), error: None, had_answer: false, servers, patience };
         queue.stop_without_servers();
         queue
     }
@@ -97,6 +100,7 @@ impl<'a, W> Queue<'a, W> {
     /// A task has its answer, and maybe needs another one.
     pub(crate) fn answered(&mut self, server: usize, task: Task<W>, needs_more: bool) {
         self.servers[server].failures = 0;
+        self.had_answer = true;
         if needs_more {
             // First, so that work in hand is finished before more is begun.
             self.waiting.push_front(Task { failures: 0, had_bad_answer: false, failed_on: None, ..task });
@@ -106,14 +110,19 @@ impl<'a, W> Queue<'a, W> {
         }
     }
 
-    /// An answer cannot be used: it is asked for once more, since a proxy or a server may have stumbled.
+    /// An answer cannot be used: it is asked for once more, since a proxy or a server may have stumbled. It is asked for last, but
+    /// first where no answer could be used yet: servers that are not what the configuration says are then found out soon.
     pub(crate) fn answered_badly(&mut self, server: usize, task: Task<W>, error: Error) {
         self.servers[server].failures = 0;
         if task.had_bad_answer {
             return self.stop(error);
         }
         tracing::info!("{error}; asking once more");
-        self.waiting.push_back(Task { had_bad_answer: true, failed_on: Some(server), ..task });
+        let again = Task { had_bad_answer: true, failed_on: Some(server), ..task };
+        match self.had_answer {
+            true => self.waiting.push_back(again),
+            false => self.waiting.push_front(again),
+        }
     }
 
     /// A request failed that began at this time.

@@ -79,11 +79,12 @@ impl ColumnType {
     }
 }
 
-const SOURCES: [(&str, &str); 18] = [
+const SOURCES: [(&str, &str); 19] = [
     ("benchmarks", include_str!("../../../schemas/benchmarks.toml")),
     ("comparisons", include_str!("../../../schemas/comparisons.toml")),
     ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
     ("documents", include_str!("../../../schemas/documents.toml")),
+    ("held_out_scores", include_str!("../../../schemas/held_out_scores.toml")),
     ("impressions", include_str!("../../../schemas/impressions.toml")),
     ("ingest_report", include_str!("../../../schemas/ingest_report.toml")),
     ("judgments", include_str!("../../../schemas/judgments.toml")),

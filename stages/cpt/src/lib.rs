@@ -2,7 +2,8 @@
 //!
 //! One example is the teacher's input, for a decoder `query: {query} document: {title} {summary}`, its loss on title and
 //! summary alone. In a collection without clicks, a document's title takes the place of the query. Examples are grouped
-//! into packs of at most `pack_tokens` tokens, in a random order of the run's seed.
+//! into packs of at most `pack_tokens` tokens, in a random order of the run's seed. In a run without a teacher of its own, there are
+//! examples, which are then the student's input, only where the student is pre-trained on them.
 
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -14,7 +15,7 @@ mod tokenizers;
 use anyhow::Context;
 use collection::{Corpus, TRAIN};
 use models::{Origin, Start, base_inputs, check_models, saved_teacher_input};
-use nn::text::PairTokenizer;
+use nn::text::{PairTokenizer, Scoring, Tokenizer};
 use pipeline::config::{BaseModel, CptConfig, InputConfig, TeacherConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
@@ -36,20 +37,47 @@ pub struct Cpt;
 pub struct Config {
     seed: u64,
     cpt: CptConfig,
-    teacher_base: Option<BaseModel>,
-    /// The saved ranker that is the teacher as it is.
-    teacher_saved: Option<BaseModel>,
+    teacher: Option<TeacherModel>,
     student_base: Option<BaseModel>,
-    /// The teacher's input.
-    input: InputConfig,
     /// The student's input, which is checked here, before anything is trained.
     student_input: InputConfig,
+    /// True if a student without a teacher of this run is pre-trained on the examples.
+    student_reads_examples: bool,
+}
+
+/// What the examples are the input of.
+#[derive(Debug, Serialize)]
+struct TeacherModel {
+    base: Option<BaseModel>,
+    /// The saved ranker that is the teacher as it is.
+    saved: Option<BaseModel>,
+    input: InputConfig,
+}
+
+impl TeacherModel {
+    fn origin(&self) -> Origin<'_> {
+        // Examples are tokenized, not trained on: nothing is dropped.
+        Origin::teacher(self.base.as_ref(), &self.input, None)
+    }
 }
 
 impl Config {
-    fn teacher(&self) -> Origin<'_> {
-        // Examples are tokenized, not trained on: nothing is dropped.
-        Origin::teacher(self.teacher_base.as_ref(), &self.input, None)
+    /// Makes the teacher's tokenizer; returns it and how the teacher scores.
+    fn make_teacher(
+        &self,
+        teacher: &TeacherModel,
+        context: &mut StageContext,
+        corpus: &Corpus,
+    ) -> anyhow::Result<(Tokenizer, Scoring)> {
+        let made = tokenizers::teacher(self, teacher, context.paths(), corpus).context("teacher's tokenizer")?;
+        tokenizers::save(&made, &context.out().join(TEACHER_TOKENIZER))?;
+        let scoring = match &teacher.saved {
+            Some(saved) => saved_teacher_input(context.paths(), saved, &teacher.input)?.1,
+            None => Start::open(context.paths(), &teacher.origin(), &made)?.scoring,
+        };
+        coverage::note(context, "teacher", &made, corpus)?;
+        context.fact("teacher_vocabulary", made.vocabulary_size());
+        Ok((made, scoring))
     }
 
     fn student(&self) -> Origin<'_> {
@@ -69,14 +97,14 @@ impl Stage for Cpt {
     type Config = Config;
 
     fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
-        let TeacherConfig { base, saved, input, .. } = &pipeline.teacher;
+        let teacher = pipeline.teacher.clone();
+        let teacher = teacher.map(|TeacherConfig { base, saved, input, .. }| TeacherModel { base, saved, input });
         Ok(Config {
             seed: pipeline.run.seed,
             cpt: pipeline.cpt.clone(),
-            teacher_base: base.clone(),
-            teacher_saved: saved.clone(),
+            student_reads_examples: teacher.is_none() && pipeline.distill.pretrain.is_some(),
+            teacher,
             student_base: pipeline.student_origin().cloned(),
-            input: input.clone(),
             student_input: pipeline.distill.input.clone(),
         })
     }
@@ -90,8 +118,10 @@ impl Stage for Cpt {
         let folder = Input::Folder { stage: "ingest", folder: search::FOLDER };
         let mut inputs = vec![table("queries"), folder, table("pairs")];
         inputs.extend(tokenizers::files(&config.cpt, paths).into_iter().map(Input::File));
-        inputs.extend(base_inputs(paths, config.teacher_base.as_ref())?);
-        inputs.extend(base_inputs(paths, config.teacher_saved.as_ref())?);
+        if let Some(teacher) = &config.teacher {
+            inputs.extend(base_inputs(paths, teacher.base.as_ref())?);
+            inputs.extend(base_inputs(paths, teacher.saved.as_ref())?);
+        }
         inputs.extend(base_inputs(paths, config.student_base.as_ref())?);
         Ok(inputs)
     }
@@ -99,29 +129,24 @@ impl Stage for Cpt {
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         let ingest = context.input("ingest")?;
         let corpus = Corpus::read(&ingest)?;
-        let teacher = tokenizers::teacher(config, context.paths(), &corpus).context("teacher's tokenizer")?;
-        tokenizers::save(&teacher, &context.out().join(TEACHER_TOKENIZER))?;
+        let teacher = config.teacher.as_ref();
+        let teacher = teacher.map(|teacher| config.make_teacher(teacher, context, &corpus)).transpose()?;
         let student = tokenizers::student(config, context.paths(), &corpus).context("student's tokenizer")?;
         tokenizers::save(&student, &context.out().join(STUDENT_TOKENIZER))?;
 
-        let scoring = match &config.teacher_saved {
-            Some(saved) => saved_teacher_input(context.paths(), saved, &config.input)?.1,
-            None => Start::open(context.paths(), &config.teacher(), &teacher)?.scoring,
-        };
-        Start::open(context.paths(), &config.student(), &student)?;
-
-        coverage::note(context, "teacher", &teacher, &corpus)?;
+        let of_student = Start::open(context.paths(), &config.student(), &student)?.scoring;
         coverage::note(context, "student", &student, &corpus)?;
-        let pairs = pairs(config, context, &ingest, &corpus)?;
-        let tokenizer = PairTokenizer::new(&teacher, &scoring)?;
-        let examples = examples::encode(&tokenizer, &corpus, &pairs)?;
+        let are_read = teacher.is_some() || config.student_reads_examples;
+        let (reader, scoring) =
+            teacher.as_ref().map_or((&student, &of_student), |(teacher, scoring)| (teacher, scoring));
+        let pairs = if are_read { pairs(config, context, &ingest, &corpus)? } else { Vec::new() };
+        let examples = examples::encode(&PairTokenizer::new(reader, scoring)?, &corpus, &pairs)?;
         let packs = examples::pack(&examples, config.cpt.pack_tokens, config.seed);
         let tokens: usize = examples.iter().map(|example| example.sequence.ids.len()).sum();
-        examples::write(context, &corpus, &examples, &packs, &teacher.identity())?;
+        examples::write(context, &corpus, &examples, &packs, &reader.identity())?;
         context.fact("examples", examples.len());
         context.fact("packs", packs.len());
         context.fact("tokens", tokens);
-        context.fact("teacher_vocabulary", teacher.vocabulary_size());
         context.fact("student_vocabulary", student.vocabulary_size());
         Ok(())
     }

@@ -9,7 +9,7 @@ use nn::text::Tokenizer;
 use pipeline::config::{BaseModel, CptConfig, TokenizerConfig};
 use pipeline::{BadInput, RunPaths};
 
-use crate::Config;
+use crate::{Config, TeacherModel};
 
 /// Documents that a vocabulary is learnt from at most.
 const DOCUMENTS: usize = 1 << 18;
@@ -17,11 +17,16 @@ const DOCUMENTS: usize = 1 << 18;
 /// Learns a vocabulary of a size from texts.
 type Train = fn(Box<dyn Iterator<Item = String> + '_>, usize) -> nn::Result<Tokenizer>;
 
-pub(crate) fn teacher(config: &Config, paths: &RunPaths, corpus: &Corpus) -> anyhow::Result<Tokenizer> {
-    if let Some(saved) = &config.teacher_saved {
-        return Ok(saved_teacher_input(paths, saved, &config.input)?.0);
+pub(crate) fn teacher(
+    config: &Config,
+    teacher: &TeacherModel,
+    paths: &RunPaths,
+    corpus: &Corpus,
+) -> anyhow::Result<Tokenizer> {
+    if let Some(saved) = &teacher.saved {
+        return Ok(saved_teacher_input(paths, saved, &teacher.input)?.0);
     }
-    let source = (config.teacher_base.as_ref(), config.cpt.teacher_tokenizer.as_ref());
+    let source = (teacher.base.as_ref(), config.cpt.teacher_tokenizer.as_ref());
     tokenizer(paths, corpus, source, |texts, size| Tokenizer::train_byte_level_bpe(texts, size))
 }
 

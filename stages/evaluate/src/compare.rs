@@ -2,10 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use ranking::metrics::Metric;
 use ranking::significance::{Interval, bootstrap_mean, holm, paired_t_test, randomisation_test};
 
-use crate::measure::{Measured, Slice};
+use crate::measure::{Measure, Measured, Slice};
 
 /// Two systems on the queries they share.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +42,7 @@ pub(crate) struct Draws {
 /// # Errors
 /// [`ranking::significance::SignificanceError`], which finite metrics rule out.
 pub(crate) fn compare(
-    metrics: &[Metric],
+    metrics: &[Measure],
     systems: &[Measured],
     slice: &Slice,
     draws: Draws,

@@ -3,20 +3,20 @@
 use std::num::NonZeroUsize;
 
 use pipeline::config::EvaluateConfig;
-use ranking::metrics::{Metric, PairCounts, Ranking};
+use ranking::metrics::{PairCounts, Ranking};
 
 use crate::compare::{Comparison, Draws, compare, differences};
 use crate::input::{SystemRun, TestQuery};
-use crate::measure::{Estimate, Measured, estimates, measure, slices};
+use crate::measure::{Estimate, Measure, Measured, estimates, measure, slices};
 
 /// Metrics of all systems on all slices, and the tests between them.
 #[derive(Debug)]
 pub(crate) struct Evaluation<'a> {
     pub(crate) queries: &'a [TestQuery],
     /// In the order in which people read them.
-    pub(crate) metrics: Vec<Metric>,
+    pub(crate) metrics: Vec<Measure>,
     /// The metric that systems are compared by first.
-    pub(crate) primary: Metric,
+    pub(crate) primary: Measure,
     pub(crate) systems: Vec<Measured<'a>>,
     pub(crate) estimates: Vec<Estimate>,
     pub(crate) comparisons: Vec<Comparison>,
@@ -33,8 +33,13 @@ impl<'a> Evaluation<'a> {
         config: &EvaluateConfig,
         seed: u64,
     ) -> anyhow::Result<Evaluation<'a>> {
-        let (metrics, conventions) = (&config.metrics[..], config.conventions());
-        let systems = runs.iter().map(|run| measure(queries, run, metrics, &conventions));
+        let (metrics, primary) = if is_by_teacher(queries) {
+            (Measure::OF_TEACHERS_ORDER.to_vec(), Measure::KendallTau)
+        } else {
+            (config.metrics.iter().copied().map(Measure::Judged).collect(), Measure::Judged(config.primary))
+        };
+        let conventions = config.conventions();
+        let systems = runs.iter().map(|run| measure(queries, run, &metrics, &conventions));
         let systems = systems.collect::<anyhow::Result<Vec<_>>>()?;
         let count = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
         let draws = Draws { resamples: count(config.bootstrap), permutations: count(config.permutations), seed };
@@ -42,12 +47,16 @@ impl<'a> Evaluation<'a> {
         let mut found = Vec::new();
         for slice in &slices {
             for system in &systems {
-                found.extend(estimates(metrics, system, slice, draws.resamples, seed)?);
+                found.extend(estimates(&metrics, system, slice, draws.resamples, seed)?);
             }
         }
-        let comparisons = compare(metrics, &systems, &slices[0], draws)?;
-        let (metrics, primary) = (config.metrics.clone(), config.primary);
+        let comparisons = compare(&metrics, &systems, &slices[0], draws)?;
         Ok(Evaluation { queries, metrics, primary, estimates: found, comparisons, systems })
+    }
+
+    /// True if the teacher's order takes the place of judgments.
+    pub(crate) fn is_by_teacher(&self) -> bool {
+        is_by_teacher(self.queries)
     }
 
     /// A metric of a system on a slice.
@@ -75,8 +84,11 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The comparisons that say whether the method worked: teacher with BM25, student with teacher, student with the
-    /// one trained on labels alone, and what either adds to BM25.
+    /// one trained on labels alone, and what either adds to BM25; where the teacher's order is the measure, student with BM25.
     pub(crate) fn key_comparisons(&self) -> Vec<Comparison> {
+        if self.is_by_teacher() {
+            return self.comparison("student", "bm25").into_iter().collect();
+        }
         let pairs = [
             ("teacher", "bm25"),
             ("student", "teacher"),
@@ -134,6 +146,10 @@ impl<'a> Evaluation<'a> {
                 .collect(),
         }
     }
+}
+
+fn is_by_teacher(queries: &[TestQuery]) -> bool {
+    queries.iter().any(|query| !query.teacher.is_empty())
 }
 
 /// Counts of what the conventions decide.

@@ -19,6 +19,7 @@ pub(crate) fn queries(count: usize) -> Vec<TestQuery> {
             doc_ids: (0..DOCUMENTS).map(|d| format!("d{d:02}")).collect(),
             grades: grades.iter().copied().map(Some).collect(),
             all_grades: grades,
+            teacher: Vec::new(),
         }
     };
     (0..count).map(query).collect()

@@ -3,7 +3,7 @@
 use collection::{CandidateList, Corpus};
 
 /// A test query: the documents every system ranks, and what was judged.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TestQuery {
     /// The query.
     pub query_id: String,
@@ -17,6 +17,8 @@ pub struct TestQuery {
     pub grades: Vec<Option<u8>>,
     /// Grades of every judged document of the query, candidate or not: what the ideal ranking is made of.
     pub all_grades: Vec<u8>,
+    /// The teacher's score of each candidate, where nobody judged and its order takes the place of judgments; else empty.
+    pub teacher: Vec<f64>,
 }
 
 impl TestQuery {
@@ -30,6 +32,7 @@ impl TestQuery {
             doc_ids: list.documents.iter().map(|&document| corpus.doc_id(document).to_string()).collect(),
             grades: list.grades.clone(),
             all_grades: list.all_grades.clone(),
+            teacher: Vec::new(),
         }
     }
 }

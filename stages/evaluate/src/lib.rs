@@ -3,10 +3,12 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agreement;
 mod compare;
 mod evaluation;
 #[cfg(test)]
 mod fixture;
+mod held_out;
 mod input;
 mod interpolation;
 mod measure;

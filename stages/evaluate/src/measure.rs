@@ -1,15 +1,84 @@
 //! Metrics of every system on every query, and their values over queries with confidence intervals.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, ensure};
 use ranking::metrics::{Conventions, Document, JudgedList, Measurements, Metric, Ranking};
 use ranking::significance::{Interval, bootstrap_mean, bootstrap_pnr};
 
+use crate::agreement;
 use crate::input::{SystemRun, TestQuery};
 
 /// Scores that differ by less than this share of their size are equal but for the rounding of `f32`.
 const ROUNDING: f64 = 1e-6;
+
+/// What systems are measured by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Measure {
+    /// A metric on judged documents.
+    Judged(Metric),
+    /// As [`agreement::tau`].
+    KendallTau,
+    /// As [`agreement::ndcg`].
+    TeacherNdcg,
+}
+
+impl Measure {
+    /// What is measured where the teacher's order takes the place of judgments.
+    pub(crate) const OF_TEACHERS_ORDER: [Measure; 2] = [Measure::KendallTau, Measure::TeacherNdcg];
+
+    /// As [`Metric::is_pooled`].
+    pub(crate) fn is_pooled(&self) -> bool {
+        matches!(self, Measure::Judged(metric) if metric.is_pooled())
+    }
+
+    /// As [`Metric::family`].
+    pub(crate) fn family(&self) -> &'static str {
+        match self {
+            Measure::Judged(metric) => metric.family(),
+            Measure::KendallTau => "kendall_tau",
+            Measure::TeacherNdcg => "teacher_ndcg",
+        }
+    }
+
+    /// As [`Metric::about`].
+    pub(crate) fn about(&self) -> &'static str {
+        match self {
+            Measure::Judged(metric) => metric.about(),
+            Measure::KendallTau => {
+                "Kendall's tau-b of the teacher's scores and the system's: 1 for the same order, -1 for its reverse"
+            }
+            Measure::TeacherNdcg => {
+                "1 / (rank in the teacher's order) / log2(rank + 1), summed to rank 10, over that of the teacher's order"
+            }
+        }
+    }
+
+    fn of(&self, queries: &[TestQuery], run: &SystemRun, rankings: &[Ranking<'_>]) -> Measurements {
+        match self {
+            Measure::Judged(metric) => metric.measure(rankings),
+            Measure::KendallTau => {
+                let values = queries.iter().zip(&run.scores).map(|(query, scores)| agreement::tau(query, scores));
+                Measurements::Mean(values.collect())
+            }
+            Measure::TeacherNdcg => {
+                let values = queries.iter().zip(rankings).map(|(query, ranking)| agreement::ndcg(query, ranking));
+                Measurements::Mean(values.collect())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Measure::Judged(metric) => metric.fmt(f),
+            Measure::KendallTau => f.write_str("kendall_tau"),
+            Measure::TeacherNdcg => f.write_str("teacher_ndcg@10"),
+        }
+    }
+}
 
 /// One system's rankings and metrics, query by query in the order of the test queries.
 #[derive(Debug)]
@@ -31,11 +100,11 @@ pub(crate) struct Measured<'a> {
 pub(crate) fn measure<'a>(
     queries: &'a [TestQuery],
     run: &'a SystemRun,
-    metrics: &[Metric],
+    metrics: &[Measure],
     conventions: &Conventions,
 ) -> anyhow::Result<Measured<'a>> {
     let rankings = rankings(queries, run, conventions)?;
-    let metrics = metrics.iter().map(|metric| metric.measure(&rankings)).collect();
+    let metrics = metrics.iter().map(|metric| metric.of(queries, run, &rankings)).collect();
     let tied_tops = run.scores.iter().filter(|scores| is_tied_at_the_top(scores)).count();
     Ok(Measured { system: &run.system, rankings, metrics, weights: run.weights.clone(), tied_tops })
 }
@@ -128,13 +197,13 @@ pub(crate) struct Estimate {
 /// # Errors
 /// [`ranking::significance::SignificanceError`], which finite metrics rule out.
 pub(crate) fn estimates(
-    metrics: &[Metric],
+    metrics: &[Measure],
     measured: &Measured,
     slice: &Slice,
     resamples: NonZeroUsize,
     seed: u64,
 ) -> anyhow::Result<Vec<Estimate>> {
-    let estimate = |(metric, all): (&Metric, &Measurements)| {
+    let estimate = |(metric, all): (&Measure, &Measurements)| {
         let of_slice = all.select(&slice.queries);
         let interval = match &of_slice {
             Measurements::Mean(values) => {

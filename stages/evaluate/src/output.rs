@@ -115,14 +115,16 @@ fn facts(context: &mut StageContext, evaluation: &Evaluation) {
     let cases = evaluation.special_cases();
     context.fact("test_queries", cases.queries);
     context.fact("candidates", cases.candidates);
-    context.fact("judged_documents", cases.judged);
-    context.fact("queries_without_relevant", cases.no_relevant);
-    context.fact("queries_of_one_grade", cases.one_grade);
     for (system, tied) in cases.tied_tops {
         context.fact(&format!("tied_tops_{system}"), tied);
     }
-    for (system, tied) in cases.tied_pairs {
-        context.fact(&format!("tied_pairs_{system}"), tied);
+    if !evaluation.is_by_teacher() {
+        context.fact("judged_documents", cases.judged);
+        context.fact("queries_without_relevant", cases.no_relevant);
+        context.fact("queries_of_one_grade", cases.one_grade);
+        for (system, tied) in cases.tied_pairs {
+            context.fact(&format!("tied_pairs_{system}"), tied);
+        }
     }
     for system in &evaluation.systems {
         if !system.weights.is_empty() {

@@ -2,11 +2,11 @@
 
 use collection::{Collection, TEST, VALIDATION, candidate_lists};
 use models::teacher_inputs;
-use pipeline::config::{BaseModel, EvaluateConfig, JudgmentFormat, Precision, RetrievalConfig};
+use pipeline::config::{BaseModel, EvaluateConfig, Precision, RetrievalConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 
-use crate::{SystemRun, TestQuery, evaluate, interpolation, merge, systems};
+use crate::{SystemRun, TestQuery, evaluate, held_out, interpolation, merge, systems};
 
 /// The stage.
 #[derive(Debug)]
@@ -26,6 +26,10 @@ pub struct Config {
     pub(crate) grades_from_clicks: bool,
     /// The base model of a teacher that is saved as an adapter.
     pub(crate) adapter_base: Option<BaseModel>,
+    /// True if judgments are the measure, and not the teacher's order.
+    pub(crate) judged: bool,
+    /// True if this run's own teacher is one of the systems.
+    pub(crate) teacher: bool,
     /// True if there is a student of the labels alone.
     pub(crate) labels_only: bool,
 }
@@ -40,8 +44,11 @@ impl Config {
             evaluate: pipeline.evaluate.clone(),
             retrieval: RetrievalConfig { dense: pipeline.retrieval.dense.clone(), ..RetrievalConfig::default() },
             batch_tokens: pipeline.score.batch_tokens,
-            grades_from_clicks: pipeline.ingest.judgments.format == JudgmentFormat::Clicks,
-            adapter_base: pipeline.teacher.adapter_base().cloned(),
+            grades_from_clicks: pipeline.ingest.grades_from_clicks(),
+            adapter_base: pipeline.adapter_base().cloned(),
+            judged: pipeline.is_judged(),
+            // An order is not measured by itself.
+            teacher: pipeline.is_judged() && pipeline.teacher.is_some(),
             labels_only: pipeline.distill.labels_only.is_some(),
         }
     }
@@ -58,8 +65,8 @@ impl Stage for Evaluate {
     const ABOUT: About = About {
         does: "ranks the held-out queries with every system and writes metrics, intervals, paired tests and the report",
         reads: "ingest/queries, ingest/collection, ingest/impressions, ingest/judgments, teacher/training_metrics, \
-                distill/training_metrics; the folders teacher/rank, distill/student, distill/student_labels_only; or, with \
-                evaluate.merge_runs, the table runs of these runs",
+                distill/training_metrics, or without judgments score/held_out_scores; the folders teacher/rank, distill/student, \
+                distill/student_labels_only; or, with evaluate.merge_runs, the table runs of these runs",
         writes: "runs, query_metrics, metrics, comparisons; report.html; a summary on stdout",
     };
     type Config = Config;
@@ -77,14 +84,16 @@ impl Stage for Evaluate {
         let folder = |stage, folder| Input::Folder { stage, folder };
         let mut inputs = vec![
             table("ingest", "impressions"),
-            table("ingest", "judgments"),
-            table("teacher", "training_metrics"),
+            if config.judged { table("ingest", "judgments") } else { table("score", held_out::TABLE) },
             table("distill", "training_metrics"),
             folder("distill", "student"),
         ];
         inputs.extend(config.labels_only.then(|| folder("distill", "student_labels_only")));
         inputs.extend(collection::inputs(&config.retrieval));
-        inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
+        if config.teacher {
+            inputs.push(table("teacher", "training_metrics"));
+            inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
+        }
         Ok(inputs)
     }
 
@@ -99,6 +108,11 @@ impl Stage for Evaluate {
 fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
     let ingest = context.input("ingest")?;
     let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
+    if !config.judged {
+        let (queries, lists) = held_out::read(&context.input("score")?, &collection.corpus)?;
+        let runs = systems::runs(config, context, &ingest, &collection, &lists)?;
+        return Ok((queries, runs));
+    }
     let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
     let tested = lists.len();

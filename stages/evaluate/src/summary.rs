@@ -10,6 +10,9 @@ use crate::number;
 pub(crate) fn text(evaluation: &Evaluation) -> String {
     let mut text = format!("{}\n", table(evaluation));
     let name = evaluation.primary;
+    if evaluation.is_by_teacher() {
+        text += "Nobody judged these queries: the figures say how near each system is to the teacher's order.\n";
+    }
     if let Some(share) = evaluation.student_share() {
         text += &format!("The student has {:.1} % of the teacher's {name}.\n", 100.0 * share);
     }

@@ -1,5 +1,5 @@
 //! What every system answers: the log's own order, where there is a log, BM25, dense retrieval and both fused, where there
-//! are vectors, the teacher and the two students.
+//! are vectors, the teacher, where the run has one and its order is not the measure, and the two students.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::{Config, SystemRun};
 pub(crate) const BM25: &str = "bm25";
 
 /// The systems in the order they are reported.
-const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", "teacher", "student", LABELS_ONLY];
+const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", TEACHER, "student", LABELS_ONLY];
 
 /// First-stage retrieval: the system's name, and what scores the candidates. The latter two need vectors.
 const RETRIEVERS: [(&str, Retriever); 3] =
@@ -24,7 +24,10 @@ const RETRIEVERS: [(&str, Retriever); 3] =
 
 /// Models: the system's name, the stage that made it, its folder.
 const MODELS: [(&str, &str, &str); 3] =
-    [("teacher", "teacher", "rank"), ("student", "distill", "student"), (LABELS_ONLY, "distill", LABELS_ONLY)];
+    [(TEACHER, "teacher", "rank"), ("student", "distill", "student"), (LABELS_ONLY, "distill", LABELS_ONLY)];
+
+/// This run's own teacher, where it is measured.
+const TEACHER: &str = "teacher";
 
 /// The student that saw no teacher, where there is one.
 const LABELS_ONLY: &str = "student_labels_only";
@@ -48,7 +51,12 @@ pub(crate) fn runs(
             runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
         }
     }
-    let models: Vec<_> = MODELS.into_iter().filter(|(name, ..)| config.labels_only || *name != LABELS_ONLY).collect();
+    let is_there = |name: &str| match name {
+        TEACHER => config.teacher,
+        LABELS_ONLY => config.labels_only,
+        _ => true,
+    };
+    let models: Vec<_> = MODELS.into_iter().filter(|(name, ..)| is_there(name)).collect();
     let mut progress = context.progress("evaluate", (models.len() * lists.len()) as u64);
     let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
     for (system, stage, folder) in models {

@@ -78,16 +78,16 @@ const MERGED: &str = "judged as high or higher under another id of the same quer
 /// # Errors
 /// [`BadInput`] on any malformed record, a grade out of range, and a query and document judged twice with different grades.
 pub(crate) fn read(files: JudgmentFiles, config: &IngestConfig) -> Result<Read> {
-    let judgments = &config.judgments;
     let width = config.log.as_ref().map_or(0, |log| log.doc_id_width);
     let nulls = &config.clean.null_values;
-    let (queries, query_counts) = match &judgments.queries {
+    let (queries, query_counts) = match config.query_files().1 {
         None => (None, Counts::default()),
         Some(table) => {
             let (queries, counts) = read_queries(files.queries, table, nulls)?;
             (Some(queries), counts)
         }
     };
+    let Some(judgments) = &config.judgments else { return Ok(Read::of_queries(queries, query_counts)) };
     let (files, splits): (Vec<RawFile>, Vec<Option<Split>>) = files.files.into_iter().unzip();
     let (layout, columns) = layout(judgments);
     let mut fields = Vec::new();
@@ -222,15 +222,29 @@ fn read_queries(files: Vec<RawFile>, table: &QueryFiles, nulls: &[String]) -> Re
 }
 
 impl Read {
-    /// Adds the queries of the files to `queries`.
+    /// Queries without judgments.
+    fn of_queries(queries: Option<Vec<(String, String)>>, query_counts: Counts) -> Read {
+        let layout = Layout::new(RawFormat::Jsonl, &Dialect::default());
+        Read {
+            source: Source { files: Vec::new(), layout, fields: Vec::new() },
+            given: Vec::new(),
+            splits: Vec::new(),
+            by_text: false,
+            queries,
+            documents: Vec::new(),
+            counts: Counts::default(),
+            query_counts,
+        }
+    }
+
+    /// Adds the queries of the files, which the key `key` names, to `queries`.
     ///
     /// # Errors
     /// [`BadInput`] on a query without text.
-    pub(crate) fn add_queries(&self, queries: &mut Queries, keep_ids: bool) -> Result<()> {
+    pub(crate) fn add_queries(&self, queries: &mut Queries, (key, keep_ids): (&str, bool)) -> Result<()> {
         for (id, text) in self.queries.iter().flatten() {
             let query = queries.number(text);
-            let query =
-                query.ok_or_else(|| BadInput(format!("ingest.judgments.queries: query {id} has an empty text")))?;
+            let query = query.ok_or_else(|| BadInput(format!("{key}: query {id} has an empty text")))?;
             if keep_ids {
                 queries.note_id(query, id);
             }
@@ -247,7 +261,7 @@ impl Read {
     /// a document's highest grade is kept.
     ///
     /// # Errors
-    /// [`BadInput`] on a query id that the files of queries do not have, and where no judgment is left.
+    /// [`BadInput`] on a query id that the files of queries do not have, and where there were judgments and none is left.
     pub(crate) fn resolve(&mut self, queries: &mut Queries, documents: &Documents) -> Result<Judged> {
         let complete = self.queries.is_some();
         let ids = self.query_ids(queries);
@@ -288,7 +302,7 @@ impl Read {
             .for_each(|at| self.counts.take_back(&self.source, &self.given[at].place, Fate::Merged, MERGED));
         let queries = judged.judgments.iter().map(|judgment| judgment.query).collect();
         judged.ids = first_ids(&ids, &queries);
-        if judged.judgments.is_empty() {
+        if judged.judgments.is_empty() && !self.source.files.is_empty() {
             let reason = self.counts.tallies.main_loss(false);
             let why = reason.map_or(String::new(), |(reason, tally)| {
                 format!(", most for \"{reason}\", such as `{}`", tally.example)

@@ -27,7 +27,6 @@ mod parallel;
 mod part;
 mod propensities;
 mod query;
-mod query_text;
 mod read;
 mod reading;
 mod rejects;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use analysis::normalised_query;
 use anyhow::Result;
 use pipeline::BadInput;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::names::Names;
-use crate::query_text::normalise;
 
 /// Query numbers by the ids of the judgments.
 pub(crate) type QueryIds = BTreeMap<String, Vec<u32>>;
@@ -45,7 +45,7 @@ pub(crate) struct Queries {
 impl Queries {
     /// The number of a raw text; `None` if its normalised form is empty.
     pub(crate) fn number(&mut self, raw: &str) -> Option<u32> {
-        let text = normalise(raw);
+        let text = normalised_query(raw);
         (!text.is_empty()).then(|| self.normalised(&text))
     }
 

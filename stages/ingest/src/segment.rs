@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use analysis::normalised_query;
 use hmac::Mac;
 use pipeline::config::ClickedValue;
 use records::{Reason, Record, Value};
@@ -13,7 +14,6 @@ use crate::bytes::Put;
 use crate::columns::{Kind, Places};
 use crate::event::Event;
 use crate::names::Names;
-use crate::query_text::normalise;
 use crate::reading::{Reading, Users};
 use crate::report::Fate;
 use crate::stats::Stats;
@@ -368,7 +368,7 @@ impl Segment {
     fn new_query(&mut self, reading: &Reading, raw: &str) -> Result<u32, &'static str> {
         let number = self.raw_queries.number(raw) as usize;
         if number == self.raw_fates.len() {
-            let text = normalise(enclosed(raw, reading.query_enclosure));
+            let text = normalised_query(enclosed(raw, reading.query_enclosure));
             self.raw_fates.push(match text.chars().count() {
                 0 => Err(EMPTY_QUERY),
                 length

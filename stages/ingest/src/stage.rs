@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use pipeline::config::{CleanConfig, ConfigError, IngestConfig, LogConfig, UserIds};
+use pipeline::config::{CleanConfig, ConfigError, IngestConfig, LogConfig, QueryFiles, UserIds};
 use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use records::{Blocks, Layout, RawFile};
 use serde::Serialize;
@@ -64,7 +64,7 @@ impl Stage for Ingest {
     const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "turns raw click logs, documents and judgments into validated tables",
-        reads: "the files of ingest.log, ingest.documents and ingest.judgments",
+        reads: "the files of ingest.log, ingest.documents, ingest.queries and ingest.judgments",
         writes: "impressions, queries, documents, pairs, judgments, propensities, ingest_report, rejects; the folder collection",
     };
     type Config = Settings;
@@ -115,26 +115,25 @@ impl Files {
     fn list(config: &IngestConfig, paths: &RunPaths) -> Result<Files> {
         let log = config.log.as_ref().map_or(&[][..], |log| &log.paths);
         let documents = config.documents.as_ref().map_or(&[][..], |documents| &documents.paths);
-        let judgments = &config.judgments;
-        let splits = &judgments.splits;
         let mut judged = Vec::new();
-        for (key, patterns, split) in [
-            ("ingest.judgments.paths", &judgments.paths, None),
-            ("ingest.judgments.splits.train", &splits.train, Some(Split::Train)),
-            ("ingest.judgments.splits.validation", &splits.validation, Some(Split::Validation)),
-            ("ingest.judgments.splits.test", &splits.test, Some(Split::Test)),
-        ] {
-            judged.extend(files::list(paths, key, patterns)?.into_iter().map(|file| (file, split)));
+        if let Some(judgments) = &config.judgments {
+            let splits = &judgments.splits;
+            for (key, patterns, split) in [
+                ("ingest.judgments.paths", &judgments.paths, None),
+                ("ingest.judgments.splits.train", &splits.train, Some(Split::Train)),
+                ("ingest.judgments.splits.validation", &splits.validation, Some(Split::Validation)),
+                ("ingest.judgments.splits.test", &splits.test, Some(Split::Test)),
+            ] {
+                judged.extend(files::list(paths, key, patterns)?.into_iter().map(|file| (file, split)));
+            }
         }
-        let queries = judgments.queries.as_ref().map(|queries| queries.paths()).unwrap_or_default();
+        let (key, queries) = config.query_files();
+        let queries = queries.map(QueryFiles::paths).unwrap_or_default();
         let propensities = config.debias.path.as_slice();
         Ok(Files {
             log: files::list(paths, "ingest.log.paths", log)?,
             documents: files::list(paths, "ingest.documents.paths", documents)?,
-            judgments: JudgmentFiles {
-                files: judged,
-                queries: files::list(paths, "ingest.judgments.queries", queries)?,
-            },
+            judgments: JudgmentFiles { files: judged, queries: files::list(paths, key, queries)? },
             propensities: files::list(paths, "ingest.debias.path", propensities)?.pop(),
         })
     }
@@ -171,7 +170,7 @@ impl Run<'_> {
         let mut queries = Queries::default();
         if let Some(read) = &read {
             collected.add(&read.documents)?;
-            read.add_queries(&mut queries, config.log.is_none())?;
+            read.add_queries(&mut queries, (config.query_files().0, config.log.is_none()))?;
         }
         let documents = self.number_documents(collected, document_files.as_ref())?;
         let files = log_files.as_ref().map_or(&[][..], |log| &log.files);
@@ -206,22 +205,25 @@ impl Run<'_> {
         };
         let judged = match &mut read {
             Some(read) => read.resolve(&mut log.queries, &log.documents)?,
-            None => self.judge_clicks(clicks.as_ref(), &ids, &order)?,
+            None if config.grades_from_clicks() => self.judge_clicks(clicks.as_ref(), &ids, &order)?,
+            None => Judged::default(),
         };
         if let Some(read) = read {
             self.report_counts("judgments", read.counts)?;
-            self.report_counts("judged_queries", read.query_counts)?;
+            let queries = if config.judgments.is_some() { "judged_queries" } else { "queries" };
+            self.report_counts(queries, read.query_counts)?;
         }
         let table = self.query_table(&log, &ids, &order, searches, &judged)?;
         self.write_tables(&log, &table, clicks.as_ref(), &judged, &query_ranks, &rejects)
     }
 
     fn read_judgments(&mut self) -> Result<Option<judgments::Read>> {
-        if self.settings.config.judgments.from_clicks() {
+        let config = &self.settings.config;
+        if config.grades_from_clicks() || config.judgments.is_none() && config.queries.is_none() {
             return Ok(None);
         }
         let files = std::mem::take(&mut self.files.judgments);
-        judgments::read(files, &self.settings.config).map(Some)
+        judgments::read(files, config).map(Some)
     }
 
     /// Reads the documents of their own files.
@@ -449,7 +451,7 @@ impl Run<'_> {
         Ok(judged)
     }
 
-    /// Ids, searches and splits of the queries that were searched or judged.
+    /// Ids, searches and splits of the queries that were searched or judged, or stand in the files of a collection without either.
     fn query_table<'a>(
         &mut self,
         log: &'a Log,
@@ -458,7 +460,8 @@ impl Run<'_> {
         searches: Vec<u64>,
         judged: &Judged,
     ) -> Result<QueryTable<'a>> {
-        let is_used = |query: u32| searches[query as usize] > 0 || judged.ids.contains_key(&query);
+        let all = self.settings.config.queries.is_some();
+        let is_used = |query: u32| all || searches[query as usize] > 0 || judged.ids.contains_key(&query);
         let used: Vec<u32> = (0..ids.len() as u32).filter(|&query| is_used(query)).collect();
         let key = |&query: &u32| Key {
             hash: log.queries.hash(query).number(),
@@ -485,7 +488,7 @@ impl Run<'_> {
         rejects: &Rejects,
     ) -> Result<()> {
         let config = &self.settings.config;
-        if !config.judgments.from_clicks() {
+        if config.judgments.is_some() && !config.grades_from_clicks() {
             self.context.fact("judgments_source", "judgments");
         }
         let counted = clicks.map(|clicks| (&clicks.pairs, &clicks.examination));

@@ -1,8 +1,8 @@
 //! Stage `score`: the teacher scores large unlabelled lists, query by query (section 3.3 of the paper).
 //!
 //! A list holds documents shown for the query, the first documents found that were not shown, and random ones; without a
-//! log, the first documents found take the place of shown ones. Only queries of the training split are scored: the student never
-//! learns from the others.
+//! log, the first documents found take the place of shown ones. The queries of the training split are scored: the student never
+//! learns from the others. Where nothing is judged, those are scored too, into a table of their own that systems are measured by.
 //!
 //! The work is cut into parts, each a file of the folder `score.parts` beside the output as soon as it is finished, so that a
 //! killed run goes on where it was and several machines can share the work (`--shard`).
@@ -12,7 +12,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod command;
+mod fingerprint;
 mod lists;
+mod orders_file;
 mod parts;
 mod scores_file;
 mod shard;
@@ -21,14 +23,16 @@ mod teachers;
 use collection::Collection;
 use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::Execution;
-use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig};
+use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::Parts;
 
 pub use command::execute;
 
-use crate::lists::{Lists, Plan};
+use crate::fingerprint::fingerprints;
+use crate::lists::{Lists, Plan, Queries};
+use crate::parts::Written;
 use crate::shard::Shard;
 use crate::teachers::Teacher;
 
@@ -49,15 +53,18 @@ pub struct Config {
     retrieval: RetrievalConfig,
     /// The base model of a teacher that is saved as an adapter.
     adapter_base: Option<BaseModel>,
+    /// True if held-out queries are scored too, as nothing is judged.
+    held_out: bool,
 }
 
 impl Stage for Score {
     const NAME: &'static str = "score";
     const VERSION: u32 = 2;
     const ABOUT: About = About {
-        does: "scores large lists of documents with the teacher, a list for each query of the training split",
+        does: "scores large lists of documents with the teacher, a list for each query of the training split, and without judgments \
+               of the others",
         reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank, or what [score.teacher] names",
-        writes: "teacher_scores",
+        writes: "teacher_scores; without judgments, held_out_scores",
     };
     type Config = Config;
 
@@ -67,31 +74,14 @@ impl Stage for Score {
             precision: pipeline.run.precision,
             score: pipeline.score.clone(),
             retrieval: pipeline.retrieval.clone(),
-            adapter_base: pipeline.teacher.adapter_base().cloned(),
+            adapter_base: pipeline.adapter_base().cloned(),
+            held_out: !pipeline.is_judged(),
         })
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
-        let ingest = |table| Input::Table { stage: "ingest", table };
-        let mut inputs = collection::inputs(&config.retrieval);
-        inputs.push(ingest("pairs"));
-        for teacher in config.score.teachers() {
-            if teacher.is_own() {
-                inputs.extend(teacher_inputs(paths, config.adapter_base.as_ref())?);
-            } else {
-                inputs.extend(base_inputs(paths, teacher.ranker.as_ref())?);
-            }
-            let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
-            for path in teacher.scores.as_ref().map(|file| file.path.clone()).into_iter().chain(template) {
-                if !paths.resolve(&path).is_file() {
-                    Err(ConfigError::Unusable(format!(
-                        "score.teacher: expected a file {path}, found none; correct the path"
-                    )))?;
-                }
-                inputs.push(Input::File(paths.resolve(&path)));
-            }
-        }
-        Ok(inputs)
+        let (common, of_teachers) = config.inputs(paths)?;
+        Ok(common.into_iter().chain(of_teachers.into_iter().flatten()).collect())
     }
 
     fn commits(&self) -> bool {
@@ -103,14 +93,67 @@ impl Stage for Score {
     }
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
+        match self.shard {
+            Some(_) => self.score(config, context).map_err(without_force),
+            None => self.score(config, context),
+        }
+    }
+}
+
+/// A shard cannot begin anew by itself.
+fn without_force(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<tables::Error>() {
+        Ok(tables::Error::BadPart { path, found }) => BadInput(format!(
+            "{}: expected a part of this computation, found {found}; remove it while no shard is at work, and start the shards again",
+            path.display()
+        ))
+        .into(),
+        Ok(error) => error.into(),
+        Err(error) => error,
+    }
+}
+
+impl Config {
+    /// What the stage reads for all teachers, and for each of them.
+    fn inputs(&self, paths: &RunPaths) -> anyhow::Result<(Vec<Input>, Vec<Vec<Input>>)> {
+        let mut common = collection::inputs(&self.retrieval);
+        common.push(Input::Table { stage: "ingest", table: "pairs" });
+        let teachers = self.score.teachers();
+        let of_teachers = teachers.iter().map(|teacher| self.inputs_of(teacher, paths));
+        Ok((common, of_teachers.collect::<anyhow::Result<_>>()?))
+    }
+
+    fn inputs_of(&self, teacher: &ScoringTeacher, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
+        let mut inputs = match teacher.is_own() {
+            true => teacher_inputs(paths, self.adapter_base.as_ref())?,
+            false => base_inputs(paths, teacher.ranker.as_ref())?,
+        };
+        let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
+        let scores = teacher.scores.iter().flat_map(|file| [Some(file.path.clone()), file.permutations.clone()]);
+        for path in scores.flatten().chain(template) {
+            if !paths.resolve(&path).is_file() {
+                Err(ConfigError::Unusable(format!(
+                    "score.teacher: expected a file {path}, found none; correct the path"
+                )))?;
+            }
+            inputs.push(Input::File(paths.resolve(&path)));
+        }
+        Ok(inputs)
+    }
+}
+
+impl Score {
+    /// Makes the parts, and unless this process is a shard, the tables.
+    fn score(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
         let configs = config.score.teachers();
-        let parts = parts::open(context, configs.len())?;
+        let parts = parts::open(context, &fingerprints(config, context)?)?;
         let ingest = context.input("ingest")?;
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
         let corpus = &collection.corpus;
-        let teachers = configs.iter().map(|teacher| Teacher::open(context, corpus, (teacher, execution)));
+        let queries = Queries { held_out: config.held_out };
+        let teachers = configs.iter().map(|teacher| Teacher::open(context, (corpus, queries), (teacher, execution)));
         let mut teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
         let given = teachers.iter().find_map(Teacher::given);
         if let Some(given) = given.as_ref().filter(|_| teachers.len() > 1) {
@@ -118,16 +161,17 @@ impl Stage for Score {
                 file.check_beside_others(corpus, given)?;
             }
         }
-        let plan = Plan::new(&ingest, corpus, &config.score, given.as_deref())?;
+        let plan = Plan::new(&ingest, (corpus, queries), &config.score, given.as_deref())?;
         for (teacher, parts) in teachers.iter_mut().zip(&parts) {
-            let lists = Lists::new(&ingest, &collection, &config.score, (config.seed, given.clone()))?;
+            let lists = Lists::new(&ingest, (&collection, queries), &config.score, (config.seed, given.clone()))?;
             parts::make_missing(context, (parts, &plan, self.shard), lists, (teacher, corpus))?;
         }
         if let Some(shard) = self.shard {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
             return Ok(());
         }
-        let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &teachers)?;
+        let written = parts::write_tables(context, &parts, plan.parts().len(), (&teachers, corpus), queries)?;
+        let Written { lists, pairs, held_out_lists } = written;
         if let (0, Some(file)) = (lists, configs.iter().find_map(|teacher| teacher.scores.as_ref())) {
             Err(BadInput(format!(
                 "{}: expected scores of at least two documents of a training query, found one for each; add scores",
@@ -143,6 +187,9 @@ impl Stage for Score {
         }
         context.fact("lists", lists);
         context.fact("pairs", pairs);
+        if config.held_out {
+            context.fact("held_out_lists", held_out_lists);
+        }
         Ok(())
     }
 }

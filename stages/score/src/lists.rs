@@ -18,6 +18,20 @@ const PAIRS_PER_PART: usize = 4096;
 
 const PAIRS: &str = "pairs";
 
+/// Which queries are scored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Queries {
+    /// Those of all splits, not of the training split alone.
+    pub(crate) held_out: bool,
+}
+
+impl Queries {
+    /// True if queries of the split are scored.
+    pub(crate) fn are_of(self, split: &str) -> bool {
+        self.held_out || split == TRAIN
+    }
+}
+
 /// Documents of one query, to be scored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct UnlabelledList {
@@ -40,11 +54,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The queries of `given` lists, else the training queries for which documents were shown; where nothing was shown, as there is
+    /// The queries of `given` lists, else the queries of `wanted` for which documents were shown; where nothing was shown, as there is
     /// no log, all of them.
     pub(crate) fn new(
         ingest: &StageDir,
-        corpus: &Corpus,
+        (corpus, wanted): (&Corpus, Queries),
         config: &ScoreConfig,
         given: Option<&FileScores>,
     ) -> anyhow::Result<Plan> {
@@ -55,7 +69,7 @@ impl Plan {
             for batch in ingest.batches(PAIRS)? {
                 let batch = batch?;
                 let (query_ids, splits) = (batch.strings("query_id")?, batch.strings("split")?);
-                for row in (0..batch.rows()).filter(|&row| splits.value(row) == TRAIN) {
+                for row in (0..batch.rows()).filter(|&row| wanted.are_of(splits.value(row))) {
                     let same = |&last: &usize| corpus.queries[last].query_id == query_ids.value(row);
                     if !queries.last().is_some_and(same) {
                         queries.push(corpus.query(query_ids.value(row))?);
@@ -63,11 +77,14 @@ impl Plan {
                 }
             }
         } else {
-            queries.extend((0..corpus.queries.len()).filter(|&query| corpus.queries[query].split == TRAIN));
+            queries.extend((0..corpus.queries.len()).filter(|&query| wanted.are_of(&corpus.queries[query].split)));
         }
-        if config.max_queries > 0 && queries.len() > config.max_queries {
-            queries.sort_by_key(|&query| (Reverse(corpus.queries[query].searches), query));
-            queries.truncate(config.max_queries);
+        if config.max_queries > 0 {
+            let (mut train, held_out): (Vec<usize>, Vec<usize>) =
+                queries.into_iter().partition(|&query| corpus.queries[query].split == TRAIN);
+            train.sort_by_key(|&query| (Reverse(corpus.queries[query].searches), query));
+            train.truncate(config.max_queries);
+            queries = [train, held_out].concat();
             queries.sort_unstable();
         }
         let wanted = config.list_size + config.unseen_documents + config.random_documents;
@@ -109,13 +126,13 @@ enum Source<'a> {
 impl<'a> Lists<'a> {
     pub(crate) fn new(
         ingest: &StageDir,
-        collection: &'a Collection,
+        (collection, wanted): (&'a Collection, Queries),
         config: &'a ScoreConfig,
         (seed, given): (u64, Option<Arc<FileScores>>),
     ) -> anyhow::Result<Lists<'a>> {
         let source = match given {
             Some(given) => Source::File(given),
-            None if has_log(ingest) => Source::Log(Shown::new(ingest, &collection.corpus)?),
+            None if has_log(ingest) => Source::Log(Shown::new(ingest, &collection.corpus, wanted)?),
             None => Source::Retrieval,
         };
         Ok(Lists { collection, config, seed, source })
@@ -154,9 +171,10 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// The documents shown for training queries, read from the table `pairs`, which is in the order of the queries.
+/// The documents shown for the queries, read from the table `pairs`, which is in the order of the queries.
 struct Shown<'a> {
     corpus: &'a Corpus,
+    wanted: Queries,
     batches: Box<dyn Iterator<Item = tables::Result<Columns>>>,
     /// Rows that were read but not taken.
     rows: VecDeque<ShownDocument>,
@@ -170,8 +188,8 @@ struct ShownDocument {
 }
 
 impl<'a> Shown<'a> {
-    fn new(ingest: &StageDir, corpus: &'a Corpus) -> anyhow::Result<Shown<'a>> {
-        Ok(Shown { corpus, batches: Box::new(ingest.batches(PAIRS)?), rows: VecDeque::new() })
+    fn new(ingest: &StageDir, corpus: &'a Corpus, wanted: Queries) -> anyhow::Result<Shown<'a>> {
+        Ok(Shown { corpus, wanted, batches: Box::new(ingest.batches(PAIRS)?), rows: VecDeque::new() })
     }
 
     /// The most shown documents of each of `queries`, at most `list_size`; no list where the collection has none of them.
@@ -209,7 +227,7 @@ impl<'a> Shown<'a> {
     fn read(&mut self, batch: &Columns) -> anyhow::Result<()> {
         let (query_ids, doc_ids) = (batch.strings("query_id")?, batch.strings("doc_id")?);
         let (impressions, splits) = (batch.int64s("impressions")?, batch.strings("split")?);
-        for row in (0..batch.rows()).filter(|&row| splits.value(row) == TRAIN) {
+        for row in (0..batch.rows()).filter(|&row| self.wanted.are_of(splits.value(row))) {
             if let Some(document) = self.corpus.document(doc_ids.value(row)) {
                 let query = self.corpus.query(query_ids.value(row))?;
                 self.rows.push_back(ShownDocument { query, document, impressions: impressions.value(row) });

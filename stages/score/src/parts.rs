@@ -8,7 +8,7 @@ use pipeline::{BadInput, Progress, RunPaths, StageContext};
 use ranking::standardisation::Standardisation;
 use tables::{Columns, Parts, Rows};
 
-use crate::lists::{Lists, Plan, UnlabelledList, pairs};
+use crate::lists::{Lists, Plan, Queries, UnlabelledList, pairs};
 use crate::shard::Shard;
 use crate::teachers::{Scores, Teacher};
 
@@ -20,13 +20,16 @@ pub(crate) fn folder(paths: &RunPaths) -> PathBuf {
     paths.run_dir().join("score.parts")
 }
 
-/// The parts of each of `count` teachers, which belong to the run's inputs and configuration; `--force` removes those that are there.
-pub(crate) fn open(context: &StageContext, count: usize) -> tables::Result<Vec<Parts>> {
+/// The parts of each teacher, by the digest of what decides them; `--force` removes those that are there.
+pub(crate) fn open(context: &StageContext, fingerprints: &[String]) -> tables::Result<Vec<Parts>> {
     let folder = folder(context.paths());
     if context.forced() {
         Parts::remove(&folder)?;
     }
-    (1..=count).map(|number| Parts::open(&folder.join(number.to_string()), TABLE, context.fingerprint())).collect()
+    let numbered = (1..).zip(fingerprints);
+    numbered
+        .map(|(number, decides): (usize, _)| Parts::open(&folder.join(number.to_string()), TABLE, decides))
+        .collect()
 }
 
 /// A document to be scored, with its score.
@@ -117,10 +120,11 @@ fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDo
         .bools("left_out", |row| row.left_out)
 }
 
-/// A row of `teacher_scores`.
+/// A row of `teacher_scores` or `held_out_scores`.
 #[derive(Debug, Clone, Copy)]
 struct Ranked<'a> {
     query_id: &'a str,
+    split: &'a str,
     doc_id: &'a str,
     score: f32,
     spread: Option<f32>,
@@ -129,37 +133,67 @@ struct Ranked<'a> {
     list_size: i32,
 }
 
-/// Writes the table `teacher_scores` from the `count` parts of each teacher. Returns the numbers of lists and pairs.
-pub(crate) fn write_table(
+/// What was written.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Lists of `teacher_scores`.
+    pub(crate) lists: usize,
+    /// Pairs of `teacher_scores`.
+    pub(crate) pairs: usize,
+    pub(crate) held_out_lists: usize,
+}
+
+/// The table of the training split.
+const TEACHER_SCORES: &str = "teacher_scores";
+/// The table of the other splits.
+const HELD_OUT_SCORES: &str = "held_out_scores";
+
+/// Writes the table `teacher_scores`, and `held_out_scores` where held-out queries are scored, from the `count` parts of each teacher.
+pub(crate) fn write_tables(
     context: &mut StageContext,
     parts: &[Parts],
     count: usize,
-    teachers: &[Teacher],
-) -> anyhow::Result<(usize, usize)> {
+    (teachers, corpus): (&[Teacher], &Corpus),
+    queries: Queries,
+) -> anyhow::Result<Written> {
     let names: Vec<&str> = teachers.iter().map(|teacher| teacher.name.as_str()).collect();
     let name = names.join(", ");
     let average = Average::new(parts, count, teachers)?;
-    let mut table = context.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
-    let (mut lists, mut pairs) = (0, 0);
+    let create = |table| context.create_table(table, &[("disranker.teacher", &name)]);
+    let mut of_train = create(TEACHER_SCORES)?;
+    let mut held_out = queries.held_out.then(|| create(HELD_OUT_SCORES)).transpose()?;
+    let mut written = Written::default();
     for number in 0..count {
         let parts = parts.iter().map(|parts| parts.read(number)).collect::<tables::Result<Vec<_>>>()?;
-        let rows = ranked(&parts, &average)?;
-        lists += rows.iter().filter(|row| row.rank == 1).count();
-        pairs += rows.len();
-        let columns = Rows::of(&rows)
-            .strings("query_id", |row| row.query_id)
-            .strings("doc_id", |row| row.doc_id)
-            .float32s("score", |row| row.score)
-            .int32s("rank", |row| row.rank)
-            .int32s("list_size", |row| row.list_size)
-            .strings("teacher", |_| name.as_str())
-            .strings("split", |_| TRAIN)
-            .float32s("spread", |row| row.spread)
-            .bools("left_out", |row| row.left_out);
-        table.write(columns)?;
+        let rows = ranked(&parts, &average, corpus)?;
+        let (train, others): (Vec<Ranked<'_>>, Vec<Ranked<'_>>) = rows.into_iter().partition(|row| row.split == TRAIN);
+        of_train.write(table_columns(&train, &name))?;
+        if let Some(held_out) = &mut held_out {
+            held_out.write(table_columns(&others, &name))?;
+        }
+        let lists = |rows: &[Ranked<'_>]| rows.iter().filter(|row| row.rank == 1).count();
+        written.lists += lists(&train);
+        written.pairs += train.len();
+        written.held_out_lists += lists(&others);
     }
-    context.finish_table("teacher_scores", table)?;
-    Ok((lists, pairs))
+    context.finish_table(TEACHER_SCORES, of_train)?;
+    if let Some(held_out) = held_out {
+        context.finish_table(HELD_OUT_SCORES, held_out)?;
+    }
+    Ok(written)
+}
+
+fn table_columns<'a>(rows: &'a [Ranked<'_>], teacher: &'a str) -> Rows<'a, Ranked<'a>> {
+    Rows::of(rows)
+        .strings("query_id", |row| row.query_id)
+        .strings("doc_id", |row| row.doc_id)
+        .float32s("score", |row| row.score)
+        .int32s("rank", |row| row.rank)
+        .int32s("list_size", |row| row.list_size)
+        .strings("teacher", move |_| teacher)
+        .strings("split", |row| row.split)
+        .float32s("spread", |row| row.spread)
+        .bools("left_out", |row| row.left_out)
 }
 
 /// The weighted mean of the standardised scores of several teachers; one teacher's scores stay as they are.
@@ -201,24 +235,26 @@ impl Average {
 }
 
 /// The rows of the same part of each teacher as one, each list by falling score.
-fn ranked<'a>(parts: &'a [Columns], average: &Average) -> tables::Result<Vec<Ranked<'a>>> {
+fn ranked<'a>(parts: &'a [Columns], average: &Average, corpus: &'a Corpus) -> anyhow::Result<Vec<Ranked<'a>>> {
     let (query_ids, doc_ids) = (parts[0].strings("query_id")?, parts[0].strings("doc_id")?);
     let scores = parts.iter().map(|part| part.float32s("score")).collect::<tables::Result<Vec<_>>>()?;
     let left_out = parts.iter().map(|part| Ok(part.bools("left_out")?.iter().collect::<Vec<_>>()));
     let left_out = left_out.collect::<tables::Result<Vec<_>>>()?;
     let row = |row: usize| {
         let (score, spread) = average.of(&scores.iter().map(|scores| scores.value(row)).collect::<Vec<_>>());
-        Ranked {
-            query_id: query_ids.value(row),
+        let query_id = query_ids.value(row);
+        Ok(Ranked {
+            query_id,
+            split: corpus.queries[corpus.query(query_id)?].split.as_str(),
             doc_id: doc_ids.value(row),
             score,
             spread,
             left_out: left_out.iter().filter_map(|left_out| left_out[row]).reduce(|a, b| a || b),
             rank: 0,
             list_size: 0,
-        }
+        })
     };
-    let mut rows: Vec<Ranked<'_>> = (0..parts[0].rows()).map(row).collect();
+    let mut rows = (0..parts[0].rows()).map(row).collect::<anyhow::Result<Vec<Ranked<'_>>>>()?;
     for list in rows.chunk_by_mut(|a, b| a.query_id == b.query_id) {
         list.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.doc_id.cmp(b.doc_id)));
         let list_size = list.len() as i32;

@@ -1,14 +1,16 @@
 //! A teacher that is a file: scores that somebody made elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use collection::{Corpus, TRAIN};
 use pipeline::config::{ScoresFile, ScoresFormat};
 use pipeline::{BadInput, RunPaths};
 use ranking::standardisation::Standardisation;
-use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
+use records::{Blocks, Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
-use crate::lists::{UnlabelledList, pairs};
+use crate::lists::{Queries, UnlabelledList, pairs};
+use crate::orders_file::{self, OrderedList, Repairs};
+use crate::teachers::scores_of_order;
 
 /// Characters of a value that an error tells.
 const TOLD: usize = 60;
@@ -17,7 +19,10 @@ const TOLD: usize = 60;
 #[derive(Debug)]
 pub(crate) struct FileScores {
     file: RawFile,
+    wanted: Queries,
     lists: BTreeMap<usize, BTreeMap<usize, f32>>,
+    /// Pairs that an answer left out, where the file has answers.
+    left_out: Option<HashSet<(usize, usize)>>,
 }
 
 /// Rows of a file by what the corpus has of them.
@@ -28,30 +33,55 @@ struct Overlap {
     known_document: u64,
     /// Of queries of other splits, which the student never learns from.
     held_out: u64,
-    taken: u64,
+    /// Of both and of the training split.
+    train: u64,
 }
 
 impl FileScores {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`BadInput`] for a row without query, document or a finite score, for two scores of a pair, and for a file that has
-    /// nothing in common with the training queries and the documents; [`records::Error`].
-    pub(crate) fn read(paths: &RunPaths, config: &ScoresFile, corpus: &Corpus) -> anyhow::Result<FileScores> {
+    /// [`BadInput`] for a row without query, document or a finite score, for two scores of a pair or two orders of a query, and for
+    /// a file that has nothing in common with the training queries and the documents; [`records::Error`].
+    pub(crate) fn read(
+        paths: &RunPaths,
+        config: &ScoresFile,
+        (corpus, wanted): (&Corpus, Queries),
+    ) -> anyhow::Result<FileScores> {
         let path = paths.resolve(&config.path);
         let file = RawFile { name: paths.display_name(&path).into(), path };
-        let (layout, names) = layout(config.format);
-        let mut scores = FileScores { file: file.clone(), lists: BTreeMap::new() };
+        let left_out = config.permutations.is_some().then(HashSet::new);
+        let mut scores = FileScores { file: file.clone(), wanted, lists: BTreeMap::new(), left_out };
         let mut overlap = Overlap::default();
-        records::read::<anyhow::Error>(&file, &layout, &names.map(Field::required), &mut |record| {
-            scores.add(corpus, record, &mut overlap)
-        })?;
-        let Overlap { rows, known_query, known_document, held_out, taken } = overlap;
+        match layout(config.format) {
+            Some((layout, names)) => {
+                let fields = names.map(Field::required);
+                // A header alone.
+                if Blocks::open(&file, &layout, &fields)?.next(1)?.is_none() {
+                    Err(without_rows(&file))?;
+                }
+                records::read::<anyhow::Error>(&file, &layout, &fields, &mut |record| {
+                    scores.add(corpus, record, &mut overlap)
+                })?;
+            }
+            None => {
+                let repairs = orders_file::read((paths, config), &file, corpus, &mut |line, list| {
+                    scores.add_order(corpus, line, &list, &mut overlap)
+                })?;
+                if repairs != Repairs::default() {
+                    tracing::info!("score: {}: {repairs}", file.name);
+                }
+            }
+        }
+        if overlap.rows == 0 {
+            Err(without_rows(&file))?;
+        }
+        let Overlap { rows, known_query, known_document, held_out, train } = overlap;
         let told = format!(
-            "{rows} rows: {known_query} of known queries, {known_document} of known documents, {taken} of both and of the \
+            "{rows} rows: {known_query} of known queries, {known_document} of known documents, {train} of both and of the \
              training split, {held_out} of both and of other splits"
         );
-        if taken == 0 {
+        if train == 0 {
             let name = &scores.file.name;
             Err(BadInput(format!(
                 "{name}: expected scores of training queries and documents of this collection, found {told}; look at the ids"
@@ -66,6 +96,12 @@ impl FileScores {
         let values = match &record.values {
             Ok(values) => *values,
             Err(Reason::LeftOut(_)) => return Ok(()),
+            // A number that is none counts as missing in JSON and Parquet.
+            Err(Reason::Malformed(reason)) if reason == "score is missing" => {
+                return refused(
+                    "expected a finite number as the score, found none, null or NaN; correct or remove the row".into(),
+                );
+            }
             Err(Reason::Malformed(reason)) => return refused(format!("expected a row of scores, found: {reason}")),
             Err(Reason::Binary(damage)) => return refused(format!("expected a row of scores, found {damage}")),
         };
@@ -77,16 +113,8 @@ impl FileScores {
             let found = records::printable(found.as_bytes(), TOLD);
             return refused(format!("expected a finite number as the score, found {found}; correct or remove the row"));
         };
-        overlap.rows += 1;
-        let (query, document) = (corpus.query(query_id).ok(), corpus.document(doc_id));
-        overlap.known_query += u64::from(query.is_some());
-        overlap.known_document += u64::from(document.is_some());
-        let (Some(query), Some(document)) = (query, document) else { return Ok(()) };
-        if corpus.queries[query].split != TRAIN {
-            overlap.held_out += 1;
-            return Ok(());
-        }
-        overlap.taken += 1;
+        let found = (corpus.query(query_id).ok(), corpus.document(doc_id));
+        let Some((query, document)) = overlap.count(corpus, found, self.wanted) else { return Ok(()) };
         match self.lists.entry(query).or_default().insert(document, score) {
             Some(before) if before != score => refused(format!(
                 "expected one score of query `{query_id}` and document `{doc_id}`, found {before} and {score}; keep one"
@@ -95,7 +123,40 @@ impl FileScores {
         }
     }
 
-    /// Its training queries, in the order of their ids.
+    /// Adds a list in order: the documents that the collection has get equal steps from 1 to 0.
+    fn add_order(
+        &mut self,
+        corpus: &Corpus,
+        line: u64,
+        list: &OrderedList,
+        overlap: &mut Overlap,
+    ) -> anyhow::Result<()> {
+        let known = list.documents.iter().filter_map(|(doc_id, left_out)| {
+            let found = (list.query, corpus.document(doc_id));
+            Some((overlap.count(corpus, found, self.wanted)?, *left_out))
+        });
+        let known: Vec<((usize, usize), bool)> = known.collect();
+        let Some(&((query, _), _)) = known.first() else { return Ok(()) };
+        let order: Vec<usize> = (0..known.len()).collect();
+        let scores = scores_of_order(&order);
+        let scored = known.iter().zip(scores).map(|(((_, document), _), score)| (*document, score));
+        if self.lists.insert(query, scored.collect()).is_some() {
+            let (file, query) = (&self.file.name, &list.query_name);
+            Err(BadInput(format!("{file}:{line}: expected one list of query `{query}`, found another; keep one")))?;
+        }
+        if let Some(all) = &mut self.left_out {
+            all.extend(known.into_iter().filter(|(_, left_out)| *left_out).map(|(pair, _)| pair));
+        }
+        Ok(())
+    }
+
+    /// For each document of lists, one list after the other, whether an answer left it out; `None` where there are no answers.
+    pub(crate) fn left_out(&self, lists: &[UnlabelledList]) -> Option<Vec<bool>> {
+        let left_out = self.left_out.as_ref()?;
+        Some(pairs(lists).map(|pair| left_out.contains(&pair)).collect())
+    }
+
+    /// Its queries, in the order of their ids.
     pub(crate) fn queries(&self) -> impl Iterator<Item = usize> {
         self.lists.keys().copied()
     }
@@ -148,14 +209,37 @@ impl FileScores {
     }
 }
 
-/// How a format is read, and what it calls query, document and score.
-fn layout(format: ScoresFormat) -> (Layout, [&'static str; 3]) {
-    let named = |format| (Layout::new(format, &Dialect::default()), ["query_id", "doc_id", "score"]);
+impl Overlap {
+    /// Counts a row, whose query and document the corpus may have; the pair if it is one of `wanted`.
+    fn count(
+        &mut self,
+        corpus: &Corpus,
+        (query, document): (Option<usize>, Option<usize>),
+        wanted: Queries,
+    ) -> Option<(usize, usize)> {
+        self.rows += 1;
+        self.known_query += u64::from(query.is_some());
+        self.known_document += u64::from(document.is_some());
+        let (query, document) = (query?, document?);
+        let split = &corpus.queries[query].split;
+        *(if split == TRAIN { &mut self.train } else { &mut self.held_out }) += 1;
+        wanted.are_of(split).then_some((query, document))
+    }
+}
+
+fn without_rows(file: &RawFile) -> BadInput {
+    BadInput(format!("{}: expected rows of scores, found none; name the file that has them", file.name))
+}
+
+/// How a table of scores is read, and what it calls query, document and score; `None` for files of orders.
+fn layout(format: ScoresFormat) -> Option<(Layout, [&'static str; 3])> {
+    let named = |format| Some((Layout::new(format, &Dialect::default()), ["query_id", "doc_id", "score"]));
     match format {
         ScoresFormat::Jsonl => named(RawFormat::Jsonl),
         ScoresFormat::Csv => named(RawFormat::Csv),
         ScoresFormat::Tsv => named(RawFormat::Tsv),
         ScoresFormat::Parquet => named(RawFormat::Parquet),
-        ScoresFormat::Trec => (Layout::space(), ["1", "3", "5"]),
+        ScoresFormat::Trec => Some((Layout::space(), ["1", "3", "5"])),
+        ScoresFormat::RankLlm | ScoresFormat::RankGpt => None,
     }
 }

@@ -10,10 +10,10 @@ use nn::folder::identity;
 use pipeline::config::ScoringTeacher;
 use pipeline::{BadInput, ConfigError, RunPaths, StageContext};
 use remote::Pool;
-use remote::chat::{Permutations, Permuter, Ranking, YesNo, YesNoScores};
+use remote::chat::{Permutations, Permuter, YesNo, YesNoScores};
 use remote::pool::PoolConfig;
 
-use crate::lists::{UnlabelledList, pairs};
+use crate::lists::{Queries, UnlabelledList, pairs};
 use crate::scores_file::FileScores;
 
 /// One of the teachers of a run.
@@ -44,11 +44,11 @@ impl Teacher {
     /// Opens a teacher; servers are not asked yet.
     pub(crate) fn open(
         context: &StageContext,
-        corpus: &Corpus,
+        (corpus, queries): (&Corpus, Queries),
         (config, execution): (&ScoringTeacher, Execution),
     ) -> anyhow::Result<Teacher> {
         if let Some(file) = &config.scores {
-            let scores = FileScores::read(context.paths(), file, corpus)?;
+            let scores = FileScores::read(context.paths(), file, (corpus, queries))?;
             let scorer = Scorer::File(Arc::new(scores));
             return Ok(Teacher { name: file.path.clone(), weight: config.weight, scorer });
         }
@@ -82,7 +82,7 @@ impl Teacher {
                 let texts: Vec<_> = pairs(lists).map(|(query, document)| corpus.texts(query, document)).collect();
                 (ranker.score(&texts)?, None)
             }
-            Scorer::File(file) => (file.scores(corpus, lists)?, None),
+            Scorer::File(file) => (file.scores(corpus, lists)?, file.left_out(lists)),
             Scorer::Servers(pool) => {
                 let texts = Texts::of(corpus, lists);
                 (flat(&pool.score(&texts.lists(corpus)).map_err(asking)?), None)
@@ -101,7 +101,7 @@ impl Teacher {
                 let Permutations { rankings, repairs } = permuter.rank(pool, &texts.lists(corpus)).map_err(asking)?;
                 tracing::info!("score: answers as they should be: {}, others: {repairs:?}", repairs.well_formed);
                 let omitted = rankings.iter().flat_map(|ranking| ranking.omissions.iter().map(|&times| times > 0));
-                (rankings.iter().flat_map(scores_of_order).collect(), Some(omitted.collect()))
+                (rankings.iter().flat_map(|it| scores_of_order(&it.order)).collect(), Some(omitted.collect()))
             }
         };
         check_finite(corpus, lists, &scores)?;
@@ -173,10 +173,10 @@ fn flat(scores: &[Vec<f64>]) -> Vec<f32> {
 }
 
 /// From 1, the first document of an order, to 0, the last, in equal steps; in the list's order.
-fn scores_of_order(ranking: &Ranking) -> Vec<f32> {
-    let mut scores = vec![0.0; ranking.order.len()];
-    let steps = ranking.order.len().saturating_sub(1).max(1) as f32;
-    for (rank, &document) in ranking.order.iter().enumerate() {
+pub(crate) fn scores_of_order(order: &[usize]) -> Vec<f32> {
+    let mut scores = vec![0.0; order.len()];
+    let steps = order.len().saturating_sub(1).max(1) as f32;
+    for (rank, &document) in order.iter().enumerate() {
         scores[document] = 1.0 - rank as f32 / steps;
     }
     scores
@@ -199,8 +199,7 @@ mod tests {
 
     #[test]
     fn an_order_becomes_equal_steps() {
-        let ranking = |order: &[usize]| Ranking { order: order.to_vec(), omissions: vec![0; order.len()] };
-        assert_eq!(scores_of_order(&ranking(&[2, 0, 1])), [0.5, 0.0, 1.0]);
-        assert_eq!(scores_of_order(&ranking(&[0])), [1.0]);
+        assert_eq!(scores_of_order(&[2, 0, 1]), [0.5, 0.0, 1.0]);
+        assert_eq!(scores_of_order(&[0]), [1.0]);
     }
 }

@@ -43,9 +43,8 @@ pub(crate) struct Shared {
 }
 
 impl Config {
-    pub(crate) fn of(pipeline: &Pipeline) -> Config {
-        let TeacherConfig { saved, base, dropout, model, input, pooling, cpt, titles, rank, lora } =
-            pipeline.teacher.clone();
+    pub(crate) fn of(pipeline: &Pipeline, teacher: TeacherConfig) -> Config {
+        let TeacherConfig { saved, base, dropout, model, input, pooling, cpt, titles, rank, lora } = teacher;
         let validates = rank.as_ref().is_some_and(|rank| rank.validate_every > 0);
         Config {
             saved_as_adapter: lora.as_ref().is_some_and(|lora| !lora.merge),

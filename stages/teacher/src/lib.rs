@@ -49,7 +49,8 @@ impl Stage for Teacher {
     type Config = Config;
 
     fn configure(&self, pipeline: &Pipeline) -> Result<Config, NothingToDo> {
-        Ok(Config::of(pipeline))
+        let absent = || NothingToDo("the pipeline file has no table [teacher]".to_string());
+        Ok(Config::of(pipeline, pipeline.teacher.clone().ok_or_else(absent)?))
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {

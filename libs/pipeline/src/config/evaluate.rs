@@ -13,12 +13,13 @@ use super::run::{RUN_NAME, is_run_name};
 #[serde(default, deny_unknown_fields)]
 pub struct EvaluateConfig {
     /// The metrics that are reported, in this order. Each but pnr, which is pooled over the queries, is a mean over the
-    /// queries; by those, systems are compared in pairs.
+    /// queries; by those, systems are compared in pairs. Without `ingest.judgments`, this and the other keys about grades do not
+    /// apply: `kendall_tau` and `teacher_ndcg@10` measure how near each system is to the teacher's order of the test queries.
     pub metrics: Vec<Metric>,
     /// The one of `metrics` that systems are compared by first, that a training validates by, and that `interpolate`
     /// chooses weights by; not pnr.
     pub primary: Metric,
-    /// Which documents every system ranks for a test query.
+    /// Which documents every system ranks for a test query. Without `ingest.judgments`, those that the teacher scored.
     pub candidates: Candidates,
     /// Documents of each query, where `candidates` are found in the collection.
     pub depth: usize,
@@ -135,6 +136,30 @@ impl EvaluateConfig {
         checks.at_least("evaluate.bootstrap", self.bootstrap, 100);
         checks.at_least("evaluate.permutations", self.permutations, 100);
     }
+
+    /// Without judgments, systems are measured by the teacher's order alone, on what the teacher scored.
+    pub(super) fn check_without_judgments(&self, checks: &mut Checks) {
+        const NEED_JUDGMENTS: [&str; 11] = [
+            "metrics",
+            "primary",
+            "candidates",
+            "depth",
+            "interpolate",
+            "merge_runs",
+            "gain",
+            "no_relevant",
+            "unjudged",
+            "relevant_grade",
+            "max_grade",
+        ];
+        let values = |config: &EvaluateConfig| serde_json::to_value(config).unwrap_or_default();
+        let (given, default) = (values(self), values(&EvaluateConfig::default()));
+        for key in NEED_JUDGMENTS {
+            let expected = "none without ingest.judgments: systems are measured by the teacher's order";
+            checks.require(given[key] == default[key], &format!("evaluate.{key}"), expected, &given[key]);
+        }
+    }
+
     fn check_metrics(&self, checks: &mut Checks) {
         for (i, metric) in self.metrics.iter().enumerate() {
             let once = !self.metrics[..i].contains(metric);

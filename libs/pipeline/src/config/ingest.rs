@@ -5,7 +5,7 @@ use records::{Dialect, QuoteEscape, RawFormat};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::judgments::JudgmentsConfig;
+use super::judgments::{JudgmentsConfig, QueryFiles, check_query_files};
 use super::load::Checks;
 use super::log::LogConfig;
 use super::split::SplitConfig;
@@ -29,8 +29,10 @@ pub struct IngestConfig {
     pub log: Option<LogConfig>,
     /// The document files; left out where the log rows hold title and summary.
     pub documents: Option<DocumentsConfig>,
-    /// The relevance judgments.
-    pub judgments: JudgmentsConfig,
+    /// The query texts of a collection without a log and without judgments, written as `ingest.judgments.queries`.
+    pub queries: Option<QueryFiles>,
+    /// The relevance judgments; left out where a teacher that exists is all there is to learn from and to be measured by.
+    pub judgments: Option<JudgmentsConfig>,
     /// Cleaning rules.
     #[serde(default)]
     pub clean: CleanConfig,
@@ -234,13 +236,45 @@ impl IngestConfig {
             "either this table or ingest.log.columns.title",
             &if carried { "both" } else { "neither" },
         );
-        self.judgments.check(self, checks);
+        match &self.judgments {
+            Some(judgments) => judgments.check(self, checks),
+            None => self.check_without_judgments(checks),
+        }
+        let alone = self.log.is_none() && self.judgments.is_none();
+        let expected = "query texts without a log and without ingest.judgments, and none beside one of these";
+        let found = if self.queries.is_some() { "some" } else { "none" };
+        checks.require(alone == self.queries.is_some(), "ingest.queries", expected, &found);
         self.clean.check(checks);
         let file = self.debias.method == DebiasMethod::File;
         let expected = "a file beside method = \"file\" alone";
         let found = self.debias.path.as_deref().unwrap_or("none");
         checks.require(file == self.debias.path.is_some(), "ingest.debias.path", expected, &found);
         self.split.check(checks);
+    }
+}
+
+impl IngestConfig {
+    /// The files of query texts, and the key that names them.
+    #[must_use]
+    pub fn query_files(&self) -> (&'static str, Option<&QueryFiles>) {
+        match &self.judgments {
+            Some(judgments) => ("ingest.judgments.queries", judgments.queries.as_ref()),
+            None => ("ingest.queries", self.queries.as_ref()),
+        }
+    }
+
+    /// True if the grades come from clicks.
+    #[must_use]
+    pub fn grades_from_clicks(&self) -> bool {
+        self.judgments.as_ref().is_some_and(JudgmentsConfig::from_clicks)
+    }
+
+    fn check_without_judgments(&self, checks: &mut Checks) {
+        let folds = self.split.folds.is_some();
+        checks.require(!folds, "ingest.split.folds", "none without ingest.judgments", &"a number of folds");
+        if let Some(queries) = &self.queries {
+            check_query_files("ingest.queries", queries, checks);
+        }
     }
 }
 

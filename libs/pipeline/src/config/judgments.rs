@@ -164,12 +164,20 @@ impl JudgmentsConfig {
             let told = columns.doc_id.is_some() || columns.title.is_some();
             checks.require(told, "ingest.judgments.columns", "doc_id or title", &"neither");
         }
-        if let Some(QueryFiles::Table(table)) = &self.queries {
-            check_dialect(checks, "ingest.judgments.queries", table.format, &table.dialect);
+        if let Some(queries) = &self.queries {
+            check_query_files("ingest.judgments.queries", queries, checks);
         }
         if ingest.log.is_none() {
             let named = self.queries.is_some() || self.columns.as_ref().is_some_and(|columns| columns.query.is_some());
             checks.require(named, "ingest.judgments.queries", "query texts, as there is no log", &"none");
         }
+    }
+}
+
+/// Refuses files of query texts that cannot be read, under the key `key`.
+pub(super) fn check_query_files(key: &str, queries: &QueryFiles, checks: &mut Checks) {
+    checks.at_least(&format!("{key}.paths"), queries.paths().len(), 1);
+    if let QueryFiles::Table(table) = queries {
+        check_dialect(checks, key, table.format, &table.dialect);
     }
 }

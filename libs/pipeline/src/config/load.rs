@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use super::{BaseModel, Pipeline, presets};
+use super::{BaseModel, Pipeline, ScoringTeacher, TeacherConfig, presets};
 
 /// A configuration that cannot be used: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -141,19 +141,48 @@ impl Pipeline {
         self.ingest.check(checks);
         self.retrieval.check(self.evaluate.candidates, checks);
         self.cpt.check(checks);
-        self.teacher.check(checks);
+        match &self.teacher {
+            Some(teacher) => teacher.check(checks),
+            None => self.check_without_teacher(checks),
+        }
         self.score.check(checks);
         self.distill.check(checks);
         self.evaluate.check(&self.run.name, checks);
+        if !self.is_judged() {
+            self.check_without_judgments(checks);
+        }
         self.check_tokenizers(checks);
         self.check_descent(checks);
         self.check_packs(checks);
         self.check_spread(checks);
     }
 
-    /// A pack holds at least one example, which is the teacher's input.
+    /// Without a teacher of this run, others score, and nothing is made for it.
+    fn check_without_teacher(&self, checks: &mut Checks) {
+        let others = !self.score.teacher.is_empty() && !self.score.teacher.iter().any(ScoringTeacher::is_own);
+        checks.require(others, "teacher", "this table, or other teachers in score.teacher", &"neither");
+        let own = self.distill.base == Some(BaseModel::Teacher);
+        checks.require(!own, "distill.base", "the table teacher beside `teacher`", &"none");
+        let tokenizer = self.cpt.teacher_tokenizer.is_some();
+        checks.require(!tokenizer, "cpt.teacher_tokenizer", "none without the table teacher", &"a table");
+    }
+
+    /// Without judgments, nothing is trained on them, validated or measured by them.
+    fn check_without_judgments(&self, checks: &mut Checks) {
+        let rank = self.teacher.as_ref().is_some_and(|teacher| teacher.rank.is_some());
+        let labels_only = self.distill.labels_only.is_some();
+        for (key, given) in [("teacher.rank", rank), ("distill.labels_only", labels_only)] {
+            checks.require(!given, key, "none without ingest.judgments, which it learns from", &"a table");
+        }
+        let every = self.distill.validate_every;
+        checks.require(every == 0, "distill.validate_every", "0 without ingest.judgments", &every);
+        self.evaluate.check_without_judgments(checks);
+    }
+
+    /// A pack holds at least one example, which is the teacher's input, or without a teacher the student's.
     fn check_packs(&self, checks: &mut Checks) {
-        checks.at_least("cpt.pack_tokens", self.cpt.pack_tokens, self.teacher.input.longest());
+        let input = self.teacher.as_ref().map_or(&self.distill.input, |teacher| &teacher.input);
+        checks.at_least("cpt.pack_tokens", self.cpt.pack_tokens, input.longest());
     }
 
     /// One teacher agrees with itself.
@@ -167,27 +196,28 @@ impl Pipeline {
     /// Only a student can start from this run's teacher, and only from one with a base model: the label-only student starts
     /// from that.
     fn check_descent(&self, checks: &mut Checks) {
-        let own = self.teacher.base == Some(BaseModel::Teacher);
+        let Some(teacher) = &self.teacher else { return };
+        let own = teacher.base == Some(BaseModel::Teacher);
         checks.require(
             !own,
             "teacher.base",
             "a folder or hf:org/name[@revision]",
             &"the teacher itself; a folder of that name is ./teacher",
         );
-        let orphan = self.distill.base == Some(BaseModel::Teacher)
-            && self.teacher.base.is_none()
-            && self.teacher.saved.is_none();
+        let orphan = self.distill.base == Some(BaseModel::Teacher) && teacher.origin().is_none();
         checks.require(!orphan, "distill.base", "teacher.base beside `teacher`", &"the table teacher.model");
-        let split = self.teacher.adapter_base().is_some() && self.distill.base == Some(BaseModel::Teacher);
+        let split = teacher.adapter_base().is_some() && self.distill.base == Some(BaseModel::Teacher);
         checks.require(!split, "teacher.lora.merge", "true beside distill.base = \"teacher\"", &false);
     }
 
     /// A base model has a tokenizer of its own.
     fn check_tokenizers(&self, checks: &mut Checks) {
+        let of_teacher = |base: fn(&TeacherConfig) -> Option<&BaseModel>| self.teacher.as_ref().and_then(base);
+        let (teacher, student) = (self.cpt.teacher_tokenizer.is_some(), self.cpt.student_tokenizer.is_some());
         let pairs = [
-            ("cpt.teacher_tokenizer", "teacher.base", self.cpt.teacher_tokenizer.is_some(), &self.teacher.base),
-            ("cpt.teacher_tokenizer", "teacher.use", self.cpt.teacher_tokenizer.is_some(), &self.teacher.saved),
-            ("cpt.student_tokenizer", "distill.base", self.cpt.student_tokenizer.is_some(), &self.distill.base),
+            ("cpt.teacher_tokenizer", "teacher.base", teacher, of_teacher(|teacher| teacher.base.as_ref())),
+            ("cpt.teacher_tokenizer", "teacher.use", teacher, of_teacher(|teacher| teacher.saved.as_ref())),
+            ("cpt.student_tokenizer", "distill.base", student, self.distill.base.as_ref()),
         ];
         for (key, base_key, given, base) in pairs {
             if let Some(base) = base {
@@ -320,7 +350,7 @@ mod tests {
         let text = default_text();
         let losses = |overrides: &[&str]| {
             let pipeline = load_text(&text, overrides).unwrap();
-            (pipeline.teacher.rank.unwrap().list_training().loss, pipeline.distill.list_training().loss)
+            (pipeline.teacher.unwrap().rank.unwrap().list_training().loss, pipeline.distill.list_training().loss)
         };
         let (hinge, hybrid) =
             (|margin| Loss::Hinge(Hinge { margin }), |alpha| Loss::Hybrid(Hybrid { alpha, ..Hybrid::default() }));

@@ -65,8 +65,8 @@ pub struct Pipeline {
     /// Tokenizers and continued pre-training examples.
     #[serde(default)]
     pub cpt: CptConfig,
-    /// The teacher: what it starts from and its training phases.
-    pub teacher: TeacherConfig,
+    /// The teacher: what it starts from and its training phases. Left out where the tables `score.teacher` name other teachers.
+    pub teacher: Option<TeacherConfig>,
     /// Scoring of lists by the teacher.
     #[serde(default)]
     pub score: ScoreConfig,
@@ -87,12 +87,24 @@ impl Pipeline {
         RunPaths::new(&self.base, &self.run.root, &self.run.name)
     }
 
+    /// The base model of a teacher of this run that is saved as an adapter of it.
+    #[must_use]
+    pub fn adapter_base(&self) -> Option<&BaseModel> {
+        self.teacher.as_ref()?.adapter_base()
+    }
+
+    /// True if queries have judgments, or grades from clicks; else the teacher's scores of held-out queries take their place.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.ingest.judgments.is_some()
+    }
+
     /// The base model that the student descends from: `distill.base`, or, where that is `teacher`, what the teacher itself
     /// started from or is.
     #[must_use]
     pub fn student_origin(&self) -> Option<&BaseModel> {
         match &self.distill.base {
-            Some(BaseModel::Teacher) => self.teacher.base.as_ref().or(self.teacher.saved.as_ref()),
+            Some(BaseModel::Teacher) => self.teacher.as_ref()?.origin(),
             base => base.as_ref(),
         }
     }

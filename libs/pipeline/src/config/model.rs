@@ -370,6 +370,12 @@ impl TeacherConfig {
         }
     }
 
+    /// What the teacher starts from or, taken as it is, is; `None` for one from random weights.
+    #[must_use]
+    pub fn origin(&self) -> Option<&BaseModel> {
+        self.base.as_ref().or(self.saved.as_ref())
+    }
+
     /// The base model of a teacher that is saved as an adapter of it.
     #[must_use]
     pub fn adapter_base(&self) -> Option<&BaseModel> {

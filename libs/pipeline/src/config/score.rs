@@ -27,7 +27,7 @@ pub struct ScoreConfig {
     pub unseen_documents: usize,
     /// Random documents added to every list, so that the student sees clear misses.
     pub random_documents: usize,
-    /// Queries scored at most, most searched first; 0 takes all.
+    /// Training queries scored at most, most searched first; 0 takes all.
     pub max_queries: usize,
     /// Tokens of one forward pass.
     pub batch_tokens: usize,
@@ -55,8 +55,9 @@ pub struct ScoringTeacher {
     /// Servers that score over HTTP. A table is made again when a key changes that can change a score: `api`, `addresses`,
     /// `model`, `batch`, `extra`.
     pub servers: Option<PoolConfig>,
-    /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split,
-    /// with its documents that the collection has. `list_size`, `unseen_documents` and `random_documents` do not apply.
+    /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split
+    /// (without `ingest.judgments`, of all splits), with its documents that the collection has. `list_size`, `unseen_documents` and
+    /// `random_documents` do not apply.
     pub scores: Option<ScoresFile>,
     /// With `servers.api = "chat"`: the language model puts each list in order, window by window (`RankGPT`, arXiv 2304.09542). The
     /// score falls in equal steps from 1, the first document, to 0, the last.
@@ -74,6 +75,10 @@ pub struct ScoresFile {
     pub path: String,
     /// How it is written.
     pub format: ScoresFormat,
+    /// With `format = "rankgpt"`: a JSON file with an answer such as `"[3] > [1] > [2]"` for each list of the file, in the same order;
+    /// the numbers are places in the list, from 1. Places that an answer repeats or that do not exist are dropped, and documents that
+    /// it lacks follow in the order of the list.
+    pub permutations: Option<String>,
 }
 
 /// How a file of scores is written.
@@ -90,6 +95,13 @@ pub enum ScoresFormat {
     Parquet,
     /// A run as TREC has it: query, `Q0`, document, rank, score, tag.
     Trec,
+    /// Results of `RankLLM`, JSON or JSON lines: `query.qid` and `candidates`, the best first, each with `docid`. The score falls in
+    /// equal steps from 1, the first document, to 0, the last; scores of the file do not count.
+    RankLlm,
+    /// Lists of `RankGPT`, JSON or JSON lines: `hits`, the best first, each with `qid` and `docid`; or `retrieved_passages`, each with
+    /// `docid`, which the file `permutations` orders. A list without `qid` or `query_id` is found by its `query`. Scored as `rank_llm`.
+    #[serde(rename = "rankgpt")]
+    RankGpt,
 }
 
 default_fn!(weight: f64 = 1.0);
@@ -154,6 +166,10 @@ impl ScoringTeacher {
         let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some()];
         let given = sources.iter().filter(|&&is_given| is_given).count();
         checks.require(given == 1, "score.teacher", "one of the keys `use`, `servers` and `scores`", &given);
+        if let Some(ScoresFile { format, permutations: Some(path), .. }) = &self.scores {
+            let expected = "none beside a format other than `rankgpt`";
+            checks.require(*format == ScoresFormat::RankGpt, "score.teacher.scores.permutations", expected, path);
+        }
         let is_given = self.input != InputConfig::default();
         let saved = self.ranker.is_some() && !self.is_own();
         checks.require(saved || !is_given, "score.teacher.input", "it beside `use`, a saved ranker", &"a table");

@@ -13,5 +13,6 @@ mod template;
 mod yes_no;
 
 pub use grade::{GradeConfig, Grader, Grades};
+pub use permutation::{Reading, read as read_permutation};
 pub use permute::{PermutationConfig, Permutations, Permuter, Ranking, Repairs};
 pub use yes_no::{YesNo, YesNoConfig, YesNoScores};

@@ -2,19 +2,20 @@
 
 /// An order of passages, and what had to be done to get it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Reading {
+pub struct Reading {
     /// All passages, from 0, the best first.
-    pub(super) order: Vec<usize>,
+    pub order: Vec<usize>,
     /// How many of them the answer named; the others follow in the order they were shown in.
-    pub(super) named: usize,
+    pub named: usize,
     /// Numbers that were named before.
-    pub(super) repeated: usize,
+    pub repeated: usize,
     /// Numbers that no passage has.
-    pub(super) unknown: usize,
+    pub unknown: usize,
 }
 
 /// Reads the order of so many passages: numbers in brackets or, if there are none, all numbers.
-pub(super) fn read(answer: &str, count: usize) -> Reading {
+#[must_use]
+pub fn read(answer: &str, count: usize) -> Reading {
     let bracketed: Vec<&str> =
         numbers(answer).filter(|(_, in_brackets)| *in_brackets).map(|(number, _)| number).collect();
     let found = if bracketed.is_empty() { numbers(answer).map(|(number, _)| number).collect() } else { bracketed };

@@ -210,6 +210,21 @@ fn another_server_answers_what_one_answered_badly() {
 }
 
 #[test]
+fn servers_of_another_api_are_found_out_soon() {
+    let texts: Vec<Vec<String>> = (0..200).map(|at| numbers(at..at + 2)).collect();
+    let servers = [Mock::start(|_| Answer::Text("{}".into())), Mock::start(|_| Answer::Text("{}".into()))];
+    for servers in [vec![&servers[0]], vec![&servers[0], &servers[1]]] {
+        let before: usize = servers.iter().map(|server| server.count()).sum();
+        let mut config = config(Api::Tei, &servers);
+        config.concurrency = 4;
+        let message = Pool::new(&config).unwrap().score(&lists(&texts)).unwrap_err().to_string();
+        assert!(message.contains("expected [{index, score}], found {};"), "{message}");
+        let asked = servers.iter().map(|server| server.count()).sum::<usize>() - before;
+        assert!(asked <= 40, "{asked}");
+    }
+}
+
+#[test]
 fn a_request_that_fails_everywhere_is_named() {
     let texts: Vec<Vec<String>> = (0..40).map(|at| numbers(at..at + 1)).collect();
     let server = Mock::start(|request| {

@@ -1,11 +1,11 @@
 //! What the figures depend on: conventions, definitions of the metrics, and how often each special case arose.
 
 use pipeline::config::{Candidates, EvaluateConfig};
-use ranking::metrics::{Gain, Metric, NoRelevant, Ties, Unjudged};
+use ranking::metrics::{Gain, NoRelevant, Ties, Unjudged};
 
 use super::html::table;
 use crate::evaluation::Evaluation;
-use crate::measure::Measured;
+use crate::measure::{Measure, Measured};
 use crate::number;
 
 /// A name and what it stands for.
@@ -14,7 +14,7 @@ type Row = (&'static str, String);
 /// The table of conventions.
 pub(super) fn html(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
     let mut rows = of_rankings(config, evaluation);
-    rows.extend(of_metrics(config));
+    rows.extend(of_metrics(config, evaluation));
     rows.extend(definitions(&evaluation.metrics));
     rows.extend(of_tests(config));
     rows.extend(counts(evaluation));
@@ -25,6 +25,7 @@ pub(super) fn html(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
 
 fn of_rankings(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
     let candidates = match config.candidates {
+        _ if evaluation.is_by_teacher() => "every system ranks the documents that the teacher scored".to_string(),
         Candidates::Judged => "every system ranks the judged documents of a query".to_string(),
         Candidates::Bm25 => format!("every system ranks BM25's first {} documents", config.depth),
         Candidates::Dense => format!("every system ranks the first {} documents by their vectors", config.depth),
@@ -51,7 +52,7 @@ fn weights(systems: &[Measured]) -> String {
     systems.iter().filter_map(weights).collect::<Vec<_>>().join(", ")
 }
 
-fn of_metrics(config: &EvaluateConfig) -> Vec<Row> {
+fn of_metrics(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
     let gain = match config.gain {
         Gain::Exponential => "2^grade − 1",
         Gain::Linear => "the grade",
@@ -69,6 +70,13 @@ fn of_metrics(config: &EvaluateConfig) -> Vec<Row> {
         Unjudged::Irrelevant => "count as grade 0",
         Unjudged::Removed => "are removed from a ranking before it is measured",
     };
+    if evaluation.is_by_teacher() {
+        return vec![
+            ("Order of equal scores", ties.into()),
+            ("Documents that the teacher gives equal scores", "share the mean of their gains".into()),
+            ("Queries that the teacher orders not at all", "left out of the mean".into()),
+        ];
+    }
     vec![
         ("NDCG gain", gain.into()),
         ("Order of equal scores", ties.into()),
@@ -80,7 +88,7 @@ fn of_metrics(config: &EvaluateConfig) -> Vec<Row> {
 }
 
 /// What each family of the metrics measures.
-fn definitions(metrics: &[Metric]) -> Vec<Row> {
+fn definitions(metrics: &[Measure]) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for metric in metrics {
         if rows.iter().all(|(family, _)| *family != metric.family()) {
@@ -101,6 +109,9 @@ fn of_tests(config: &EvaluateConfig) -> Vec<Row> {
 fn counts(evaluation: &Evaluation) -> Vec<Row> {
     let cases = evaluation.special_cases();
     let count = |n: usize| number::count(n as u64);
+    if evaluation.is_by_teacher() {
+        return vec![("Test queries", count(cases.queries)), ("Candidates of all queries", count(cases.candidates))];
+    }
     let tied: Vec<String> =
         cases.tied_pairs.iter().map(|(system, tied)| format!("{system} {}", number::count(*tied))).collect();
     vec![

@@ -8,12 +8,11 @@ mod svg;
 mod training;
 
 use pipeline::{Stage, StageContext, stages};
-use ranking::metrics::Metric;
 use tables::{Manifest, StageDir};
 
 use crate::compare::Comparison;
 use crate::evaluation::Evaluation;
-use crate::measure::Estimate;
+use crate::measure::{Estimate, Measure};
 use crate::number;
 use crate::{Config, Evaluate};
 use html::{escape, figure, paragraph, section, table};
@@ -30,7 +29,7 @@ pub(crate) fn write(config: &Config, context: &StageContext, evaluation: &Evalua
     let earlier = stages().filter(|&stage| stage != Evaluate::NAME);
     let opened = earlier.filter_map(|stage| StageDir::open(&root, stage).ok());
     let manifests: Vec<Manifest> = opened.map(|stage| stage.manifest().clone()).collect();
-    let curves = if config.merges_runs() { Vec::new() } else { training::read(context)? };
+    let curves = if config.merges_runs() { Vec::new() } else { training::read(context, config.teacher)? };
     let page = page(config, context.paths().name(), evaluation, &manifests, &curves);
     files::write_atomically(&context.out().join("report.html"), page.as_bytes())?;
     Ok(())
@@ -50,7 +49,7 @@ fn page(
         section("Metrics", &metrics(evaluation)),
         section(&format!("{primary} of the student less that of the teacher"), &student_and_teacher(evaluation)),
         section("Comparisons", &comparisons(evaluation)),
-        section("Training", &training::html(curves, primary)),
+        section("Training", &training::html(curves, config.evaluate.primary)),
         section("Conventions and special cases", &conventions::html(&config.evaluate, evaluation)),
         section("Stages", &stage_table(manifests)),
     ];
@@ -79,6 +78,10 @@ fn header(config: &Config, name: &str, evaluation: &Evaluation, manifests: &[Man
         html += "<p class=\"note\"><strong>The grades are derived from clicks.</strong> Nobody judged these documents: \
                  every figure below says how well a system predicts debiased click-through rates, not what experts \
                  would call relevant.</p>\n";
+    }
+    if evaluation.is_by_teacher() {
+        html += "<p class=\"note\"><strong>Nobody judged these queries.</strong> Every figure below says how near a system is to \
+                 the teacher's order of held-out queries, not what experts would call relevant.</p>\n";
     }
     if let Some(share) = evaluation.student_share() {
         html += &format!(
@@ -152,8 +155,8 @@ fn metrics(evaluation: &Evaluation) -> String {
 
 /// The metrics that are drawn, and shown for frequent and rare queries: the primary one, and the pooled ones, which the
 /// comparisons of systems query by query leave out.
-fn headline_metrics(evaluation: &Evaluation) -> impl Iterator<Item = Metric> {
-    let pooled = evaluation.metrics.iter().copied().filter(Metric::is_pooled);
+fn headline_metrics(evaluation: &Evaluation) -> impl Iterator<Item = Measure> {
+    let pooled = evaluation.metrics.iter().copied().filter(Measure::is_pooled);
     std::iter::once(evaluation.primary).chain(pooled)
 }
 

@@ -20,13 +20,13 @@ const PHASES: [(&str, &str); 5] = [
 /// Points of one training's metrics: step and value.
 pub(super) type Curves = BTreeMap<String, Vec<(f64, f64)>>;
 
-/// The curves of every phase that was trained.
+/// The curves of every phase that was trained; those of stage `teacher` where the run has it.
 ///
 /// # Errors
 /// [`tables::Error`] where a stage's table cannot be read.
-pub(super) fn read(context: &StageContext) -> anyhow::Result<Vec<(&'static str, Curves)>> {
+pub(super) fn read(context: &StageContext, teacher: bool) -> anyhow::Result<Vec<(&'static str, Curves)>> {
     let mut found = Vec::new();
-    for (stage, phase) in PHASES {
+    for (stage, phase) in PHASES.into_iter().filter(|(stage, _)| teacher || *stage != "teacher") {
         let table = context.input(stage)?.table("training_metrics")?;
         let (phases, metrics) = (table.strings("phase")?, table.strings("metric")?);
         let (steps, values) = (table.int64s("step")?, table.float64s("value")?);

@@ -21,7 +21,8 @@ const MAX_PASSES: usize = 8;
 
 /// NFKC and full case folding, without characters that are not seen, white space and control characters collapsed to
 /// single spaces; empty for a text that shows nothing. Normalising twice changes nothing.
-pub(crate) fn normalise(text: &str) -> String {
+#[must_use]
+pub fn normalise(text: &str) -> String {
     if is_plain(text) {
         return text.to_string();
     }
