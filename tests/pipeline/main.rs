@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod base_models;
+mod candidate_lists;
 mod config_errors;
 mod dense;
 mod determinism;
@@ -19,6 +20,7 @@ mod lora;
 mod losses_and_metrics;
 mod model_cards;
 mod no_log;
+mod phases;
 mod process;
 mod query;
 mod real_data;

@@ -245,7 +245,13 @@ mod tests {
     ];
 
     /// The documents that a sampler draws from list 3 in a pass.
-    fn drawn(sampler: ListSampler, epoch: u64, labels: &[f32], negatives: usize, size: usize) -> (Vec<usize>, Vec<usize>) {
+    fn drawn(
+        sampler: ListSampler,
+        epoch: u64,
+        labels: &[f32],
+        negatives: usize,
+        size: usize,
+    ) -> (Vec<usize>, Vec<usize>) {
         let mut rng = stream(1, "t/documents", epoch);
         sampler.draw(&mut rng, (1, "t", Turn { list: 3, epoch }), (labels, negatives), size)
     }

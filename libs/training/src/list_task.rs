@@ -11,7 +11,7 @@ use nn::weights::Params;
 use pipeline::config::ListTraining;
 use ranking::loss::LossError;
 use ranking::rng::stream;
-use ranking::sample::{lists_at_step, sample_with_negatives};
+use ranking::sample::turns_at_step;
 
 use crate::Validator;
 use crate::phase::passes;
@@ -31,7 +31,7 @@ pub struct LabelledList {
     pub documents: Vec<usize>,
     /// Their labels: grades, or scores of a teacher.
     pub labels: Vec<f32>,
-    /// Indices of unjudged documents in the corpus, which have label 0.
+    /// Indices of other documents in the corpus, best ranked first, which have label 0.
     pub negatives: Vec<usize>,
 }
 
@@ -58,7 +58,7 @@ pub struct ListTask<'a> {
     /// Loss and batch size.
     pub config: &'a ListTraining,
     /// Name of the random streams that draw lists and documents.
-    pub stream: &'static str,
+    pub stream: &'a str,
     /// The run's seed.
     pub seed: u64,
     /// Precision of matrix products.
@@ -71,12 +71,14 @@ impl Task for ListTask<'_> {
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
-        let ListTraining { loss, lists_per_step, list_size, training } = self.config;
-        let lists = lists_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
+        let ListTraining { loss, lists_per_step, list_size, sampler, training } = self.config;
+        let turns = turns_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
         let mut rng = stream(self.seed, &format!("{}/documents", self.stream), step as u64);
         let (mut texts, mut labels, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-        for list in lists.into_iter().map(|list| &self.lists[list]) {
-            let (labelled, negatives) = sample_with_negatives(&mut rng, &list.labels, list.negatives.len(), *list_size);
+        for turn in turns {
+            let list = &self.lists[turn.list];
+            let documents = (&list.labels[..], list.negatives.len());
+            let (labelled, negatives) = sampler.draw(&mut rng, (self.seed, self.stream, turn), documents, *list_size);
             for document in labelled {
                 texts.push(self.corpus.texts(list.query, list.documents[document]));
                 labels.push(list.labels[document]);

@@ -1,7 +1,8 @@
 //! Stage `score`: the teacher scores large unlabelled lists, query by query (section 3.3 of the paper).
 //!
 //! A list holds documents shown for the query, the first documents found that were not shown, and random ones; without a
-//! log, the first documents found take the place of shown ones. Only queries of the training split are scored: the student never
+//! log, the first documents found take the place of shown ones. What is found is drawn from a range of ranks by a sampler, and
+//! the table says of each document where it comes from. Only queries of the training split are scored: the student never
 //! learns from the others.
 //!
 //! The work is cut into parts, each a file of the folder `score.parts` beside the output as soon as it is finished, so that a
@@ -16,6 +17,7 @@ mod lists;
 mod parts;
 mod scores_file;
 mod shard;
+mod sources;
 mod teachers;
 
 use collection::Collection;
@@ -29,6 +31,7 @@ use tables::Parts;
 pub use command::execute;
 
 use crate::lists::{Lists, Plan};
+use crate::parts::Written;
 use crate::shard::Shard;
 use crate::teachers::Teacher;
 
@@ -53,7 +56,7 @@ pub struct Config {
 
 impl Stage for Score {
     const NAME: &'static str = "score";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "scores large lists of documents with the teacher, a list for each query of the training split",
         reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank, or what [score.teacher] names",
@@ -127,7 +130,7 @@ impl Stage for Score {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
             return Ok(());
         }
-        let (lists, pairs) = parts::write_table(context, &parts, plan.parts().len(), &teachers)?;
+        let Written { lists, pairs, sources } = parts::write_table(context, &parts, plan.parts().len(), &teachers)?;
         if let (0, Some(file)) = (lists, configs.iter().find_map(|teacher| teacher.scores.as_ref())) {
             Err(BadInput(format!(
                 "{}: expected scores of at least two documents of a training query, found one for each; add scores",
@@ -141,8 +144,15 @@ impl Stage for Score {
                 ingest.path().display()
             )))?;
         }
+        let without_list = plan.lists() - lists;
+        if without_list > 0 {
+            tracing::info!("score: queries left out, as they have fewer than two documents: {without_list}");
+        }
+        tracing::info!("score: documents by source: {sources}");
         context.fact("lists", lists);
         context.fact("pairs", pairs);
+        context.fact("queries_without_list", without_list);
+        context.fact("sources", sources.fact());
         Ok(())
     }
 }

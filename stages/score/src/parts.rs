@@ -10,6 +10,7 @@ use tables::{Columns, Parts, Rows};
 
 use crate::lists::{Lists, Plan, UnlabelledList, pairs};
 use crate::shard::Shard;
+use crate::sources::{Distribution, DocumentSource};
 use crate::teachers::{Scores, Teacher};
 
 /// The table of a part.
@@ -35,6 +36,7 @@ struct ScoredDocument {
     query: usize,
     document: usize,
     score: f32,
+    source: DocumentSource,
     left_out: Option<bool>,
 }
 
@@ -102,11 +104,12 @@ fn score_lists(
     lists: &[UnlabelledList],
 ) -> anyhow::Result<Vec<ScoredDocument>> {
     let Scores { scores, left_out } = teacher.score(corpus, lists)?;
-    let row = |(at, ((query, document), score))| {
+    let sources = lists.iter().flat_map(|list| list.sources.iter().copied());
+    let row = |(at, (((query, document), source), score))| {
         let left_out = left_out.as_ref().map(|left_out: &Vec<bool>| left_out[at]);
-        ScoredDocument { query, document, score, left_out }
+        ScoredDocument { query, document, score, source, left_out }
     };
-    Ok(pairs(lists).zip(scores).enumerate().map(row).collect())
+    Ok(pairs(lists).zip(sources).zip(scores).enumerate().map(row).collect())
 }
 
 fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDocument> {
@@ -114,6 +117,7 @@ fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDo
         .strings("query_id", |row| corpus.queries[row.query].query_id.as_str())
         .strings("doc_id", |row| corpus.doc_id(row.document))
         .float32s("score", |row| row.score)
+        .strings("source", |row| row.source.name())
         .bools("left_out", |row| row.left_out)
 }
 
@@ -123,29 +127,39 @@ struct Ranked<'a> {
     query_id: &'a str,
     doc_id: &'a str,
     score: f32,
+    source: &'a str,
     spread: Option<f32>,
     left_out: Option<bool>,
     rank: i32,
     list_size: i32,
 }
 
-/// Writes the table `teacher_scores` from the `count` parts of each teacher. Returns the numbers of lists and pairs.
+/// What a table holds.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    pub(crate) lists: usize,
+    pub(crate) pairs: usize,
+    pub(crate) sources: Distribution,
+}
+
+/// Writes the table `teacher_scores` from the `count` parts of each teacher.
 pub(crate) fn write_table(
     context: &mut StageContext,
     parts: &[Parts],
     count: usize,
     teachers: &[Teacher],
-) -> anyhow::Result<(usize, usize)> {
+) -> anyhow::Result<Written> {
     let names: Vec<&str> = teachers.iter().map(|teacher| teacher.name.as_str()).collect();
     let name = names.join(", ");
     let average = Average::new(parts, count, teachers)?;
     let mut table = context.create_table("teacher_scores", &[("disranker.teacher", &name)])?;
-    let (mut lists, mut pairs) = (0, 0);
+    let mut written = Written::default();
     for number in 0..count {
         let parts = parts.iter().map(|parts| parts.read(number)).collect::<tables::Result<Vec<_>>>()?;
         let rows = ranked(&parts, &average)?;
-        lists += rows.iter().filter(|row| row.rank == 1).count();
-        pairs += rows.len();
+        written.lists += rows.iter().filter(|row| row.rank == 1).count();
+        written.pairs += rows.len();
+        rows.iter().for_each(|row| written.sources.add(row.source, row.score));
         let columns = Rows::of(&rows)
             .strings("query_id", |row| row.query_id)
             .strings("doc_id", |row| row.doc_id)
@@ -154,12 +168,13 @@ pub(crate) fn write_table(
             .int32s("list_size", |row| row.list_size)
             .strings("teacher", |_| name.as_str())
             .strings("split", |_| TRAIN)
+            .strings("source", |row| row.source)
             .float32s("spread", |row| row.spread)
             .bools("left_out", |row| row.left_out);
         table.write(columns)?;
     }
     context.finish_table("teacher_scores", table)?;
-    Ok((lists, pairs))
+    Ok(written)
 }
 
 /// The weighted mean of the standardised scores of several teachers; one teacher's scores stay as they are.
@@ -203,6 +218,8 @@ impl Average {
 /// The rows of the same part of each teacher as one, each list by falling score.
 fn ranked<'a>(parts: &'a [Columns], average: &Average) -> tables::Result<Vec<Ranked<'a>>> {
     let (query_ids, doc_ids) = (parts[0].strings("query_id")?, parts[0].strings("doc_id")?);
+    // The teachers score the same lists.
+    let sources = parts[0].strings("source")?;
     let scores = parts.iter().map(|part| part.float32s("score")).collect::<tables::Result<Vec<_>>>()?;
     let left_out = parts.iter().map(|part| Ok(part.bools("left_out")?.iter().collect::<Vec<_>>()));
     let left_out = left_out.collect::<tables::Result<Vec<_>>>()?;
@@ -212,6 +229,7 @@ fn ranked<'a>(parts: &'a [Columns], average: &Average) -> tables::Result<Vec<Ran
             query_id: query_ids.value(row),
             doc_id: doc_ids.value(row),
             score,
+            source: sources.value(row),
             spread,
             left_out: left_out.iter().filter_map(|left_out| left_out[row]).reduce(|a, b| a || b),
             rank: 0,

@@ -9,6 +9,7 @@ use ranking::standardisation::Standardisation;
 use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
 use crate::lists::{UnlabelledList, pairs};
+use crate::sources::DocumentSource;
 
 /// Characters of a value that an error tells.
 const TOLD: usize = 60;
@@ -112,7 +113,8 @@ impl FileScores {
     /// [`BadInput`].
     pub(crate) fn check_beside_others(&self, corpus: &Corpus, given: &FileScores) -> anyhow::Result<()> {
         for &query in given.lists.keys() {
-            self.scores(corpus, &[UnlabelledList { query, documents: given.documents(query) }])?;
+            let list = UnlabelledList::new(query).with(DocumentSource::File, given.documents(query));
+            self.scores(corpus, &[list])?;
         }
         let scores: Vec<f32> = self.lists.values().flat_map(BTreeMap::values).copied().collect();
         Standardisation::fit(&scores)
