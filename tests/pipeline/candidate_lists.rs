@@ -42,7 +42,7 @@ fn the_table_says_where_each_document_comes_from() {
     }
     let facts = &sandbox.manifest("score").facts;
     let figures = facts["sources"].as_object().unwrap();
-    assert_eq!(figures.keys().collect::<Vec<_>>(), ["found", "random", "shown"]);
+    assert_eq!(figures.keys().collect::<Vec<_>>(), ["shown", "found", "random"]);
     for (source, (count, sum)) in sums {
         let near = |key: &str, expected: f64| (figures[source][key].as_f64().unwrap() - expected).abs() < 1e-9;
         assert_eq!(figures[source]["documents"], count, "{source}");
