@@ -42,13 +42,17 @@ examples_per_step = 1
 const WITHOUT_EFFECT: [&str; 4] = ["run.name", "run.root", "run.threads", "ingest.memory_limit"];
 
 /// Other values of keys for which [`another`] has none.
-const VALUES: [(&str, &str); 7] = [
+const VALUES: [(&str, &str); 8] = [
     ("teacher.input.truncation", "\"only_second\""),
     ("distill.input.truncation", "\"only_second\""),
     ("ingest.memory_limit", "\"1GiB\""),
     ("ingest.log.kinds", "[{ when_column = \"kind\", columns = {} }]"),
     ("ingest.log.clicked_values", "{ open = \"clicked\" }"),
     ("score.teacher", "{ use = \"base\" }"),
+    (
+        "distill.phases",
+        "[{ name = \"first\", labels = \"best\", loss = \"infonce\", steps = 1, learning_rate = 1e-3, lists_per_step = 1, list_size = 2 }]",
+    ),
     ("ingest.judgments.grade_map", "{ good = 3 }"),
 ];
 

@@ -7,6 +7,7 @@
 
 mod ablations;
 mod base_models;
+mod candidate_lists;
 mod config_errors;
 mod dense;
 mod determinism;
@@ -20,6 +21,7 @@ mod lora;
 mod losses_and_metrics;
 mod model_cards;
 mod no_log;
+mod phases;
 mod process;
 mod query;
 mod real_data;

@@ -118,3 +118,39 @@ fn a_collection_without_a_log_runs_to_its_report() {
     }
     sandbox.assert_tidy();
 }
+
+#[test]
+fn queries_without_candidates_are_left_out_and_lists_of_one_document_are_no_obstacle() {
+    let sandbox = without_log();
+    let (mut queries, mut judgments) = (String::new(), String::new());
+    for number in 90..96 {
+        // The first three find no document, the others one alone; each has one judged document.
+        let text = if number < 93 { format!("unheard {number}") } else { format!("unique{number}") };
+        queries += &format!("{{\"_id\": \"{number}\", \"text\": \"{text}\"}}\n");
+        judgments += &format!("{number}\td{:02}\t2\n", number - 90);
+    }
+    let unique = (93..96)
+        .map(|number| format!("{{\"_id\": \"u{number}\", \"title\": \"unique{number}\", \"text\": \"a text\"}}\n"));
+    for (file, more) in [("queries.jsonl", queries), ("train.tsv", judgments), ("documents.jsonl", unique.collect())] {
+        let text = fs::read_to_string(sandbox.path(file)).unwrap();
+        fs::write(sandbox.path(file), text + &more).unwrap();
+    }
+    let arguments = ["--set", "score.random_documents=0"];
+    let stderr = sandbox.run_all(&arguments);
+    let rows = sandbox.table("ingest", "queries");
+    let (ids, splits) = (rows.strings("query_id").unwrap(), rows.strings("split").unwrap());
+    let is_odd = |id: &str| ("90".."96").contains(&id) && id.len() == 2;
+    let odd = (0..rows.rows()).filter(|&row| splits.value(row) == "train" && is_odd(ids.value(row))).count();
+    assert!(odd > 2, "{odd}");
+    let manifest = sandbox.manifest("score");
+    assert_eq!(manifest.facts["queries_without_list"], odd);
+    assert!(distinct(&sandbox, "score", "teacher_scores", "query_id").iter().all(|id| !is_odd(id)));
+    assert!(distinct(&sandbox, "score", "teacher_scores", "source").iter().eq(["found"]));
+    let of_score = stderr.iter().find(|(stage, _)| *stage == "score").map(|(_, stderr)| stderr).unwrap();
+    assert!(
+        of_score.contains(&format!("score: queries left out, as they have fewer than two documents: {odd}")),
+        "{of_score}"
+    );
+    // Judged lists of one document teach nothing, and do no harm.
+    assert_eq!(sandbox.manifest("distill").facts["labels_only_steps"], 30);
+}

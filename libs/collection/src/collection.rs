@@ -1,6 +1,7 @@
 //! The texts of a run, and what finds them.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use analysis::{Analyzer, AnalyzerName};
@@ -150,22 +151,23 @@ impl Collection {
         }
     }
 
-    /// Gives every list, as negatives, those of the first `depth` documents found that nobody judged for its query and that
-    /// have a text.
+    /// Gives every list, as negatives, those of the documents found at `ranks`, from 1, that nobody judged for its query and
+    /// that have a text.
     ///
     /// # Errors
     /// As [`Collection::best`].
-    pub fn add_negatives(&self, lists: &mut [GradedList], depth: usize) -> anyhow::Result<()> {
-        if depth == 0 {
+    pub fn add_negatives(&self, lists: &mut [GradedList], ranks: &RangeInclusive<usize>) -> anyhow::Result<()> {
+        if ranks.is_empty() {
             return Ok(());
         }
+        let before = ranks.start().saturating_sub(1);
         let blank = |document: usize| {
             self.corpus.title(document).trim().is_empty() && self.corpus.summary(document).trim().is_empty()
         };
         let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
-        for (list, best) in lists.iter_mut().zip(self.best_unjudged(&queries, depth)?) {
+        for (list, best) in lists.iter_mut().zip(self.best_unjudged(&queries, *ranks.end())?) {
             let judged: HashSet<usize> = list.documents.iter().copied().collect();
-            list.negatives = best;
+            list.negatives = best.into_iter().skip(before).collect();
             list.negatives.retain(|&document| !judged.contains(&document) && !blank(document));
         }
         Ok(())
@@ -225,14 +227,16 @@ mod tests {
         let best = collection.best_unjudged(&[0], 9).unwrap().remove(0);
         assert_eq!(best.len(), 4);
         let judged = GradedList { query: 0, documents: vec![best[1], 2], grades: vec![3, 0], negatives: Vec::new() };
-        let negatives = |depth| {
+        let negatives = |ranks| {
             let mut lists = [judged.clone()];
-            collection.add_negatives(&mut lists, depth).unwrap();
+            collection.add_negatives(&mut lists, &ranks).unwrap();
             lists[0].negatives.clone()
         };
-        assert_eq!(negatives(0), [0; 0]);
-        assert_eq!(negatives(2), [best[0]]);
-        assert_eq!(negatives(50), [best[0], best[2], best[3]]);
+        assert_eq!(negatives(1..=0), [0; 0]);
+        assert_eq!(negatives(1..=2), [best[0]]);
+        assert_eq!(negatives(1..=50), [best[0], best[2], best[3]]);
+        assert_eq!(negatives(4..=50), [best[3]]);
+        assert_eq!(negatives(3..=3), [best[2]]);
         let scores = collection.scores(Retriever::Bm25, &[(0, &[best[0], 2])]).unwrap().remove(0);
         assert!(scores[0] > 0.0 && scores[1] == 0.0, "{scores:?}");
         assert!(collection.best(Retriever::Fused, &[0], 9).is_err());
@@ -244,7 +248,7 @@ mod tests {
         let corpus = Corpus::new(Vec::new(), documents).unwrap();
         let collection = Collection::new(corpus, AnalyzerName::Unicode).unwrap().asked_by_titles(&[0]);
         let mut lists = [GradedList { documents: vec![0], grades: vec![1], ..GradedList::default() }];
-        collection.add_negatives(&mut lists, 9).unwrap();
+        collection.add_negatives(&mut lists, &(1..=9)).unwrap();
         // The third one has no text but its title.
         assert_eq!(lists[0].negatives, [1]);
     }

@@ -10,7 +10,7 @@ use nn::train::{StepLoss, Task, spread, step_bytes, tokens_at_once};
 use nn::weights::Params;
 use pipeline::config::ListTraining;
 use ranking::rng::stream;
-use ranking::sample::{lists_at_step, sample_with_negatives};
+use ranking::sample::turns_at_step;
 
 use crate::Validator;
 use crate::objective::{Batch, Objective};
@@ -31,7 +31,7 @@ pub struct LabelledList {
     pub documents: Vec<usize>,
     /// Their labels: grades, or scores of a teacher.
     pub labels: Vec<f32>,
-    /// Indices of unjudged documents in the corpus, which have label 0.
+    /// Indices of other documents in the corpus, best ranked first, which have label 0.
     pub negatives: Vec<usize>,
 }
 
@@ -60,7 +60,7 @@ pub struct ListTask<'a> {
     /// What is added to the loss.
     pub objective: Objective<'a>,
     /// Name of the random streams that draw lists and documents.
-    pub stream: &'static str,
+    pub stream: &'a str,
     /// The run's seed.
     pub seed: u64,
     /// Precision of matrix products.
@@ -73,14 +73,16 @@ impl Task for ListTask<'_> {
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
-        let ListTraining { loss, lists_per_step, list_size, training } = self.config;
-        let lists = lists_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
+        let ListTraining { loss, lists_per_step, list_size, sampler, training } = self.config;
+        let turns = turns_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
         let mut rng = stream(self.seed, &format!("{}/documents", self.stream), step as u64);
         let mut texts = Vec::new();
         let mut batch = Batch { offsets: vec![0], ..Batch::default() };
-        for (number, list) in lists.into_iter().map(|number| (number, &self.lists[number])) {
-            let (labelled, negatives) = sample_with_negatives(&mut rng, &list.labels, list.negatives.len(), *list_size);
-            if let Some(weight) = self.objective.weight(number, &labelled) {
+        for turn in turns {
+            let list = &self.lists[turn.list];
+            let documents = (&list.labels[..], list.negatives.len());
+            let (labelled, negatives) = sampler.draw(&mut rng, (self.seed, self.stream, turn), documents, *list_size);
+            if let Some(weight) = self.objective.weight(turn.list, &labelled) {
                 batch.weights.get_or_insert_default().push(weight);
             }
             for document in labelled {

@@ -28,6 +28,7 @@ impl Config {
     pub(crate) fn of(pipeline: &Pipeline) -> Config {
         let distill = pipeline.distill.clone();
         let validates = distill.validate_every > 0
+            || distill.phases.iter().any(|phase| phase.validate_every > 0)
             || distill.labels_only.as_ref().is_some_and(|labels_only| labels_only.validate_every > 0);
         // Both students have the same dropout and pooling, also where one starts from the teacher and the other from the teacher's base.
         let inherits = distill.base == Some(BaseModel::Teacher);

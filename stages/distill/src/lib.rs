@@ -1,12 +1,14 @@
 //! Stage `distill`: a BERT student learns the teacher's scores (section 3.3 of the paper), and, for comparison, the same
 //! student learns the judged labels alone: no teacher, no clicks. A student from random weights can be pre-trained on the
-//! log first, which stands in for a pre-trained BERT; one can also be made of the teacher's own layers.
+//! log first, which stands in for a pre-trained BERT; one can also be made of the teacher's own layers. Other phases, such as
+//! a contrastive one, can come before the teacher's scores.
 //!
 //! Output: the folders `student` and `student_labels_only`, as Hugging Face saves them, and `training_metrics`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
+mod phases;
 mod pretrain;
 mod teacher_table;
 
@@ -19,12 +21,13 @@ use nn::text::{Kind, PairTokenizer, Tokenizer};
 use nn::train::TrainSummary;
 use pipeline::config::{BaseModel, LabelsOnlyConfig, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use ranking::loss::Loss;
 use training::{
     Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, check_resumed, reading, train_phase,
 };
 
 use crate::pretrain::{PretrainTask, examples};
-use crate::teacher_table::TeacherTable;
+use crate::teacher_table::{TeacherTable, is_flat};
 
 pub use crate::config::Config;
 
@@ -86,10 +89,10 @@ impl Stage for Distill {
         let student = parts.student(Head::Score)?;
         tracing::info!("distill: {} parameters", student.params().count());
         pretrain(context, &mut log, &parts, &student)?;
-        distill(context, &mut log, &parts, &student)?;
+        distill(context, &mut log, &parts, (&student, &collection))?;
         if let Some(config_of_labels) = &config.distill.labels_only {
             let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
-            collection.add_negatives(&mut train, config_of_labels.negatives_depth)?;
+            collection.add_negatives(&mut train, &config_of_labels.negative_ranks())?;
             let origin = Start::open(context.paths(), &config.label_only_student(), &tokenizer)?;
             let parts = Parts { start: &origin, ..parts };
             let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
@@ -151,7 +154,7 @@ impl Parts<'_> {
         context: &mut StageContext,
         log: &mut TrainingLog,
         (student, lists, config): (&Model, &[LabelledList], &ListTraining),
-        (name, table, stream): (&str, &str, &'static str),
+        (name, table, stream): (&str, &str, &str),
         objective: Objective<'_>,
     ) -> anyhow::Result<TrainSummary> {
         let pairs = self.pairs()?;
@@ -242,19 +245,31 @@ fn term_control(parts: &Parts<'_>, student: &Model) -> Result<Option<(TermContro
     Ok(Some((layer, config.weight)))
 }
 
-/// The distilled student.
+/// The teacher's scores as the student learns them.
+fn teacher_table(context: &StageContext, parts: &Parts<'_>, loss: &Loss) -> anyhow::Result<TeacherTable> {
+    let (score, config) = (context.input("score")?, &parts.config.distill);
+    let table = TeacherTable::read(&score, parts.corpus, config.standardise)?;
+    table.check("distill", loss)?;
+    let (flat, all) = (table.lists.iter().filter(|list| is_flat(list)).count(), table.lists.len());
+    if flat > 0 {
+        tracing::info!("distill: {flat} of {all} lists have the same score for all documents, which tells no order");
+    }
+    match config.spread_weight.filter(|&strength| strength > 0.0) {
+        Some(strength) => table.weighted_by_spread(&score, strength),
+        None => Ok(table),
+    }
+}
+
+/// The distilled student: the phases before, then the teacher's scores.
 fn distill(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    student: &Model,
+    (student, collection): (&Model, &Collection),
 ) -> anyhow::Result<()> {
-    let (config, standardise) = (parts.config.distill.list_training(), parts.config.distill.standardise);
-    let score = context.input("score")?;
-    let mut table = TeacherTable::read(&score, parts.corpus, standardise, &config.loss)?;
-    if let Some(strength) = parts.config.distill.spread_weight.filter(|&strength| strength > 0.0) {
-        table = table.weighted_by_spread(&score, strength)?;
-    }
+    let config = parts.config.distill.list_training();
+    let table = teacher_table(context, parts, &config.loss)?;
+    phases::train(context, log, parts, (student, collection, &table))?;
     let layer = term_control(parts, student)?;
     let objective = Objective {
         term_control: layer.as_ref().map(|(layer, weight)| (layer, *weight)),
@@ -266,8 +281,9 @@ fn distill(
     context.fact("student_examples", summary.examples);
     context.fact("student_best_validation", summary.best.map(|best| best.value));
     context.fact("student_collapsed", summary.collapsed);
-    let about = "A ranker distilled from list-wise teacher scores; one raw logit per pair.";
-    parts.save(context, STUDENT, student, table.standardisation, ("Student", about, &summary))
+    let phases = phases::told(&parts.config.distill.phases);
+    let about = format!("A ranker distilled from list-wise teacher scores; one raw logit per pair.{phases}");
+    parts.save(context, STUDENT, student, table.standardisation, ("Student", &about, &summary))
 }
 
 /// The same student, trained on the judged labels alone.

@@ -1,5 +1,7 @@
 //! The teacher's scores as lists to learn from (section 3.3 of arXiv 2411.04539).
 
+use std::path::PathBuf;
+
 use collection::Corpus;
 use nn::folder::Standardisation;
 use pipeline::{BadInput, ConfigError};
@@ -10,31 +12,35 @@ use training::LabelledList;
 /// The training table.
 #[derive(Debug)]
 pub(crate) struct TeacherTable {
+    /// Each list by falling score.
     pub(crate) lists: Vec<LabelledList>,
     pub(crate) standardisation: Option<Standardisation>,
     /// What each document of each list counts, where `distill.spread_weight` says that they differ.
     pub(crate) weights: Option<Vec<Vec<f32>>>,
+    path: PathBuf,
 }
 
 impl TeacherTable {
-    /// Reads the teacher's scores, standardised over the table if asked, as labels of `loss`.
-    pub(crate) fn read(
-        score: &StageDir,
-        corpus: &Corpus,
-        standardise: bool,
-        loss: &Loss,
-    ) -> anyhow::Result<TeacherTable> {
+    /// Reads the teacher's scores as labels, standardised over the table if asked.
+    ///
+    /// # Errors
+    /// [`BadInput`] where the scores of every list are all the same; [`tables::Error`].
+    pub(crate) fn read(score: &StageDir, corpus: &Corpus, standardise: bool) -> anyhow::Result<TeacherTable> {
+        let path = score.path().join("teacher_scores");
         let table = score.table("teacher_scores")?;
         let (query_ids, doc_ids) = (table.strings("query_id")?, table.strings("doc_id")?);
-        let scores = table.float32s("score")?;
+        let (scores, teachers) = (table.float32s("score")?, table.strings("teacher")?);
+        let without_order = |found: &str| {
+            let teacher = if table.rows() > 0 { teachers.value(0) } else { "" };
+            BadInput(format!(
+                "{}: {found}: the teacher `{teacher}` puts no documents in order; train it, or look at its scores, and run \
+                 score again",
+                path.display()
+            ))
+        };
         let fitted = if standardise {
-            let fitted = ranking::standardisation::Standardisation::fit(scores.values()).map_err(|error| {
-                BadInput(format!(
-                    "{}: {error}; re-run teacher and score",
-                    score.path().join("teacher_scores").display()
-                ))
-            })?;
-            Some(fitted)
+            let fitted = ranking::standardisation::Standardisation::fit(scores.values());
+            Some(fitted.map_err(|error| without_order(&error.to_string()))?)
         } else {
             None
         };
@@ -48,14 +54,6 @@ impl TeacherTable {
                 ))
             })?;
             let label = fitted.map_or(scores.value(row), |fitted| fitted.apply(scores.value(row)));
-            if !loss.labels().contain(label) {
-                Err(BadInput(format!(
-                    "{}: expected scores from 0 to {MAX_GRADE} for distill.loss = \"{}\", found {label}; choose a loss \
-                     that is defined on any scores, such as hybrid",
-                    score.path().join("teacher_scores").display(),
-                    loss.name()
-                )))?;
-            }
             match lists.last_mut().filter(|list| list.query == query) {
                 Some(list) => {
                     list.documents.push(document);
@@ -69,12 +67,30 @@ impl TeacherTable {
                 }),
             }
         }
+        if lists.iter().all(is_flat) {
+            Err(without_order("expected scores that differ within a list, found the same for all documents of each"))?;
+        }
         let standardisation = fitted.map(|fitted| Standardisation { mean: fitted.mean, std: fitted.std });
-        Ok(TeacherTable { lists, standardisation, weights: None })
+        Ok(TeacherTable { lists, standardisation, weights: None, path })
     }
-}
 
-impl TeacherTable {
+    /// Refuses labels that the loss of a table of the configuration is not defined on.
+    ///
+    /// # Errors
+    /// [`BadInput`].
+    pub(crate) fn check(&self, table: &str, loss: &Loss) -> anyhow::Result<()> {
+        let labels = loss.labels();
+        let Some(found) = self.lists.iter().flat_map(|list| &list.labels).find(|&&label| !labels.contain(label)) else {
+            return Ok(());
+        };
+        Err(BadInput(format!(
+            "{}: expected scores from 0 to {MAX_GRADE} for {table}.loss = \"{}\", found {found}; choose a loss that is defined \
+             on any scores, such as hybrid",
+            self.path.display(),
+            loss.name()
+        )))?
+    }
+
     /// The table with documents that count less where its teachers disagree: `1 / (1 + strength * spread^2)`.
     pub(crate) fn weighted_by_spread(self, score: &StageDir, strength: f64) -> anyhow::Result<TeacherTable> {
         let table = score.table("teacher_scores")?;
@@ -84,7 +100,7 @@ impl TeacherTable {
             return Err(ConfigError::Unusable(format!(
                 "distill.spread_weight: expected the scores of several teachers in {}, found those of one, which has no \
                  spread; remove the key, or name teachers in [[score.teacher]]",
-                score.path().join("teacher_scores").display()
+                self.path.display()
             )))?;
         };
         let mut weights = weights.drain(..);
@@ -95,6 +111,11 @@ impl TeacherTable {
 
 fn weight_of(spread: f32, strength: f64) -> f32 {
     (1.0 / (1.0 + strength * f64::from(spread).powi(2))) as f32
+}
+
+/// True if all documents have the same label.
+pub(crate) fn is_flat(list: &LabelledList) -> bool {
+    list.labels.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 #[cfg(test)]

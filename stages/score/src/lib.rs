@@ -1,7 +1,8 @@
 //! Stage `score`: the teacher scores large unlabelled lists, query by query (section 3.3 of the paper).
 //!
 //! A list holds documents shown for the query, the first documents found that were not shown, and random ones; without a
-//! log, the first documents found take the place of shown ones. The queries of the training split are scored: the student never
+//! log, the first documents found take the place of shown ones. What is found is drawn from a range of ranks by a sampler, and
+//! the table says of each document where it comes from. The queries of the training split are scored: the student never
 //! learns from the others. Where nothing is judged, those are scored too, into a table of their own that systems are measured by.
 //!
 //! The work is cut into parts, each a file of the folder `score.parts` beside the output as soon as it is finished, so that a
@@ -18,6 +19,7 @@ mod orders_file;
 mod parts;
 mod scores_file;
 mod shard;
+mod sources;
 mod teachers;
 
 use collection::Collection;
@@ -59,7 +61,7 @@ pub struct Config {
 
 impl Stage for Score {
     const NAME: &'static str = "score";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "scores large lists of documents with the teacher, a list for each query of the training split, and without judgments \
                of the others",
@@ -171,7 +173,7 @@ impl Score {
             return Ok(());
         }
         let written = parts::write_tables(context, &parts, plan.parts().len(), (&teachers, corpus), queries)?;
-        let Written { lists, pairs, held_out_lists } = written;
+        let Written { lists, pairs, held_out_lists, sources } = written;
         if let (0, Some(file)) = (lists, configs.iter().find_map(|teacher| teacher.scores.as_ref())) {
             Err(BadInput(format!(
                 "{}: expected scores of at least two documents of a training query, found one for each; add scores",
@@ -185,11 +187,18 @@ impl Score {
                 ingest.path().display()
             )))?;
         }
+        let without_list = plan.lists() - lists;
+        if without_list > 0 {
+            tracing::info!("score: queries left out, as they have fewer than two documents: {without_list}");
+        }
+        tracing::info!("score: documents by source: {sources}");
         context.fact("lists", lists);
         context.fact("pairs", pairs);
         if config.held_out {
             context.fact("held_out_lists", held_out_lists);
         }
+        context.fact("queries_without_list", without_list);
+        context.fact("sources", sources.fact());
         Ok(())
     }
 }

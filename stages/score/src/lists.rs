@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use collection::{Collection, Corpus, TRAIN};
 use pipeline::config::ScoreConfig;
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use ranking::rng::stream;
 use tables::{Columns, StageDir};
 
 use crate::scores_file::FileScores;
+use crate::sources::DocumentSource;
 
 /// Pairs of a part, about: a list is in one part as a whole.
 const PAIRS_PER_PART: usize = 4096;
@@ -38,6 +39,27 @@ pub(crate) struct UnlabelledList {
     pub(crate) query: usize,
     /// Each once: shown ones by impressions, then others that were found, then random ones.
     pub(crate) documents: Vec<usize>,
+    /// Where each of them comes from.
+    pub(crate) sources: Vec<DocumentSource>,
+}
+
+impl UnlabelledList {
+    pub(crate) fn new(query: usize) -> UnlabelledList {
+        UnlabelledList { query, documents: Vec::new(), sources: Vec::new() }
+    }
+
+    /// The list with `documents` of one source added.
+    pub(crate) fn with(mut self, source: DocumentSource, documents: impl IntoIterator<Item = usize>) -> UnlabelledList {
+        self.add(source, documents);
+        self
+    }
+
+    /// Adds those of `documents` that it does not hold.
+    fn add(&mut self, source: DocumentSource, documents: impl IntoIterator<Item = usize>) {
+        let mut known: HashSet<usize> = self.documents.iter().copied().collect();
+        self.documents.extend(documents.into_iter().filter(|&document| known.insert(document)));
+        self.sources.resize(self.documents.len(), source);
+    }
 }
 
 /// The pairs of query and document of `lists`, one list after the other.
@@ -141,33 +163,65 @@ impl<'a> Lists<'a> {
     /// The lists of `queries`, which follow those asked for before, each of at least two documents. Without a log, the first
     /// documents found for a query take the place of shown ones.
     pub(crate) fn of(&mut self, queries: &[usize]) -> anyhow::Result<Vec<UnlabelledList>> {
-        let list_of = |&query: &usize| UnlabelledList { query, documents: Vec::new() };
-        let (mut lists, unseen) = match &mut self.source {
-            Source::Log(shown) => (shown.lists(queries, self.config.list_size)?, self.config.unseen_documents),
+        let empty = queries.iter().map(|&query| UnlabelledList::new(query));
+        let mut lists = match &mut self.source {
+            Source::Log(shown) => {
+                let mut lists = shown.lists(queries, self.config.list_size)?;
+                self.add_found(&mut lists, 0)?;
+                lists
+            }
             Source::Retrieval => {
-                (queries.iter().map(list_of).collect(), self.config.list_size + self.config.unseen_documents)
+                let mut lists: Vec<UnlabelledList> = empty.collect();
+                self.add_found(&mut lists, self.config.list_size)?;
+                lists
             }
             Source::File(given) => {
-                let mut lists: Vec<UnlabelledList> = queries.iter().map(list_of).collect();
-                lists.iter_mut().for_each(|list| list.documents = given.documents(list.query));
-                lists.retain(|list| list.documents.len() >= 2);
-                return Ok(lists);
+                let lists = empty.map(|list| {
+                    let documents = given.documents(list.query);
+                    list.with(DocumentSource::File, documents)
+                });
+                return Ok(lists.filter(|list| list.documents.len() >= 2).collect());
             }
         };
-        add_unseen(&mut lists, self.collection, unseen)?;
         lists.iter_mut().for_each(|list| self.add_random(list));
         lists.retain(|list| list.documents.len() >= 2);
         Ok(lists)
     }
 
+    /// Adds to each list the `first` documents found for its query, and unseen ones of those found.
+    fn add_found(&self, lists: &mut [UnlabelledList], first: usize) -> anyhow::Result<()> {
+        let ScoreConfig { unseen_documents, unseen_from_rank, unseen_sampler, unseen_depth, .. } = *self.config;
+        if first + unseen_documents == 0 {
+            return Ok(());
+        }
+        let longest = lists.iter().map(|list| list.documents.len()).max().unwrap_or_default();
+        // So deep that enough of them are not in the list yet.
+        let needed = unseen_from_rank - 1 + longest + first + unseen_documents;
+        let depth = unseen_depth.unwrap_or(needed).max(first);
+        let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
+        for (list, found) in lists.iter_mut().zip(self.collection.best_unjudged(&queries, depth)?) {
+            list.add(DocumentSource::Found, found.iter().copied().take(first));
+            let known: HashSet<usize> = list.documents.iter().copied().collect();
+            let in_range = found.into_iter().take(unseen_depth.unwrap_or(depth)).skip(unseen_from_rank - 1);
+            let unseen: Vec<usize> = in_range.filter(|document| !known.contains(document)).collect();
+            let mut rng = self.stream("score/unseen", list.query);
+            let drawn = unseen_sampler.draw(&mut rng, unseen.len(), unseen_documents);
+            list.add(DocumentSource::Found, drawn.into_iter().map(|place| unseen[place]));
+        }
+        Ok(())
+    }
+
     fn add_random(&self, list: &mut UnlabelledList) {
-        let corpus = &self.collection.corpus;
-        let query_id = &corpus.queries[list.query].query_id;
-        let mut rng = stream(self.seed, &format!("score/{query_id}"), 0);
-        let known: HashSet<usize> = list.documents.iter().copied().collect();
-        let drawn = (0..self.config.random_documents).map(|_| rng.random_range(0..corpus.documents().len()));
-        let mut new = HashSet::new();
-        list.documents.extend(drawn.filter(|document| !known.contains(document) && new.insert(*document)));
+        let mut rng = self.stream("score", list.query);
+        let documents = self.collection.corpus.documents().len();
+        let drawn = (0..self.config.random_documents).map(|_| rng.random_range(0..documents));
+        list.add(DocumentSource::Random, drawn);
+    }
+
+    /// The random stream of a purpose that belongs to a query, whichever part it is in.
+    fn stream(&self, purpose: &str, query: usize) -> impl Rng + use<'a> {
+        let query_id = &self.collection.corpus.queries[query].query_id;
+        stream(self.seed, &format!("{purpose}/{query_id}"), 0)
     }
 }
 
@@ -205,10 +259,8 @@ impl<'a> Shown<'a> {
             shown.sort_unstable();
             shown.truncate(list_size);
             if !shown.is_empty() {
-                lists.push(UnlabelledList {
-                    query,
-                    documents: shown.into_iter().map(|(_, document)| document).collect(),
-                });
+                let documents = shown.into_iter().map(|(_, document)| document);
+                lists.push(UnlabelledList::new(query).with(DocumentSource::Shown, documents));
             }
         }
         Ok(lists)
@@ -248,16 +300,86 @@ fn has_log(ingest: &StageDir) -> bool {
     ingest.manifest().tables.get(PAIRS).is_none_or(|table| table.rows > 0)
 }
 
-/// Adds to each list the first `count` documents found for its query that it does not hold.
-fn add_unseen(lists: &mut [UnlabelledList], collection: &Collection, count: usize) -> anyhow::Result<()> {
-    let longest = lists.iter().map(|list| list.documents.len()).max().unwrap_or_default();
-    if count == 0 {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use analysis::AnalyzerName;
+    use collection::Query;
+    use ranking::sampler::Sampler;
+
+    use super::*;
+
+    const DOCUMENTS: usize = 40;
+
+    /// Documents that are found in the order of their numbers, as they hold the asked word among more and more others; the last
+    /// half holds another word.
+    fn collection() -> Collection {
+        let query =
+            |id: &str, text: &str| Query { query_id: id.into(), text: text.into(), searches: 1, split: TRAIN.into() };
+        let queries = vec![query("q0", "red"), query("q1", "unheard"), query("q2", "red")];
+        let text = |number: usize| match number {
+            0..20 => format!("red{}", " filler".repeat(number)),
+            _ => format!("blue{}", " filler".repeat(number)),
+        };
+        let texts: Vec<(String, String)> =
+            (0..DOCUMENTS).map(|number| (format!("d{number:02}"), text(number))).collect();
+        let documents = texts.iter().map(|(id, text)| (id.as_str(), "", text.as_str()));
+        Collection::new(Corpus::new(queries, documents).unwrap(), AnalyzerName::Unicode).unwrap()
     }
-    let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
-    for (list, best) in lists.iter_mut().zip(collection.best_unjudged(&queries, count + longest)?) {
-        let known: HashSet<usize> = list.documents.iter().copied().collect();
-        list.documents.extend(best.into_iter().filter(|document| !known.contains(document)).take(count));
+
+    /// The lists of `queries` where nothing was shown.
+    fn found(config: &ScoreConfig, queries: &[usize]) -> Vec<UnlabelledList> {
+        let collection = collection();
+        Lists { collection: &collection, config, seed: 3, source: Source::Retrieval }.of(queries).unwrap()
     }
-    Ok(())
+
+    fn config(unseen: usize, from_rank: usize, (sampler, depth): (Sampler, Option<usize>)) -> ScoreConfig {
+        ScoreConfig {
+            list_size: 2,
+            unseen_documents: unseen,
+            unseen_from_rank: from_rank,
+            unseen_sampler: sampler,
+            unseen_depth: depth,
+            ..ScoreConfig::default()
+        }
+    }
+
+    #[test]
+    fn unseen_documents_are_taken_from_their_ranks() {
+        let documents = |config: &ScoreConfig| found(config, &[0]).remove(0).documents;
+        let top = (Sampler::Top, None);
+        assert_eq!(documents(&config(3, 1, top)), [0, 1, 2, 3, 4]);
+        assert_eq!(documents(&config(3, 2, top)), [0, 1, 2, 3, 4]);
+        assert_eq!(documents(&config(3, 8, top)), [0, 1, 7, 8, 9]);
+        // Twenty documents are found.
+        assert_eq!(documents(&config(9, 19, top)), [0, 1, 18, 19]);
+        for sampler in [Sampler::Random, Sampler::LogRandom, Sampler::TopAndRandom] {
+            let drawn = documents(&config(4, 5, (sampler, Some(15)))).split_off(2);
+            assert!(
+                drawn.len() == 4 && drawn.iter().all(|document| (4..15).contains(document)),
+                "{sampler:?} {drawn:?}"
+            );
+            assert_ne!(drawn, [4, 5, 6, 7], "{sampler:?}");
+        }
+        assert_eq!(documents(&config(4, 5, (Sampler::Random, Some(7)))), [0, 1, 4, 5, 6]);
+    }
+
+    #[test]
+    fn what_is_drawn_for_a_query_does_not_depend_on_the_others() {
+        let config = ScoreConfig { random_documents: 3, ..config(4, 1, (Sampler::Random, Some(20))) };
+        let together = found(&config, &[0, 2]);
+        assert_eq!([found(&config, &[0]), found(&config, &[2])].concat(), together);
+        assert_ne!(together[0].documents, together[1].documents);
+    }
+
+    #[test]
+    fn each_document_has_its_source_and_a_query_without_candidates_has_no_list() {
+        use DocumentSource::{Found, Random};
+        let config = ScoreConfig { random_documents: 3, ..config(1, 1, (Sampler::Top, None)) };
+        let lists = found(&config, &[0, 1]);
+        assert_eq!(lists[0].sources[..4], [Found, Found, Found, Random]);
+        assert!(lists.iter().all(|list| list.sources.len() == list.documents.len()));
+        assert_eq!((lists[1].query, lists[1].sources[0]), (1, Random));
+        let without_random = ScoreConfig { random_documents: 0, ..config };
+        assert_eq!(found(&without_random, &[0, 1]).len(), 1);
+    }
 }

@@ -10,6 +10,7 @@ use tables::{Columns, Parts, Rows};
 
 use crate::lists::{Lists, Plan, Queries, UnlabelledList, pairs};
 use crate::shard::Shard;
+use crate::sources::{Distribution, DocumentSource};
 use crate::teachers::{Scores, Teacher};
 
 /// The table of a part.
@@ -38,6 +39,7 @@ struct ScoredDocument {
     query: usize,
     document: usize,
     score: f32,
+    source: DocumentSource,
     left_out: Option<bool>,
 }
 
@@ -105,11 +107,12 @@ fn score_lists(
     lists: &[UnlabelledList],
 ) -> anyhow::Result<Vec<ScoredDocument>> {
     let Scores { scores, left_out } = teacher.score(corpus, lists)?;
-    let row = |(at, ((query, document), score))| {
+    let sources = lists.iter().flat_map(|list| list.sources.iter().copied());
+    let row = |(at, (((query, document), source), score))| {
         let left_out = left_out.as_ref().map(|left_out: &Vec<bool>| left_out[at]);
-        ScoredDocument { query, document, score, left_out }
+        ScoredDocument { query, document, score, source, left_out }
     };
-    Ok(pairs(lists).zip(scores).enumerate().map(row).collect())
+    Ok(pairs(lists).zip(sources).zip(scores).enumerate().map(row).collect())
 }
 
 fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDocument> {
@@ -117,6 +120,7 @@ fn columns<'a>(corpus: &Corpus, rows: &'a [ScoredDocument]) -> Rows<'a, ScoredDo
         .strings("query_id", |row| corpus.queries[row.query].query_id.as_str())
         .strings("doc_id", |row| corpus.doc_id(row.document))
         .float32s("score", |row| row.score)
+        .strings("source", |row| row.source.name())
         .bools("left_out", |row| row.left_out)
 }
 
@@ -127,6 +131,7 @@ struct Ranked<'a> {
     split: &'a str,
     doc_id: &'a str,
     score: f32,
+    source: &'a str,
     spread: Option<f32>,
     left_out: Option<bool>,
     rank: i32,
@@ -141,6 +146,8 @@ pub(crate) struct Written {
     /// Pairs of `teacher_scores`.
     pub(crate) pairs: usize,
     pub(crate) held_out_lists: usize,
+    /// Where the documents of `teacher_scores` come from.
+    pub(crate) sources: Distribution,
 }
 
 /// The table of the training split.
@@ -174,6 +181,7 @@ pub(crate) fn write_tables(
         let lists = |rows: &[Ranked<'_>]| rows.iter().filter(|row| row.rank == 1).count();
         written.lists += lists(&train);
         written.pairs += train.len();
+        train.iter().for_each(|row| written.sources.add(row.source, row.score));
         written.held_out_lists += lists(&others);
     }
     context.finish_table(TEACHER_SCORES, of_train)?;
@@ -192,6 +200,7 @@ fn table_columns<'a>(rows: &'a [Ranked<'_>], teacher: &'a str) -> Rows<'a, Ranke
         .int32s("list_size", |row| row.list_size)
         .strings("teacher", move |_| teacher)
         .strings("split", |row| row.split)
+        .strings("source", |row| row.source)
         .float32s("spread", |row| row.spread)
         .bools("left_out", |row| row.left_out)
 }
@@ -237,6 +246,8 @@ impl Average {
 /// The rows of the same part of each teacher as one, each list by falling score.
 fn ranked<'a>(parts: &'a [Columns], average: &Average, corpus: &'a Corpus) -> anyhow::Result<Vec<Ranked<'a>>> {
     let (query_ids, doc_ids) = (parts[0].strings("query_id")?, parts[0].strings("doc_id")?);
+    // The teachers score the same lists.
+    let sources = parts[0].strings("source")?;
     let scores = parts.iter().map(|part| part.float32s("score")).collect::<tables::Result<Vec<_>>>()?;
     let left_out = parts.iter().map(|part| Ok(part.bools("left_out")?.iter().collect::<Vec<_>>()));
     let left_out = left_out.collect::<tables::Result<Vec<_>>>()?;
@@ -248,6 +259,7 @@ fn ranked<'a>(parts: &'a [Columns], average: &Average, corpus: &'a Corpus) -> an
             split: corpus.queries[corpus.query(query_id)?].split.as_str(),
             doc_id: doc_ids.value(row),
             score,
+            source: sources.value(row),
             spread,
             left_out: left_out.iter().filter_map(|left_out| left_out[row]).reduce(|a, b| a || b),
             rank: 0,

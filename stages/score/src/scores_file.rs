@@ -10,6 +10,7 @@ use records::{Blocks, Dialect, Field, Layout, RawFile, RawFormat, Reason, Record
 
 use crate::lists::{Queries, UnlabelledList, pairs};
 use crate::orders_file::{self, OrderedList, Repairs};
+use crate::sources::DocumentSource;
 use crate::teachers::scores_of_order;
 
 /// Characters of a value that an error tells.
@@ -173,7 +174,8 @@ impl FileScores {
     /// [`BadInput`].
     pub(crate) fn check_beside_others(&self, corpus: &Corpus, given: &FileScores) -> anyhow::Result<()> {
         for &query in given.lists.keys() {
-            self.scores(corpus, &[UnlabelledList { query, documents: given.documents(query) }])?;
+            let list = UnlabelledList::new(query).with(DocumentSource::File, given.documents(query));
+            self.scores(corpus, &[list])?;
         }
         let scores: Vec<f32> = self.lists.values().flat_map(BTreeMap::values).copied().collect();
         Standardisation::fit(&scores)

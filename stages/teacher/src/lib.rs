@@ -171,7 +171,7 @@ fn rank(
     let ingest = context.input("ingest")?;
     let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
     let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
-    collection.add_negatives(&mut train, rank.negatives_depth)?;
+    collection.add_negatives(&mut train, &rank.negative_ranks())?;
     let candidates = match &config.validation {
         Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
         None => Vec::new(),

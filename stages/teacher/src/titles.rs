@@ -57,7 +57,7 @@ fn train(
             ingest.path().join("documents").display()
         )))?;
     }
-    collection.add_negatives(&mut lists, config.negatives_depth)?;
+    collection.add_negatives(&mut lists, &config.negative_ranks())?;
     let pairs = PairTokenizer::new(tokenizer, &start.scoring)?;
     let ranker = &adapted(shared, ranker)?;
     let lists: Vec<LabelledList> = lists.into_iter().map(LabelledList::from).collect();
@@ -136,7 +136,7 @@ mod tests {
             texts.iter().map(|pair| (pair.query, pair.title, pair.summary)).collect::<Vec<_>>(),
             [("red bowl", "", "of glass"), ("cup", "", "red glass cup")]
         );
-        collection.add_negatives(&mut lists, 5).unwrap();
+        collection.add_negatives(&mut lists, &(1..=5)).unwrap();
         let negatives: Vec<_> = lists[0].negatives.iter().map(|&document| corpus.doc_id(document)).collect();
         assert_eq!(negatives, ["a", "d"]);
         assert!(lists[1].negatives.is_empty());

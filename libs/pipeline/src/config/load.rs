@@ -377,6 +377,82 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_phases_refuse_what_does_not_apply() {
+        let text = default_text();
+        let phase = |keys: &str| {
+            format!(
+                "distill.phases=[{{ name = \"first\", steps = 1, learning_rate = 1e-3, lists_per_step = 1, list_size = 2, {keys} }}]"
+            )
+        };
+        let accepted = [
+            "score.unseen_from_rank=9".to_string(),
+            "teacher.rank.negatives_depth=9".into(),
+            phase("labels = \"best\", loss = \"infonce\", negatives_from_rank = 5, negatives_relative_margin = 0.1"),
+            phase("labels = \"judgments\", loss = \"lambda\", negatives_depth = 9, negatives_max_score = -1"),
+            phase("labels = \"best\", loss = \"lambda\", sampler = \"rotating\""),
+        ];
+        for given in accepted {
+            load_text(&text, &["score.unseen_documents=2", &given]).unwrap();
+        }
+        let alone = "expected it beside labels = \"best\", or \"judgments\" with negatives_depth, alone, found";
+        let twice = "distill.phases[1].name: expected a name for each phase of its own, found first";
+        let first = phase("labels = \"teacher\", loss = \"hybrid\"");
+        let both = format!("{}, {}", first.trim_end_matches(']'), first.trim_start_matches("distill.phases=["));
+        let refused = [
+            (both, twice.to_string()),
+            (first.replace("first", "student"), "distill.phases[0].name: expected another name than that".into()),
+            (first.replace("first", "a/b"), "distill.phases[0].name: expected letters, digits, `-` and `_`".into()),
+            (
+                phase("labels = \"clicks\", loss = \"hybrid\""),
+                "distill.phases[0].labels: unknown variant `clicks`".into(),
+            ),
+            (
+                phase("labels = \"teacher\", loss = \"lambda\""),
+                "distill.standardise: expected false beside loss".into(),
+            ),
+            (
+                phase("labels = \"teacher\", loss = \"hinge\", negatives_max_score = 1"),
+                format!("distill.phases[0].negatives_max_score: {alone} 1"),
+            ),
+            (
+                phase("labels = \"judgments\", loss = \"hinge\", negatives_relative_margin = 0.5"),
+                format!("distill.phases[0].negatives_relative_margin: {alone} 0.5"),
+            ),
+            (
+                phase("labels = \"best\", loss = \"hinge\", negatives_relative_margin = 1"),
+                "distill.phases[0].negatives_relative_margin: expected a number from 0 to below 1, found 1".into(),
+            ),
+            (
+                phase("labels = \"best\", loss = \"hinge\", negatives_depth = 3"),
+                "distill.phases[0].negatives_depth: expected it beside labels = \"judgments\" alone, found 3".into(),
+            ),
+            (
+                "distill.labels_only.negatives_max_score=1".into(),
+                "distill.labels_only.negatives_max_score: unknown field `negatives_max_score`".into(),
+            ),
+            (
+                "teacher.rank.negatives_from_rank=2".into(),
+                "teacher.rank.negatives_from_rank: expected 1 without negatives_depth, found 2".into(),
+            ),
+            (
+                "score.unseen_sampler=random".into(),
+                "score.unseen_depth: expected a rank beside a sampler other than \"top\", found none".into(),
+            ),
+            (
+                "score.unseen_depth=5".into(),
+                "score.unseen_depth: expected it beside a sampler other than \"top\"".into(),
+            ),
+        ];
+        for (given, expected) in refused {
+            let error = load_text(&text, &["score.unseen_documents=2", &given]).unwrap_err();
+            assert!(error.contains(&expected), "{given}: {error}");
+        }
+        let without = ["score.unseen_documents=0", "score.unseen_from_rank=2"];
+        let expected = "score.unseen_from_rank: expected 1 without score.unseen_documents, found 2";
+        assert_eq!(load_text(&text, &without).unwrap_err(), format!("p.toml: {expected}"));
+    }
+
+    #[test]
     fn a_base_model_stands_in_for_table_and_tokenizer() {
         let mut tree: toml::Table = toml::from_str(&default_text()).unwrap();
         tree["distill"].as_table_mut().unwrap().remove("model").unwrap();

@@ -33,6 +33,11 @@ pub(super) struct Beside {
     pub(super) of: &'static str,
 }
 
+impl Beside {
+    /// A table that has no such parameter.
+    pub(super) const NONE: Beside = Beside { key: "", value: None, of: "" };
+}
+
 impl LossKey {
     /// The loss; a parameter beside its name is not in it.
     pub(super) fn loss(self) -> Loss {

@@ -9,6 +9,7 @@ mod load;
 mod log;
 mod loss;
 mod model;
+mod phases;
 mod presets;
 mod retrieval;
 mod run;
@@ -30,16 +31,17 @@ pub use load::{ConfigError, load};
 pub use log::{ClickedValue, DwellUnit, LogColumns, LogConfig, LogKind, TimeConfig, TimeUnit, enclosure};
 pub use loss::LossKey;
 pub use model::{
-    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, ListTraining, LoraConfig,
+    CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, LoraConfig,
     PretrainConfig, RankConfig, TeacherConfig, TeacherPooling, TermControlConfig, TitlesConfig, TokenizerConfig,
 };
+pub use phases::{PhaseConfig, PhaseLabels};
 pub use retrieval::{RetrievalConfig, Retriever};
 pub use run::{Precision, RunConfig};
 pub use schema::json_schema;
 pub use score::{ScoreConfig, ScoresFile, ScoresFormat, ScoringTeacher};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
 pub use split::SplitConfig;
-pub use training::{ScheduleKind, TrainingConfig};
+pub use training::{ListTraining, ScheduleKind, TrainingConfig};
 
 use std::path::PathBuf;
 

@@ -1,6 +1,9 @@
 //! The tables of the stages that train: `[cpt]`, `[teacher]`, `[distill]`.
 
+use std::ops::RangeInclusive;
+
 use ranking::loss::{Hinge, Hybrid, Loss};
+use ranking::sample::ListSampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +11,10 @@ use super::base::{BaseModel, check_start};
 use super::input::InputConfig;
 use super::load::{Checks, default_fn};
 use super::loss::{Beside, LossKey, check_labels, check_scores};
+use super::phases::{PhaseConfig, check_phases};
 use super::training::{
-    ScheduleKind, TrainingConfig, accumulation_steps, checkpoint_every, max_gradient_norm, schedule, training_table,
-    warmup_fraction, weight_decay,
+    ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
+    max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
 };
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).
@@ -157,10 +161,17 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Which documents of a longer list a step reads, by their grades; every pass over the lists draws anew.
+        #[serde(default)]
+        sampler: ListSampler,
         /// Unjudged documents among BM25's first this many for a query join its list as grade 0, and fill half of
         /// `list_size` or what the judged ones leave; 0 adds none. For collections that judge relevant documents alone.
         #[serde(default)]
         negatives_depth: usize,
+        /// BM25's rank, from 1, of the first document that can join so: the very first ones are often relevant, though nobody
+        /// judged them.
+        #[serde(default = "first_rank")]
+        negatives_from_rank: usize,
     }
 }
 
@@ -208,20 +219,27 @@ training_table! {
         /// teacher_scores, and a step's loss is the weighted mean of its lists' losses. 0, and where absent, all count the same.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         spread_weight: Option<f64>,
-        /// A layer that the distilled student, an encoder, has while it is trained, where the pipeline has this table.
+        /// A layer that the distilled student, an encoder, has in this training, where the pipeline has this table.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         term_control: Option<TermControlConfig>,
         /// Queries per step.
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Which documents of a longer list a step reads, by the teacher's scores; every pass over the lists draws anew.
+        #[serde(default)]
+        sampler: ListSampler,
+        /// Trainings of the student before this one, in order, each from the result of the one before, such as a contrastive one
+        /// (`labels = "best"`) before that on the teacher's lists. The label-only student has none of them.
+        #[serde(default)]
+        phases: Vec<PhaseConfig>,
         /// How the student reads a query and a document.
         #[serde(default)]
         input: InputConfig,
     }
 }
 
-/// A layer of the distilled student while it is trained: a second score, from the states of the document's tokens that the
+/// A layer of the distilled student in the training of `[distill]`, not in its phases: a second score, from the states of the document's tokens that the
 /// query has too. It takes the signal of matching terms into the student, and is left out of the saved one (term control layer of
 /// RRADistill, arXiv 2410.18097; the layer's form is this project's).
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -243,19 +261,6 @@ pub type LabelsOnlyConfig = RankConfig;
 /// Titles are learnt exactly as judged lists are, but for `negatives_depth`, which must be given, and the validation, which
 /// would need judgments.
 pub type TitlesConfig = RankConfig;
-
-/// What every training on lists of labelled documents has.
-#[derive(Debug, Clone)]
-pub struct ListTraining {
-    /// The loss with its parameters.
-    pub loss: Loss,
-    /// Queries per step.
-    pub lists_per_step: usize,
-    /// Documents of a query per step.
-    pub list_size: usize,
-    /// What every training has.
-    pub training: TrainingConfig,
-}
 
 impl Default for CptConfig {
     fn default() -> Self {
@@ -289,8 +294,14 @@ impl RankConfig {
     /// What the training has in common with every one on lists.
     #[must_use]
     pub fn list_training(&self) -> ListTraining {
-        let (lists_per_step, list_size) = (self.lists_per_step, self.list_size);
-        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, training: self.training() }
+        let RankConfig { lists_per_step, list_size, sampler, .. } = *self;
+        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, sampler, training: self.training() }
+    }
+
+    /// The ranks of the documents found that are negatives; empty where there are none.
+    #[must_use]
+    pub fn negative_ranks(&self) -> RangeInclusive<usize> {
+        self.negatives_from_rank..=self.negatives_depth
     }
 
     fn complete_loss(&self) -> Loss {
@@ -306,6 +317,7 @@ impl RankConfig {
         self.loss.check(table, &self.complete_loss(), margin, checks);
         checks.at_least(&format!("{table}.lists_per_step"), self.lists_per_step, 1);
         checks.at_least(&format!("{table}.list_size"), self.list_size, 2);
+        check_ranks(table, self.negatives_from_rank, self.negatives_depth, checks);
     }
 }
 
@@ -419,8 +431,8 @@ impl DistillConfig {
     /// What the training has in common with every one on lists.
     #[must_use]
     pub fn list_training(&self) -> ListTraining {
-        let (lists_per_step, list_size) = (self.lists_per_step, self.list_size);
-        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, training: self.training() }
+        let DistillConfig { lists_per_step, list_size, sampler, .. } = *self;
+        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, sampler, training: self.training() }
     }
 
     fn complete_loss(&self) -> Loss {
@@ -453,6 +465,7 @@ impl DistillConfig {
         }
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
+        check_phases(&self.phases, self.standardise, checks);
         self.input.check("distill", checks);
         if let Some(pretrain) = &self.pretrain {
             pretrain.training().check("distill.pretrain", checks);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use ranking::sampler::Sampler;
 use remote::chat::{PermutationConfig, YesNoConfig};
 use remote::pool::{Api, PoolConfig};
 use schemars::JsonSchema;
@@ -23,8 +24,14 @@ const MAX_WEIGHT: f64 = 1000.0;
 pub struct ScoreConfig {
     /// Documents of a query's list at most: shown ones first, by impressions.
     pub list_size: usize,
-    /// Documents added to every list from BM25's first ones that were not shown.
+    /// Documents added to every list of those that BM25 finds for the query and that were not shown.
     pub unseen_documents: usize,
+    /// BM25's rank, from 1, of the first document that can be added as unseen: the very first documents are often relevant.
+    pub unseen_from_rank: usize,
+    /// Which of these documents are added, by BM25's ranks.
+    pub unseen_sampler: Sampler,
+    /// BM25's last rank that they are drawn from; needed beside a sampler other than `top`.
+    pub unseen_depth: Option<usize>,
     /// Random documents added to every list, so that the student sees clear misses.
     pub random_documents: usize,
     /// Training queries scored at most, most searched first; 0 takes all.
@@ -56,8 +63,8 @@ pub struct ScoringTeacher {
     /// `model`, `batch`, `extra`.
     pub servers: Option<PoolConfig>,
     /// Scores that exist. The lists are then those of the file, also for other teachers beside it: its queries of the training split
-    /// (without `ingest.judgments`, of all splits), with its documents that the collection has. `list_size`, `unseen_documents` and
-    /// `random_documents` do not apply.
+    /// (without `ingest.judgments`, of all splits), with its documents that the collection has. `list_size`, `random_documents` and
+    /// the keys of unseen documents do not apply.
     pub scores: Option<ScoresFile>,
     /// With `servers.api = "chat"`: the language model puts each list in order, window by window (`RankGPT`, arXiv 2304.09542). The
     /// score falls in equal steps from 1, the first document, to 0, the last.
@@ -111,6 +118,9 @@ impl Default for ScoreConfig {
         ScoreConfig {
             list_size: 20,
             unseen_documents: 0,
+            unseen_from_rank: 1,
+            unseen_sampler: Sampler::Top,
+            unseen_depth: None,
             random_documents: 0,
             max_queries: 0,
             batch_tokens: 4096,
@@ -129,7 +139,32 @@ impl ScoreConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.at_least("score.list_size", self.list_size, 2);
         checks.at_least("score.batch_tokens", self.batch_tokens, 1);
+        self.check_unseen(checks);
         self.teacher.iter().for_each(|teacher| teacher.check(checks));
+    }
+}
+
+impl ScoreConfig {
+    fn check_unseen(&self, checks: &mut Checks) {
+        let ScoreConfig {
+            unseen_documents, unseen_from_rank: from_rank, unseen_sampler: sampler, unseen_depth, ..
+        } = *self;
+        checks.at_least("score.unseen_from_rank", from_rank, 1);
+        let expected = "1 without score.unseen_documents";
+        checks.require(unseen_documents > 0 || from_rank <= 1, "score.unseen_from_rank", expected, &from_rank);
+        let (is_top, found) = (sampler == Sampler::Top, "another sampler");
+        let expected = "\"top\" without score.unseen_documents";
+        checks.require(unseen_documents > 0 || is_top, "score.unseen_sampler", expected, &found);
+        match unseen_depth {
+            Some(depth) => {
+                checks.require(!is_top, "score.unseen_depth", "it beside a sampler other than \"top\"", &depth);
+                checks.at_least("score.unseen_depth", depth, from_rank);
+            }
+            None => {
+                let expected = "a rank beside a sampler other than \"top\"";
+                checks.require(is_top, "score.unseen_depth", expected, &"none");
+            }
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What every training shares: steps, schedule, optimizer, checkpoints.
 
+use ranking::loss::Loss;
+use ranking::sample::ListSampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +94,22 @@ training_table! {
     TrainingConfig {}
 }
 
+/// What every training on lists of labelled documents has.
+#[derive(Debug, Clone)]
+pub struct ListTraining {
+    /// The loss with its parameters.
+    pub loss: Loss,
+    /// Queries per step.
+    pub lists_per_step: usize,
+    /// Documents of a query per step.
+    pub list_size: usize,
+    /// Which documents of a longer list a step reads.
+    pub sampler: ListSampler,
+    /// What every training has.
+    pub training: TrainingConfig,
+}
+
+default_fn!(pub(super) first_rank: usize = 1);
 default_fn!(pub(super) accumulation_steps: usize = 1);
 default_fn!(pub(super) warmup_fraction: f64 = 0.1);
 default_fn!(pub(super) schedule: ScheduleKind = ScheduleKind::Linear);
@@ -114,4 +132,18 @@ impl TrainingConfig {
         let stops = self.patience > 0 && self.validate_every == 0;
         checks.require(!stops, &format!("{table}.patience"), "0 without validate_every", &self.patience);
     }
+}
+
+/// Checks the first rank of negatives, up to `depth`.
+pub(super) fn check_ranks(table: &str, from_rank: usize, depth: usize, checks: &mut Checks) {
+    let expected = match depth {
+        0 => "1 without negatives_depth".into(),
+        depth => format!("a rank from 1 to negatives_depth = {depth}"),
+    };
+    checks.require(
+        (1..=depth.max(1)).contains(&from_rank),
+        &format!("{table}.negatives_from_rank"),
+        &expected,
+        &from_rank,
+    );
 }

@@ -40,7 +40,7 @@ fn page(
     name: &str,
     evaluation: &Evaluation,
     manifests: &[Manifest],
-    curves: &[(&str, training::Curves)],
+    curves: &[(String, training::Curves)],
 ) -> String {
     let name = escape(name);
     let primary = evaluation.primary;

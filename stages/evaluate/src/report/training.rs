@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 
 use pipeline::StageContext;
 use ranking::metrics::Metric;
+use tables::StageDir;
 
 use super::charts::{Series, lines};
 use super::html::{escape, figure};
 
-/// The trainings in the order they happen, with the stage that holds their curves.
-const PHASES: [(&str, &str); 5] = [
-    ("teacher", "cpt"),
-    ("teacher", "titles"),
-    ("teacher", "rank"),
-    ("distill", "student"),
-    ("distill", "student_labels_only"),
-];
+/// The trainings of each stage in the order they happen; those of the configuration come before the ones of `distill`.
+const TEACHER: [&str; 3] = ["cpt", "titles", "rank"];
+const DISTILL: [&str; 2] = ["student", "student_labels_only"];
 
 /// Points of one training's metrics: step and value.
 pub(super) type Curves = BTreeMap<String, Vec<(f64, f64)>>;
@@ -24,26 +20,37 @@ pub(super) type Curves = BTreeMap<String, Vec<(f64, f64)>>;
 ///
 /// # Errors
 /// [`tables::Error`] where a stage's table cannot be read.
-pub(super) fn read(context: &StageContext, teacher: bool) -> anyhow::Result<Vec<(&'static str, Curves)>> {
+pub(super) fn read(context: &StageContext, teacher: bool) -> anyhow::Result<Vec<(String, Curves)>> {
     let mut found = Vec::new();
-    for (stage, phase) in PHASES.into_iter().filter(|(stage, _)| teacher || *stage != "teacher") {
-        let table = context.input(stage)?.table("training_metrics")?;
-        let (phases, metrics) = (table.strings("phase")?, table.strings("metric")?);
+    let stages = [("teacher", &TEACHER[..]), ("distill", &DISTILL)];
+    for (stage, phases) in stages.into_iter().filter(|(stage, _)| teacher || *stage != "teacher") {
+        let stage = context.input(stage)?;
+        let table = stage.table("training_metrics")?;
+        let (names, metrics) = (table.strings("phase")?, table.strings("metric")?);
         let (steps, values) = (table.int64s("step")?, table.float64s("value")?);
-        let mut curves = Curves::new();
-        for row in (0..table.rows()).filter(|&row| phases.value(row) == phase && values.value(row).is_finite()) {
-            let point = (steps.value(row) as f64, values.value(row));
-            curves.entry(metrics.value(row).to_string()).or_default().push(point);
-        }
-        if !curves.is_empty() {
-            found.push((phase, curves));
+        for phase in configured(&stage).into_iter().chain(phases.iter().map(ToString::to_string)) {
+            let mut curves = Curves::new();
+            for row in (0..table.rows()).filter(|&row| names.value(row) == phase && values.value(row).is_finite()) {
+                let point = (steps.value(row) as f64, values.value(row));
+                curves.entry(metrics.value(row).to_string()).or_default().push(point);
+            }
+            if !curves.is_empty() {
+                found.push((phase, curves));
+            }
         }
     }
     Ok(found)
 }
 
+/// The names of the phases that the configuration of a stage had, in their order.
+fn configured(stage: &StageDir) -> Vec<String> {
+    let phases = stage.manifest().facts.get("phases").and_then(|phases| phases.as_array());
+    let names = phases.into_iter().flatten().filter_map(|phase| phase["name"].as_str());
+    names.map(String::from).collect()
+}
+
 /// For each phase its loss and, where it was validated by it, the primary metric on validation queries.
-pub(super) fn html(phases: &[(&str, Curves)], primary: Metric) -> String {
+pub(super) fn html(phases: &[(String, Curves)], primary: Metric) -> String {
     let mut html = String::new();
     for (phase, curves) in phases {
         let charts = [loss(phase, curves), validation(phase, curves, primary)];
