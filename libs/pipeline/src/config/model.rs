@@ -9,8 +9,8 @@ use super::input::InputConfig;
 use super::load::{Checks, default_fn};
 use super::loss::{Beside, LossKey, check_labels};
 use super::training::{
-    ScheduleKind, TrainingConfig, accumulation_steps, checkpoint_every, max_gradient_norm, schedule, training_table,
-    warmup_fraction, weight_decay,
+    ScheduleKind, TrainingConfig, accumulation_steps, checkpoint_every, layer_decay, max_gradient_norm, schedule,
+    training_table, warmup_fraction, weight_decay,
 };
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).
