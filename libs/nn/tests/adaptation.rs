@@ -258,6 +258,29 @@ fn shallower_encoders_keep_the_weights_of_their_layers() {
 }
 
 /// The values of all weights but the updates of low rank.
+#[test]
+fn each_layer_has_a_share_of_the_rate_of_the_layer_above() {
+    for ranker in encoders().into_iter().chain([llama(), llama().with_lora(&lora(), 1).unwrap()]) {
+        let name = ranker.backbone().name();
+        let (prefix, layers) = ranker.backbone().layers();
+        let mut of_embeddings = 0;
+        for (weight, _) in ranker.params().iter() {
+            let share = ranker.rate_share(weight, 0.5);
+            let layer = (0..layers).find(|layer| weight.starts_with(&format!("{prefix}{layer}.")));
+            let expected = match layer {
+                Some(layer) => 0.5f64.powi((layers - layer) as i32),
+                None if weight.contains("word_embeddings") || weight.contains("tok") => 0.5f64.powi(layers as i32 + 1),
+                None if weight.starts_with("classifier") || weight.starts_with("score") => 1.0,
+                None => share,
+            };
+            assert_eq!(share, expected, "{name}: {weight}");
+            of_embeddings += usize::from(share == 0.5f64.powi(layers as i32 + 1));
+            assert_eq!(ranker.rate_share(weight, 1.0), 1.0);
+        }
+        assert!(of_embeddings > 0, "{name}");
+    }
+}
+
 fn body(params: &Params) -> BTreeMap<String, Vec<f32>> {
     let body = params.iter().filter(|(name, _)| !name.contains("lora_"));
     body.map(|(name, var)| (name.to_owned(), flat(var))).collect()
@@ -281,7 +304,7 @@ fn a_frozen_model_learns_by_its_updates_alone() {
                 Ok::<_, LossError>(Loss::Logistic(Logistic {}).compute(scores, &GRADES, &LISTS)?.total)
             };
             let (_, found) = score_gradients(&adapted, &sequences(), passes, loss).unwrap();
-            optimizer.step(&trained, &found.grads, 0.01).unwrap();
+            optimizer.step(&trained, &found.grads, 0.01, &|_| 1.0).unwrap();
             losses.push(found.loss);
         }
         assert!(losses[19] < 0.5 * losses[0], "{losses:?}");

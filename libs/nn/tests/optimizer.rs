@@ -37,7 +37,7 @@ fn ten_steps_equal_pytorch() {
     let mut optimizer = AdamW::new(config, &params);
     for (step, norm) in norms.iter().enumerate() {
         let grads = loss(&params, &golden, step).backward().unwrap();
-        let stats = optimizer.step(&params, &grads, 0.1 / (step + 1) as f64).unwrap();
+        let stats = optimizer.step(&params, &grads, 0.1 / (step + 1) as f64, &|_| 1.0).unwrap();
         assert!((stats.grad_norm - f64::from(*norm)).abs() < 1e-5, "step {step}");
         for name in NAMES {
             let expected = values(&golden[&format!("after.{step}.{name}")]);

@@ -80,6 +80,7 @@ fn config() -> TrainConfig {
         max_grad_norm: Some(1.0),
         validate_every: None,
         patience: None,
+        average_last: 0.0,
         accept_collapse: false,
     }
 }
@@ -97,7 +98,9 @@ fn undisturbed(config: &TrainConfig) -> (TrainSummary, Quadratic) {
 #[test]
 fn an_interrupted_run_ends_in_the_same_bits() {
     let validated = TrainConfig { validate_every: Some(2), ..config() };
-    for config in [config(), validated] {
+    let averaged = TrainConfig { average_last: 0.6, ..config() };
+    let both = TrainConfig { average_last: 0.6, ..validated };
+    for config in [config(), validated, averaged, both] {
         let (expected, reference) = undisturbed(&config);
         for interrupted_at in [1, 3, 4, 8, 11, 12] {
             let folder = tempfile::tempdir().unwrap();
@@ -121,6 +124,65 @@ fn an_interrupted_run_ends_in_the_same_bits() {
             assert_eq!(snapshot(&second.params).unwrap(), snapshot(&reference.params).unwrap());
         }
     }
+}
+
+/// Every weight after each step of an undisturbed run.
+fn weights_by_step(config: &TrainConfig) -> Vec<Vec<f32>> {
+    let mut task = Quadratic::new();
+    let params = task.params.clone();
+    let mut steps = Vec::new();
+    let mut observer = |_: &nn::train::StepReport| {
+        steps.push(snapshot(&params)?.into_values().flatten().collect());
+        Ok(())
+    };
+    train(config, &mut task, None, &mut observer).unwrap();
+    steps
+}
+
+fn assert_mean_of(steps: &[Vec<f32>], found: &Params) {
+    let found: Vec<f32> = snapshot(found).unwrap().into_values().flatten().collect();
+    for (index, value) in found.into_iter().enumerate() {
+        let mean = steps.iter().map(|weights| f64::from(weights[index])).sum::<f64>() / steps.len() as f64;
+        assert!((f64::from(value) - mean).abs() < 1e-6, "value {index}: expected {mean}, found {value}");
+    }
+}
+
+#[test]
+fn the_last_weights_are_averaged() {
+    let steps = weights_by_step(&config());
+    let config = TrainConfig { average_last: 1.0 / 3.0, ..config() };
+    assert_eq!(weights_by_step(&config), steps, "averaging does not change the steps");
+    let (_, task) = undisturbed(&config);
+    assert_mean_of(&steps[8..], &task.params);
+}
+
+#[test]
+fn the_average_is_what_is_validated() {
+    /// The validation of a step looks at the weights in the model.
+    struct Watched(Quadratic, Vec<Vec<f32>>);
+    impl Task for Watched {
+        fn params(&self) -> Params {
+            self.0.params.clone()
+        }
+
+        fn step(&mut self, batch: usize) -> Result<StepLoss> {
+            self.0.step(batch)
+        }
+
+        fn validate(&mut self) -> Result<Option<f64>> {
+            self.1.push(snapshot(&self.0.params)?.into_values().flatten().collect());
+            self.0.validate()
+        }
+    }
+    let steps = weights_by_step(&config());
+    let config = TrainConfig { average_last: 0.75, validate_every: Some(1), ..config() };
+    let mut task = Watched(Quadratic::new(), Vec::new());
+    train(&config, &mut task, None, &mut |_| Ok(())).unwrap();
+    assert_eq!(task.1[..3], steps[..3]);
+    // Step 6 is the best: the mean of the steps 4, 5 and 6.
+    assert_mean_of(&steps[3..6], &task.0.params);
+    let best: Vec<f32> = snapshot(&task.0.params).unwrap().into_values().flatten().collect();
+    assert_eq!(task.1[5], best);
 }
 
 #[test]
@@ -256,7 +318,8 @@ fn a_checkpoint_of_another_run_is_refused() {
 
 #[test]
 fn impossible_configurations_are_refused_by_name() {
-    let cases: [(&str, TrainConfig); 7] = [
+    let cases: [(&str, TrainConfig); 8] = [
+        ("average_last", TrainConfig { average_last: 1.5, ..config() }),
         ("steps", TrainConfig { steps: 0, ..config() }),
         ("learning_rate", TrainConfig { learning_rate: f64::NAN, ..config() }),
         ("warmup_fraction", TrainConfig { warmup_fraction: 1.5, ..config() }),

@@ -105,6 +105,10 @@ impl Task for ListTask<'_> {
         self.validator.validate(self.ranker, self.tokenizer, self.corpus, self.precision)
     }
 
+    fn rate_share(&self, weight: &str) -> f64 {
+        self.ranker.rate_share(weight, self.config.training.layer_decay)
+    }
+
     /// By the mean length of a sample of the pairs.
     fn memory(&mut self) -> nn::Result<Option<u64>> {
         let ListTraining { lists_per_step, list_size, training, .. } = self.config;

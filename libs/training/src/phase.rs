@@ -189,6 +189,7 @@ fn train_config(config: &TrainingConfig) -> TrainConfig {
         max_grad_norm: Some(config.max_gradient_norm),
         validate_every: Some(config.validate_every).filter(|&every| every > 0),
         patience: Some(config.patience).filter(|&patience| patience > 0),
+        average_last: config.average_last,
         accept_collapse: config.accept_collapse,
     }
 }

@@ -158,6 +158,10 @@ impl Task for PretrainTask<'_> {
         Ok(StepLoss { gradients, components: Vec::new(), examples, tokens })
     }
 
+    fn rate_share(&self, weight: &str) -> f64 {
+        self.student.rate_share(weight, self.config.layer_decay)
+    }
+
     fn memory(&mut self) -> nn::Result<Option<u64>> {
         let mean = self.train.iter().map(|example| example.ids.len()).sum::<usize>().div_ceil(self.train.len().max(1));
         let tokens = mean * self.config.examples_per_step;

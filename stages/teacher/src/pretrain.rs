@@ -94,6 +94,10 @@ impl Task for PretrainTask<'_> {
         Ok(StepLoss { gradients, components: Vec::new(), examples, tokens })
     }
 
+    fn rate_share(&self, weight: &str) -> f64 {
+        self.model.rate_share(weight, self.config.layer_decay)
+    }
+
     fn memory(&mut self) -> nn::Result<Option<u64>> {
         let Packs(packs) = self.train;
         let lengths = packs.iter().map(|pack| pack.iter().map(|example| example.ids.len()).sum::<usize>());

@@ -113,6 +113,20 @@ impl Model {
         is_head(self.backbone(), weight) && self.params.get(weight).is_err()
     }
 
+    /// The share of the learning rate of a weight, where each layer has `decay` times the rate of the layer above it (ELECTRA,
+    /// arXiv 2003.10555, appendix A): the head and what else follows the last layer has the rate itself, embeddings have the
+    /// least.
+    pub fn rate_share(&self, weight: &str, decay: f64) -> f64 {
+        let (prefix, layers) = self.backbone.layers();
+        let layer = weight.strip_prefix(&prefix).and_then(|rest| rest.split_once('.')?.0.parse::<usize>().ok());
+        let levels_above = match layer {
+            Some(layer) => layers.saturating_sub(layer),
+            None if !is_head(self.backbone(), weight) && weight.contains("embed") => layers + 1,
+            None => 0,
+        };
+        decay.powi(levels_above as i32)
+    }
+
     /// The modules of this model's head that are trained, by the last parts of their names.
     pub(crate) fn trained_heads(&self) -> Vec<&'static str> {
         let trained = self.params.trained();

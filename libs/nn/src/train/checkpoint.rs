@@ -48,6 +48,13 @@ pub fn restore(params: &Params, snapshot: &Snapshot) -> Result<()> {
     Ok(())
 }
 
+/// Moves every value of `snapshot` by `share` of its distance towards that of `target`, a snapshot of the same model.
+pub(super) fn move_towards(snapshot: &mut Snapshot, target: &Snapshot, share: f32) {
+    for (values, targets) in snapshot.values_mut().zip(target.values()) {
+        values.iter_mut().zip(targets).for_each(|(value, target)| *value += (target - *value) * share);
+    }
+}
+
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
@@ -70,6 +77,9 @@ pub struct Progress {
     /// The loss of the last step.
     #[serde(with = "exact")]
     pub loss: f64,
+    /// Steps whose weights were averaged.
+    #[serde(default)]
+    pub averaged: usize,
     /// The best validation, where there was one.
     pub best: Option<Best>,
     /// Validations since the best one.
@@ -107,6 +117,8 @@ pub struct Checkpoint {
     pub weights: Snapshot,
     /// The optimizer's moments after the last step.
     pub moments: BTreeMap<String, Moments>,
+    /// The mean of the weights after the last steps, where they are averaged.
+    pub average: Option<Snapshot>,
     /// The weights of the best validation.
     pub best_weights: Option<Snapshot>,
 }
@@ -162,6 +174,9 @@ impl Checkpoint {
             tensors.push((format!("first/{name}"), Values(first, [first.len()])));
             tensors.push((format!("second/{name}"), Values(second, [second.len()])));
         }
+        for (name, values) in self.average.iter().flatten() {
+            tensors.push((format!("average/{name}"), Values(values, [values.len()])));
+        }
         for (name, values) in self.best_weights.iter().flatten() {
             tensors.push((format!("best/{name}"), Values(values, [values.len()])));
         }
@@ -169,7 +184,7 @@ impl Checkpoint {
     }
 
     fn from_tensors(progress: Progress, tensors: &SafeTensors<'_>) -> Option<Self> {
-        let (mut weights, mut best) = (Snapshot::new(), Snapshot::new());
+        let (mut weights, mut average, mut best) = (Snapshot::new(), Snapshot::new(), Snapshot::new());
         let (mut firsts, mut seconds) = (Snapshot::new(), Snapshot::new());
         for (key, view) in tensors.iter() {
             let (kind, name) = key.split_once('/')?;
@@ -177,6 +192,7 @@ impl Checkpoint {
                 "weight" => &mut weights,
                 "first" => &mut firsts,
                 "second" => &mut seconds,
+                "average" => &mut average,
                 "best" => &mut best,
                 _ => return None,
             };
@@ -188,8 +204,9 @@ impl Checkpoint {
             let second = seconds.remove(&name)?;
             moments.insert(name, Moments { first, second });
         }
-        let best_weights = (!best.is_empty()).then_some(best);
-        Some(Self { progress, weights, moments, best_weights })
+        let given = |snapshot: Snapshot| (!snapshot.is_empty()).then_some(snapshot);
+        let (average, best_weights) = (given(average), given(best));
+        Some(Self { progress, weights, moments, average, best_weights })
     }
 }
 
@@ -245,12 +262,14 @@ mod tests {
                 examples: 340,
                 tokens: 5600,
                 loss: 0.1 + 0.2,
+                averaged: 3,
                 best: Some(Best { step: 10, value: 1.0 / 3.0 }),
                 stale_validations: 1,
                 flat_checks: 2,
             },
             weights: Snapshot::from([("a/b.weight".to_owned(), vec![1.5, f32::MIN_POSITIVE])]),
             moments: BTreeMap::from([("a/b.weight".to_owned(), moments)]),
+            average: Some(Snapshot::from([("a/b.weight".to_owned(), vec![1.25, -3.0])])),
             best_weights: Some(Snapshot::from([("a/b.weight".to_owned(), vec![-0.0, 2.5])])),
         }
     }

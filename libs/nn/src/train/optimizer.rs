@@ -84,12 +84,19 @@ impl AdamW {
         &self.moments
     }
 
-    /// Updates every weight in place. All gradients are checked before the first weight changes.
+    /// Updates every weight in place, each at `rate_share` of its name times `learning_rate`. All gradients are checked before
+    /// the first weight changes.
     ///
     /// # Errors
     /// A weight without a gradient or with one that is not finite, by name; weights other than those the optimizer was
     /// made for.
-    pub fn step(&mut self, params: &Params, grads: &GradStore, learning_rate: f64) -> Result<StepStats> {
+    pub fn step(
+        &mut self,
+        params: &Params,
+        grads: &GradStore,
+        learning_rate: f64,
+        rate_share: &dyn Fn(&str) -> f64,
+    ) -> Result<StepStats> {
         let mut updates = Vec::with_capacity(params.len());
         let mut squares = 0.0;
         for (name, var) in params.iter() {
@@ -105,8 +112,8 @@ impl AdamW {
         }
         let grad_norm = squares.sqrt();
         self.steps += 1;
-        let rates = self.rates(learning_rate, grad_norm);
         for (name, var, grad) in updates {
+            let rates = self.rates(learning_rate * rate_share(name), grad_norm);
             if let Some(moments) = self.moments.get_mut(name) {
                 let decay = if var.rank() > 1 { rates.decay } else { 1.0 };
                 let rates = Rates { decay, ..rates };
@@ -254,15 +261,31 @@ mod tests {
     fn decay_spares_tensors_of_one_dimension() {
         let params = params();
         let config = AdamWConfig { weight_decay: 0.5, ..AdamWConfig::default() };
-        AdamW::new(config, &params).step(&params, &grads(&params, 0.0), 0.1).unwrap();
+        AdamW::new(config, &params).step(&params, &grads(&params, 0.0), 0.1, &|_| 1.0).unwrap();
         assert_eq!(weights(&params, "bias"), [1.0; 3]);
         assert_eq!(weights(&params, "weight"), [0.95; 6]);
     }
 
     #[test]
+    fn a_weight_moves_and_decays_at_its_share_of_the_rate() {
+        let moved = |learning_rate: f64, share: f64| {
+            let params = params();
+            let config = AdamWConfig { weight_decay: 0.5, ..AdamWConfig::default() };
+            let rate_share = |name: &str| if name == "weight" { share } else { 1.0 };
+            AdamW::new(config, &params).step(&params, &grads(&params, 1.0), learning_rate, &rate_share).unwrap();
+            (weights(&params, "bias"), weights(&params, "weight"))
+        };
+        let (bias, weight) = moved(0.1, 0.25);
+        assert_eq!(bias, moved(0.1, 1.0).0);
+        assert_eq!(weight, moved(0.025, 1.0).1);
+        assert_ne!(weight, moved(0.1, 1.0).1);
+    }
+
+    #[test]
     fn the_norm_is_of_all_gradients_before_clipping() {
         let params = params();
-        let stats = AdamW::new(AdamWConfig::default(), &params).step(&params, &grads(&params, 2.0), 0.1).unwrap();
+        let stats =
+            AdamW::new(AdamWConfig::default(), &params).step(&params, &grads(&params, 2.0), 0.1, &|_| 1.0).unwrap();
         assert!((stats.grad_norm - 6.0).abs() < 1e-12);
     }
 
@@ -270,7 +293,7 @@ mod tests {
     fn a_missing_gradient_is_named_and_nothing_moves() {
         let params = params();
         let only_bias = params.get("bias").unwrap().sum_all().unwrap().backward().unwrap();
-        let error = AdamW::new(AdamWConfig::default(), &params).step(&params, &only_bias, 0.1).unwrap_err();
+        let error = AdamW::new(AdamWConfig::default(), &params).step(&params, &only_bias, 0.1, &|_| 1.0).unwrap_err();
         assert_eq!(error.to_string(), "weight `weight` got no gradient: the loss does not depend on it");
         assert_eq!(weights(&params, "bias"), [1.0; 3]);
     }
@@ -279,8 +302,9 @@ mod tests {
     fn a_gradient_that_is_not_finite_is_named_and_nothing_moves() {
         for slope in [f64::NAN, f64::INFINITY] {
             let params = params();
-            let error =
-                AdamW::new(AdamWConfig::default(), &params).step(&params, &grads(&params, slope), 0.1).unwrap_err();
+            let error = AdamW::new(AdamWConfig::default(), &params)
+                .step(&params, &grads(&params, slope), 0.1, &|_| 1.0)
+                .unwrap_err();
             assert!(matches!(error, Error::NonFiniteGradient(name) if name == "bias"));
             assert_eq!(weights(&params, "weight"), [1.0; 6]);
         }
@@ -291,7 +315,7 @@ mod tests {
         let params = params();
         let mut optimizer = AdamW::restore(AdamWConfig::default(), 3, BTreeMap::new());
         assert!(matches!(
-            optimizer.step(&params, &grads(&params, 1.0), 0.1),
+            optimizer.step(&params, &grads(&params, 1.0), 0.1, &|_| 1.0),
             Err(Error::Moments { expected: 0, found: 3, .. })
         ));
     }

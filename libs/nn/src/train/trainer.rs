@@ -40,6 +40,10 @@ pub struct TrainConfig {
     pub validate_every: Option<usize>,
     /// Validations in a row without a new best that end the run early; `None` never does.
     pub patience: Option<usize>,
+    /// Share of the steps, the last ones, after each of which the weights join an average. The average, from its first step on,
+    /// is what is validated and what the run ends with (stochastic weight averaging, arXiv 1803.05407, over every step). 0 ends
+    /// with the weights themselves.
+    pub average_last: f64,
     /// True to go on, and to end well, where all documents of a list get the same score.
     pub accept_collapse: bool,
 }
@@ -53,6 +57,12 @@ impl TrainConfig {
             peak: self.learning_rate,
             decay: self.decay,
         }
+    }
+
+    /// True if the weights after `step` steps are averaged.
+    fn averages(&self, step: usize) -> bool {
+        let averaged = (self.average_last * self.steps as f64).round() as usize;
+        step + averaged > self.steps
     }
 
     fn check(&self) -> Result<()> {
@@ -76,6 +86,9 @@ impl TrainConfig {
         }
         if let Some(most) = self.max_grad_norm.filter(|most| most.is_nan() || *most <= 0.0) {
             return refuse("max_grad_norm", &most, "a positive number");
+        }
+        if !(0.0..=1.0).contains(&self.average_last) {
+            return refuse("average_last", &self.average_last, "a number from 0 to 1");
         }
         if self.validate_every == Some(0) {
             return refuse("validate_every", &0, "at least 1");
@@ -128,6 +141,12 @@ pub trait Task {
     /// # Errors
     /// As for [`Self::step`].
     fn validate(&mut self) -> Result<Option<f64>>;
+
+    /// The share of the learning rate at which a weight is trained, above 0.
+    fn rate_share(&self, weight: &str) -> f64 {
+        let _ = weight;
+        1.0
+    }
 
     /// About how many bytes a step needs, see [`step_bytes`](super::step_bytes); `None` where nobody can say.
     ///
@@ -206,8 +225,8 @@ pub fn spread(scores: &[f32], offsets: &[usize]) -> f64 {
     deviations.fold(0.0, f64::max) / (1.0 + size)
 }
 
-/// Trains until the steps or the patience run out, and leaves the best validated weights in the model, or the last ones if
-/// nothing was validated. `observer` gets each step before the checkpoint that holds it is written; its error ends the run.
+/// Trains until the steps or the patience run out, and leaves the best validated weights in the model, or the last ones, or
+/// their average, if nothing was validated. `observer` gets each step before the checkpoint that holds it is written; its error ends the run.
 ///
 /// An interrupted run goes on from its checkpoint to the same bits as an undisturbed one.
 ///
@@ -232,8 +251,8 @@ pub fn train(
             run.save(keep)?;
         }
     }
-    if let Some(best) = &run.best_weights {
-        checkpoint::restore(&run.params, best)?;
+    if let Some(kept) = run.best_weights.as_ref().or(run.average.as_ref()) {
+        checkpoint::restore(&run.params, kept)?;
     }
     let collapsed = task.spread()?.filter(|&spread| is_flat(spread));
     if let Some(spread) = collapsed.filter(|_| !config.accept_collapse) {
@@ -282,6 +301,8 @@ struct Run {
     schedule: Schedule,
     optimizer: AdamW,
     progress: Progress,
+    /// The mean of the weights after the last steps, as many as the progress tells.
+    average: Option<Snapshot>,
     best_weights: Option<Snapshot>,
 }
 
@@ -294,23 +315,24 @@ impl Run {
             ..AdamWConfig::default()
         };
         if let Some(keep) = checkpointing.filter(|keep| keep.path.exists()) {
-            let Checkpoint { progress, weights, moments, best_weights } =
+            let Checkpoint { progress, weights, moments, average, best_weights } =
                 Checkpoint::load(keep.path, keep.fingerprint)?;
             checkpoint::restore(&params, &weights)?;
             let optimizer = AdamW::restore(adamw, progress.step, moments);
-            return Ok(Self { params, schedule, optimizer, progress, best_weights });
+            return Ok(Self { params, schedule, optimizer, progress, average, best_weights });
         }
         let progress = Progress {
             step: 0,
             examples: 0,
             tokens: 0,
             loss: f64::NAN,
+            averaged: 0,
             best: None,
             stale_validations: 0,
             flat_checks: 0,
         };
         let optimizer = AdamW::new(adamw, &params);
-        Ok(Self { params, schedule, optimizer, progress, best_weights: None })
+        Ok(Self { params, schedule, optimizer, progress, average: None, best_weights: None })
     }
 
     fn ended(&self, config: &TrainConfig) -> bool {
@@ -328,12 +350,14 @@ impl Run {
             return Err(Error::NonFinite { what: format!("the loss of step {}", index + 1), value });
         }
         let learning_rate = self.schedule.at(index);
-        let stats = self.optimizer.step(&self.params, &gradients.grads, learning_rate)?;
+        let rate_share = |weight: &str| task.rate_share(weight);
+        let stats = self.optimizer.step(&self.params, &gradients.grads, learning_rate, &rate_share)?;
         let progress = &mut self.progress;
         progress.step += 1;
         progress.loss = value;
         progress.examples += examples as u64;
         progress.tokens += tokens as u64;
+        self.join_average(config)?;
         let seconds = started.elapsed().as_secs_f64();
         let validation = self.validate(config, task)?;
         let spread = self.spread(config, task)?;
@@ -351,14 +375,42 @@ impl Run {
         })
     }
 
-    /// Validates where a validation is due and keeps the best weights; a tie keeps the earlier ones.
+    /// Adds the weights to their average where that has begun.
+    fn join_average(&mut self, config: &TrainConfig) -> Result<()> {
+        if !config.averages(self.progress.step) {
+            return Ok(());
+        }
+        let weights = checkpoint::snapshot(&self.params)?;
+        self.progress.averaged += 1;
+        match &mut self.average {
+            Some(average) => checkpoint::move_towards(average, &weights, 1.0 / self.progress.averaged as f32),
+            None => self.average = Some(weights),
+        }
+        Ok(())
+    }
+
+    /// Validates where a validation is due and keeps the best weights; a tie keeps the earlier ones. What is validated is what
+    /// the run would end with: the average, where that has begun.
     fn validate(&mut self, config: &TrainConfig, task: &mut dyn Task) -> Result<Option<f64>> {
         let step = self.progress.step;
         let due = config.validate_every.is_some_and(|every| step.is_multiple_of(every) || step == config.steps);
         if !due {
             return Ok(None);
         }
-        let Some(value) = task.validate()? else { return Ok(None) };
+        let Some(average) = &self.average else {
+            let value = task.validate()?;
+            return value.map(|value| self.judge(step, value)).transpose();
+        };
+        let own = checkpoint::snapshot(&self.params)?;
+        checkpoint::restore(&self.params, average)?;
+        let value = task.validate()?;
+        let value = value.map(|value| self.judge(step, value)).transpose()?;
+        checkpoint::restore(&self.params, &own)?;
+        Ok(value)
+    }
+
+    /// Keeps the weights in the model if `value` is the best validation so far.
+    fn judge(&mut self, step: usize, value: f64) -> Result<f64> {
         if !value.is_finite() {
             return Err(Error::NonFinite { what: format!("the validation after step {step}"), value });
         }
@@ -369,7 +421,7 @@ impl Run {
         } else {
             self.progress.stale_validations += 1;
         }
-        Ok(Some(value))
+        Ok(value)
     }
 
     /// Looks at the scores where that is due, and ends a run whose model has become a constant.
@@ -391,6 +443,7 @@ impl Run {
             progress: self.progress.clone(),
             weights: checkpoint::snapshot(&self.params)?,
             moments: self.optimizer.moments().clone(),
+            average: self.average.clone(),
             best_weights: self.best_weights.clone(),
         };
         state.save(keep.path, keep.fingerprint)

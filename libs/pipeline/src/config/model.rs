@@ -14,7 +14,7 @@ use super::loss::{Beside, LossKey, check_labels, check_scores};
 use super::phases::{PhaseConfig, check_phases};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
-    max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
+    layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
 };
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).

@@ -11,7 +11,7 @@ use super::load::Checks;
 use super::loss::{Beside, LossKey, check_labels};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
-    max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
+    layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
 };
 
 /// Phases that the stage has by itself.

@@ -60,6 +60,14 @@ macro_rules! training_table {
             /// Validations without an improvement before training stops; 0 never stops early.
             #[serde(default)]
             pub patience: usize,
+            /// Learning rate of a layer as a share of that of the layer above it; embeddings have the least, the head the whole
+            /// rate. 1 gives all the same.
+            #[serde(default = "layer_decay")]
+            pub layer_decay: f64,
+            /// Share of the steps, the last ones, whose weights are averaged, each step's; the average is validated and kept.
+            /// 0 keeps the last weights, or the best validated ones.
+            #[serde(default)]
+            pub average_last: f64,
             /// True to keep a ranker that gives all documents of a list the same score; otherwise the stage fails.
             #[serde(default)]
             pub accept_collapse: bool,
@@ -81,6 +89,8 @@ macro_rules! training_table {
                     checkpoint_every: self.checkpoint_every,
                     validate_every: self.validate_every,
                     patience: self.patience,
+                    layer_decay: self.layer_decay,
+                    average_last: self.average_last,
                     accept_collapse: self.accept_collapse,
                 }
             }
@@ -116,6 +126,7 @@ default_fn!(pub(super) schedule: ScheduleKind = ScheduleKind::Linear);
 default_fn!(pub(super) weight_decay: f64 = 0.01);
 default_fn!(pub(super) max_gradient_norm: f64 = 1.0);
 default_fn!(pub(super) checkpoint_every: usize = 200);
+default_fn!(pub(super) layer_decay: f64 = 1.0);
 
 impl TrainingConfig {
     pub(super) fn check(&self, table: &str, checks: &mut Checks) {
@@ -129,6 +140,10 @@ impl TrainingConfig {
         let shrinks = decay * self.learning_rate < 1.0;
         checks.require(shrinks || !good, &format!("{table}.weight_decay"), "less than 1 / learning_rate", &decay);
         checks.positive(&format!("{table}.max_gradient_norm"), self.max_gradient_norm);
+        let falls = self.layer_decay > 0.0 && self.layer_decay <= 1.0;
+        let expected = "a number above 0, up to 1";
+        checks.require(falls, &format!("{table}.layer_decay"), expected, &self.layer_decay);
+        checks.fraction(&format!("{table}.average_last"), self.average_last);
         let stops = self.patience > 0 && self.validate_every == 0;
         checks.require(!stops, &format!("{table}.patience"), "0 without validate_every", &self.patience);
     }
