@@ -108,7 +108,7 @@ fn optimizers(criterion: &mut Criterion) {
     let mut optimizer = AdamW::new(AdamWConfig::default(), &params);
     let mut group = criterion.benchmark_group("optimizer");
     group.throughput(Throughput::Elements(params.count() as u64));
-    group.bench_function("adamw", |bencher| bencher.iter(|| optimizer.step(&params, &grads, 1e-5)));
+    group.bench_function("adamw", |bencher| bencher.iter(|| optimizer.step(&params, &grads, 1e-5, &|_| 1.0)));
 }
 
 criterion_group!(operations, products, attentions, rows, losses, optimizers);
