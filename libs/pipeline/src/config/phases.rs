@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use ranking::false_negatives::NegativeBounds;
+use ranking::loss::Labels;
 use ranking::sample::ListSampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
-use super::loss::{Beside, LossKey, check_labels};
+use super::loss::{Beside, LossKey};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
     max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
@@ -98,7 +99,9 @@ impl PhaseConfig {
         checks.at_least(&key("lists_per_step"), self.lists_per_step, 1);
         checks.at_least(&key("list_size"), self.list_size, 2);
         if self.labels == PhaseLabels::Teacher {
-            check_labels("distill", &loss, standardise, checks);
+            let is_defined = !standardise || loss.labels() != Labels::Grades;
+            let expected = "a loss that is defined on standardised scores, or distill.standardise = false";
+            checks.require(is_defined, &key("loss"), expected, &loss.name());
         }
         self.check_negatives(table, checks);
     }
