@@ -232,7 +232,7 @@ mod tests {
             collection.add_negatives(&mut lists, &ranks).unwrap();
             lists[0].negatives.clone()
         };
-        assert_eq!(negatives(1..=0), [0; 0]);
+        assert_eq!(negatives(RangeInclusive::new(1, 0)), [0; 0]);
         assert_eq!(negatives(1..=2), [best[0]]);
         assert_eq!(negatives(1..=50), [best[0], best[2], best[3]]);
         assert_eq!(negatives(4..=50), [best[3]]);

@@ -408,7 +408,7 @@ mod tests {
             ),
             (
                 phase("labels = \"teacher\", loss = \"lambda\""),
-                "distill.standardise: expected false beside loss".into(),
+                "distill.phases[0].loss: expected a loss that is defined on standardised scores, or".into(),
             ),
             (
                 phase("labels = \"teacher\", loss = \"hinge\", negatives_max_score = 1"),

@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 
 use ranking::false_negatives::NegativeBounds;
+use ranking::loss::Labels;
 use ranking::sample::ListSampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
-use super::loss::{Beside, LossKey, check_labels};
+use super::loss::{Beside, LossKey};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
     layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
@@ -100,7 +101,9 @@ impl PhaseConfig {
         let one_logit = "a loss on scores, as the student has one logit";
         checks.require(loss.outputs() == 1, &key("loss"), one_logit, &loss.name());
         if self.labels == PhaseLabels::Teacher {
-            check_labels("distill", &loss, standardise, checks);
+            let is_defined = !standardise || loss.labels() != Labels::Grades;
+            let expected = "a loss that is defined on standardised scores, or distill.standardise = false";
+            checks.require(is_defined, &key("loss"), expected, &loss.name());
         }
         self.check_negatives(table, checks);
     }
