@@ -5,6 +5,7 @@
 // Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod ablation;
 mod base_models;
 mod config_errors;
 mod dense;
