@@ -114,3 +114,52 @@ pub(crate) fn adjusted(p_values: &[Option<f64>]) -> Result<Vec<f64>, Significanc
 pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HIGHER: [f64; 5] = [0.80, 0.82, 0.79, 0.81, 0.83];
+    const LOWER: [f64; 5] = [0.79, 0.80, 0.80, 0.80, 0.81];
+
+    /// Values of scipy 1.17: `ttest_1samp(..., alternative="greater")` and `t.interval`.
+    #[track_caller]
+    fn assert_tested(found: Tested, [mean, p_value, low, high]: [f64; 4]) {
+        let pairs =
+            [(found.mean, mean), (found.p_value, p_value), (found.interval.low, low), (found.interval.high, high)];
+        assert!(pairs.iter().all(|(found, expected)| (found - expected).abs() < 1e-9), "{found:?}");
+    }
+
+    #[test]
+    fn inequalities_are_tested_one_sided() {
+        let kept = claims().remove(3).inequalities[0];
+        assert_tested(
+            kept.test(&HIGHER, &LOWER).unwrap(),
+            [0.026, 0.004549119240425182, 0.01074116692733593, 0.04125883307266402],
+        );
+        let not_below = claims().remove(1).inequalities[0];
+        assert_tested(
+            not_below.test(&LOWER, &HIGHER).unwrap(),
+            [-0.01, 0.7935228167244249, -0.025207216137916273, 0.005207216137916347],
+        );
+    }
+
+    #[test]
+    fn a_claim_of_two_inequalities_needs_both() {
+        let tested = |p_value| Tested { mean: 0.0, interval: Interval { low: 0.0, high: 0.0 }, p_value };
+        assert_eq!(p_value(&[tested(0.01), tested(0.3)]), 0.3);
+        assert_eq!(adjusted(&[Some(0.01), None, Some(0.02), Some(0.001)]).unwrap(), [0.03, 1.0, 0.04, 0.004]);
+    }
+
+    #[test]
+    fn claims_are_about_runs_that_there_are() {
+        let all = crate::comparisons::Comparisons::built_in().unwrap();
+        let rows =
+            || all.comparisons.iter().flat_map(|comparison| comparison.rows.iter().map(move |row| (comparison, row)));
+        for inequality in claims().iter().flat_map(|claim| &claim.inequalities) {
+            for System { run, system } in [inequality.better, inequality.worse] {
+                assert!(rows().any(|(comparison, row)| row.run == run && comparison.system(row) == system), "{run}");
+            }
+        }
+    }
+}

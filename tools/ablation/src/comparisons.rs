@@ -12,6 +12,8 @@ pub(crate) const SHARED: &str = "shared";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Comparisons {
+    /// Time of the shared run's trainings as a multiple of another run's.
+    shared_cost: f64,
     /// Seconds of each stage on the machine that the file names.
     pub(crate) seconds: BTreeMap<String, f64>,
     /// In the order of the document.
@@ -57,7 +59,7 @@ pub(crate) struct Row {
     pub(crate) unset: Vec<String>,
     /// Time of its training as a multiple of the shared shape's.
     #[serde(default = "one")]
-    pub(crate) cost: f64,
+    cost: f64,
 }
 
 /// What a run trains itself; all else is the shared run's.
@@ -98,6 +100,11 @@ impl Comparisons {
         }
         let wanted = |comparison: &&Comparison| names.is_empty() || names.contains(&comparison.name);
         Ok(self.comparisons.iter().filter(wanted).collect())
+    }
+
+    /// Time of a run's trainings as a multiple of those of a run that starts from the shared weights.
+    pub(crate) fn cost(&self, row: Option<&Row>) -> f64 {
+        row.map_or(self.shared_cost, |row| row.cost)
     }
 
     /// The row that defines a run.

@@ -159,7 +159,6 @@ fn comparison_text(comparison: &Comparison, results: &Results<'_>) -> anyhow::Re
          | --- |{shape_line} --- | --- | --- | ---: |\n"
     );
     let first = results.of_row(comparison, rows.first().context("a comparison without rows")?)?;
-    let mut notes = String::new();
     for (number, row) in rows.iter().enumerate() {
         let values = results.of_row(comparison, row)?;
         let difference = if number == 0 { None } else { values.difference(&first) };
@@ -171,8 +170,8 @@ fn comparison_text(comparison: &Comparison, results: &Results<'_>) -> anyhow::Re
             if values.ndcg().is_empty() { String::new() } else { format!("{:.2}", values.pnr()) },
         );
         writeln!(text, "| {} |{shape} {mean} | {difference} | {p} | {pnr} |", row.text)?;
-        notes += &note(row, &values, results);
     }
+    let mut notes = notes(comparison, results)?;
     if *shape {
         writeln!(
             notes,
@@ -189,13 +188,21 @@ fn shape_cells(comparison: &Comparison, row: &Row, values: &Values, results: &Re
     Ok(format!(" {} | {:.2} |", parameters(&dir, system)?, latency(&dir, system)?))
 }
 
-/// What a reader must know of a row that does not have all seeds.
-fn note(row: &Row, values: &Values, results: &Results<'_>) -> String {
-    let (found, all) = (values.ndcg().len(), results.seeds.len());
-    if let Some((message, seeds)) = results.failure(&row.run) {
-        return format!("\n{}: failed for seeds {seeds:?}: {message}\n", row.text);
+/// What a reader must know of rows that do not have all seeds.
+fn notes(comparison: &Comparison, results: &Results<'_>) -> anyhow::Result<String> {
+    let (mut notes, mut missing) = (String::new(), Vec::new());
+    for row in &comparison.rows {
+        let (found, all) = (results.of_row(comparison, row)?.ndcg().len(), results.seeds.len());
+        if let Some((message, seeds)) = results.failure(&row.run) {
+            writeln!(notes, "\n{}: failed for seeds {seeds:?}: {message}", row.text)?;
+        } else if found < all {
+            missing.push(format!("{} ({found} of {all} seeds)", row.text));
+        }
     }
-    if found < all { format!("\n{}: {found} of {all} seeds have been run.\n", row.text) } else { String::new() }
+    if !missing.is_empty() {
+        writeln!(notes, "\nNot run for every seed yet: {}.", missing.join(", "))?;
+    }
+    Ok(notes)
 }
 
 /// A mean with its interval, where there are seeds enough for one.

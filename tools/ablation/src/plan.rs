@@ -43,11 +43,11 @@ pub(crate) fn runs(
 ) -> anyhow::Result<Vec<Run>> {
     let seed_dir = seed_dir(root, seed);
     let mut names = BTreeSet::from([SHARED]);
-    let mut runs = vec![Run::new(base, &seed_dir, seed, None)?];
+    let mut runs = vec![Run::new(all, base, (&seed_dir, seed), None)?];
     for row in wanted.iter().flat_map(|comparison| &comparison.rows).filter(|row| row.run != SHARED) {
         let definition = all.definition(&row.run).with_context(|| format!("run {} has no definition", row.run))?;
         if names.insert(&row.run) {
-            runs.push(Run::new(base, &seed_dir, seed, Some(definition))?);
+            runs.push(Run::new(all, base, (&seed_dir, seed), Some(definition))?);
         }
     }
     Ok(runs)
@@ -59,7 +59,7 @@ pub(crate) fn seed_dir(root: &Path, seed: u64) -> PathBuf {
 }
 
 impl Run {
-    fn new(base: &Table, seed_dir: &Path, seed: u64, row: Option<&Row>) -> anyhow::Result<Run> {
+    fn new(all: &Comparisons, base: &Table, (seed_dir, seed): (&Path, u64), row: Option<&Row>) -> anyhow::Result<Run> {
         let name = row.map_or(SHARED, |row| &row.run);
         let trains = row.and_then(|row| row.trains).unwrap_or(Trains::Shared);
         let mut config = base.clone();
@@ -92,7 +92,7 @@ impl Run {
             seed,
             name: name.to_string(),
             trains,
-            cost: row.map_or(1.0, |row| row.cost),
+            cost: all.cost(row),
             config: toml::to_string(&config)?,
             dir: seed_dir.join(name),
         })
