@@ -97,7 +97,7 @@ mod tests {
 
     fn run(dir: &Path, name: &str, cost: f64) -> Run {
         let config = "config".to_string();
-        Run { seed: 1, name: name.into(), trains: Trains::Student, cost, config, dir: dir.join(name) }
+        Run { seed: 1, name: name.into(), trains: Trains::Student, cost, config, embeds: false, dir: dir.join(name) }
     }
 
     fn finish(run: &Run, stage: &str, wall_seconds: f64) {

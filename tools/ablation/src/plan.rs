@@ -29,6 +29,8 @@ pub(crate) struct Run {
     pub(crate) cost: f64,
     /// The whole configuration.
     pub(crate) config: String,
+    /// True if the pipeline names a bi-encoder, so that there are vectors to make.
+    pub(crate) embeds: bool,
     /// Its folder.
     pub(crate) dir: PathBuf,
 }
@@ -93,6 +95,7 @@ impl Run {
             name: name.to_string(),
             trains,
             cost: all.cost(row),
+            embeds: config.get("retrieval").is_some_and(|retrieval| retrieval.get("dense").is_some()),
             config: toml::to_string(&config)?,
             dir: seed_dir.join(name),
         })
@@ -101,7 +104,7 @@ impl Run {
     /// The stages that the run makes itself, in their order.
     pub(crate) fn stages(&self) -> Vec<&'static str> {
         let own = |stage: &&str| match self.trains {
-            Trains::Shared => true,
+            Trains::Shared => *stage != "embed" || self.embeds,
             Trains::Teacher => ["teacher", "evaluate"].contains(stage),
             Trains::Scores => ["score", "distill", "evaluate"].contains(stage),
             Trains::Student | Trains::NewStudent => ["distill", "evaluate"].contains(stage),
@@ -112,12 +115,13 @@ impl Run {
     /// The stages whose outputs are those of the shared run. A run with another teacher has its student measured beside it,
     /// but not the scores in between, which are of the shared teacher.
     pub(crate) fn linked(&self) -> Vec<&'static str> {
-        match self.trains {
-            Trains::Shared => Vec::new(),
-            Trains::Teacher => vec!["ingest", "embed", "cpt", "distill"],
-            Trains::Scores => vec!["ingest", "embed", "cpt", "teacher"],
-            Trains::Student | Trains::NewStudent => vec!["ingest", "embed", "cpt", "teacher", "score"],
-        }
+        let linked: &[&str] = match self.trains {
+            Trains::Shared => &[],
+            Trains::Teacher => &["ingest", "embed", "cpt", "distill"],
+            Trains::Scores => &["ingest", "embed", "cpt", "teacher"],
+            Trains::Student | Trains::NewStudent => &["ingest", "embed", "cpt", "teacher", "score"],
+        };
+        stages().filter(|stage| linked.contains(stage) && (*stage != "embed" || self.embeds)).collect()
     }
 }
 
