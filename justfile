@@ -63,6 +63,12 @@ cranfield *options:
     done; done
     {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} {{ options }}
 
+# The paper's comparisons on simulated worlds, five seeds, as docs/results.md; resumes, and says first how long it takes (an hour)
+[group("pipeline")]
+ablation *options:
+    {{ build }}
+    {{ target }}/ablation {{ options }}
+
 # Show the tokens that BM25 counts: echo '北京天气' | just analyze --analyzer unicode
 [group("pipeline")]
 [positional-arguments]

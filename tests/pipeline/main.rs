@@ -5,7 +5,7 @@
 // Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
-mod ablations;
+mod ablation;
 mod base_models;
 mod candidate_lists;
 mod config_errors;
@@ -19,6 +19,7 @@ mod keys;
 mod languages;
 mod lora;
 mod losses_and_metrics;
+mod method_options;
 mod model_cards;
 mod no_log;
 mod phases;

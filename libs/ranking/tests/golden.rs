@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 
 use ranking::loss::{Loss, LossValue};
 use ranking::metrics::{Conventions, Document, Gain, JudgedList, Metric, NoRelevant, PairCounts, Ties, Unjudged};
-use ranking::significance::{holm, paired_t_test, randomisation_test};
+use ranking::significance::{holm, paired_t_test, randomisation_test, t_interval};
 use serde_json::Value;
 
 fn golden(text: &str) -> Value {
@@ -80,6 +80,11 @@ fn t_tests_equal_scipy() {
         let (t, p) = (case["t"].as_f64().unwrap(), case["p"].as_f64().unwrap());
         assert_close(found.t, t, 1e-10, "t");
         assert!((found.p_value / p - 1.0).abs() < 1e-9, "p: {} is not {p}", found.p_value);
+        let above = case["p_above"].as_f64().unwrap();
+        assert!((found.p_above() / above - 1.0).abs() < 1e-9, "p: {} is not {above}", found.p_above());
+        let (interval, expected) = (t_interval(&floats(&case["differences"])).unwrap(), floats(&case["interval"]));
+        assert_close(interval.low, expected[0], 1e-9, "low");
+        assert_close(interval.high, expected[1], 1e-9, "high");
     }
 }
 

@@ -8,7 +8,7 @@ mod bootstrap;
 mod paired;
 
 pub use bootstrap::{Interval, bootstrap, bootstrap_mean, bootstrap_pnr};
-pub use paired::{TTest, paired_t_test, randomisation_test, randomisation_test_pnr};
+pub use paired::{TTest, paired_t_test, randomisation_test, randomisation_test_pnr, t_interval};
 
 /// Input that a test refuses.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 use rand::RngExt;
 
 use super::beta::regularised_incomplete_beta;
-use super::{SignificanceError, check};
+use super::{Interval, SignificanceError, check};
 use crate::metrics::PairCounts;
 use crate::rng;
 
@@ -85,8 +85,40 @@ pub fn paired_t_test(differences: &[f64]) -> Result<TTest, SignificanceError> {
         return Ok(TTest { t: 0.0, p_value: 1.0 });
     }
     let t = mean / (variance / n).sqrt();
-    let freedom = n - 1.0;
+    Ok(TTest { t, p_value: two_sided(t, n - 1.0) })
+}
+
+impl TTest {
+    /// The one-sided p-value against a mean difference of 0 or below.
+    #[must_use]
+    pub fn p_above(&self) -> f64 {
+        if self.t > 0.0 { self.p_value / 2.0 } else { 1.0 - self.p_value / 2.0 }
+    }
+}
+
+/// Probability of a value at least as far from 0 as `t` under the t distribution.
+fn two_sided(t: f64, freedom: f64) -> f64 {
     // t^2 / (freedom + t^2) is Beta distributed; written so that an infinite t gives 0.
-    let p_value = regularised_incomplete_beta(freedom / 2.0, 0.5, 1.0 / (1.0 + t * t / freedom));
-    Ok(TTest { t, p_value })
+    regularised_incomplete_beta(freedom / 2.0, 0.5, 1.0 / (1.0 + t * t / freedom))
+}
+
+/// The 95 % interval of the mean of a few values, such as one for each seed, by the t distribution with `n - 1` degrees of
+/// freedom.
+///
+/// # Errors
+/// [`SignificanceError`] on fewer than two values or on values that are not finite.
+pub fn t_interval(values: &[f64]) -> Result<Interval, SignificanceError> {
+    const OUTSIDE: f64 = 0.05;
+    check(values, 2)?;
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    // The critical value by bisection: 12.71 is the highest, that of two values.
+    let (mut low, mut high) = (0.0, 13.0);
+    while high - low > 1e-12 {
+        let middle = (low + high) / 2.0;
+        if two_sided(middle, n - 1.0) > OUTSIDE { low = middle } else { high = middle }
+    }
+    let half = high * (variance / n).sqrt();
+    Ok(Interval { low: mean - half, high: mean + half })
 }

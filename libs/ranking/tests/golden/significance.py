@@ -23,7 +23,9 @@ def main():
         for shift in [0.0, 0.05, 0.2]:
             differences = np.round(rng.normal(shift, 0.4, n), 4)
             t, p = stats.ttest_rel(differences, np.zeros(n))
-            t_tests.append({"differences": differences.tolist(), "t": t, "p": p})
+            above = stats.ttest_1samp(differences, 0, alternative="greater").pvalue
+            interval = stats.t.interval(0.95, n - 1, differences.mean(), stats.sem(differences))
+            t_tests.append({"differences": differences.tolist(), "t": t, "p": p, "p_above": above, "interval": interval})
     randomisation = []
     for n, shift in [(4, 0.4), (8, 0.2), (12, 0.1), (12, 0.3), (13, 0.0)]:
         differences = np.round(rng.normal(shift, 0.4, n), 2)

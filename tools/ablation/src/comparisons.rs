@@ -1,0 +1,156 @@
+//! The list of comparisons, `comparisons.toml`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use serde::Deserialize;
+
+/// The run of a seed whose outputs the others share.
+pub(crate) const SHARED: &str = "shared";
+
+/// All comparisons, and what a first estimate of the time is made of.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Comparisons {
+    /// Time of the shared run's trainings as a multiple of another run's.
+    shared_cost: f64,
+    /// Seconds of each stage on the machine that the file names.
+    pub(crate) seconds: BTreeMap<String, f64>,
+    /// In the order of the document.
+    pub(crate) comparisons: Vec<Comparison>,
+}
+
+/// Conditions that differ in one thing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Comparison {
+    /// What `--only` takes.
+    pub(crate) name: String,
+    /// The heading.
+    pub(crate) title: String,
+    /// What a reader must know of it.
+    pub(crate) about: String,
+    /// What is measured.
+    pub(crate) system: String,
+    /// True if the models differ in their size, so that parameters and latency are told.
+    #[serde(default)]
+    pub(crate) shape: bool,
+    /// The conditions; the others are compared with the first.
+    pub(crate) rows: Vec<Row>,
+}
+
+/// A condition.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Row {
+    /// Name of the run that it is measured in.
+    pub(crate) run: String,
+    /// What the table calls it.
+    pub(crate) text: String,
+    /// What is measured, in place of the comparison's system.
+    system: Option<String>,
+    /// What the run trains; the row that has it defines the run.
+    pub(crate) trains: Option<Trains>,
+    /// Keys of the configuration that differ.
+    #[serde(default)]
+    pub(crate) set: toml::Table,
+    /// Tables of the configuration that are left out.
+    #[serde(default)]
+    pub(crate) unset: Vec<String>,
+    /// Time of its training as a multiple of the shared shape's.
+    #[serde(default = "one")]
+    cost: f64,
+}
+
+/// What a run trains itself; all else is the shared run's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Trains {
+    /// What the other runs share.
+    #[serde(skip)]
+    Shared,
+    /// A teacher.
+    Teacher,
+    /// A student that starts from the shared pre-trained weights.
+    Student,
+    /// The same, learning from scores of its own.
+    Scores,
+    /// A student from random weights.
+    NewStudent,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Comparisons {
+    /// The built-in list.
+    pub(crate) fn built_in() -> anyhow::Result<Comparisons> {
+        toml::from_str(include_str!("comparisons.toml")).context("comparisons.toml")
+    }
+
+    /// The comparisons called `names`, or all without any.
+    ///
+    /// # Errors
+    /// A name that none has.
+    pub(crate) fn only(&self, names: &[String]) -> anyhow::Result<Vec<&Comparison>> {
+        let known: Vec<&str> = self.comparisons.iter().map(|comparison| &comparison.name[..]).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(&&name[..])) {
+            anyhow::bail!("--only {unknown}: expected one of {}", known.join(", "));
+        }
+        let wanted = |comparison: &&Comparison| names.is_empty() || names.contains(&comparison.name);
+        Ok(self.comparisons.iter().filter(wanted).collect())
+    }
+
+    /// Time of a run's trainings as a multiple of those of a run that starts from the shared weights.
+    pub(crate) fn cost(&self, row: Option<&Row>) -> f64 {
+        row.map_or(self.shared_cost, |row| row.cost)
+    }
+
+    /// The row that defines a run.
+    pub(crate) fn definition(&self, run: &str) -> Option<&Row> {
+        self.comparisons
+            .iter()
+            .flat_map(|comparison| &comparison.rows)
+            .find(|row| row.run == run && row.trains.is_some())
+    }
+}
+
+impl Comparison {
+    /// What is measured for a row.
+    pub(crate) fn system<'a>(&'a self, row: &'a Row) -> &'a str {
+        row.system.as_deref().unwrap_or(&self.system)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_run_is_defined_once() {
+        let all = Comparisons::built_in().unwrap();
+        let rows: Vec<&Row> = all.comparisons.iter().flat_map(|comparison| &comparison.rows).collect();
+        for row in &rows {
+            let definitions = rows.iter().filter(|other| other.run == row.run && other.trains.is_some()).count();
+            assert_eq!(definitions, usize::from(row.run != SHARED), "{}", row.run);
+            let changes = !row.set.is_empty() || !row.unset.is_empty();
+            assert!(row.trains.is_some() || !changes, "{}: changes stand where the run is defined", row.run);
+        }
+    }
+
+    #[test]
+    fn every_loss_is_compared() {
+        let all = Comparisons::built_in().unwrap();
+        let losses = all.only(&["losses".to_string()]).unwrap()[0];
+        for name in ranking::loss::Loss::NAMES {
+            assert!(losses.rows.iter().any(|row| row.text.starts_with(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_comparison_is_refused() {
+        let error = Comparisons::built_in().unwrap().only(&["depht".to_string()]).unwrap_err().to_string();
+        assert!(error.starts_with("--only depht: expected one of cpt, "), "{error}");
+    }
+}
