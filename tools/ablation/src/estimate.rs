@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(after.estimate(step(&other), &reference), 20.0, "a machine of half the speed");
         assert_eq!(after.estimate(step(&wide), &reference), 60.0);
         assert!(step(&one).is_finished() && !step(&other).is_finished());
-        let changed = Run { config: "changed".into(), ..one };
+        let changed = Run { config: "changed".into(), ..one.clone() };
         assert!(!step(&changed).is_finished());
     }
 

@@ -3,14 +3,16 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use ranking::loss::MAX_GRADE;
 use serde_json::json;
 use tables::StageDir;
 
 /// The file in the shared run's folder, which the configurations of other runs name.
 pub(crate) const GRADES: &str = "grades.jsonl";
 
-/// Writes the scores of a finished run, scaled in a line so that the lowest is 0 and the highest `MAX_GRADE`, as a file that
+/// The highest grade of a judgment.
+const HIGHEST: f32 = 4.0;
+
+/// Writes the scores of a finished run, scaled in a line so that the lowest is 0 and the highest 4, as a file that
 /// `score.teacher.scores` reads. A file with these very scores stays as it is.
 ///
 /// # Errors
@@ -34,7 +36,7 @@ pub(crate) fn write(run_dir: &Path) -> anyhow::Result<()> {
 fn scaled(scores: &[f32]) -> Vec<f32> {
     let low = scores.iter().copied().fold(f32::INFINITY, f32::min);
     let high = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let scale = |score: f32| if high > low { MAX_GRADE * ((score - low) / (high - low)) } else { 0.0 };
+    let scale = |score: f32| if high > low { HIGHEST * ((score - low) / (high - low)) } else { 0.0 };
     scores.iter().map(|&score| scale(score)).collect()
 }
 
