@@ -63,6 +63,13 @@ cranfield *options:
     done; done
     {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} {{ options }}
 
+# Have a sample of a run graded by a language model, as [grade] says: just grade --out grades.tsv
+[group("pipeline")]
+[positional-arguments]
+grade *options:
+    @{{ build }}
+    @{{ target }}/grade --config {{ quote(config) }} "$@"
+
 # Show the tokens that BM25 counts: echo '北京天气' | just analyze --analyzer unicode
 [group("pipeline")]
 [positional-arguments]

@@ -11,6 +11,7 @@ mod dense;
 mod determinism;
 mod folds;
 mod full_disk;
+mod grade;
 mod hub;
 mod input_errors;
 mod keys;

@@ -145,6 +145,9 @@ impl Pipeline {
         self.score.check(checks);
         self.distill.check(checks);
         self.evaluate.check(&self.run.name, checks);
+        if let Some(grade) = &self.grade {
+            grade.check(checks);
+        }
         self.check_tokenizers(checks);
         self.check_descent(checks);
         self.check_packs(checks);
