@@ -69,6 +69,13 @@ ablation *options:
     {{ build }}
     {{ target }}/ablation {{ options }}
 
+# Have a sample of a run graded by a language model, as [grade] says: just grade --out grades.tsv
+[group("pipeline")]
+[positional-arguments]
+grade *options:
+    @{{ build }}
+    @{{ target }}/grade --config {{ quote(config) }} "$@"
+
 # Show the tokens that BM25 counts: echo '北京天气' | just analyze --analyzer unicode
 [group("pipeline")]
 [positional-arguments]

@@ -12,7 +12,7 @@ fn a_slip_in_a_key_is_named() {
         (
             "distil.steps=1",
             "error: tiny.toml: distil: unknown field `distil`, expected one of `run`, `simulate`, `ingest`, `retrieval`, `cpt`, \
-             `teacher`, `score`, `distill`, `evaluate`",
+             `teacher`, `score`, `distill`, `evaluate`, `grade`",
         ),
         (
             "teacher.rank.steps=\"many\"",

@@ -36,10 +36,15 @@ targets = ["query"]
 steps = 1
 learning_rate = 1e-4
 examples_per_step = 1
+[grade]
+servers = { api = "chat", addresses = ["http://localhost:1"] }
 "#;
 
 /// Keys that decide no output: where it lies, and how fast it is made.
 const WITHOUT_EFFECT: [&str; 4] = ["run.name", "run.root", "run.threads", "ingest.memory_limit"];
+
+/// The table of the command `grade`, which no stage reads.
+const OF_NO_STAGE: &str = "grade";
 
 /// Other values of keys for which [`another`] has none.
 const VALUES: [(&str, &str); 8] = [
@@ -54,6 +59,7 @@ const VALUES: [(&str, &str); 8] = [
         "[{ name = \"first\", labels = \"best\", loss = \"infonce\", steps = 1, learning_rate = 1e-3, lists_per_step = 1, list_size = 2 }]",
     ),
     ("ingest.judgments.grade_map", "{ good = 3 }"),
+    ("grade.servers.extra", "{ seed = 1 }"),
 ];
 
 /// Keys that other stages read than the one whose table they stand in, with all their readers.
@@ -187,7 +193,7 @@ fn a_key_concerns_the_stages_that_read_it_and_no_others() {
         let own = path.split('.').next().unwrap();
         let expected = match readers.get(path.as_str()) {
             Some(readers) => readers.clone(),
-            None if WITHOUT_EFFECT.contains(&path.as_str()) => BTreeSet::new(),
+            None if WITHOUT_EFFECT.contains(&path.as_str()) || own == OF_NO_STAGE => BTreeSet::new(),
             None => BTreeSet::from([own]),
         };
         assert_eq!(found, expected, "{path}");

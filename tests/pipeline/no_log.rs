@@ -51,7 +51,7 @@ fn write_files(sandbox: &Sandbox) {
 }
 
 /// A sandbox whose pipeline has neither a simulated search engine nor a log.
-fn without_log() -> Sandbox {
+pub(crate) fn without_log() -> Sandbox {
     let sandbox = Sandbox::new();
     write_files(&sandbox);
     sandbox.edit_config(|tables| {

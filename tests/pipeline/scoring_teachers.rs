@@ -1,55 +1,13 @@
 //! Teachers of `[score.teacher]`: saved rankers, servers over HTTP, and the average of several.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 
 use serde_json::{Value, json};
 use tables::Columns;
 use toml::Table;
 
 use crate::sandbox::Sandbox;
-
-/// A server that answers each request by `answer` of its path and body, for as long as the test runs. Returns its address.
-fn server(answer: impl Fn(&str, &Value) -> Value + Send + Sync + Clone + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let answer = answer.clone();
-            std::thread::spawn(move || serve(&stream, &answer));
-        }
-    });
-    address
-}
-
-fn serve(mut stream: &TcpStream, answer: &impl Fn(&str, &Value) -> Value) {
-    let mut reader = BufReader::new(stream);
-    let mut first = String::new();
-    while reader.read_line(&mut first).is_ok_and(|bytes| bytes > 0) {
-        let mut length = 0;
-        loop {
-            let mut header = String::new();
-            reader.read_line(&mut header).unwrap();
-            if header.trim().is_empty() {
-                break;
-            }
-            if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let body = answer(first.split(' ').nth(1).unwrap(), &serde_json::from_slice(&body).unwrap()).to_string();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        first.clear();
-    }
-}
+use crate::small_server::server;
 
 /// What the server thinks of a text: longer ones are better.
 fn opinion(text: &str) -> f64 {
@@ -79,7 +37,8 @@ fn permute(path: &str, body: &Value) -> Value {
     json!({ "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content } }] })
 }
 
-fn teacher(sandbox: &Sandbox, table: &str) {
+/// Sets `[score.teacher]`.
+pub(crate) fn teacher(sandbox: &Sandbox, table: &str) {
     let table: Table = toml::from_str(table).unwrap();
     sandbox.edit_config(|config| {
         let score = config.entry("score").or_insert_with(|| toml::Value::Table(Table::new()));
@@ -87,7 +46,8 @@ fn teacher(sandbox: &Sandbox, table: &str) {
     });
 }
 
-fn strings(table: &Columns, name: &str) -> Vec<String> {
+/// A column of text.
+pub(crate) fn strings(table: &Columns, name: &str) -> Vec<String> {
     table.strings(name).unwrap().iter().map(|text| text.unwrap().to_string()).collect()
 }
 

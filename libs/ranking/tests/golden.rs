@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
+use ranking::agreement::{Confusion, Weights};
 use ranking::loss::{Loss, LossValue};
 use ranking::metrics::{Conventions, Document, Gain, JudgedList, Metric, NoRelevant, PairCounts, Ties, Unjudged};
 use ranking::significance::{holm, paired_t_test, randomisation_test, t_interval};
@@ -131,4 +132,19 @@ fn losses_and_gradients_equal_those_of_others() {
         }
     }
     assert_eq!(tested, BTreeSet::from_iter(Loss::NAMES.iter().copied()));
+}
+
+#[test]
+fn weighted_kappas_equal_those_of_others() {
+    let golden = golden(include_str!("golden/agreement.json"));
+    let cases = golden.as_array().unwrap();
+    assert_eq!(cases.len(), 40);
+    for case in cases {
+        let grades = |judge: &str| integers(&case[judge]).into_iter().map(|grade| u8::try_from(grade).unwrap());
+        let confusion = Confusion::<4>::of(grades("first").zip(grades("second")));
+        for (name, weights) in [("linear", Weights::Linear), ("quadratic", Weights::Quadratic)] {
+            let found = confusion.weighted_kappa(weights).unwrap();
+            assert_close(found, case[name].as_f64().unwrap(), 1e-12, name);
+        }
+    }
 }

@@ -151,6 +151,9 @@ impl Pipeline {
         if !self.is_judged() {
             self.check_without_judgments(checks);
         }
+        if let Some(grade) = &self.grade {
+            grade.check(checks);
+        }
         self.check_tokenizers(checks);
         self.check_descent(checks);
         self.check_packs(checks);

@@ -2,6 +2,7 @@
 
 mod base;
 mod evaluate;
+mod grade;
 mod ingest;
 mod input;
 mod judgments;
@@ -21,6 +22,7 @@ mod training;
 
 pub use base::BaseModel;
 pub use evaluate::{Candidates, EvaluateConfig, Validation};
+pub use grade::{GradedSource, GradingConfig};
 pub use ingest::{
     BinaryLines, CleanConfig, DebiasConfig, DebiasMethod, DocumentColumns, DocumentsConfig, IngestConfig, MemorySize,
     PrivacyConfig, UserIds,
@@ -77,6 +79,8 @@ pub struct Pipeline {
     /// Metrics and the report.
     #[serde(default)]
     pub evaluate: EvaluateConfig,
+    /// A sample of queries and documents that the command `grade` has graded by a language model; no stage reads it.
+    pub grade: Option<GradingConfig>,
     /// Folder of the configuration file; relative paths start here.
     #[serde(skip)]
     pub base: PathBuf,

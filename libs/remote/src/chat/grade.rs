@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::completion::{bad, completion, request};
+use super::completion::{completion, request};
 use super::template::{PAIR, Template};
 use crate::config::require;
-use crate::error::{Error, excerpt};
+use crate::error::Error;
 use crate::list::{List, Text};
 use crate::pool::{Api, Bad, Pool, Work};
 
@@ -34,13 +34,15 @@ impl Default for GradeConfig {
     }
 }
 
-/// Grades of lists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grades {
-    /// For each list its documents' grades, 0 to 3.
-    pub grades: Vec<Vec<u8>>,
-    /// Documents whose first answer had no grade, and that were asked about again.
-    pub unparsable: usize,
+/// What a model said of a document.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Graded {
+    /// The grade, 0 to 3; `None` where no answer had a clear one.
+    pub grade: Option<u8>,
+    /// The last answer.
+    pub answer: String,
+    /// True if the first answer had no grade, so that the document was asked about again.
+    pub is_second: bool,
 }
 
 /// Has documents graded.
@@ -61,39 +63,55 @@ impl Grader {
         Ok(Grader { max_tokens: config.max_tokens, template })
     }
 
-    /// Grades each document of each list.
+    /// The messages about a pair of these texts, as JSON: what a model is asked, for those who keep its answers.
+    #[must_use]
+    pub fn messages(&self, query: &str, document: &str) -> Value {
+        self.template.messages(&[("query", query), ("document", document)]).into()
+    }
+
+    /// Grades each document of each list. `seen` is told each answer as soon as it is final, on the thread that asked: the place
+    /// of the list, that of the document in it, and the answer.
     ///
     /// # Errors
-    /// [`Error`]; a second answer without a grade for the same document is one.
-    pub fn grade(&self, pool: &mut Pool, lists: &[List<'_>]) -> Result<Grades, Error> {
+    /// [`Error`]; an answer of the API's form without a grade is none.
+    pub fn grade(
+        &self,
+        pool: &mut Pool,
+        lists: &[List<'_>],
+        seen: &(dyn Fn(usize, usize, &Graded) + Sync),
+    ) -> Result<Vec<Vec<Graded>>, Error> {
         pool.require_api(&[Api::Chat])?;
-        let pairs = lists.iter().flat_map(|list| list.documents.iter().map(|document| (list.query, *document)));
-        let works = pairs.map(|(query, document)| Pair { grader: self, query, document, unparsed: None, grade: 0 });
-        let done = pool.run(works.collect())?;
-        let unparsable = done.iter().filter(|pair| pair.unparsed.is_some()).count();
-        let mut all = done.iter().map(|pair| pair.grade);
-        let grades = lists.iter().map(|list| all.by_ref().take(list.documents.len()).collect()).collect();
-        Ok(Grades { grades, unparsable })
+        let pairs = lists.iter().enumerate().flat_map(|(place, list)| {
+            let documents = list.documents.iter().enumerate();
+            documents.map(move |(at, document)| ((place, at), list.query, *document))
+        });
+        let works = pairs.map(|(place, query, document)| {
+            let graded = Graded::default();
+            Pair { grader: self, place, query, document, graded, seen }
+        });
+        let mut all = pool.run(works.collect())?.into_iter().map(|pair| pair.graded);
+        Ok(lists.iter().map(|list| all.by_ref().take(list.documents.len()).collect()).collect())
     }
 }
 
 /// A document of a query.
 struct Pair<'a> {
     grader: &'a Grader,
+    /// The place of the list, and that of the document in it.
+    place: (usize, usize),
     query: Text<'a>,
     document: Text<'a>,
-    /// The last answer without a grade.
-    unparsed: Option<String>,
-    grade: u8,
+    graded: Graded,
+    seen: &'a (dyn Fn(usize, usize, &Graded) + Sync),
 }
 
 impl Work for Pair<'_> {
     fn body(&self) -> Map<String, Value> {
         let mut messages =
             self.grader.template.messages(&[("query", self.query.text), ("document", self.document.text)]);
-        if let Some(answer) = &self.unparsed {
+        if self.graded.is_second {
             // Roles take turns, and servers refuse empty messages.
-            let answer = if answer.is_empty() { "(none)" } else { answer };
+            let answer = if self.graded.answer.is_empty() { "(none)" } else { &self.graded.answer };
             messages.push(json!({ "role": "assistant", "content": answer }));
             messages.push(json!({ "role": "user", "content": REMINDER }));
         }
@@ -102,13 +120,13 @@ impl Work for Pair<'_> {
 
     fn take(&mut self, answer: &Value) -> Result<bool, Bad> {
         let text = completion(answer)?.text.trim();
-        let remedy = "change the template so that the model answers with the grade alone, or raise max_tokens if it thinks before";
-        let Some(grade) = grade(text) else {
-            self.unparsed = Some(text.into());
-            return Err(bad("a grade from 0 to 3", excerpt(text.as_bytes()), remedy));
-        };
-        self.grade = grade;
-        Ok(false)
+        let (grade, was_second) = (grade(text), self.graded.is_second);
+        let asks_again = grade.is_none() && !was_second;
+        self.graded = Graded { grade, answer: text.into(), is_second: was_second || asks_again };
+        if !asks_again {
+            (self.seen)(self.place.0, self.place.1, &self.graded);
+        }
+        Ok(asks_again)
     }
 
     fn ids(&self) -> (&str, Vec<&str>) {

@@ -12,7 +12,7 @@ mod permute;
 mod template;
 mod yes_no;
 
-pub use grade::{GradeConfig, Grader, Grades};
+pub use grade::{GradeConfig, Graded, Grader};
 pub use permutation::{Reading, read as read_permutation};
 pub use permute::{PermutationConfig, Permutations, Permuter, Ranking, Repairs};
 pub use yes_no::{YesNo, YesNoConfig, YesNoScores};

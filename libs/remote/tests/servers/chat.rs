@@ -1,12 +1,13 @@
 //! Chat servers on this machine that order, judge and grade numbers.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::mock::{Answer, Mock, Request, config, lists, numbers};
 use proptest::prelude::*;
 use remote::Pool;
 use remote::chat::{
-    GradeConfig, Grader, PermutationConfig, Permuter, Ranking, Repairs, YesNo, YesNoConfig, YesNoScores,
+    GradeConfig, Graded, Grader, PermutationConfig, Permuter, Ranking, Repairs, YesNo, YesNoConfig, YesNoScores,
 };
 use remote::pool::Api;
 use serde_json::{Value, json};
@@ -223,8 +224,19 @@ fn scores_and_grades_stand_in_the_order_of_the_documents() {
     let lists = lists(&texts);
     let found = YesNo::new(&YesNoConfig::default()).unwrap().score(&mut pool(&server), &lists).unwrap();
     assert_eq!(found.scores, [vec![0.0, 1.0, 2.0, 3.0, 4.0], vec![], vec![5.0, 6.0, 7.0]]);
-    let found = Grader::new(&GradeConfig::default()).unwrap().grade(&mut pool(&server), &lists).unwrap();
-    assert_eq!((found.grades, found.unparsable), (vec![vec![0, 1, 2, 3, 0], vec![], vec![1, 2, 3]], 0));
+    let seen = Mutex::new(Vec::new());
+    let see = |list: usize, document: usize, graded: &Graded| seen.lock().unwrap().push((list, document, graded.grade));
+    let found = Grader::new(&GradeConfig::default()).unwrap().grade(&mut pool(&server), &lists, &see).unwrap();
+    let grades: Vec<Vec<u8>> =
+        found.iter().map(|list| list.iter().filter_map(|graded| graded.grade).collect()).collect();
+    assert_eq!(grades, [vec![0, 1, 2, 3, 0], vec![], vec![1, 2, 3]]);
+    let places = found
+        .iter()
+        .enumerate()
+        .flat_map(|(list, all)| all.iter().enumerate().map(move |(document, graded)| (list, document, graded.grade)));
+    let mut seen = seen.into_inner().unwrap();
+    seen.sort_unstable();
+    assert!(places.eq(seen));
 }
 
 #[test]
@@ -233,17 +245,22 @@ fn a_grade_is_asked_for_twice() {
     let server =
         Mock::start(move |_| says(if count.fetch_add(1, Ordering::SeqCst) == 0 { "Well, 2 or 3." } else { "2" }));
     let grader = Grader::new(&GradeConfig::default()).unwrap();
-    let found = grader.grade(&mut pool(&server), &lists(&[numbers(0..1)])).unwrap();
-    assert_eq!((found.grades, found.unparsable), (vec![vec![2]], 1));
+    let grade = |server: &Mock| grader.grade(&mut pool(server), &lists(&[numbers(0..1)]), &|_, _, _| ());
+    let graded = |grade, answer: &str| vec![vec![Graded { grade, answer: answer.into(), is_second: true }]];
+    assert_eq!(grade(&server).unwrap(), graded(Some(2), "2"));
     let requests = server.requests.lock().unwrap();
     let (first, second) = (&requests[0].body["messages"], &requests[1].body["messages"]);
     assert_eq!(second[2], json!({ "role": "assistant", "content": "Well, 2 or 3." }));
     assert_eq!((first.as_array().unwrap().len(), second.as_array().unwrap().len()), (2, 4));
 
     let never = Mock::start(|_| says("It depends."));
-    let message = grader.grade(&mut pool(&never), &lists(&[numbers(0..1)])).unwrap_err().to_string();
-    assert!(message.contains("query q0, document d0: expected a grade from 0 to 3, found It depends.;"), "{message}");
+    assert_eq!(grade(&never).unwrap(), graded(None, "It depends."));
     assert_eq!(never.count(), 2);
+
+    let other = Mock::start(|_| Answer::Json(json!({ "text": "2" })));
+    let message = grade(&other).unwrap_err().to_string();
+    let expected = "query q0, document d0: expected a text in choices[0].message.content, found";
+    assert!(message.contains(expected), "{message}");
 }
 
 proptest! {
