@@ -141,7 +141,7 @@ impl Training {
                 Ok::<_, LossError>(output.total)
             };
             let (_, gradients) = score_gradients(&ranker, &sequences, passes, loss)?;
-            optimizer.step(&trained, &gradients.grads, 1e-4)?;
+            optimizer.step(&trained, &gradients.grads, 1e-4, &|_| 1.0)?;
         }
         println!("{}", worker::peak_bytes()?);
         Ok(())

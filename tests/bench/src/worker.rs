@@ -161,7 +161,7 @@ fn train(
         }
         Trainee::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, passes)?),
     };
-    optimizer.step(params, &gradients.grads, LEARNING_RATE)?;
+    optimizer.step(params, &gradients.grads, LEARNING_RATE, &|_| 1.0)?;
     Ok(())
 }
 
