@@ -63,7 +63,7 @@ cranfield *options:
     done; done
     {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} {{ options }}
 
-# The paper's comparisons on simulated worlds, five seeds, as docs/results.md; resumes, and says first how long it takes (an hour)
+# The paper's comparisons on simulated worlds, five seeds, as docs/results.md: an hour and a half on two idle cores; resumes
 [group("pipeline")]
 ablation *options:
     {{ build }}

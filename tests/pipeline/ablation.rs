@@ -44,7 +44,7 @@ fn a_killed_ablation_goes_on_where_it_was() {
     assert!(!finished.is_empty() && finished.len() < 8 && !sandbox.path("results.md").exists());
 
     let resumed = finish(ablation(&sandbox, &[])).succeeded();
-    assert!(resumed.stderr.contains("0 trainings left"), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("trainings left: 0,"), "{}", resumed.stderr);
     let whole = manifests(&sandbox);
     assert_eq!(whole.len(), 8);
     for output in finished {
@@ -71,7 +71,7 @@ fn a_condition_that_fails_is_told_and_the_others_go_on() {
     fs::write(run.join(".teacher.partial"), "in the way").unwrap();
     let outcome = finish(ablation(&sandbox, &[])).succeeded();
     assert!(outcome.stderr.contains("seed 1, teacher-no-cpt: failed: "), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("results.md is written; 1 runs failed"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("results.md is written; failed runs: 1"), "{}", outcome.stderr);
     let text = fs::read_to_string(sandbox.path("results.md")).unwrap();
     assert!(text.contains("without CPT: failed for seeds [1]: "), "{text}");
     assert!(sandbox.run_path("seed-2/teacher-no-cpt/evaluate/manifest.json").exists());

@@ -12,6 +12,8 @@ pub(crate) const SHARED: &str = "shared";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Comparisons {
+    /// What a reader of the document must know of its pipeline.
+    pub(crate) about: String,
     /// Time of the shared run's trainings as a multiple of another run's.
     shared_cost: f64,
     /// Seconds of each stage on the machine that the file names.

@@ -25,7 +25,7 @@ pub(crate) struct Made {
 
 /// The text of the document.
 pub(crate) fn text(all: &Comparisons, results: &Results<'_>, made: &Made) -> anyhow::Result<String> {
-    let mut text = introduction(results, made);
+    let mut text = introduction(&all.about, results, made);
     text += &claims_text(results)?;
     for comparison in &all.comparisons {
         text += &comparison_text(comparison, results)?;
@@ -33,14 +33,14 @@ pub(crate) fn text(all: &Comparisons, results: &Results<'_>, made: &Made) -> any
     Ok(text)
 }
 
-fn introduction(results: &Results<'_>, made: &Made) -> String {
+fn introduction(about: &str, results: &Results<'_>, made: &Made) -> String {
     let seeds: Vec<String> = results.seeds.iter().map(u64::to_string).collect();
     let Made { config, seconds, runs } = made;
     format!(
         "# Results of the ablation\n\n\
          Written by `just ablation`; no figure here is typed by hand. The pipeline is `{config}`. Each seed makes its own simulated \
          search engine, log and judgments, and trains {runs} runs on them that differ in one thing at a time. All runs of a seed \
-         share the world and, unless the table is about them, the teacher, its scores and the student's pre-trained weights.\n\n\
+         share the world and, unless the table is about them, the teacher, its scores and the student's pre-trained weights. {about}\n\n\
          - seeds: {}\n- finished: {}\n- processor: {}\n- time of all stages: {}\n\n\
          **How to read the tables.** A seed is one observation: values are means over seeds with 95 % intervals by the t \
          distribution. NDCG@10 and PNR (pairs in the right order over pairs in the wrong order) are those of the test queries, which no \

@@ -42,12 +42,17 @@ impl Timings {
     }
 
     /// Seconds that `step` will take: what it took for other seeds, or its reference on a machine of this one's speed.
-    pub(crate) fn estimate(&self, step: Step<'_>, reference: &BTreeMap<String, f64>) -> f64 {
+    fn estimate(&self, step: Step<'_>, reference: &BTreeMap<String, f64>) -> f64 {
         if let Some(measured) = self.measured.get(&(step.run.name.clone(), step.stage)) {
             return measured.iter().sum::<f64>() / measured.len() as f64;
         }
         let (here, there) = self.sums;
         step.reference(reference) * if there > 0.0 { here / there } else { 1.0 }
+    }
+
+    /// Seconds that `missing` will take.
+    pub(crate) fn left(&self, missing: &[Step<'_>], reference: &BTreeMap<String, f64>) -> f64 {
+        missing.iter().fold(0.0, |left, &step| left + self.estimate(step, reference))
     }
 
     /// Seconds that the finished steps took.

@@ -64,10 +64,10 @@ fn tell(
     reference: &BTreeMap<String, f64>,
 ) {
     let timings = Timings::of(all, reference);
-    let left = missing.iter().map(|&step| timings.estimate(step, reference)).fold(0.0, |sum, seconds| sum + seconds);
+    let left = timings.left(missing, reference);
     let trainings = missing.iter().filter(|step| step.is_training()).count();
     let (seed, name, left) = (run.seed, &run.name, duration(left));
-    tracing::info!("seed {seed}, {name}: {stage} took {}; {trainings} trainings left, about {left}", duration(took));
+    tracing::info!("seed {seed}, {name}: {stage} took {}; trainings left: {trainings}, about {left}", duration(took));
 }
 
 impl Step<'_> {

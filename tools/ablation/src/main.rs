@@ -82,7 +82,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let text = document::text(&all, &results, &made)?;
     files::write_atomically(&arguments.out, text.as_bytes())?;
-    tracing::info!("ablation: {} is written; {} runs failed", arguments.out.display(), failures.len());
+    tracing::info!("ablation: {} is written; failed runs: {}", arguments.out.display(), failures.len());
     Ok(())
 }
 
@@ -100,10 +100,10 @@ fn announce(arguments: &Arguments, runs: &[Run], all: &Comparisons) {
     let steps = steps(runs);
     let timings = Timings::of(&steps, &all.seconds);
     let missing: Vec<Step<'_>> = steps.iter().copied().filter(|step| !step.is_finished()).collect();
-    let left = missing.iter().map(|&step| timings.estimate(step, &all.seconds)).sum();
+    let left = timings.left(&missing, &all.seconds);
     let basis = match timings.spent() {
         spent if spent > 0.0 => format!("by the {} that the finished stages took", duration(spent)),
-        _ => "on two cores of a server of 2024; the estimate adapts to this machine while it runs".to_string(),
+        _ => "on two idle cores of an AMD EPYC (Zen 3); the estimate follows this machine while it runs".to_string(),
     };
     tracing::info!(
         "ablation: {} seeds, {} runs; {} of {} trainings are missing, about {} ({basis})",
