@@ -47,7 +47,7 @@ const WITHOUT_EFFECT: [&str; 4] = ["run.name", "run.root", "run.threads", "inges
 const OF_NO_STAGE: &str = "grade";
 
 /// Other values of keys for which [`another`] has none.
-const VALUES: [(&str, &str); 8] = [
+const VALUES: [(&str, &str); 9] = [
     ("teacher.input.truncation", "\"only_second\""),
     ("distill.input.truncation", "\"only_second\""),
     ("ingest.memory_limit", "\"1GiB\""),

@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "grade.prompt: expected grades from 0 to 3, found none; change the template or the model, or raise max_tokens"
     );
     judgments::write(out, &graded)?;
-    let report = report::text(&graded, pipeline.ingest.judgments.from_clicks());
+    let report = report::text(&graded, pipeline.ingest.grades_from_clicks());
     std::io::stdout().write_all(report.as_bytes()).context("stdout: writing failed")?;
     tracing::info!("grade: {grades} grades in {}", out.display());
     Ok(())
