@@ -149,7 +149,8 @@ fn assert_read_back(sandbox: &Sandbox, format: &str) {
     let mut read: Vec<(String, i32)> = strings(&table, "doc_id").into_iter().zip(grades).collect();
     let written = rows(&sandbox.path("grades.tsv")).into_iter();
     let mut written: Vec<(String, i32)> = written.map(|row| (row[1].clone(), row[2].parse().unwrap())).collect();
-    (read.sort(), written.sort());
+    read.sort();
+    written.sort();
     assert_eq!(read, written);
 }
 
