@@ -16,6 +16,7 @@ mod full_disk;
 mod grade;
 mod hub;
 mod input_errors;
+mod kept_scores;
 mod keys;
 mod languages;
 mod lora;

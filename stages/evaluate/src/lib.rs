@@ -13,6 +13,7 @@ mod input;
 mod interpolation;
 mod measure;
 mod merge;
+mod model_scores;
 mod number;
 mod output;
 mod report;

@@ -1,7 +1,8 @@
 //! The stage: what it reads, and from there to measured systems.
 
 use collection::{Collection, TEST, VALIDATION, candidate_lists};
-use models::teacher_inputs;
+use models::{arithmetic, teacher_inputs};
+use nn::cross_encoder::Execution;
 use pipeline::config::{BaseModel, EvaluateConfig, Precision, RetrievalConfig};
 use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
@@ -51,6 +52,11 @@ impl Config {
             teacher: pipeline.is_judged() && pipeline.teacher.is_some(),
             labels_only: pipeline.distill.labels_only.is_some(),
         }
+    }
+
+    /// How models score.
+    pub(crate) fn execution(&self) -> Execution {
+        Execution { precision: arithmetic(self.precision), batch_tokens: self.batch_tokens }
     }
 
     /// True if the stage evaluates the merged test queries of other runs.

@@ -4,12 +4,11 @@
 use std::collections::HashMap;
 
 use collection::{CandidateList, Collection};
-use models::arithmetic;
-use nn::cross_encoder::{CrossEncoder, Execution};
 use pipeline::StageContext;
 use pipeline::config::Retriever;
 use tables::StageDir;
 
+use crate::model_scores::ModelSystem;
 use crate::{Config, SystemRun};
 
 /// The lexical baseline, which every model is interpolated with.
@@ -22,9 +21,12 @@ const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", TEACHER, "stude
 const RETRIEVERS: [(&str, Retriever); 3] =
     [(BM25, Retriever::Bm25), ("dense", Retriever::Dense), ("fused", Retriever::Fused)];
 
-/// Models: the system's name, the stage that made it, its folder.
-const MODELS: [(&str, &str, &str); 3] =
-    [(TEACHER, "teacher", "rank"), ("student", "distill", "student"), (LABELS_ONLY, "distill", LABELS_ONLY)];
+/// The systems that are models.
+const MODELS: [ModelSystem; 3] = [
+    ModelSystem { name: TEACHER, stage: "teacher", folder: "rank" },
+    ModelSystem { name: "student", stage: "distill", folder: "student" },
+    ModelSystem { name: LABELS_ONLY, stage: "distill", folder: LABELS_ONLY },
+];
 
 /// This run's own teacher, where it is measured.
 const TEACHER: &str = "teacher";
@@ -56,26 +58,18 @@ pub(crate) fn runs(
         LABELS_ONLY => config.labels_only,
         _ => true,
     };
-    let models: Vec<_> = MODELS.into_iter().filter(|(name, ..)| is_there(name)).collect();
+    let models: Vec<_> = MODELS.into_iter().filter(|model| is_there(model.name)).collect();
     let mut progress = context.progress("evaluate", (models.len() * lists.len()) as u64);
-    let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
-    for (system, stage, folder) in models {
-        let model = CrossEncoder::open(&context.input(stage)?.folder(folder)?, execution)?;
-        let mut scores = Vec::with_capacity(lists.len());
-        for list in lists {
-            let texts = list.documents.iter().map(|&document| collection.corpus.texts(list.query, document));
-            let logits = model.score(&texts.collect::<Vec<_>>())?;
-            scores.push(logits.into_iter().map(f64::from).collect());
-            progress.add(1);
-        }
-        runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
+    for model in models {
+        let scores = model.scores(context, config, (&collection.corpus, lists), &mut progress)?;
+        runs.push(SystemRun { system: model.name.into(), scores, weights: Vec::new() });
     }
     Ok(runs)
 }
 
 /// True if a system is one of the models.
 pub(crate) fn is_model(system: &str) -> bool {
-    MODELS.iter().any(|(name, ..)| *name == system)
+    MODELS.iter().any(|model| model.name == system)
 }
 
 /// True if a system interpolates a model with BM25.

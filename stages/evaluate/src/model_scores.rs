@@ -1,0 +1,143 @@
+//! Scores of the models, kept beside the output: another metric, or a run after one that was interrupted, computes those alone that
+//! are missing or are of another model or other pairs.
+
+use collection::{CandidateList, Corpus};
+use nn::cross_encoder::{CrossEncoder, Execution};
+use nn::text::Texts;
+use pipeline::{Progress, StageContext};
+use tables::{Columns, Error, Parts, Rows};
+
+use crate::Config;
+
+/// The table of a part.
+const TABLE: &str = "pair_scores";
+
+/// Lists of a part.
+const LISTS_PER_PART: usize = 16;
+
+/// A system that is a model, and where its folder is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ModelSystem {
+    /// The system's name.
+    pub(crate) name: &'static str,
+    /// The stage that made it.
+    pub(crate) stage: &'static str,
+    /// Its folder in the output of that stage.
+    pub(crate) folder: &'static str,
+}
+
+impl ModelSystem {
+    /// The scores of the candidates of every list.
+    pub(crate) fn scores(
+        self,
+        context: &StageContext,
+        config: &Config,
+        (corpus, lists): (&Corpus, &[CandidateList]),
+        progress: &mut Progress,
+    ) -> anyhow::Result<Vec<Vec<f64>>> {
+        let parts = self.open(context, config)?;
+        let mut model = Model { system: self, context, execution: config.execution(), opened: None };
+        let mut scores = Vec::with_capacity(lists.len());
+        let mut kept_lists = 0;
+        for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
+            let texts: Vec<Vec<Texts<'_>>> = lists.iter().map(|list| texts(corpus, list)).collect();
+            let inputs = digest(&texts);
+            let part = match kept(&parts, number, &inputs)? {
+                Some(part) => {
+                    kept_lists += lists.len();
+                    part
+                }
+                None => {
+                    let scores = texts.iter().map(|texts| model.score(texts)).collect::<anyhow::Result<Vec<_>>>()?;
+                    let scores = scores.concat();
+                    parts.write_made_of(number, &inputs, Rows::of(&scores).float32s("score", |&score| score))?;
+                    parts.read(number)?
+                }
+            };
+            let mut rest = part.float32s("score")?.values().iter().copied().map(f64::from);
+            scores.extend(lists.iter().map(|list| rest.by_ref().take(list.documents.len()).collect()));
+            progress.add(lists.len() as u64);
+        }
+        if kept_lists > 0 {
+            tracing::info!("evaluate: {}: {kept_lists} of {} lists were scored before", self.name, lists.len());
+        }
+        Ok(scores)
+    }
+
+    /// The parts of this system; those of another model are removed.
+    fn open(self, context: &StageContext, config: &Config) -> anyhow::Result<Parts> {
+        let folder = context.paths().run_dir().join("evaluate.parts").join(self.name);
+        if context.forced() {
+            Parts::remove(&folder)?;
+        }
+        let decides = self.fingerprint(context, config)?;
+        match Parts::open(&folder, TABLE, &decides) {
+            Err(Error::BadPart { .. }) => {
+                Parts::remove(&folder)?;
+                Ok(Parts::open(&folder, TABLE, &decides)?)
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    /// A digest of all but the pairs that decides scores: the model, with the outside files that an adapter stands on, and the
+    /// precision.
+    fn fingerprint(self, context: &StageContext, config: &Config) -> anyhow::Result<String> {
+        let folder = format!("{}/{}", self.stage, self.folder);
+        let files = context.inputs().iter().filter(|input| input.name == folder || input.bytes.is_some());
+        let digests: Vec<&str> = files.map(|input| input.digest.as_str()).collect();
+        let Config { precision, adapter_base, .. } = config;
+        Ok(files::sha256(&serde_json::to_vec(&(&folder, digests, precision, adapter_base))?))
+    }
+}
+
+/// The model of a system, which is opened when it is needed first.
+struct Model<'a> {
+    system: ModelSystem,
+    context: &'a StageContext,
+    execution: Execution,
+    opened: Option<CrossEncoder>,
+}
+
+impl Model<'_> {
+    fn score(&mut self, texts: &[Texts<'_>]) -> anyhow::Result<Vec<f32>> {
+        let model = match &self.opened {
+            Some(model) => model,
+            None => {
+                let ModelSystem { stage, folder, .. } = self.system;
+                let folder = self.context.input(stage)?.folder(folder)?;
+                self.opened.insert(CrossEncoder::open(&folder, self.execution)?)
+            }
+        };
+        Ok(model.score(texts)?)
+    }
+}
+
+/// The part of this number where it was made of these pairs. A damaged one is made again.
+fn kept(parts: &Parts, number: usize, inputs: &str) -> tables::Result<Option<Columns>> {
+    let read = || if parts.is_made_of(number, inputs)? { parts.read(number).map(Some) } else { Ok(None) };
+    match read() {
+        Err(Error::BadPart { .. }) => Ok(None),
+        read => read,
+    }
+}
+
+fn texts<'a>(corpus: &'a Corpus, list: &CandidateList) -> Vec<Texts<'a>> {
+    list.documents.iter().map(|&document| corpus.texts(list.query, document)).collect()
+}
+
+/// A digest of pairs, their lists and their order.
+fn digest(lists: &[Vec<Texts<'_>>]) -> String {
+    let mut bytes = Vec::new();
+    let mut add = |length: usize, text: &str| {
+        bytes.extend((length as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    };
+    for list in lists {
+        add(list.len(), "");
+        for Texts { query, title, summary } in list {
+            [query, title, summary].into_iter().for_each(|text| add(text.len(), text));
+        }
+    }
+    files::sha256(&bytes)
+}

@@ -1,0 +1,59 @@
+//! Scores that `evaluate` keeps: used again for other metrics, never for another model.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::sandbox::Sandbox;
+
+const OTHER_METRIC: [&str; 4] = ["--set", "evaluate.metrics=[\"map\"]", "--set", "evaluate.primary=map"];
+
+/// The systems of which `evaluate` said that it used lists scored before, and how many lists of how many.
+fn kept(stderr: &str) -> Vec<(String, usize, usize)> {
+    let told = stderr.lines().filter_map(|line| line.split_once(" lists were scored before")).map(|(told, _)| {
+        let words: Vec<&str> = told.split(' ').collect();
+        let [.., name, kept, "of", all] = words[..] else { panic!("{told}") };
+        (name.trim_end_matches(':').to_string(), kept.parse().unwrap(), all.parse().unwrap())
+    });
+    told.collect()
+}
+
+#[test]
+fn another_metric_scores_nothing_again() {
+    let sandbox = Sandbox::finished();
+    let before = sandbox.digests("evaluate");
+    let told = kept(&sandbox.stage("evaluate", &OTHER_METRIC).stderr);
+    let names: Vec<&str> = told.iter().map(|(name, ..)| &name[..]).collect();
+    assert_eq!(names, ["teacher", "student", "student_labels_only"]);
+    assert!(told.iter().all(|(_, kept, all)| kept == all), "{told:?}");
+    // The same systems, the same scores; and as if nothing had been kept.
+    let runs = |digests: &BTreeMap<String, String>| -> Vec<String> {
+        digests.iter().filter(|(path, _)| path.starts_with("runs/")).map(|(_, digest)| digest.clone()).collect()
+    };
+    let after = sandbox.digests("evaluate");
+    assert_eq!(runs(&after), runs(&before));
+    assert!(kept(&sandbox.stage("evaluate", &[&OTHER_METRIC[..], &["--force"]].concat()).stderr).is_empty());
+    assert_eq!(sandbox.digests("evaluate"), after);
+}
+
+#[test]
+fn another_model_is_scored_again_and_damage_is_mended() {
+    let sandbox = Sandbox::finished();
+    let expected = sandbox.digests("evaluate");
+    let steps = ["--set", "distill.steps=3", "--set", "distill.validate_every=0"];
+    sandbox.stage("distill", &steps);
+    let told = kept(&sandbox.stage("evaluate", &steps).stderr);
+    let is_kept = |system: &str| told.iter().any(|(name, ..)| name == system);
+    assert!(is_kept("teacher") && !is_kept("student"), "{told:?}");
+    assert_ne!(sandbox.digests("evaluate"), expected);
+
+    let sandbox = Sandbox::finished();
+    let part = sandbox.run_path("evaluate.parts/student/part-00000.parquet");
+    let mut bytes = fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    sandbox.stage("evaluate", &OTHER_METRIC);
+    let told = kept(&sandbox.stage("evaluate", &[]).stderr);
+    assert!(told.iter().all(|(_, kept, all)| kept == all), "{told:?}");
+    assert_eq!(sandbox.digests("evaluate"), expected);
+}
