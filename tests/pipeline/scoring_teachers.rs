@@ -100,15 +100,45 @@ fn a_language_model_orders_lists() {
     assert_eq!(strings(&table, "teacher")[0], "orders");
 }
 
+/// The score of each query and document of `teacher_scores`.
+fn scores(sandbox: &Sandbox) -> BTreeMap<(String, String), f32> {
+    let table = sandbox.table("score", "teacher_scores");
+    let pairs = strings(&table, "query_id").into_iter().zip(strings(&table, "doc_id"));
+    pairs.zip(table.float32s("score").unwrap().values().iter().copied()).collect()
+}
+
+fn standardised(values: &[f64]) -> Vec<f64> {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    values.iter().map(|value| if variance > 0.0 { (value - mean) / variance.sqrt() } else { 0.0 }).collect()
+}
+
+#[test]
+fn a_teacher_and_bm25_are_averaged_list_by_list() {
+    let sandbox = Sandbox::finished();
+    let own = scores(&sandbox);
+    teacher(&sandbox, "teacher = { retriever = 'bm25' }");
+    sandbox.stage("score", &[]);
+    let bm25 = scores(&sandbox);
+    assert!(bm25.values().any(|&score| score > 0.0) && bm25.len() == own.len());
+    teacher(&sandbox, "[[teacher]]\nuse = 'teacher'\nweight = 0.7\n[[teacher]]\nretriever = 'bm25'\nweight = 0.3");
+    sandbox.stage("score", &["--set", "score.standardise_over=list"]);
+    let both: Vec<((String, String), f32)> = scores(&sandbox).into_iter().collect();
+    for list in both.chunk_by(|a, b| a.0.0 == b.0.0) {
+        let of = |scores: &BTreeMap<(String, String), f32>| {
+            standardised(&list.iter().map(|(pair, _)| f64::from(scores[pair])).collect::<Vec<_>>())
+        };
+        for ((pair, found), (own, bm25)) in list.iter().zip(of(&own).into_iter().zip(of(&bm25))) {
+            assert!((f64::from(*found) - (0.7 * own + 0.3 * bm25)).abs() < 1e-4, "{pair:?}");
+        }
+    }
+    sandbox.stage("distill", &["--set", "score.standardise_over=list"]);
+}
+
 #[test]
 fn several_teachers_are_averaged() {
     let sandbox = Sandbox::finished();
-    let own = sandbox.table("score", "teacher_scores");
-    let own: BTreeMap<(String, String), f32> = strings(&own, "query_id")
-        .into_iter()
-        .zip(strings(&own, "doc_id"))
-        .zip(own.float32s("score").unwrap().values().iter().copied())
-        .collect();
+    let own = scores(&sandbox);
     let address = server(rerank);
     let tables = format!(
         "[[teacher]]\nuse = 'teacher'\nweight = 3.0\n[[teacher]]\nservers = {{ api = 'tei', addresses = [{address:?}] }}"
@@ -118,13 +148,9 @@ fn several_teachers_are_averaged() {
     let (table, texts) = (sandbox.table("score", "teacher_scores"), texts(&sandbox));
     let pairs: Vec<_> = strings(&table, "query_id").into_iter().zip(strings(&table, "doc_id")).collect();
     assert_eq!(pairs.len(), own.len());
-    let standardised = |values: Vec<f64>| {
-        let mean = values.iter().sum::<f64>() / values.len() as f64;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
-        values.into_iter().map(|value| (value - mean) / variance.sqrt()).collect::<Vec<_>>()
-    };
-    let first = standardised(pairs.iter().map(|pair| f64::from(own[pair])).collect());
-    let second = standardised(pairs.iter().map(|(_, doc_id)| f64::from(opinion(&texts[doc_id]) as f32)).collect());
+    let first: Vec<f64> = pairs.iter().map(|pair| f64::from(own[pair])).collect();
+    let second: Vec<f64> = pairs.iter().map(|(_, doc_id)| f64::from(opinion(&texts[doc_id]) as f32)).collect();
+    let (first, second) = (standardised(&first), standardised(&second));
     let (scores, spreads) = (table.float32s("score").unwrap(), table.float32s("spread").unwrap());
     for row in 0..table.rows() {
         let mean = 0.75 * first[row] + 0.25 * second[row];
@@ -155,7 +181,12 @@ fn unusable_teachers_are_named() {
     refused(
         "teacher = { weight = 1.0 }",
         2,
-        "score.teacher: expected one of the keys `use`, `servers` and `scores`, found 0",
+        "score.teacher: expected one of the keys `use`, `servers`, `scores` and `retriever`, found 0",
+    );
+    refused(
+        "teacher = { retriever = 'dense' }",
+        2,
+        "score.teacher.retriever: expected bm25, or retrieval.dense beside it, found dense, without the model retrieval.dense",
     );
     refused("teacher = 'x'", 2, "score.teacher: invalid type: string \"x\", expected a table or an array of tables");
     refused(

@@ -1,14 +1,14 @@
 //! What decides the parts of each teacher: parts of another teacher, configuration or input are foreign.
 
 use anyhow::Context;
-use pipeline::config::{ScoreConfig, ScoringTeacher};
+use pipeline::config::{ScoreConfig, ScoringTeacher, StandardiseOver};
 use pipeline::{Stage, StageContext};
 use tables::InputEntry;
 
 use crate::{Config, Score};
 
 /// For each teacher, a digest of all that decides its parts: what all teachers have in common, the lists among it, and what this
-/// teacher alone reads. Weights decide the average, not the parts.
+/// teacher alone reads. Weights and `standardise_over` decide the average, not the parts.
 pub(crate) fn fingerprints(config: &Config, context: &StageContext) -> anyhow::Result<Vec<String>> {
     let (common, own) = config.inputs(context.paths())?;
     // The inputs of a run are in the order in which the stage declares them.
@@ -24,7 +24,8 @@ pub(crate) fn fingerprints(config: &Config, context: &StageContext) -> anyhow::R
     // A file of scores decides the lists of all.
     let lists = teachers.iter().zip(&own).find(|(teacher, _)| teacher.scores.is_some());
     let lists = lists.map(|(teacher, digests)| (&teacher.scores, digests));
-    let score = ScoreConfig { teacher: Vec::new(), ..config.score.clone() };
+    let standardise_over = StandardiseOver::default();
+    let score = ScoreConfig { teacher: Vec::new(), standardise_over, ..config.score.clone() };
     let Config { seed, precision, retrieval, held_out, .. } = config;
     let shared = (Score::NAME, Score::VERSION, seed, precision, &score, retrieval, held_out, common, lists);
     let fingerprint = |(teacher, digests): (&ScoringTeacher, &Vec<(&str, &str)>)| -> anyhow::Result<String> {

@@ -155,7 +155,8 @@ impl Score {
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
         let corpus = &collection.corpus;
         let queries = Queries { held_out: config.held_out };
-        let teachers = configs.iter().map(|teacher| Teacher::open(context, (corpus, queries), (teacher, execution)));
+        let teachers =
+            configs.iter().map(|teacher| Teacher::open(context, (&collection, queries), (teacher, execution)));
         let mut teachers = teachers.collect::<anyhow::Result<Vec<_>>>()?;
         let given = teachers.iter().find_map(Teacher::given);
         if let Some(given) = given.as_ref().filter(|_| teachers.len() > 1) {
@@ -172,7 +173,8 @@ impl Score {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
             return Ok(());
         }
-        let written = parts::write_tables(context, &parts, plan.parts().len(), (&teachers, corpus), queries)?;
+        let averaging = (&teachers[..], config.score.standardise_over);
+        let written = parts::write_tables(context, (&parts, plan.parts().len()), averaging, (corpus, queries))?;
         let Written { lists, pairs, held_out_lists, sources } = written;
         if let (0, Some(file)) = (lists, configs.iter().find_map(|teacher| teacher.scores.as_ref())) {
             Err(BadInput(format!(

@@ -1,9 +1,11 @@
 //! The parts of the work: made one by one, kept beside the output, and put together at the end.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use collection::{Corpus, TRAIN};
+use pipeline::config::StandardiseOver;
 use pipeline::{BadInput, Progress, RunPaths, StageContext};
 use ranking::standardisation::Standardisation;
 use tables::{Columns, Parts, Rows};
@@ -48,7 +50,7 @@ pub(crate) fn make_missing(
     context: &StageContext,
     (parts, plan, shard): (&Parts, &Plan, Option<Shard>),
     mut lists: Lists<'_>,
-    (teacher, corpus): (&mut Teacher, &Corpus),
+    (teacher, corpus): (&mut Teacher<'_>, &Corpus),
 ) -> anyhow::Result<()> {
     let mut missing = Vec::with_capacity(plan.parts().len());
     let mut finished_lists = 0;
@@ -102,7 +104,7 @@ impl Drop for Meter {
 }
 
 fn score_lists(
-    teacher: &mut Teacher,
+    teacher: &mut Teacher<'_>,
     corpus: &Corpus,
     lists: &[UnlabelledList],
 ) -> anyhow::Result<Vec<ScoredDocument>> {
@@ -158,14 +160,13 @@ const HELD_OUT_SCORES: &str = "held_out_scores";
 /// Writes the table `teacher_scores`, and `held_out_scores` where held-out queries are scored, from the `count` parts of each teacher.
 pub(crate) fn write_tables(
     context: &mut StageContext,
-    parts: &[Parts],
-    count: usize,
-    (teachers, corpus): (&[Teacher], &Corpus),
-    queries: Queries,
+    (parts, count): (&[Parts], usize),
+    (teachers, over): (&[Teacher<'_>], StandardiseOver),
+    (corpus, queries): (&Corpus, Queries),
 ) -> anyhow::Result<Written> {
     let names: Vec<&str> = teachers.iter().map(|teacher| teacher.name.as_str()).collect();
     let name = names.join(", ");
-    let average = Average::new(parts, count, teachers)?;
+    let average = Average::new((parts, count), teachers, over)?;
     let create = |table| context.create_table(table, &[("disranker.teacher", &name)]);
     let mut of_train = create(TEACHER_SCORES)?;
     let mut held_out = queries.held_out.then(|| create(HELD_OUT_SCORES)).transpose()?;
@@ -207,14 +208,19 @@ fn table_columns<'a>(rows: &'a [Ranked<'_>], teacher: &'a str) -> Rows<'a, Ranke
 
 /// The weighted mean of the standardised scores of several teachers; one teacher's scores stay as they are.
 struct Average {
-    /// The weight of each teacher, all of them 1 together, and how its scores are standardised.
+    /// The weight of each teacher, all of them 1 together, and how its scores are standardised over the table.
     teachers: Vec<(f64, Standardisation)>,
+    over: StandardiseOver,
 }
 
 impl Average {
-    fn new(parts: &[Parts], count: usize, teachers: &[Teacher]) -> anyhow::Result<Average> {
+    fn new(
+        (parts, count): (&[Parts], usize),
+        teachers: &[Teacher<'_>],
+        over: StandardiseOver,
+    ) -> anyhow::Result<Average> {
         if teachers.len() == 1 {
-            return Ok(Average { teachers: Vec::new() });
+            return Ok(Average { teachers: Vec::new(), over });
         }
         let total: f64 = teachers.iter().map(|teacher| teacher.weight).sum();
         let mut fitted = Vec::with_capacity(teachers.len());
@@ -227,19 +233,39 @@ impl Average {
                 .map_err(|error| BadInput(format!("score.teacher {}: {error}; leave it out", teacher.name)))?;
             fitted.push((teacher.weight / total, standardisation));
         }
-        Ok(Average { teachers: fitted })
+        Ok(Average { teachers: fitted, over })
     }
 
-    /// The score of a document that the teachers scored so, and how far they are apart.
+    /// The scores of each teacher for the rows of a part, which holds whole `lists`, as they are averaged.
+    fn standardised(&self, scores: &[&[f32]], lists: &[Range<usize>]) -> Vec<Vec<f32>> {
+        if self.teachers.is_empty() {
+            return scores.iter().map(|scores| scores.to_vec()).collect();
+        }
+        let of_teacher = |((_, fitted), scores): (&(f64, Standardisation), &&[f32])| match self.over {
+            StandardiseOver::Table => scores.iter().map(|&score| fitted.apply(score)).collect(),
+            StandardiseOver::List => lists.iter().flat_map(|list| standardised_list(&scores[list.clone()])).collect(),
+        };
+        self.teachers.iter().zip(scores).map(of_teacher).collect()
+    }
+
+    /// The score of a document that the teachers scored so, standardised, and how far they are apart.
     fn of(&self, scores: &[f32]) -> (f32, Option<f32>) {
         if self.teachers.is_empty() {
             return (scores[0], None);
         }
         let standardised = self.teachers.iter().zip(scores);
-        let standardised = standardised.map(|((weight, fitted), &score)| (weight, f64::from(fitted.apply(score))));
+        let standardised = standardised.map(|((weight, _), &score)| (weight, f64::from(score)));
         let mean: f64 = standardised.clone().map(|(weight, score)| weight * score).sum();
         let variance: f64 = standardised.map(|(weight, score)| weight * (score - mean).powi(2)).sum();
         (mean as f32, Some(variance.sqrt() as f32))
+    }
+}
+
+/// The scores of a list with mean 0 and standard deviation 1; zeros where all are the same.
+fn standardised_list(scores: &[f32]) -> Vec<f32> {
+    match Standardisation::fit(scores) {
+        Ok(fitted) => scores.iter().map(|&score| fitted.apply(score)).collect(),
+        Err(_) => vec![0.0; scores.len()],
     }
 }
 
@@ -249,10 +275,15 @@ fn ranked<'a>(parts: &'a [Columns], average: &Average, corpus: &'a Corpus) -> an
     // The teachers score the same lists.
     let sources = parts[0].strings("source")?;
     let scores = parts.iter().map(|part| part.float32s("score")).collect::<tables::Result<Vec<_>>>()?;
+    let scores: Vec<&[f32]> = scores.iter().map(|scores| &scores.values()[..]).collect();
+    let ends =
+        (1..=parts[0].rows()).filter(|&row| row == parts[0].rows() || query_ids.value(row) != query_ids.value(row - 1));
+    let lists: Vec<Range<usize>> = ends.scan(0, |start, end| Some(std::mem::replace(start, end)..end)).collect();
+    let scores = average.standardised(&scores, &lists);
     let left_out = parts.iter().map(|part| Ok(part.bools("left_out")?.iter().collect::<Vec<_>>()));
     let left_out = left_out.collect::<tables::Result<Vec<_>>>()?;
     let row = |row: usize| {
-        let (score, spread) = average.of(&scores.iter().map(|scores| scores.value(row)).collect::<Vec<_>>());
+        let (score, spread) = average.of(&scores.iter().map(|scores| scores[row]).collect::<Vec<_>>());
         let query_id = query_ids.value(row);
         Ok(Ranked {
             query_id,

@@ -1,13 +1,13 @@
-//! What scores: saved rankers, servers that are asked over HTTP, and files of scores.
+//! What scores: saved rankers, servers that are asked over HTTP, files of scores, and what finds documents.
 
 use std::sync::Arc;
 
 use anyhow::Context;
-use collection::Corpus;
+use collection::{Collection, Corpus};
 use models::saved_teacher;
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::identity;
-use pipeline::config::ScoringTeacher;
+use pipeline::config::{Retriever, ScoringTeacher};
 use pipeline::{BadInput, ConfigError, RunPaths, StageContext};
 use remote::Pool;
 use remote::chat::{Permutations, Permuter, YesNo, YesNoScores};
@@ -17,20 +17,21 @@ use crate::lists::{Queries, UnlabelledList, pairs};
 use crate::scores_file::FileScores;
 
 /// One of the teachers of a run.
-pub(crate) struct Teacher {
+pub(crate) struct Teacher<'a> {
     /// What the table calls it.
     pub(crate) name: String,
     /// Its part of the average.
     pub(crate) weight: f64,
-    scorer: Scorer,
+    scorer: Scorer<'a>,
 }
 
-enum Scorer {
+enum Scorer<'a> {
     Ranker(Box<CrossEncoder>),
     Servers(Pool),
     Permutations(Permuter, Pool),
     YesNo(YesNo, Pool),
     File(Arc<FileScores>),
+    Retriever(&'a Collection, Retriever),
 }
 
 /// The scores of the documents of some lists, one list after the other.
@@ -40,15 +41,19 @@ pub(crate) struct Scores {
     pub(crate) left_out: Option<Vec<bool>>,
 }
 
-impl Teacher {
+impl<'a> Teacher<'a> {
     /// Opens a teacher; servers are not asked yet.
     pub(crate) fn open(
         context: &StageContext,
-        (corpus, queries): (&Corpus, Queries),
+        (collection, queries): (&'a Collection, Queries),
         (config, execution): (&ScoringTeacher, Execution),
-    ) -> anyhow::Result<Teacher> {
+    ) -> anyhow::Result<Teacher<'a>> {
+        if let Some(by) = config.retriever {
+            let scorer = Scorer::Retriever(collection, by);
+            return Ok(Teacher { name: by.to_string(), weight: config.weight, scorer });
+        }
         if let Some(file) = &config.scores {
-            let scores = FileScores::read(context.paths(), file, (corpus, queries))?;
+            let scores = FileScores::read(context.paths(), file, (&collection.corpus, queries))?;
             let scorer = Scorer::File(Arc::new(scores));
             return Ok(Teacher { name: file.path.clone(), weight: config.weight, scorer });
         }
@@ -83,6 +88,11 @@ impl Teacher {
                 (ranker.score(&texts)?, None)
             }
             Scorer::File(file) => (file.scores(corpus, lists)?, file.left_out(lists)),
+            Scorer::Retriever(collection, by) => {
+                let wanted: Vec<(usize, &[usize])> =
+                    lists.iter().map(|list| (list.query, &list.documents[..])).collect();
+                (flat(&collection.scores(*by, &wanted)?), None)
+            }
             Scorer::Servers(pool) => {
                 let texts = Texts::of(corpus, lists);
                 (flat(&pool.score(&texts.lists(corpus)).map_err(asking)?), None)
@@ -110,7 +120,7 @@ impl Teacher {
 }
 
 /// What the servers of a teacher are asked.
-fn asked(paths: &RunPaths, config: &ScoringTeacher, servers: &PoolConfig) -> anyhow::Result<Scorer> {
+fn asked(paths: &RunPaths, config: &ScoringTeacher, servers: &PoolConfig) -> anyhow::Result<Scorer<'static>> {
     let template = config.template().map(|path| paths.resolve(&path.to_string_lossy()));
     let pool = Pool::new(servers).map_err(asking)?;
     Ok(match (&config.permutations, &config.yes_no) {

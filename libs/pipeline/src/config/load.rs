@@ -145,7 +145,7 @@ impl Pipeline {
             Some(teacher) => teacher.check(checks),
             None => self.check_without_teacher(checks),
         }
-        self.score.check(checks);
+        self.score.check(&self.retrieval, checks);
         self.distill.check(checks);
         self.evaluate.check(&self.run.name, checks);
         if !self.is_judged() {

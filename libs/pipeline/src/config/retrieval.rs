@@ -53,10 +53,16 @@ impl RetrievalConfig {
     pub(super) fn check(&self, candidates: Candidates, checks: &mut Checks) {
         let own = self.dense == Some(BaseModel::Teacher);
         checks.require(!own, "retrieval.dense", "a folder or hf:org/name[@revision]", &"teacher");
-        for (key, by) in [("retrieval.lists", Some(self.lists)), ("evaluate.candidates", candidates.retriever())] {
-            let unmet = self.dense.is_none() && by.is_some_and(|by| by != Retriever::Bm25);
-            let found = by.map_or(String::new(), |by| format!("{by}, without the model retrieval.dense"));
-            checks.require(!unmet, key, "bm25, or retrieval.dense beside it", &found);
+        self.check_can("retrieval.lists", self.lists, checks);
+        if let Some(by) = candidates.retriever() {
+            self.check_can("evaluate.candidates", by, checks);
         }
+    }
+
+    /// Checks that `by`, the value of `key`, has the vectors that it needs.
+    pub(super) fn check_can(&self, key: &str, by: Retriever, checks: &mut Checks) {
+        let found = format!("{by}, without the model retrieval.dense");
+        let can = self.dense.is_some() || by == Retriever::Bm25;
+        checks.require(can, key, "bm25, or retrieval.dense beside it", &found);
     }
 }

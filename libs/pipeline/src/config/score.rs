@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::base::BaseModel;
 use super::input::InputConfig;
 use super::load::{Checks, default_fn};
+use super::retrieval::{RetrievalConfig, Retriever};
 
 /// The largest weight of a teacher, so that the sum of all stays finite.
 const MAX_WEIGHT: f64 = 1000.0;
@@ -38,15 +39,35 @@ pub struct ScoreConfig {
     pub max_queries: usize,
     /// Tokens of one forward pass.
     pub batch_tokens: usize,
-    /// What scores: one table `[score.teacher]`, or several tables `[[score.teacher]]`, whose scores are standardised over all
-    /// pairs and averaged. Where absent: this run's own teacher.
+    /// Over what the scores of several teachers are standardised before they are averaged.
+    #[serde(skip_serializing_if = "StandardiseOver::is_table")]
+    pub standardise_over: StandardiseOver,
+    /// What scores: one table `[score.teacher]`, or several tables `[[score.teacher]]`, whose scores are standardised and averaged.
+    /// Where absent: this run's own teacher.
     #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrSeveral")]
     pub teacher: Vec<ScoringTeacher>,
 }
 
-/// One teacher that scores: a saved ranker (`use`), servers that are asked over HTTP (`servers`), or a file of scores
-/// (`scores`).
+/// Over what scores get mean 0 and standard deviation 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StandardiseOver {
+    /// All pairs, so that a score says the same for every query.
+    #[default]
+    Table,
+    /// Each query's list, as `evaluate.interpolate` does: for scores whose size depends on the query, such as BM25's.
+    List,
+}
+
+impl StandardiseOver {
+    fn is_table(&self) -> bool {
+        *self == StandardiseOver::Table
+    }
+}
+
+/// One teacher that scores: a saved ranker (`use`), servers that are asked over HTTP (`servers`), a file of scores (`scores`), or
+/// what finds documents (`retriever`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScoringTeacher {
@@ -66,6 +87,9 @@ pub struct ScoringTeacher {
     /// (without `ingest.judgments`, of all splits), with its documents that the collection has. `list_size`, `random_documents` and
     /// the keys of unseen documents do not apply.
     pub scores: Option<ScoresFile>,
+    /// BM25, or what else `[retrieval]` has, beside other teachers: the student then learns what both know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retriever: Option<Retriever>,
     /// With `servers.api = "chat"`: the language model puts each list in order, window by window (`RankGPT`, arXiv 2304.09542). The
     /// score falls in equal steps from 1, the first document, to 0, the last.
     pub permutations: Option<PermutationConfig>,
@@ -124,6 +148,7 @@ impl Default for ScoreConfig {
             random_documents: 0,
             max_queries: 0,
             batch_tokens: 4096,
+            standardise_over: StandardiseOver::Table,
             teacher: Vec::new(),
         }
     }
@@ -136,11 +161,15 @@ impl ScoreConfig {
         if self.teacher.is_empty() { vec![ScoringTeacher::own()] } else { self.teacher.clone() }
     }
 
-    pub(super) fn check(&self, checks: &mut Checks) {
+    pub(super) fn check(&self, retrieval: &RetrievalConfig, checks: &mut Checks) {
+        let retrievers = self.teacher.iter().filter_map(|teacher| teacher.retriever);
+        retrievers.for_each(|by| retrieval.check_can("score.teacher.retriever", by, checks));
         checks.at_least("score.list_size", self.list_size, 2);
         checks.at_least("score.batch_tokens", self.batch_tokens, 1);
         self.check_unseen(checks);
         self.teacher.iter().for_each(|teacher| teacher.check(checks));
+        let averages = self.teacher.len() > 1 || self.standardise_over.is_table();
+        checks.require(averages, "score.standardise_over", "it beside several teachers alone", &"list");
     }
 }
 
@@ -176,6 +205,7 @@ impl ScoringTeacher {
             input: InputConfig::default(),
             servers: None,
             scores: None,
+            retriever: None,
             permutations: None,
             yes_no: None,
         }
@@ -198,9 +228,14 @@ impl ScoringTeacher {
         checks.positive("score.teacher.weight", self.weight);
         checks.require(self.weight <= MAX_WEIGHT, "score.teacher.weight", "a number up to 1000", &self.weight);
         self.input.check("score.teacher", checks);
-        let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some()];
+        let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some(), self.retriever.is_some()];
         let given = sources.iter().filter(|&&is_given| is_given).count();
-        checks.require(given == 1, "score.teacher", "one of the keys `use`, `servers` and `scores`", &given);
+        checks.require(
+            given == 1,
+            "score.teacher",
+            "one of the keys `use`, `servers`, `scores` and `retriever`",
+            &given,
+        );
         if let Some(ScoresFile { format, permutations: Some(path), .. }) = &self.scores {
             let expected = "none beside a format other than `rankgpt`";
             checks.require(*format == ScoresFormat::RankGpt, "score.teacher.scores.permutations", expected, path);
