@@ -164,3 +164,37 @@ fn lists_of_a_thousand_documents_are_learnt_in_bounded_memory() {
     assert_eq!((one, three), (2000, 6000));
     assert!(peak_of_one > 20 && peak_of_three < peak_of_one * 3 / 2, "{peak_of_one} and {peak_of_three} MiB");
 }
+
+#[test]
+fn queries_made_of_documents_are_scored_and_learnt() {
+    let sandbox = Sandbox::finished();
+    let before = pairs(&sandbox.table("score", "teacher_scores"));
+    let generated = ["--set", "score.generated={ titles = 4, sentences = 6 }"];
+    sandbox.stage("score", &generated);
+    let made = sandbox.table("score", "generated_queries");
+    let (ids, texts, doc_ids) = (strings(&made, "query_id"), strings(&made, "query"), strings(&made, "doc_id"));
+    let of = |source: &str| strings(&made, "source").iter().filter(|found| *found == source).count();
+    assert_eq!(of("title"), 4);
+    assert_eq!(of("title") + of("sentence"), ids.len());
+    let documents = sandbox.table("ingest", "documents");
+    let titles: BTreeMap<String, String> =
+        strings(&documents, "doc_id").into_iter().zip(strings(&documents, "title")).collect();
+    for (id, (text, doc_id)) in ids.iter().zip(texts.iter().zip(&doc_ids)) {
+        assert!(id.starts_with("sentence:") || *text == titles[doc_id].to_lowercase(), "{id}: {text}");
+    }
+
+    // The run's own lists stay as they are, and each made query has a list that holds its document.
+    let scored = pairs(&sandbox.table("score", "teacher_scores"));
+    let is_made = |query: &String| ids.contains(query);
+    let own: Vec<_> = scored.iter().filter(|(query, _)| !is_made(query)).cloned().collect();
+    assert_eq!(own, before);
+    for (id, doc_id) in ids.iter().zip(doc_ids) {
+        assert!(scored.contains(&(id.clone(), doc_id.clone())), "{id} {doc_id}");
+    }
+    sandbox.stage("distill", &generated);
+    let facts = sandbox.manifest("distill").facts;
+    assert!(facts["student_steps"].as_u64().unwrap() > 0);
+
+    let line = sandbox.try_stage("score", &["--set", "score.generated={}"]).error(2).to_string();
+    assert!(line.contains("score.generated: expected titles or sentences above 0, found none"), "{line}");
+}

@@ -56,7 +56,9 @@ mod name;
 mod normal_form;
 mod query_text;
 mod segments;
+mod sentences;
 
 pub use analyzer::Analyzer;
 pub use name::AnalyzerName;
 pub use query_text::normalise as normalised_query;
+pub use sentences::sentences;

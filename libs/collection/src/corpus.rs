@@ -1,5 +1,6 @@
 //! Queries and documents of a run, by id.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use nn::text::Texts;
@@ -23,8 +24,10 @@ pub struct Query {
 /// texts in a mapped file.
 #[derive(Debug, Clone)]
 pub struct Corpus {
-    /// The queries.
+    /// The queries: those of the run in the order of their ids, then generated ones in theirs.
     pub queries: Vec<Query>,
+    /// Queries that are not generated.
+    own_queries: usize,
     documents: Arc<search::Texts>,
     /// False where titles are asked, so that no text may show its own.
     titles_shown: bool,
@@ -37,7 +40,8 @@ impl Corpus {
     /// [`tables::Error`], or texts that cannot be opened.
     pub fn read(ingest: &StageDir) -> anyhow::Result<Corpus> {
         let documents = search::open_texts(&ingest.folder(search::FOLDER)?)?;
-        Ok(Corpus { queries: queries(ingest)?, documents: Arc::new(documents), titles_shown: true })
+        let queries = queries(ingest)?;
+        Ok(Corpus { own_queries: queries.len(), queries, documents: Arc::new(documents), titles_shown: true })
     }
 
     /// A corpus in memory: queries and documents (id, title, summary), each in the order of its id.
@@ -48,7 +52,8 @@ impl Corpus {
         queries: Vec<Query>,
         documents: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
     ) -> search::Result<Corpus> {
-        Ok(Corpus { queries, documents: Arc::new(search::Texts::of(documents)?), titles_shown: true })
+        let documents = Arc::new(search::Texts::of(documents)?);
+        Ok(Corpus { own_queries: queries.len(), queries, documents, titles_shown: true })
     }
 
     /// The same documents without their titles; those of `documents` are the queries.
@@ -60,8 +65,30 @@ impl Corpus {
             searches: 0,
             split: crate::TRAIN.into(),
         };
-        let queries = documents.iter().map(query).collect();
-        Corpus { queries, documents: self.documents.clone(), titles_shown: false }
+        let queries: Vec<Query> = documents.iter().map(query).collect();
+        Corpus { own_queries: queries.len(), queries, documents: self.documents.clone(), titles_shown: false }
+    }
+
+    /// The same documents with `generated` queries, in the order of their ids, behind the corpus's own. The indices of these stay.
+    ///
+    /// # Errors
+    /// [`BadInput`] for an id that an own query has.
+    pub fn with_generated(mut self, generated: Vec<Query>) -> Result<Corpus, BadInput> {
+        if let Some(query) = generated.iter().find(|query| self.query(&query.query_id).is_ok()) {
+            let id = &query.query_id;
+            return Err(BadInput(format!(
+                "query `{id}`: expected no query of the run with the id of a generated one, found one; leave out score.generated"
+            )));
+        }
+        self.queries.truncate(self.own_queries);
+        self.queries.extend(generated);
+        Ok(self)
+    }
+
+    /// The indices of the generated queries.
+    #[must_use]
+    pub fn generated(&self) -> Range<usize> {
+        self.own_queries..self.queries.len()
     }
 
     /// The texts of the documents.
@@ -100,8 +127,9 @@ impl Corpus {
     /// # Errors
     /// [`BadInput`] where the table `queries` lacks it.
     pub fn query(&self, query_id: &str) -> Result<usize, BadInput> {
-        let found = self.queries.binary_search_by(|query| query.query_id.as_str().cmp(query_id));
-        found.map_err(|_| {
+        let (own, generated) = self.queries.split_at(self.own_queries);
+        let find = |queries: &[Query]| queries.binary_search_by(|query| query.query_id.as_str().cmp(query_id)).ok();
+        find(own).or_else(|| Some(self.own_queries + find(generated)?)).ok_or_else(|| {
             BadInput(format!("query `{query_id}` is not in ingest's table `queries`; re-run ingest with --force"))
         })
     }

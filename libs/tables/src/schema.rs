@@ -84,6 +84,7 @@ const SOURCES: [(&str, &str); 19] = [
     ("comparisons", include_str!("../../../schemas/comparisons.toml")),
     ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
     ("documents", include_str!("../../../schemas/documents.toml")),
+    ("generated_queries", include_str!("../../../schemas/generated_queries.toml")),
     ("held_out_scores", include_str!("../../../schemas/held_out_scores.toml")),
     ("impressions", include_str!("../../../schemas/impressions.toml")),
     ("ingest_report", include_str!("../../../schemas/ingest_report.toml")),

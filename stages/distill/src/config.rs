@@ -11,6 +11,9 @@ pub struct Config {
     pub(crate) seed: u64,
     pub(crate) precision: Precision,
     pub(crate) distill: DistillConfig,
+    /// True if some of the scored queries are generated.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) generated: bool,
     /// What finds negatives.
     pub(crate) retrieval: RetrievalConfig,
     /// The base model that the students descend from: `distill.base`, or the base of the teacher that it stands for.
@@ -39,6 +42,7 @@ impl Config {
             dropout: distill.dropout.or(pipeline.teacher.as_ref().filter(|_| inherits).and_then(|it| it.dropout)),
             pooling: pipeline.teacher.as_ref().filter(|_| inherits).and_then(|it| it.pooling),
             validation: validates.then(|| pipeline.evaluate.validation()),
+            generated: pipeline.score.generated.is_some(),
             retrieval: pipeline.retrieval.clone(),
             distill,
         }

@@ -13,7 +13,7 @@ mod pretrain;
 mod teacher_table;
 
 use anyhow::Context;
-use collection::{Collection, Corpus, TRAIN, VALIDATION, candidate_lists, graded_lists};
+use collection::{Collection, Corpus, GENERATED, TRAIN, VALIDATION, candidate_lists, graded_lists, read_generated};
 use models::{Start, arithmetic, base_inputs};
 use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::models::{Head, Model, Sizes, TermControl, from_sizes};
@@ -61,6 +61,7 @@ impl Stage for Distill {
             Input::Table { stage: "score", table: "teacher_scores" },
             Input::Folder { stage: "cpt", folder: "student_tokenizer" },
         ];
+        inputs.extend(config.generated.then_some(Input::Table { stage: "score", table: GENERATED }));
         inputs.extend(collection::inputs(&config.retrieval));
         inputs.extend(base_inputs(paths, config.distill.base.as_ref())?);
         if config.distill.base == Some(BaseModel::Teacher) {
@@ -77,7 +78,10 @@ impl Stage for Distill {
         check_resumed(context)?;
         let mut log = TrainingLog::open(context.out())?;
         let ingest = context.input("ingest")?;
-        let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
+        let mut collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
+        if config.generated {
+            collection.corpus = collection.corpus.with_generated(read_generated(&context.input("score")?)?)?;
+        }
         let candidates = match &config.validation {
             Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
             None => Vec::new(),

@@ -22,13 +22,13 @@ mod shard;
 mod sources;
 mod teachers;
 
-use collection::Collection;
+use collection::{Collection, Corpus, GENERATED, GeneratedQuery, Query, generate};
 use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::Execution;
 use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
-use tables::Parts;
+use tables::{Parts, Rows};
 
 pub use command::execute;
 
@@ -66,7 +66,7 @@ impl Stage for Score {
         does: "scores large lists of documents with the teacher, a list for each query of the training split, and without judgments \
                of the others",
         reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank, or what [score.teacher] names",
-        writes: "teacher_scores; without judgments, held_out_scores",
+        writes: "teacher_scores; without judgments, held_out_scores; with score.generated, generated_queries",
     };
     type Config = Config;
 
@@ -144,6 +144,21 @@ impl Config {
     }
 }
 
+/// Writes the table of the queries that were made.
+fn write_generated(context: &mut StageContext, corpus: &Corpus, generated: &[GeneratedQuery]) -> anyhow::Result<()> {
+    let mut table = context.create_table(GENERATED, &[])?;
+    let columns = Rows::of(generated)
+        .strings("query_id", |query| query.query_id.as_str())
+        .strings("query", |query| query.text.as_str())
+        .strings("doc_id", |query| corpus.doc_id(query.document))
+        .strings("source", |query| query.source);
+    table.write(columns)?;
+    context.finish_table(GENERATED, table)?;
+    context.fact("generated_queries", generated.len());
+    tracing::info!("score: {} queries made of documents", generated.len());
+    Ok(())
+}
+
 impl Score {
     /// Makes the parts, and unless this process is a shard, the tables.
     fn score(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
@@ -151,7 +166,12 @@ impl Score {
         let configs = config.score.teachers();
         let parts = parts::open(context, &fingerprints(config, context)?)?;
         let ingest = context.input("ingest")?;
-        let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
+        let mut collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
+        let generated = config.score.generated.as_ref();
+        let generated = generated.map(|generated| generate(&collection.corpus, generated, config.seed));
+        if let Some(generated) = &generated {
+            collection.corpus = collection.corpus.with_generated(generated.iter().map(Query::from).collect())?;
+        }
         let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
         let corpus = &collection.corpus;
         let queries = Queries { held_out: config.held_out };
@@ -172,6 +192,9 @@ impl Score {
         if let Some(shard) = self.shard {
             tracing::info!("score: shard {shard} is finished; when all are, score without --shard writes the table");
             return Ok(());
+        }
+        if let Some(generated) = &generated {
+            write_generated(context, corpus, generated)?;
         }
         let averaging = (&teachers[..], config.score.standardise_over);
         let written = parts::write_tables(context, (&parts, plan.parts().len()), averaging, (corpus, queries))?;

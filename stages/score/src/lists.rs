@@ -77,7 +77,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The queries of `given` lists, else the queries of `wanted` for which documents were shown; where nothing was shown, as there is
-    /// no log, all of them.
+    /// no log, all of them. Generated queries too.
     pub(crate) fn new(
         ingest: &StageDir,
         (corpus, wanted): (&Corpus, Queries),
@@ -98,6 +98,7 @@ impl Plan {
                     }
                 }
             }
+            queries.extend(corpus.generated());
         } else {
             queries.extend((0..corpus.queries.len()).filter(|&query| wanted.are_of(&corpus.queries[query].split)));
         }
@@ -107,8 +108,8 @@ impl Plan {
             train.sort_by_key(|&query| (Reverse(corpus.queries[query].searches), query));
             train.truncate(config.max_queries);
             queries = [train, held_out].concat();
-            queries.sort_unstable();
         }
+        queries.sort_by(|&a, &b| corpus.queries[a].query_id.cmp(&corpus.queries[b].query_id));
         let wanted = config.list_size + config.unseen_documents + config.random_documents;
         let list_size = given.map_or(wanted, FileScores::longest).max(1);
         Ok(Plan { queries, lists_per_part: (PAIRS_PER_PART / list_size).max(1) })
@@ -160,14 +161,20 @@ impl<'a> Lists<'a> {
         Ok(Lists { collection, config, seed, source })
     }
 
-    /// The lists of `queries`, which follow those asked for before, each of at least two documents. Without a log, the first
-    /// documents found for a query take the place of shown ones.
+    /// The lists of `queries`, which follow those asked for before, each of at least two documents. Without a log, and for generated
+    /// queries, the first documents found for a query take the place of shown ones.
     pub(crate) fn of(&mut self, queries: &[usize]) -> anyhow::Result<Vec<UnlabelledList>> {
+        let corpus = &self.collection.corpus;
         let empty = queries.iter().map(|&query| UnlabelledList::new(query));
         let mut lists = match &mut self.source {
             Source::Log(shown) => {
                 let mut lists = shown.lists(queries, self.config.list_size)?;
                 self.add_found(&mut lists, 0)?;
+                let mut of_generated: Vec<UnlabelledList> =
+                    empty.filter(|list| corpus.generated().contains(&list.query)).collect();
+                self.add_found(&mut of_generated, self.config.list_size)?;
+                lists.extend(of_generated);
+                lists.sort_by(|a, b| corpus.queries[a.query].query_id.cmp(&corpus.queries[b.query].query_id));
                 lists
             }
             Source::Retrieval => {
@@ -249,7 +256,7 @@ impl<'a> Shown<'a> {
     /// The most shown documents of each of `queries`, at most `list_size`; no list where the collection has none of them.
     fn lists(&mut self, queries: &[usize], list_size: usize) -> anyhow::Result<Vec<UnlabelledList>> {
         let mut lists = Vec::with_capacity(queries.len());
-        for &query in queries {
+        for &query in queries.iter().filter(|query| !self.corpus.generated().contains(query)) {
             let mut shown = Vec::new();
             while let Some(row) = self.next_up_to(query)? {
                 if row.query == query {

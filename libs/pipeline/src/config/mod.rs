@@ -40,7 +40,7 @@ pub use phases::{PhaseConfig, PhaseLabels};
 pub use retrieval::{RetrievalConfig, Retriever};
 pub use run::{Precision, RunConfig};
 pub use schema::json_schema;
-pub use score::{ScoreConfig, ScoresFile, ScoresFormat, ScoringTeacher, StandardiseOver};
+pub use score::{GeneratedQueries, ScoreConfig, ScoresFile, ScoresFormat, ScoringTeacher, StandardiseOver};
 pub use simulate::{ClickConfig, ClickModelKind, SimulateConfig, WorldConfig};
 pub use split::SplitConfig;
 pub use training::{ListTraining, ScheduleKind, TrainingConfig};

@@ -35,6 +35,10 @@ pub struct ScoreConfig {
     pub unseen_depth: Option<usize>,
     /// Random documents added to every list, so that the student sees clear misses.
     pub random_documents: usize,
+    /// Queries that are made of documents, beside the run's own, where the pipeline has this table: the teacher scores what is found
+    /// for them, and the student learns from it. For collections with few queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generated: Option<GeneratedQueries>,
     /// Training queries scored at most, most searched first; 0 takes all.
     pub max_queries: usize,
     /// Tokens of one forward pass.
@@ -47,6 +51,24 @@ pub struct ScoreConfig {
     #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "OneOrSeveral")]
     pub teacher: Vec<ScoringTeacher>,
+}
+
+/// How many queries are made of documents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct GeneratedQueries {
+    /// Titles, at most; a title counts where there is a text below it.
+    pub titles: usize,
+    /// Sentences of 5 to 40 words, at most.
+    pub sentences: usize,
+    /// Sentences of one document, at most.
+    pub sentences_per_document: usize,
+}
+
+impl Default for GeneratedQueries {
+    fn default() -> Self {
+        GeneratedQueries { titles: 0, sentences: 0, sentences_per_document: 2 }
+    }
 }
 
 /// Over what scores get mean 0 and standard deviation 1.
@@ -146,6 +168,7 @@ impl Default for ScoreConfig {
             unseen_sampler: Sampler::Top,
             unseen_depth: None,
             random_documents: 0,
+            generated: None,
             max_queries: 0,
             batch_tokens: 4096,
             standardise_over: StandardiseOver::Table,
@@ -168,12 +191,29 @@ impl ScoreConfig {
         checks.at_least("score.batch_tokens", self.batch_tokens, 1);
         self.check_unseen(checks);
         self.teacher.iter().for_each(|teacher| teacher.check(checks));
+        if let Some(generated) = &self.generated {
+            self.check_generated(generated, retrieval, checks);
+        }
         let averages = self.teacher.len() > 1 || self.standardise_over.is_table();
         checks.require(averages, "score.standardise_over", "it beside several teachers alone", &"list");
     }
 }
 
 impl ScoreConfig {
+    fn check_generated(&self, generated: &GeneratedQueries, retrieval: &RetrievalConfig, checks: &mut Checks) {
+        let table = "score.generated";
+        let some = generated.titles + generated.sentences > 0;
+        checks.require(some, table, "titles or sentences above 0", &"none");
+        checks.at_least("score.generated.sentences_per_document", generated.sentences_per_document, 1);
+        let file = self.teacher.iter().any(|teacher| teacher.scores.is_some());
+        checks.require(!file, table, "none beside score.teacher.scores, whose lists are scored", &"a table");
+        // Vectors are made of the run's own queries alone.
+        let retrievers = self.teacher.iter().filter_map(|teacher| teacher.retriever);
+        for by in retrievers.chain([retrieval.lists]).filter(|&by| by != Retriever::Bm25) {
+            checks.require(false, table, "none beside a retriever other than bm25", &by);
+        }
+    }
+
     fn check_unseen(&self, checks: &mut Checks) {
         let ScoreConfig {
             unseen_documents, unseen_from_rank: from_rank, unseen_sampler: sampler, unseen_depth, ..
