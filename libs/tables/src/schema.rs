@@ -79,7 +79,7 @@ impl ColumnType {
     }
 }
 
-const SOURCES: [(&str, &str); 19] = [
+const SOURCES: [(&str, &str); 20] = [
     ("benchmarks", include_str!("../../../schemas/benchmarks.toml")),
     ("comparisons", include_str!("../../../schemas/comparisons.toml")),
     ("cpt_examples", include_str!("../../../schemas/cpt_examples.toml")),
