@@ -132,7 +132,24 @@ fn a_teacher_and_bm25_are_averaged_list_by_list() {
             assert!((f64::from(*found) - (0.7 * own + 0.3 * bm25)).abs() < 1e-4, "{pair:?}");
         }
     }
-    sandbox.stage("distill", &["--set", "score.standardise_over=list"]);
+    // The same weights, were they those that are best on the validation queries.
+    let list = ["--set", "score.standardise_over=list"];
+    let chosen = ["--set", "score.choose_weights=true"];
+    let line = sandbox.try_stage("score", &[&list[..], &chosen].concat()).error(2).to_string();
+    assert!(line.contains("score.teacher.weight: expected none beside choose_weights = true, found 0.7"), "{line}");
+    teacher(&sandbox, "[[teacher]]\nuse = 'teacher'\n[[teacher]]\nretriever = 'bm25'");
+    sandbox.stage("score", &[&list[..], &chosen].concat());
+    let weights = sandbox.manifest("score").facts["weights"].clone();
+    let [own, other] = [0, 1].map(|teacher| weights[teacher].as_f64().unwrap());
+    assert!((own + other - 1.0).abs() < 1e-9 && (own * 20.0).fract().abs() < 1e-9, "{weights}");
+    let best = scores(&sandbox);
+    if own > 0.0 && other > 0.0 {
+        let given = [format!("use = 'teacher'\nweight = {own}"), format!("retriever = 'bm25'\nweight = {other}")];
+        teacher(&sandbox, &format!("[[teacher]]\n{}\n[[teacher]]\n{}", given[0], given[1]));
+        sandbox.stage("score", &list);
+        assert_eq!(scores(&sandbox), best);
+    }
+    sandbox.stage("distill", &list);
 }
 
 #[test]

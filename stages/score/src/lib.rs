@@ -21,11 +21,12 @@ mod scores_file;
 mod shard;
 mod sources;
 mod teachers;
+mod weights;
 
 use collection::{Collection, Corpus, GENERATED, GeneratedQuery, Query, generate};
 use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::Execution;
-use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher};
+use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher, Validation};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::{Parts, Rows};
@@ -37,6 +38,9 @@ use crate::lists::{Lists, Plan, Queries};
 use crate::parts::Written;
 use crate::shard::Shard;
 use crate::teachers::Teacher;
+
+/// What the weights of teachers are chosen by; no part depends on it.
+const JUDGMENTS: Input = Input::Table { stage: "ingest", table: "judgments" };
 
 /// The stage.
 #[derive(Debug, Default)]
@@ -57,6 +61,9 @@ pub struct Config {
     adapter_base: Option<BaseModel>,
     /// True if held-out queries are scored too, as nothing is judged.
     held_out: bool,
+    /// How the weights of two teachers are chosen, where they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validation: Option<Validation>,
 }
 
 impl Stage for Score {
@@ -65,7 +72,8 @@ impl Stage for Score {
     const ABOUT: About = About {
         does: "scores large lists of documents with the teacher, a list for each query of the training split, and without judgments \
                of the others",
-        reads: "ingest/queries, ingest/collection, ingest/pairs; the folder teacher/rank, or what [score.teacher] names",
+        reads: "ingest/queries, ingest/collection, ingest/pairs, with score.choose_weights ingest/judgments; the folder \
+                teacher/rank, or what [score.teacher] names",
         writes: "teacher_scores; without judgments, held_out_scores; with score.generated, generated_queries",
     };
     type Config = Config;
@@ -78,6 +86,7 @@ impl Stage for Score {
             retrieval: pipeline.retrieval.clone(),
             adapter_base: pipeline.adapter_base().cloned(),
             held_out: !pipeline.is_judged(),
+            validation: pipeline.score.choose_weights.then(|| pipeline.evaluate.validation()),
         })
     }
 
@@ -120,6 +129,7 @@ impl Config {
     fn inputs(&self, paths: &RunPaths) -> anyhow::Result<(Vec<Input>, Vec<Vec<Input>>)> {
         let mut common = collection::inputs(&self.retrieval);
         common.push(Input::Table { stage: "ingest", table: "pairs" });
+        common.extend(self.validation.map(|_| JUDGMENTS));
         let teachers = self.score.teachers();
         let of_teachers = teachers.iter().map(|teacher| self.inputs_of(teacher, paths));
         Ok((common, of_teachers.collect::<anyhow::Result<_>>()?))
@@ -195,6 +205,9 @@ impl Score {
         }
         if let Some(generated) = &generated {
             write_generated(context, corpus, generated)?;
+        }
+        if let Some(validation) = &config.validation {
+            weights::choose(context, &mut teachers, &collection, validation)?;
         }
         let averaging = (&teachers[..], config.score.standardise_over);
         let written = parts::write_tables(context, (&parts, plan.parts().len()), averaging, (corpus, queries))?;

@@ -262,7 +262,7 @@ impl Average {
 }
 
 /// The scores of a list with mean 0 and standard deviation 1; zeros where all are the same.
-fn standardised_list(scores: &[f32]) -> Vec<f32> {
+pub(crate) fn standardised_list(scores: &[f32]) -> Vec<f32> {
     match Standardisation::fit(scores) {
         Ok(fitted) => scores.iter().map(|&score| fitted.apply(score)).collect(),
         Err(_) => vec![0.0; scores.len()],

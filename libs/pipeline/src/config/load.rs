@@ -172,6 +172,8 @@ impl Pipeline {
 
     /// Without judgments, nothing is trained on them, validated or measured by them.
     fn check_without_judgments(&self, checks: &mut Checks) {
+        let chooses = self.score.choose_weights;
+        checks.require(!chooses, "score.choose_weights", "false without ingest.judgments, which it looks at", &chooses);
         let rank = self.teacher.as_ref().is_some_and(|teacher| teacher.rank.is_some());
         let labels_only = self.distill.labels_only.is_some();
         for (key, given) in [("teacher.rank", rank), ("distill.labels_only", labels_only)] {

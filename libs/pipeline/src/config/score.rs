@@ -44,8 +44,10 @@ pub struct ScoreConfig {
     /// Tokens of one forward pass.
     pub batch_tokens: usize,
     /// Over what the scores of several teachers are standardised before they are averaged.
-    #[serde(skip_serializing_if = "StandardiseOver::is_table")]
     pub standardise_over: StandardiseOver,
+    /// True to choose the weights of two teachers by the primary metric of the validation queries, with `standardise_over = "list"`:
+    /// what `evaluate.interpolate` measures is then distilled.
+    pub choose_weights: bool,
     /// What scores: one table `[score.teacher]`, or several tables `[[score.teacher]]`, whose scores are standardised and averaged.
     /// Where absent: this run's own teacher.
     #[serde(deserialize_with = "one_or_several", skip_serializing_if = "Vec::is_empty")]
@@ -80,12 +82,6 @@ pub enum StandardiseOver {
     Table,
     /// Each query's list, as `evaluate.interpolate` does: for scores whose size depends on the query, such as BM25's.
     List,
-}
-
-impl StandardiseOver {
-    fn is_table(&self) -> bool {
-        *self == StandardiseOver::Table
-    }
 }
 
 /// One teacher that scores: a saved ranker (`use`), servers that are asked over HTTP (`servers`), a file of scores (`scores`), or
@@ -172,6 +168,7 @@ impl Default for ScoreConfig {
             max_queries: 0,
             batch_tokens: 4096,
             standardise_over: StandardiseOver::Table,
+            choose_weights: false,
             teacher: Vec::new(),
         }
     }
@@ -194,12 +191,28 @@ impl ScoreConfig {
         if let Some(generated) = &self.generated {
             self.check_generated(generated, retrieval, checks);
         }
-        let averages = self.teacher.len() > 1 || self.standardise_over.is_table();
+        if self.choose_weights {
+            self.check_choice(checks);
+        }
+        let averages = self.teacher.len() > 1 || self.standardise_over == StandardiseOver::Table;
         checks.require(averages, "score.standardise_over", "it beside several teachers alone", &"list");
     }
 }
 
 impl ScoreConfig {
+    fn check_choice(&self, checks: &mut Checks) {
+        let (key, count) = ("score.choose_weights", self.teacher.len());
+        checks.require(count == 2, key, "two teachers in [[score.teacher]]", &count);
+        let list = self.standardise_over == StandardiseOver::List;
+        checks.require(list, key, "it beside standardise_over = \"list\"", &"table");
+        for teacher in &self.teacher {
+            let weight = teacher.weight;
+            checks.require(weight == 1.0, "score.teacher.weight", "none beside choose_weights = true", &weight);
+            let file = teacher.scores.is_some();
+            checks.require(!file, key, "none beside score.teacher.scores, which has no validation queries", &true);
+        }
+    }
+
     fn check_generated(&self, generated: &GeneratedQueries, retrieval: &RetrievalConfig, checks: &mut Checks) {
         let table = "score.generated";
         let some = generated.titles + generated.sentences > 0;
