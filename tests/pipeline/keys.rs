@@ -31,6 +31,7 @@ list_size = 2
 rank = 2
 alpha = 4.0
 targets = ["query"]
+[score.generated]
 [distill.term_control]
 [distill.pretrain]
 steps = 1
