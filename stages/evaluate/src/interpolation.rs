@@ -4,13 +4,11 @@ use std::ops::Range;
 
 use pipeline::BadInput;
 use pipeline::config::Validation;
+use ranking::interpolation::{best_weight, standardised};
 
 use crate::input::{SystemRun, TestQuery};
 use crate::measure::rankings;
 use crate::systems::{BM25, is_model};
-
-/// The weights tried are 0, 1 / `STEPS`, ..., 1.
-const STEPS: usize = 20;
 
 /// Every model among `runs` interpolated with BM25, as systems `<model>+bm25`. `tested` queries are followed by those of the
 /// validation split, which decide on a model's weight by the metric of `by`.
@@ -84,23 +82,19 @@ fn fitted(
     range: Range<usize>,
     by: &Validation,
 ) -> anyhow::Result<f64> {
-    let mut best = (f64::NEG_INFINITY, 0.0);
-    for step in 0..=STEPS {
-        let weight = step as f64 / STEPS as f64;
+    let best = best_weight(|weight| {
         let mut run = mixed(model, bm25, weight);
         run.scores = run.scores.drain(range.clone()).collect();
-        let Some(value) = value(&queries[range.clone()], &run, by)? else {
-            Err(BadInput(
-                "evaluate.interpolate: expected judged queries to choose a weight on, found none: raise \
-                 ingest.split.validation, or merge two runs or more"
-                    .into(),
-            ))?
-        };
-        if value >= best.0 {
-            best = (value, weight);
-        }
-    }
-    Ok(best.1)
+        value(&queries[range.clone()], &run, by)
+    });
+    let Some((weight, _)) = best? else {
+        Err(BadInput(
+            "evaluate.interpolate: expected judged queries to choose a weight on, found none: raise \
+             ingest.split.validation, or merge two runs or more"
+                .into(),
+        ))?
+    };
+    Ok(weight)
 }
 
 /// The metric that decides; `None` where no query counts.
@@ -118,14 +112,6 @@ fn mixed(model: &SystemRun, bm25: &SystemRun, weight: f64) -> SystemRun {
     SystemRun { system: format!("{}+{}", model.system, bm25.system), scores, weights: vec![weight] }
 }
 
-/// The scores of one query with mean 0 and deviation 1; all 0 where they are equal.
-fn standardised(scores: &[f64]) -> Vec<f64> {
-    let count = scores.len() as f64;
-    let mean = scores.iter().sum::<f64>() / count;
-    let deviation = (scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>() / count).sqrt();
-    scores.iter().map(|score| if deviation > 0.0 { (score - mean) / deviation } else { 0.0 }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,13 +120,6 @@ mod tests {
 
     fn by() -> Validation {
         EvaluateConfig::default().validation()
-    }
-
-    #[test]
-    fn scores_are_standardised_by_query() {
-        assert_eq!(standardised(&[1.0, 3.0]), [-1.0, 1.0]);
-        assert_eq!(standardised(&[2.0, 2.0]), [0.0, 0.0]);
-        assert!(standardised(&[]).is_empty());
     }
 
     /// The weight of a teacher with BM25 that is fitted on `queries`.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use collection::{Corpus, TRAIN};
 use pipeline::config::StandardiseOver;
 use pipeline::{BadInput, Progress, RunPaths, StageContext};
+use ranking::interpolation::standardised;
 use ranking::standardisation::Standardisation;
 use tables::{Columns, Parts, Rows};
 
@@ -263,10 +264,8 @@ impl Average {
 
 /// The scores of a list with mean 0 and standard deviation 1; zeros where all are the same.
 pub(crate) fn standardised_list(scores: &[f32]) -> Vec<f32> {
-    match Standardisation::fit(scores) {
-        Ok(fitted) => scores.iter().map(|&score| fitted.apply(score)).collect(),
-        Err(_) => vec![0.0; scores.len()],
-    }
+    let scores: Vec<f64> = scores.iter().copied().map(f64::from).collect();
+    standardised(&scores).into_iter().map(|score| score as f32).collect()
 }
 
 /// The rows of the same part of each teacher as one, each list by falling score.

@@ -4,6 +4,7 @@ use anyhow::ensure;
 use collection::{CandidateList, Collection, VALIDATION, candidate_lists};
 use pipeline::config::Validation;
 use pipeline::{BadInput, StageContext};
+use ranking::interpolation::best_weight;
 use ranking::metrics::MetricError;
 use serde_json::json;
 
@@ -11,9 +12,6 @@ use crate::lists::UnlabelledList;
 use crate::parts::standardised_list;
 use crate::sources::DocumentSource;
 use crate::teachers::Teacher;
-
-/// The weights tried of the first teacher are 0, 1 / `STEPS`, ..., 1.
-const STEPS: usize = 20;
 
 /// Gives the two teachers the weights whose mean of scores, standardised over each list, is best on the validation queries; of equal
 /// ones, those with the largest of the first teacher.
@@ -32,21 +30,16 @@ pub(crate) fn choose(
     let scores = teachers.iter_mut().map(|teacher| standardised(teacher, collection, &asked));
     let scores = scores.collect::<anyhow::Result<Vec<_>>>()?;
     ensure!(scores.len() == 2, "expected two teachers to weigh, found {}", scores.len());
-    let mut best = None;
-    for step in 0..=STEPS {
-        let weight = step as f64 / STEPS as f64;
+    let best = best_weight(|weight| {
         let mean = |list: usize| mean(&scores[0][list], &scores[1][list], weight);
         let rankings = lists
             .iter()
             .enumerate()
             .map(|(number, list)| Ok(list.scored(&collection.corpus, &mean(number))?.ranking(&validation.conventions)));
         let rankings = rankings.collect::<Result<Vec<_>, MetricError>>()?;
-        let value = validation.metric.measure(&rankings).value();
-        if let Some(value) = value.filter(|&value| best.is_none_or(|(most, _)| value >= most)) {
-            best = Some((value, weight));
-        }
-    }
-    let Some((value, weight)) = best else {
+        Ok::<_, MetricError>(validation.metric.measure(&rankings).value())
+    });
+    let Some((weight, value)) = best? else {
         return Err(BadInput(format!(
             "{}: expected judged queries of the split `validation` for score.choose_weights, found none; judge more queries or raise \
              ingest.split.validation, then re-run stage `ingest`",
