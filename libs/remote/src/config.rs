@@ -116,6 +116,12 @@ impl Api {
 }
 
 impl PoolConfig {
+    /// Who answers: the model, or the addresses of a model without a name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.model.clone().unwrap_or_else(|| self.addresses.join(" "))
+    }
+
     /// The defaults, for these servers.
     #[must_use]
     pub fn new(api: Api, addresses: Vec<String>) -> PoolConfig {

@@ -5,7 +5,7 @@ use collection::{CandidateList, Corpus};
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::text::Texts;
 use pipeline::{Progress, StageContext};
-use tables::{Columns, Error, Parts, Rows};
+use tables::{Error, Parts, Rows};
 
 use crate::Config;
 
@@ -43,18 +43,18 @@ impl ModelSystem {
             let texts: Vec<Vec<Texts<'_>>> = lists.iter().map(|list| texts(corpus, list)).collect();
             let inputs = digest(&texts);
             let part = match kept(&parts, number, &inputs)? {
-                Some(part) => {
+                Some(scores) => {
                     kept_lists += lists.len();
-                    part
+                    scores
                 }
                 None => {
                     let scores = texts.iter().map(|texts| model.score(texts)).collect::<anyhow::Result<Vec<_>>>()?;
                     let scores = scores.concat();
                     parts.write_made_of(number, &inputs, Rows::of(&scores).float32s("score", |&score| score))?;
-                    parts.read(number)?
+                    scores
                 }
             };
-            let mut rest = part.float32s("score")?.values().iter().copied().map(f64::from);
+            let mut rest = part.into_iter().map(f64::from);
             scores.extend(lists.iter().map(|list| rest.by_ref().take(list.documents.len()).collect()));
             progress.add(lists.len() as u64);
         }
@@ -113,9 +113,12 @@ impl Model<'_> {
     }
 }
 
-/// The part of this number where it was made of these pairs. A damaged one is made again.
-fn kept(parts: &Parts, number: usize, inputs: &str) -> tables::Result<Option<Columns>> {
-    let read = || if parts.is_made_of(number, inputs)? { parts.read(number).map(Some) } else { Ok(None) };
+/// The scores of the part of this number where it was made of these pairs. A damaged one is made again.
+fn kept(parts: &Parts, number: usize, inputs: &str) -> tables::Result<Option<Vec<f32>>> {
+    let read = || match parts.is_made_of(number, inputs)? {
+        true => Ok(Some(parts.read(number)?.float32s("score")?.values().to_vec())),
+        false => Ok(None),
+    };
     match read() {
         Err(Error::BadPart { .. }) => Ok(None),
         read => read,

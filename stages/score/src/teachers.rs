@@ -58,7 +58,7 @@ impl<'a> Teacher<'a> {
             return Ok(Teacher { name: file.path.clone(), weight: config.weight, scorer });
         }
         let (name, scorer) = match (&config.servers, &config.ranker) {
-            (Some(servers), _) => (name_of(servers), asked(context.paths(), config, servers)?),
+            (Some(servers), _) => (servers.name(), asked(context.paths(), config, servers)?),
             (None, Some(saved)) if !config.is_own() => {
                 let saved = saved_teacher(context.paths(), "score.teacher", saved, &config.input)?;
                 let ranker = CrossEncoder::of_saved(&saved, execution)?;
@@ -136,10 +136,6 @@ fn asked(paths: &RunPaths, config: &ScoringTeacher, servers: &PoolConfig) -> any
         }
         (None, None) => Scorer::Servers(pool),
     })
-}
-
-fn name_of(servers: &PoolConfig) -> String {
-    servers.model.clone().unwrap_or_else(|| servers.addresses.join(" "))
 }
 
 fn asking(error: remote::Error) -> anyhow::Error {

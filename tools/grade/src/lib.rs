@@ -127,10 +127,8 @@ impl<'a> Asked<'a> {
     fn digest(&self, query: usize, document: usize) -> String {
         let texts = self.sample.corpus().texts(query, document);
         let servers = &self.config.servers;
-        // Servers of a model without a name are told apart by their addresses.
-        let who = servers.model.clone().unwrap_or_else(|| servers.addresses.join(" "));
         let messages = self.grader.messages(texts.query, &texts.document());
-        let decides = serde_json::json!([who, servers.extra, self.config.prompt.max_tokens, messages]);
+        let decides = serde_json::json!([servers.name(), servers.extra, self.config.prompt.max_tokens, messages]);
         files::sha256(decides.to_string().as_bytes())
     }
 
