@@ -50,9 +50,20 @@ score *options:
 [group("pipeline")]
 distill *options: (stage "distill" options)
 
-# Measure every system and write the report
+# Measure every system and write the report, or runs on TREC judgments: just evaluate --qrels FILE --run NAME=FILE --out FOLDER
 [group("pipeline")]
-evaluate *options: (stage "evaluate" options)
+[positional-arguments]
+evaluate *options:
+    {{ build }}
+    {{ target }}/evaluate {{ if options =~ '(^| )--qrels\b' { "" } else { "--config " + quote(config) } }} "$@"
+
+# Whether the student of run a may take the place of that of run b: just compare data/runs/a data/runs/b
+[group("pipeline")]
+compare a b *options:
+    @{{ build }}
+    @{{ target }}/evaluate --qrels {{ quote(b / "evaluate/trec/qrels.txt") }} --out {{ quote(a / "compared" / file_name(b)) }} --force \
+        --run {{ quote(file_name(b) + "=" + b / "evaluate/trec/student.run") }} \
+        --run {{ quote(file_name(a) + "=" + a / "evaluate/trec/student.run") }} {{ options }}
 
 # Five-fold cross-validation on Cranfield from a base model: just minilm=/models/all-MiniLM-L6-v2 cranfield
 [group("pipeline")]

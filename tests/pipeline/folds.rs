@@ -36,7 +36,7 @@ const TINY: [&str; 22] = [
     "distill.labels_only.steps=4",
     "evaluate.depth=8",
     "evaluate.bootstrap=100",
-    "evaluate.permutations=100",
+    "evaluate.permutations=160",
 ];
 
 /// A BEIR collection that judges relevant documents alone: each query is about two words, which some documents share. The

@@ -36,6 +36,18 @@ fn another_metric_scores_nothing_again() {
 }
 
 #[test]
+fn other_conventions_and_draws_score_nothing_again() {
+    let sandbox = Sandbox::finished();
+    let others =
+        ["gain=linear", "no_relevant=zero", "permutations=900", "margin=0.1", "slices=[\"words\"]", "bootstrap=100"];
+    for other in others {
+        let told = kept(&sandbox.stage("evaluate", &["--set", &format!("evaluate.{other}")]).stderr);
+        assert_eq!(told.len(), 3, "{other}: {told:?}");
+        assert!(told.iter().all(|(_, kept, all)| kept == all), "{other}: {told:?}");
+    }
+}
+
+#[test]
 fn another_model_is_scored_again_and_damage_is_mended() {
     let sandbox = Sandbox::finished();
     let expected = sandbox.digests("evaluate");

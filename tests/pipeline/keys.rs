@@ -48,7 +48,7 @@ const WITHOUT_EFFECT: [&str; 4] = ["run.name", "run.root", "run.threads", "inges
 const OF_NO_STAGE: &str = "grade";
 
 /// Other values of keys for which [`another`] has none.
-const VALUES: [(&str, &str); 9] = [
+const VALUES: [(&str, &str); 10] = [
     ("teacher.input.truncation", "\"only_second\""),
     ("distill.input.truncation", "\"only_second\""),
     ("ingest.memory_limit", "\"1GiB\""),
@@ -61,6 +61,7 @@ const VALUES: [(&str, &str); 9] = [
     ),
     ("ingest.judgments.grade_map", "{ good = 3 }"),
     ("grade.servers.extra", "{ seed = 1 }"),
+    ("evaluate.family", "[[\"student\", \"bm25\"]]"),
 ];
 
 /// Keys that other stages read than the one whose table they stand in, with all their readers.
@@ -111,7 +112,7 @@ fn configurations(pipeline: &Pipeline) -> BTreeMap<&'static str, Option<Value>> 
         of(&teacher::Teacher, pipeline),
         of(&score::Score::default(), pipeline),
         of(&distill::Distill, pipeline),
-        of(&evaluate::Evaluate, pipeline),
+        of(&evaluate::Evaluate::default(), pipeline),
     ];
     assert_eq!(all.each_ref().map(|(name, _)| *name).to_vec(), stages().collect::<Vec<_>>());
     all.into()

@@ -41,7 +41,10 @@ fn exactly_the_named_metrics_are_reported() {
     let metrics = "evaluate.metrics=[\"map\", \"err@10\", \"judged@5\"]";
     let outcome = sandbox.stage("evaluate", &["--set", metrics, "--set", "evaluate.primary=map"]);
     let expected = BTreeSet::from(["map", "err@10", "judged@5"].map(String::from));
-    for table in ["metrics", "query_metrics", "comparisons"] {
+    assert_eq!(names(&sandbox, "evaluate", "comparisons"), expected);
+    // Agreement with the teacher is no metric that could be left out.
+    let expected = &expected | &BTreeSet::from(["kendall_tau".to_string()]);
+    for table in ["metrics", "query_metrics"] {
         assert_eq!(names(&sandbox, "evaluate", table), expected, "{table}");
     }
     assert!(outcome.stdout.contains("% of the teacher's map.\n"), "{}", outcome.stdout);

@@ -11,6 +11,7 @@ mod candidate_lists;
 mod config_errors;
 mod dense;
 mod determinism;
+mod evaluate_files;
 mod folds;
 mod full_disk;
 mod grade;

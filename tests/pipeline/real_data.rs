@@ -34,7 +34,7 @@ const UNTRAINED: [&str; 22] = [
     "--set",
     "distill.labels_only.steps=1",
     "--set",
-    "evaluate.permutations=100",
+    "evaluate.permutations=160",
     "--set",
     "evaluate.depth=20",
 ];

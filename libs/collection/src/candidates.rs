@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use pipeline::config::Validation;
-use ranking::metrics::{Document as Ranked, JudgedList, MetricError};
+use ranking::metrics::{Document as Ranked, Grade, JudgedList, MetricError};
 use tables::StageDir;
 
 use crate::{Collection, Corpus, GradedList, graded_lists};
@@ -21,6 +21,8 @@ pub struct CandidateList {
     /// Grades of every judged document of the query, candidate or not, those without a text included: what the ideal
     /// ranking is made of.
     pub all_grades: Vec<u8>,
+    /// Judged documents of the query that the table `documents` does not have.
+    pub missing: usize,
 }
 
 impl CandidateList {
@@ -33,9 +35,10 @@ impl CandidateList {
         let documents = documents.map(|((&document, &score), &grade)| Ranked {
             doc_id: corpus.doc_id(document),
             score: f64::from(score),
-            grade,
+            grade: grade.map(Grade::from),
         });
-        JudgedList::new(&corpus.queries[self.query].query_id, documents.collect(), &self.all_grades)
+        let all_grades: Vec<Grade> = self.all_grades.iter().copied().map(Grade::from).collect();
+        JudgedList::new(&corpus.queries[self.query].query_id, documents.collect(), &all_grades)
     }
 }
 
@@ -51,23 +54,33 @@ pub fn candidate_lists(
 ) -> anyhow::Result<Vec<CandidateList>> {
     let mut all_grades = grades_by_query(ingest, split)?;
     let (lists, _) = graded_lists(ingest, &collection.corpus, split)?;
-    let Some(by) = config.candidates.retriever() else {
-        let list = |GradedList { query, documents, grades, .. }: GradedList| {
-            let all_grades = all_grades.remove(&collection.corpus.queries[query].query_id).unwrap_or_default();
-            CandidateList { query, documents, grades: grades.into_iter().map(Some).collect(), all_grades }
-        };
-        return Ok(lists.into_iter().map(list).collect());
+    let found = match config.candidates.retriever() {
+        Some(by) => {
+            let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
+            collection.best(by, &queries, config.depth)?.into_iter().map(Some).collect()
+        }
+        None => vec![None; lists.len()],
     };
-    let queries: Vec<usize> = lists.iter().map(|list| list.query).collect();
-    let found = collection.best(by, &queries, config.depth)?;
-    let list = |(GradedList { query, documents, grades, .. }, mut found): (GradedList, Vec<usize>)| {
+    let list = |(GradedList { query, documents, grades, .. }, found): (GradedList, Option<Vec<usize>>)| {
         let all_grades = all_grades.remove(&collection.corpus.queries[query].query_id).unwrap_or_default();
+        let missing = all_grades.len().saturating_sub(documents.len());
+        let Some(mut found) = found else {
+            let grades = grades.into_iter().map(Some).collect();
+            return CandidateList { query, documents, grades, all_grades, missing };
+        };
         let judged: HashMap<usize, u8> = documents.into_iter().zip(grades).collect();
         found.sort_unstable();
         let grades = found.iter().map(|document| judged.get(document).copied()).collect();
-        CandidateList { query, documents: found, grades, all_grades }
+        CandidateList { query, documents: found, grades, all_grades, missing }
     };
-    Ok(lists.into_iter().zip(found).map(list).collect())
+    let lists = lists.into_iter().zip(found).map(list).collect();
+    if !all_grades.is_empty() {
+        tracing::warn!(
+            "{} judged queries of the split `{split}` have no judged document in the table documents, and are left out",
+            all_grades.len()
+        );
+    }
+    Ok(lists)
 }
 
 /// Every judged grade of every query of a split, documents without a text included.

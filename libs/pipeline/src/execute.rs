@@ -17,7 +17,7 @@ use crate::log::{self, LogFormat};
 use crate::stage::{About, Input, NothingToDo, Stage, StageContext};
 
 /// What `--help` of a stage ends with.
-pub const EXIT_CODES: &str = "Exit codes: 0 done or up to date, 1 failed, 2 bad usage or configuration, 3 bad input data or no room for the output.";
+pub const EXIT_CODES: &str = "Exit codes: 0 done or up to date, 1 failed, 2 bad usage or configuration, 3 bad input data or no room for the output, 4 a regression where one was asked for.";
 
 /// The command line every stage has.
 #[derive(Debug, Parser)]
@@ -104,7 +104,10 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     }
     if !arguments.force && before.is_some_and(|before| is_fresh(&target, &before, &manifest)) {
         tracing::info!("{}: up to date", S::NAME);
-        return if stage.commits() { stage.clean_up(&paths) } else { Ok(()) };
+        if stage.commits() {
+            stage.clean_up(&paths)?;
+        }
+        return stage.conclude(&config, &paths);
     }
     if arguments.resume && !stage.resumable() {
         let stage = S::NAME;
@@ -134,15 +137,15 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     }
     let Some(output) = output else { return Ok(()) };
     commit(output, context, manifest, started)?;
-    stage.clean_up(&paths)
+    stage.clean_up(&paths)?;
+    stage.conclude(&config, &paths)
 }
 
 /// Commits the stage's output with its complete manifest.
 fn commit(output: OutputDir, context: StageContext, manifest: Manifest, started: Instant) -> anyhow::Result<()> {
     let wall_seconds = started.elapsed().as_secs_f64();
     let stage = manifest.stage.clone();
-    let (tables, facts) = (context.tables, context.facts);
-    output.commit(Manifest { tables, facts, wall_seconds, peak_memory_bytes: peak_memory(), ..manifest })?;
+    output.commit(context.into_manifest(Manifest { wall_seconds, peak_memory_bytes: peak_memory(), ..manifest }))?;
     tracing::info!("{stage}: done in {wall_seconds:.1}s");
     Ok(())
 }

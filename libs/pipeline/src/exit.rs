@@ -12,12 +12,19 @@ use crate::lineage::Outdated;
 #[error("{0}")]
 pub struct BadInput(pub String);
 
+/// A finished evaluation found a regression, and the user asked to be told by exit code 4.
+#[derive(Debug, thiserror::Error)]
+#[error("regression: {0}")]
+pub struct Regression(pub String);
+
 /// Exit code of a failure that is nobody's input.
 const FAILED: u8 = 1;
 /// Exit code of bad usage or configuration.
 const BAD_CONFIG: u8 = 2;
 /// Exit code of bad input data, or of a disk with no room for the output.
 const BAD_DATA: u8 = 3;
+/// Exit code of a regression.
+const REGRESSION: u8 = 4;
 
 /// Most characters of an error line: its start names the place, its end says what to do, the middle is cut.
 const LINE_START: usize = 700;
@@ -79,6 +86,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
         if cause.is::<ConfigError>() {
             return BAD_CONFIG;
         }
+        if cause.is::<Regression>() {
+            return REGRESSION;
+        }
         if cause.is::<BadInput>() || cause.is::<Outdated>() {
             return BAD_DATA;
         }
@@ -124,6 +134,7 @@ mod tests {
         let cases = [
             (anyhow::Error::new(ConfigError::Unusable("x".into())).context("y"), BAD_CONFIG),
             (anyhow::Error::new(BadInput("x".into())), BAD_DATA),
+            (anyhow::Error::new(Regression("x".into())), REGRESSION),
             (anyhow::Error::new(full), BAD_DATA),
             (anyhow::Error::new(denied), FAILED),
             (anyhow::anyhow!("x"), FAILED),

@@ -19,7 +19,7 @@ mod stage;
 
 pub use config::{ConfigError, Pipeline};
 pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, execute_with};
-pub use exit::{BadInput, guarded};
+pub use exit::{BadInput, Regression, guarded};
 pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;
 pub use paths::RunPaths;

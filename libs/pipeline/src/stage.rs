@@ -77,6 +77,15 @@ pub trait Stage {
         Ok(())
     }
 
+    /// Looks at the output, which was just committed or is up to date. It stays, whatever is found.
+    ///
+    /// # Errors
+    /// What the user asked to be told of.
+    fn conclude(&self, config: &Self::Config, paths: &RunPaths) -> anyhow::Result<()> {
+        let _ = (config, paths);
+        Ok(())
+    }
+
     /// Makes the output in [`StageContext::out`].
     ///
     /// # Errors
@@ -147,7 +156,7 @@ pub struct StageContext {
 }
 
 impl StageContext {
-    /// A context that reads `declared` and writes below `out`, for tests of a stage's library.
+    /// A context that reads `declared` and writes below `out`, for work outside a pipeline and for tests.
     #[must_use]
     pub fn new(paths: RunPaths, out: PathBuf, declared: Vec<Input>) -> StageContext {
         StageContext {
@@ -254,6 +263,13 @@ impl StageContext {
     /// Adds a figure to the manifest.
     pub fn fact(&mut self, name: &str, value: impl Into<serde_json::Value>) {
         self.facts.insert(name.to_string(), value.into());
+    }
+
+    /// The manifest, with the tables and figures that were written.
+    #[must_use]
+    pub fn into_manifest(self, manifest: tables::Manifest) -> tables::Manifest {
+        let (tables, facts) = (self.tables, self.facts);
+        tables::Manifest { tables, facts, ..manifest }
     }
 
     /// Begins a progress bar (or, without a terminal, a log line every ten seconds).

@@ -3,12 +3,14 @@
 // Tests may unwrap: a failure is reported as a failed test.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use ranking::agreement::{Confusion, Weights};
 use ranking::loss::{Loss, LossValue};
-use ranking::metrics::{Conventions, Document, Gain, JudgedList, Metric, NoRelevant, PairCounts, Ties, Unjudged};
+use ranking::metrics::{
+    Conventions, Document, Gain, Grade, JudgedList, Metric, NoRelevant, PairCounts, Ranking, Ties, Unjudged,
+};
 use ranking::significance::{holm, paired_t_test, randomisation_test, t_interval};
 use serde_json::Value;
 
@@ -24,8 +26,8 @@ fn integers(value: &Value) -> Vec<usize> {
     value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
 }
 
-fn grade(value: &Value) -> Option<u8> {
-    value.as_u64().map(|grade| u8::try_from(grade).unwrap())
+fn grade(value: &Value) -> Option<Grade> {
+    value.as_u64().map(|grade| Grade::try_from(grade).unwrap())
 }
 
 fn assert_close(found: f64, expected: f64, tolerance: f64, what: &str) {
@@ -57,7 +59,7 @@ fn metrics_equal_those_of_others() {
             score: row[1].as_f64().unwrap(),
             grade: grade(&row[2]),
         });
-        let judged: Vec<u8> = query["judged"].as_array().unwrap().iter().filter_map(grade).collect();
+        let judged: Vec<Grade> = query["judged"].as_array().unwrap().iter().filter_map(grade).collect();
         let list = JudgedList::new("q", documents.collect(), &judged).unwrap();
         let ranking = [list.clone().ranking(&TREC_EVAL)];
         for (metric, expected) in metrics.iter().zip(floats(&query["values"])) {
@@ -69,8 +71,99 @@ fn metrics_equal_those_of_others() {
         let count = |kind: &str| query["pairs"][kind].as_u64().unwrap();
         let pairs =
             PairCounts { concordant: count("concordant"), discordant: count("discordant"), tied: count("tied") };
-        let judged_alone = Conventions { unjudged: Unjudged::Removed, ..TREC_EVAL };
-        assert_eq!(PairCounts::of(&list.ranking(&judged_alone)), pairs, "query {number}");
+        assert_eq!(PairCounts::of(&list.ranking(&TREC_EVAL)), pairs, "query {number}");
+    }
+}
+
+/// A list whose judged documents are all of the `judged` pairs.
+fn ranking<'a>(
+    run: impl Iterator<Item = (&'a str, f64)>,
+    judged: &BTreeMap<&str, i64>,
+    conventions: &Conventions,
+) -> Ranking<'a> {
+    // Negative grades are not relevant, as 0.
+    let grade = |grade: i64| Grade::try_from(grade.max(0)).unwrap();
+    let documents =
+        run.map(|(doc_id, score)| Document { doc_id, score, grade: judged.get(doc_id).copied().map(grade) });
+    let grades: Vec<Grade> = judged.values().copied().map(grade).collect();
+    JudgedList::new("q", documents.collect(), &grades).unwrap().ranking(conventions)
+}
+
+#[test]
+fn whole_runs_equal_trec_eval() {
+    let golden = golden(include_str!("golden/trec_eval.json"));
+    let metrics: Vec<Metric> = serde_json::from_value(golden["metrics"].clone()).unwrap();
+    let runs = golden["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 200);
+    let (mut unanswered, mut negative, mut large) = (0, 0, 0);
+    for (number, run) in runs.iter().enumerate() {
+        let rankings: Vec<Ranking<'_>> = run["queries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|query| {
+                let judged = query["qrels"].as_array().unwrap().iter();
+                let judged: BTreeMap<&str, i64> =
+                    judged.map(|row| (row[0].as_str().unwrap(), row[1].as_i64().unwrap())).collect();
+                negative += usize::from(judged.values().any(|&grade| grade < 0));
+                large += usize::from(judged.values().any(|&grade| grade > 99));
+                let found = query["run"].as_array().unwrap();
+                unanswered += usize::from(found.is_empty());
+                let found = found.iter().map(|row| (row[0].as_str().unwrap(), row[1].as_f64().unwrap()));
+                ranking(found, &judged, &TREC_EVAL)
+            })
+            .collect();
+        for (metric, expected) in metrics.iter().zip(floats(&run["means"])) {
+            let found = metric.measure(&rankings).value().unwrap();
+            assert_close(found, expected, 1e-6, &format!("{metric} of run {number}"));
+        }
+    }
+    assert!(unanswered > 20 && negative > 100 && large > 50, "{unanswered} {negative} {large}");
+}
+
+#[test]
+fn metrics_equal_ranx_and_scikit_learn() {
+    let golden = golden(include_str!("golden/peers.json"));
+    let names = |gain: &str| -> Vec<Metric> { serde_json::from_value(golden["metrics"][gain].clone()).unwrap() };
+    let rows = |case: &Value| -> Vec<(String, f64, i64)> {
+        let row =
+            |row: &Value| (row[0].as_str().unwrap().to_string(), row[1].as_f64().unwrap(), row[2].as_i64().unwrap());
+        case["documents"].as_array().unwrap().iter().map(row).collect()
+    };
+    let ranked = |rows: &[(String, f64, i64)], gain: Gain, metric: &Metric| {
+        let judged = rows.iter().map(|(doc_id, _, grade)| (doc_id.as_str(), *grade)).collect();
+        let found = rows.iter().map(|(doc_id, score, _)| (doc_id.as_str(), *score));
+        metric.measure(&[ranking(found, &judged, &Conventions { gain, ..TREC_EVAL })]).of_query(0)
+    };
+    let ranx = golden["ranx"].as_array().unwrap();
+    assert_eq!(ranx.len(), 100);
+    for (number, case) in ranx.iter().enumerate() {
+        let rows = rows(case);
+        for (name, gain) in [("linear", Gain::Linear), ("exponential", Gain::Exponential)] {
+            for (metric, expected) in names(name).iter().zip(floats(&case[name])) {
+                let found = ranked(&rows, gain, metric).unwrap();
+                assert_close(found, expected, 1e-6, &format!("{metric} of ranx, case {number}"));
+            }
+        }
+    }
+    let sklearn = golden["sklearn"].as_array().unwrap();
+    assert_eq!(sklearn.len(), 100);
+    for case in sklearn {
+        let mut rows = rows(case);
+        for name in ["ndcg", "ndcg@5", "map"] {
+            let found = ranked(&rows, Gain::Linear, &name.parse().unwrap()).unwrap();
+            assert_close(found, case[name].as_f64().unwrap(), 1e-9, &format!("{name} of scikit-learn"));
+        }
+        // Two classes: the pairs are those of the area under the ROC curve.
+        for ((_, score, grade), tied) in rows.iter_mut().zip(floats(&case["tied"])) {
+            (*score, *grade) = (tied, (*grade).min(1));
+        }
+        let judged = rows.iter().map(|(doc_id, _, grade)| (doc_id.as_str(), *grade)).collect();
+        let found = rows.iter().map(|(doc_id, score, _)| (doc_id.as_str(), *score));
+        let pairs = PairCounts::of(&ranking(found, &judged, &TREC_EVAL));
+        let all = (pairs.concordant + pairs.discordant + pairs.tied) as f64;
+        let area = (pairs.concordant as f64 + pairs.tied as f64 / 2.0) / all;
+        assert_close(area, case["auc"].as_f64().unwrap(), 1e-9, "area under the ROC curve");
     }
 }
 

@@ -1,4 +1,4 @@
-//! How near the order of a system is to the teacher's, in a run where nobody judged.
+//! How near the order of a system is to the teacher's: beside the metrics, or in their place where nobody judged.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,43 @@ use crate::input::TestQuery;
 /// Ranks that [`ndcg`] looks at.
 const CUTOFF: usize = 10;
 
-/// Kendall's tau-b of the teacher's scores of a query and a system's. A system that gives all documents one score orders nothing
-/// and has 0; a query for which the teacher does so is left out.
-pub(crate) fn tau(query: &TestQuery, scores: &[f64]) -> QueryValue {
-    let pairs: Vec<(f64, f64)> = query.teacher.iter().copied().zip(scores.iter().copied()).collect();
-    of_ordered(query, kendall_tau(&pairs).unwrap_or(0.0))
+/// The teacher's scores of the documents of a query.
+#[derive(Debug)]
+pub(crate) struct TeachersScores<'a> {
+    scores: Vec<f64>,
+    places: HashMap<&'a str, usize>,
+}
+
+impl<'a> TeachersScores<'a> {
+    /// Those that take the place of judgments.
+    pub(crate) fn of_query(query: &'a TestQuery) -> TeachersScores<'a> {
+        TeachersScores::of(query.doc_ids.iter().map(String::as_str).zip(query.teacher.iter().copied()))
+    }
+
+    /// Those of the system that is the teacher.
+    pub(crate) fn of_ranking(ranking: &Ranking<'a>) -> TeachersScores<'a> {
+        TeachersScores::of(ranking.retrieved().iter().map(|document| (document.doc_id, document.score)))
+    }
+
+    fn of(scores: impl Iterator<Item = (&'a str, f64)>) -> TeachersScores<'a> {
+        let (ids, scores): (Vec<&str>, Vec<f64>) = scores.unzip();
+        TeachersScores { scores, places: ids.into_iter().enumerate().map(|(place, id)| (id, place)).collect() }
+    }
+
+    /// A value of the query; a query that the teacher orders not at all is left out.
+    fn of_ordered(&self, value: f64) -> QueryValue {
+        let is_ordered = self.scores.windows(2).any(|pair| pair[0] != pair[1]);
+        QueryValue { value: is_ordered.then_some(value), no_relevant: false }
+    }
+}
+
+/// Kendall's tau-b of the teacher's scores of a query and a system's, of the documents that both ranked. A system that gives all
+/// documents one score orders nothing and has 0; a query for which the teacher does so is left out.
+pub(crate) fn tau(teacher: &TeachersScores<'_>, ranking: &Ranking<'_>) -> QueryValue {
+    let pair = |(doc_id, score): (&str, f64)| Some((teacher.scores[*teacher.places.get(doc_id)?], score));
+    let documents = ranking.retrieved().iter().map(|document| (document.doc_id, document.score));
+    let pairs: Vec<(f64, f64)> = documents.filter_map(pair).collect();
+    teacher.of_ordered(kendall_tau(&pairs).unwrap_or(0.0))
 }
 
 /// NDCG@10 of the teacher's order: DCG@10 of a ranking over that of the teacher's own.
@@ -25,19 +57,13 @@ pub(crate) fn tau(query: &TestQuery, scores: &[f64]) -> QueryValue {
 /// ```
 ///
 /// The reciprocal of the rank is the label that `RankGPT` distils its permutations with (arXiv 2304.09542, `specialization.py`).
-pub(crate) fn ndcg(query: &TestQuery, ranking: &Ranking<'_>) -> QueryValue {
-    let gains = gains(&query.teacher);
-    let by_id: HashMap<&str, f64> = query.doc_ids.iter().map(String::as_str).zip(gains.iter().copied()).collect();
-    let found = ranking.retrieved().iter().map(|document| by_id.get(document.doc_id).copied().unwrap_or_default());
-    let found = dcg(found);
-    let mut ideal = gains;
+pub(crate) fn ndcg(teacher: &TeachersScores<'_>, ranking: &Ranking<'_>) -> QueryValue {
+    let gains = gains(&teacher.scores);
+    let gain = |doc_id: &str| teacher.places.get(doc_id).map_or(0.0, |&place| gains[place]);
+    let found = dcg(ranking.retrieved().iter().map(|document| gain(document.doc_id)));
+    let mut ideal = gains.clone();
     ideal.sort_unstable_by(|a, b| b.total_cmp(a));
-    of_ordered(query, found / dcg(ideal.into_iter()))
-}
-
-fn of_ordered(query: &TestQuery, value: f64) -> QueryValue {
-    let is_ordered = query.teacher.windows(2).any(|pair| pair[0] != pair[1]);
-    QueryValue { value: is_ordered.then_some(value), no_relevant: false }
+    teacher.of_ordered(found / dcg(ideal.into_iter()))
 }
 
 fn dcg(gains: impl Iterator<Item = f64>) -> f64 {
@@ -70,10 +96,11 @@ mod tests {
         TestQuery {
             query_id: "q".into(),
             query: "q".into(),
-            searches: 0,
+            attributes: Vec::new(),
             grades: vec![None; doc_ids.len()],
             doc_ids,
             all_grades: Vec::new(),
+            missing: 0,
             teacher: teacher.to_vec(),
         }
     }
@@ -82,7 +109,8 @@ mod tests {
         let documents = query.doc_ids.iter().zip(scores);
         let documents = documents.map(|(doc_id, &score)| Document { doc_id, score, grade: None }).collect();
         let ranking = JudgedList::new("q", documents, &[]).unwrap().ranking(&Conventions::default());
-        (tau(query, scores).value, ndcg(query, &ranking).value)
+        let teacher = TeachersScores::of_query(query);
+        (tau(&teacher, &ranking).value, ndcg(&teacher, &ranking).value)
     }
 
     #[test]

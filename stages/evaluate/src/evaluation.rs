@@ -1,13 +1,16 @@
 //! Everything measured about a run.
 
-use std::num::NonZeroUsize;
-
+use pipeline::ConfigError;
 use pipeline::config::EvaluateConfig;
-use ranking::metrics::{PairCounts, Ranking};
+use ranking::metrics::PairCounts;
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use crate::compare::{Comparison, Draws, compare, differences};
+use crate::agreement::TeachersScores;
+use crate::compare::{Comparison, Draws, Key, compare, differences};
 use crate::input::{SystemRun, TestQuery};
-use crate::measure::{Estimate, Measure, Measured, estimates, measure, slices};
+use crate::measure::{Answers, Estimate, Measure, Measured, estimate, rankings};
+use crate::slices::{ALL, Slice, slices};
+use crate::systems::TEACHER;
 
 /// Metrics of all systems on all slices, and the tests between them.
 #[derive(Debug)]
@@ -18,6 +21,7 @@ pub(crate) struct Evaluation<'a> {
     /// The metric that systems are compared by first.
     pub(crate) primary: Measure,
     pub(crate) systems: Vec<Measured<'a>>,
+    pub(crate) slices: Vec<Slice>,
     pub(crate) estimates: Vec<Estimate>,
     pub(crate) comparisons: Vec<Comparison>,
 }
@@ -26,32 +30,62 @@ impl<'a> Evaluation<'a> {
     /// Measures and compares `runs`.
     ///
     /// # Errors
-    /// Scores that are NaN or do not match the candidates.
+    /// Scores that are NaN or do not match the candidates; as [`Evaluation::of`].
     pub(crate) fn new(
         queries: &'a [TestQuery],
         runs: &'a [SystemRun],
         config: &EvaluateConfig,
         seed: u64,
     ) -> anyhow::Result<Evaluation<'a>> {
-        let (metrics, primary) = if is_by_teacher(queries) {
+        let conventions = config.conventions();
+        let answers = runs.iter().map(|run| {
+            let rankings = rankings(queries, run, &conventions)?;
+            Ok(Answers { system: &run.system, rankings, weights: run.weights.clone() })
+        });
+        Evaluation::of(queries, answers.collect::<anyhow::Result<_>>()?, config, seed)
+    }
+
+    /// Measures and compares what systems answered.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a family that names a system which is not there, [`pipeline::BadInput`] for slices that cannot be made.
+    pub(crate) fn of(
+        queries: &'a [TestQuery],
+        answers: Vec<Answers<'a>>,
+        config: &EvaluateConfig,
+        seed: u64,
+    ) -> anyhow::Result<Evaluation<'a>> {
+        check_family(config, &answers)?;
+        let (mut metrics, primary) = if is_by_teacher(queries) {
             (Measure::OF_TEACHERS_ORDER.to_vec(), Measure::KendallTau)
         } else {
             (config.metrics.iter().copied().map(Measure::Judged).collect(), Measure::Judged(config.primary))
         };
-        let conventions = config.conventions();
-        let systems = runs.iter().map(|run| measure(queries, run, &metrics, &conventions));
-        let systems = systems.collect::<anyhow::Result<Vec<_>>>()?;
-        let count = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-        let draws = Draws { resamples: count(config.bootstrap), permutations: count(config.permutations), seed };
-        let slices = slices(queries);
-        let mut found = Vec::new();
+        let own_teacher = answers.iter().find(|answers| answers.system == TEACHER);
+        let teacher: Vec<TeachersScores> = match own_teacher {
+            _ if is_by_teacher(queries) => queries.iter().map(TeachersScores::of_query).collect(),
+            Some(answers) => answers.rankings.iter().map(TeachersScores::of_ranking).collect(),
+            None => Vec::new(),
+        };
+        let compared = metrics.clone();
+        // How near a system is to its teacher says nothing about which is better.
+        metrics.extend((own_teacher.is_some() && !is_by_teacher(queries)).then_some(Measure::KendallTau));
+        let systems: Vec<Measured> =
+            answers.into_iter().map(|answers| Measured::of(answers, &metrics, &teacher)).collect();
+        let draws = Draws::of(config, seed);
+        let slices = slices(queries, &config.slices)?;
+        let mut wanted = Vec::new();
         for slice in &slices {
             for system in &systems {
-                found.extend(estimates(&metrics, system, slice, draws.resamples, seed)?);
+                let values = metrics.iter().zip(&system.metrics);
+                wanted.extend(values.map(|values| (values, system.system, slice)));
             }
         }
-        let comparisons = compare(&metrics, &systems, &slices[0], draws)?;
-        Ok(Evaluation { queries, metrics, primary, estimates: found, comparisons, systems })
+        let estimates =
+            wanted.par_iter().map(|&(values, system, slice)| estimate(values, system, slice, draws.resamples, seed));
+        let estimates = estimates.collect::<Result<Vec<_>, _>>()?;
+        let comparisons = compare(&compared, primary, &systems, &slices, config, draws)?;
+        Ok(Evaluation { queries, metrics, primary, slices, estimates, comparisons, systems })
     }
 
     /// True if the teacher's order takes the place of judgments.
@@ -59,44 +93,29 @@ impl<'a> Evaluation<'a> {
         is_by_teacher(self.queries)
     }
 
+    /// True if the systems are runs that were read from files, each of its own documents.
+    pub(crate) fn is_of_files(&self) -> bool {
+        self.queries.iter().all(|query| query.doc_ids.is_empty())
+    }
+
     /// A metric of a system on a slice.
     pub(crate) fn estimate(&self, system: &str, metric: &str, slice: &str) -> Option<&Estimate> {
         self.estimates.iter().find(|e| e.system == system && e.metric == metric && e.slice == slice)
     }
 
-    /// How `a` compares with `b` by the primary metric, in this direction.
-    pub(crate) fn comparison(&self, a: &str, b: &str) -> Option<Comparison> {
+    /// How `a` compares with `b` by the primary metric on all queries, in this direction.
+    pub(crate) fn comparison(&self, a: &str, b: &str) -> Option<&Comparison> {
         let primary = self.primary.to_string();
-        let of = |a: &str, b: &str| {
-            self.comparisons.iter().find(|c| c.metric == primary && c.system_a == a && c.system_b == b)
-        };
-        let turned = || {
-            let found = of(b, a)?.clone();
-            Some(Comparison {
-                system_a: found.system_b,
-                system_b: found.system_a,
-                difference: -found.difference,
-                interval: ranking::significance::Interval { low: -found.interval.high, high: -found.interval.low },
-                ..found
-            })
-        };
-        of(a, b).cloned().or_else(turned)
+        self.comparisons.iter().find(|c| c.metric == primary && c.slice == ALL && c.system_a == a && c.system_b == b)
     }
 
-    /// The comparisons that say whether the method worked: teacher with BM25, student with teacher, student with the
-    /// one trained on labels alone, and what either adds to BM25; where the teacher's order is the measure, student with BM25.
-    pub(crate) fn key_comparisons(&self) -> Vec<Comparison> {
-        if self.is_by_teacher() {
-            return self.comparison("student", "bm25").into_iter().collect();
-        }
-        let pairs = [
-            ("teacher", "bm25"),
-            ("student", "teacher"),
-            ("student", "student_labels_only"),
-            ("teacher+bm25", "bm25"),
-            ("student+bm25", "bm25"),
-        ];
-        pairs.iter().filter_map(|(a, b)| self.comparison(a, b)).collect()
+    /// The comparisons of the family, in its order.
+    pub(crate) fn key_comparisons<'b>(
+        &'b self,
+        config: &'b EvaluateConfig,
+    ) -> impl Iterator<Item = (&'b Comparison, Key)> {
+        let found = config.family.iter().filter_map(|[a, b]| self.comparison(a, b));
+        found.filter_map(|comparison| Some((comparison, comparison.key?)))
     }
 
     /// The student's share of the teacher's primary metric; `None` where one of them hardly ranks anything.
@@ -104,7 +123,7 @@ impl<'a> Evaluation<'a> {
         if self.unranked().any(|system| ["teacher", "student"].contains(&system)) {
             return None;
         }
-        let value = |system| self.estimate(system, &self.primary.to_string(), "all")?.value;
+        let value = |system| self.estimate(system, &self.primary.to_string(), ALL)?.value;
         let teacher = value("teacher").filter(|&teacher| teacher > 0.0)?;
         Some(value("student")? / teacher)
     }
@@ -116,25 +135,33 @@ impl<'a> Evaluation<'a> {
         self.systems.iter().filter(move |system| system.tied_tops >= most).map(|system| system.system)
     }
 
+    /// The primary metric of systems whose ties decide on its third decimal.
+    pub(crate) fn tie_sensitive(&self) -> impl Iterator<Item = &Estimate> {
+        let primary = self.primary.to_string();
+        let estimates =
+            self.estimates.iter().filter(move |estimate| estimate.metric == primary && estimate.slice == ALL);
+        estimates.filter(|estimate| estimate.ties.is_some_and(|[low, high]| high - low >= 0.0005))
+    }
+
     /// The primary metric of `a` less that of `b`, query by query.
     pub(crate) fn differences(&self, a: &str, b: &str) -> Option<Vec<f64>> {
         let system = |name| self.systems.iter().find(|s| s.system == name);
         let primary = self.metrics.iter().position(|&metric| metric == self.primary)?;
-        let [all, ..] = slices(self.queries);
-        Some(differences(system(a)?, system(b)?, primary, &all))
+        Some(differences(system(a)?, system(b)?, primary, self.slices.first()?))
     }
 
     /// How often each special case of the conventions arose.
     pub(crate) fn special_cases(&self) -> SpecialCases {
-        // All systems rank the same candidates.
+        // What is relevant is the same for all systems.
         let rankings = self.systems.first().map_or(&[][..], |system| &system.rankings[..]);
-        let queries = |keep: fn(&Ranking) -> bool| rankings.iter().filter(|ranking| keep(ranking)).count();
+        let is_of_one = |query: &&TestQuery| query.all_grades.windows(2).all(|grades| grades[0] == grades[1]);
         SpecialCases {
             queries: self.queries.len(),
             candidates: self.queries.iter().map(|q| q.doc_ids.len()).sum(),
             judged: self.queries.iter().map(|q| q.all_grades.len()).sum(),
-            no_relevant: queries(|ranking| ranking.relevant() == 0),
-            one_grade: queries(|ranking| !PairCounts::of(ranking).any()),
+            missing: self.queries.iter().map(|q| q.missing).sum(),
+            no_relevant: rankings.iter().filter(|ranking| ranking.relevant() == 0).count(),
+            one_grade: self.queries.iter().filter(is_of_one).count(),
             tied_tops: self.systems.iter().map(|s| (s.system.to_string(), s.tied_tops as u64)).collect(),
             tied_pairs: self
                 .systems
@@ -146,6 +173,18 @@ impl<'a> Evaluation<'a> {
                 .collect(),
         }
     }
+}
+
+/// Refuses pairs of a family of the user's own whose systems are not there.
+fn check_family(config: &EvaluateConfig, answers: &[Answers]) -> Result<(), ConfigError> {
+    let is_there = |system: &&String| answers.iter().any(|answers| answers.system == *system);
+    let unknown = config.family.iter().flatten().find(|system| !is_there(system));
+    let Some(unknown) = unknown.filter(|_| !config.is_default_family()) else { return Ok(()) };
+    let systems: Vec<&str> = answers.iter().map(|answers| answers.system).collect();
+    Err(ConfigError::Unusable(format!(
+        "evaluate.family: expected systems of this run, {}, found {unknown}",
+        systems.join(", ")
+    )))
 }
 
 fn is_by_teacher(queries: &[TestQuery]) -> bool {
@@ -161,9 +200,11 @@ pub(crate) struct SpecialCases {
     pub(crate) candidates: usize,
     /// Judged documents of all queries.
     pub(crate) judged: usize,
+    /// Those of them that the table `documents` does not have.
+    pub(crate) missing: usize,
     /// Queries without a relevant document.
     pub(crate) no_relevant: usize,
-    /// Queries whose candidates all have one grade, so that no order of them is better than another.
+    /// Queries whose judged documents all have one grade, so that no order of them is better than another.
     pub(crate) one_grade: usize,
     /// Queries of which several documents share the highest score, by system.
     pub(crate) tied_tops: Vec<(String, u64)>,

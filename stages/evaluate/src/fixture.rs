@@ -1,8 +1,9 @@
 //! Made-up queries and systems for tests.
 
+use ranking::metrics::Grade;
 use ranking::rng::{permutation, stream};
 
-use crate::input::{SystemRun, TestQuery};
+use crate::input::{Attribute, SystemRun, TestQuery};
 
 const DOCUMENTS: usize = 12;
 
@@ -11,14 +12,15 @@ pub(crate) fn queries(count: usize) -> Vec<TestQuery> {
     let query = |i: usize| {
         let order = permutation(&mut stream(1, "grades", i as u64), DOCUMENTS);
         let grade = |rank: usize| if i % 10 == 9 { 0 } else { [4, 3, 2, 2, 1, 1].get(rank).copied().unwrap_or(0) };
-        let grades: Vec<u8> = order.into_iter().map(grade).collect();
+        let grades: Vec<Grade> = order.into_iter().map(grade).collect();
         TestQuery {
             query_id: format!("q{i:03}"),
             query: format!("query {i}"),
-            searches: (i as i64 * 7919) % 100,
+            attributes: vec![Attribute::Number(((i * 7919) % 100) as f64)],
             doc_ids: (0..DOCUMENTS).map(|d| format!("d{d:02}")).collect(),
             grades: grades.iter().copied().map(Some).collect(),
             all_grades: grades,
+            missing: 0,
             teacher: Vec::new(),
         }
     };
@@ -29,7 +31,7 @@ pub(crate) fn queries(count: usize) -> Vec<TestQuery> {
 pub(crate) fn system(name: &str, queries: &[TestQuery], noise: f64) -> SystemRun {
     let scores = queries.iter().enumerate().map(|(i, query)| {
         let draws = permutation(&mut stream(2, name, i as u64), query.grades.len());
-        let score = |(&grade, draw): (&Option<u8>, usize)| f64::from(grade.unwrap_or(0)) + noise * draw as f64;
+        let score = |(&grade, draw): (&Option<Grade>, usize)| f64::from(grade.unwrap_or(0)) + noise * draw as f64;
         query.grades.iter().zip(draws).map(score).collect()
     });
     SystemRun { system: name.into(), scores: scores.collect(), weights: Vec::new() }

@@ -36,7 +36,7 @@ pub(crate) fn read(score: &StageDir, corpus: &Corpus) -> anyhow::Result<(Vec<Tes
     let lists = scored.chunk_by(|a, b| a.0 == b.0).map(|list| {
         let documents: Vec<usize> = list.iter().map(|&(_, document, _)| document).collect();
         let grades = vec![None; documents.len()];
-        let candidates = CandidateList { query: list[0].0, documents, grades, all_grades: Vec::new() };
+        let candidates = CandidateList { query: list[0].0, documents, grades, all_grades: Vec::new(), missing: 0 };
         let teacher = list.iter().map(|&(.., score)| score).collect();
         (TestQuery { teacher, ..TestQuery::of(corpus, &candidates) }, candidates)
     });

@@ -1,6 +1,7 @@
 //! What is evaluated.
 
 use collection::{CandidateList, Corpus};
+use ranking::metrics::Grade;
 
 /// A test query: the documents every system ranks, and what was judged.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,29 +10,41 @@ pub struct TestQuery {
     pub query_id: String,
     /// Its text.
     pub query: String,
-    /// How often it was searched; the log's head is what lies above the median.
-    pub searches: i64,
-    /// The candidates: what every system ranks.
+    /// Its value of each of `evaluate.slices`.
+    pub attributes: Vec<Attribute>,
+    /// The candidates: what every system ranks. Empty where the systems are runs that are read from files.
     pub doc_ids: Vec<String>,
     /// Grade of each candidate; `None` where nobody judged it.
-    pub grades: Vec<Option<u8>>,
+    pub grades: Vec<Option<Grade>>,
     /// Grades of every judged document of the query, candidate or not: what the ideal ranking is made of.
-    pub all_grades: Vec<u8>,
+    pub all_grades: Vec<Grade>,
+    /// Judged documents that the table `documents` does not have, so that no system can rank them.
+    pub missing: usize,
     /// The teacher's score of each candidate, where nobody judged and its order takes the place of judgments; else empty.
     pub teacher: Vec<f64>,
 }
 
+/// What queries are parted by: a value of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attribute {
+    /// A number, which is above the median or not.
+    Number(f64),
+    /// A text, of which each value is a slice.
+    Text(String),
+}
+
 impl TestQuery {
-    /// A judged query of the corpus with its candidates.
+    /// A judged query of the corpus with its candidates, without attributes.
     pub(crate) fn of(corpus: &Corpus, list: &CandidateList) -> TestQuery {
         let query = &corpus.queries[list.query];
         TestQuery {
             query_id: query.query_id.clone(),
             query: query.text.clone(),
-            searches: query.searches,
+            attributes: Vec::new(),
             doc_ids: list.documents.iter().map(|&document| corpus.doc_id(document).to_string()).collect(),
-            grades: list.grades.clone(),
-            all_grades: list.all_grades.clone(),
+            grades: list.grades.iter().map(|grade| grade.map(Grade::from)).collect(),
+            all_grades: list.all_grades.iter().copied().map(Grade::from).collect(),
+            missing: list.missing,
             teacher: Vec::new(),
         }
     }

@@ -4,8 +4,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod agreement;
+mod command;
 mod compare;
 mod evaluation;
+mod files_command;
 #[cfg(test)]
 mod fixture;
 mod held_out;
@@ -17,16 +19,22 @@ mod model_scores;
 mod number;
 mod output;
 mod report;
+mod slices;
 mod stage;
 mod summary;
 mod systems;
+mod trec;
+mod trec_files;
+mod verdicts;
 
 use std::io::Write;
 
 use anyhow::Context;
+use pipeline::config::EvaluateConfig;
 use pipeline::{BadInput, StageContext};
 
-pub use input::{SystemRun, TestQuery};
+pub use command::execute;
+pub use input::{Attribute, SystemRun, TestQuery};
 pub use stage::{Config, Evaluate};
 
 use evaluation::Evaluation;
@@ -52,10 +60,15 @@ pub fn evaluate(
     }
     let evaluation = Evaluation::new(queries, runs, &config.evaluate, config.seed)?;
     output::write(context, &evaluation)?;
+    trec::write_runs(&evaluation, context.out())?;
     report::write(config, context, &evaluation)?;
+    print(&evaluation, &config.evaluate)
+}
+
+/// Writes the summary on stdout.
+fn print(evaluation: &Evaluation, config: &EvaluateConfig) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    write!(stdout, "{}", summary::text(&evaluation)).context("stdout: writing failed")?;
-    Ok(())
+    write!(stdout, "{}", summary::text(evaluation, config)).context("stdout: writing failed")
 }
 
 #[cfg(test)]

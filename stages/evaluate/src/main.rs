@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pipeline::execute(&evaluate::Evaluate)
+    evaluate::execute()
 }

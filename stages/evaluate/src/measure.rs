@@ -4,11 +4,12 @@ use std::fmt;
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, ensure};
-use ranking::metrics::{Conventions, Document, JudgedList, Measurements, Metric, Ranking};
-use ranking::significance::{Interval, bootstrap_mean, bootstrap_pnr};
+use ranking::metrics::{Conventions, Document, JudgedList, Measurements, Metric, Ranking, TieOrder};
+use ranking::significance::{Interval, SignificanceError, bootstrap_mean, bootstrap_pnr};
 
-use crate::agreement;
+use crate::agreement::{self, TeachersScores};
 use crate::input::{SystemRun, TestQuery};
+use crate::slices::Slice;
 
 /// Scores that differ by less than this share of their size are equal but for the rounding of `f32`.
 const ROUNDING: f64 = 1e-6;
@@ -55,17 +56,14 @@ impl Measure {
         }
     }
 
-    fn of(&self, queries: &[TestQuery], run: &SystemRun, rankings: &[Ranking<'_>]) -> Measurements {
+    fn of(&self, rankings: &[Ranking<'_>], teacher: &[TeachersScores<'_>]) -> Measurements {
+        let agreement = |of: fn(&TeachersScores<'_>, &Ranking<'_>) -> _| {
+            Measurements::Mean(teacher.iter().zip(rankings).map(|(teacher, ranking)| of(teacher, ranking)).collect())
+        };
         match self {
             Measure::Judged(metric) => metric.measure(rankings),
-            Measure::KendallTau => {
-                let values = queries.iter().zip(&run.scores).map(|(query, scores)| agreement::tau(query, scores));
-                Measurements::Mean(values.collect())
-            }
-            Measure::TeacherNdcg => {
-                let values = queries.iter().zip(rankings).map(|(query, ranking)| agreement::ndcg(query, ranking));
-                Measurements::Mean(values.collect())
-            }
+            Measure::KendallTau => agreement(agreement::tau),
+            Measure::TeacherNdcg => agreement(agreement::ndcg),
         }
     }
 }
@@ -80,40 +78,64 @@ impl fmt::Display for Measure {
     }
 }
 
+/// A system's ranking for every test query.
+#[derive(Debug)]
+pub(crate) struct Answers<'a> {
+    pub(crate) system: &'a str,
+    pub(crate) rankings: Vec<Ranking<'a>>,
+    /// As [`SystemRun::weights`].
+    pub(crate) weights: Vec<f64>,
+}
+
 /// One system's rankings and metrics, query by query in the order of the test queries.
 #[derive(Debug)]
 pub(crate) struct Measured<'a> {
     pub(crate) system: &'a str,
     pub(crate) rankings: Vec<Ranking<'a>>,
     /// Of each metric, in the order in which they were asked for.
-    pub(crate) metrics: Vec<Measurements>,
+    pub(crate) metrics: Vec<Values>,
     /// As [`SystemRun::weights`].
     pub(crate) weights: Vec<f64>,
-    /// Queries of several candidates of which at least two share the highest score.
+    /// Queries of several documents of which at least two share the highest score.
     pub(crate) tied_tops: usize,
 }
 
-/// Measures one system on every query.
-///
-/// # Errors
-/// As [`rankings`].
-pub(crate) fn measure<'a>(
-    queries: &'a [TestQuery],
-    run: &'a SystemRun,
-    metrics: &[Measure],
-    conventions: &Conventions,
-) -> anyhow::Result<Measured<'a>> {
-    let rankings = rankings(queries, run, conventions)?;
-    let metrics = metrics.iter().map(|metric| metric.of(queries, run, &rankings)).collect();
-    let tied_tops = run.scores.iter().filter(|scores| is_tied_at_the_top(scores)).count();
-    Ok(Measured { system: &run.system, rankings, metrics, weights: run.weights.clone(), tied_tops })
+/// A metric of a system query by query, and what it can be trusted for.
+#[derive(Debug)]
+pub(crate) struct Values {
+    pub(crate) found: Measurements,
+    /// The judged share of the documents that the metric looks at; `None` for one that looks at no judgment.
+    judged: Option<Measurements>,
+    /// The metric under the worst and the best order of documents with equal scores; `None` where it cannot differ.
+    ties: Option<[Measurements; 2]>,
+}
+
+impl<'a> Measured<'a> {
+    /// Measures one system on every query. `teacher` holds the teacher's scores where a metric needs them.
+    pub(crate) fn of(answers: Answers<'a>, metrics: &[Measure], teacher: &[TeachersScores<'_>]) -> Measured<'a> {
+        let Answers { system, rankings, weights } = answers;
+        let reordered = |order| rankings.iter().map(|ranking| ranking.with_ties(order)).collect::<Vec<_>>();
+        let has_ties =
+            rankings.iter().any(|ranking| ranking.retrieved().windows(2).any(|two| two[0].score == two[1].score));
+        let reordered = has_ties.then(|| [TieOrder::Worst, TieOrder::Best].map(reordered));
+        let values = |measure: &Measure| {
+            let metric = if let Measure::Judged(metric) = measure { Some(metric) } else { None };
+            let of_ties = metric.zip(reordered.as_ref()).filter(|(metric, _)| !metric.is_pooled());
+            Values {
+                found: measure.of(&rankings, teacher),
+                judged: metric.map(|metric| metric.judged().measure(&rankings)),
+                ties: of_ties.map(|(metric, orders)| orders.each_ref().map(|rankings| metric.measure(rankings))),
+            }
+        };
+        let metrics = metrics.iter().map(values).collect();
+        let tied_tops = rankings.iter().filter(|ranking| is_tied_at_the_top(ranking)).count();
+        Measured { system, rankings, metrics, weights, tied_tops }
+    }
 }
 
 /// True if the two highest scores are equal up to rounding: what stands first is then the convention's choice.
-fn is_tied_at_the_top(scores: &[f64]) -> bool {
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    matches!(sorted[..], [first, second, ..] if first - second <= ROUNDING * (1.0 + first.abs()))
+fn is_tied_at_the_top(ranking: &Ranking<'_>) -> bool {
+    matches!(ranking.retrieved(), [first, second, ..] if first.score - second.score <= ROUNDING * (1.0 + first.score.abs()))
 }
 
 /// The ranking that a system makes of the candidates of every query.
@@ -154,72 +176,59 @@ fn judged_list<'a>(query: &'a TestQuery, scores: &[f64]) -> anyhow::Result<Judge
     Ok(JudgedList::new(&query.query_id, scored.collect(), &query.all_grades)?)
 }
 
-/// A set of test queries.
-#[derive(Debug)]
-pub(crate) struct Slice {
-    pub(crate) name: &'static str,
-    /// Indices of its queries.
-    pub(crate) queries: Vec<usize>,
-}
-
-/// All queries; the head, searched more often than the median query; the tail, the rest.
-pub(crate) fn slices(queries: &[TestQuery]) -> [Slice; 3] {
-    let mut searches: Vec<i64> = queries.iter().map(|query| query.searches).collect();
-    searches.sort_unstable();
-    // The lower of two middle values, so that half of distinct counts lie above it.
-    let median = searches.get(searches.len().saturating_sub(1) / 2).copied();
-    let of = |name, keep: &dyn Fn(i64) -> bool| Slice {
-        name,
-        queries: (0..queries.len()).filter(|&i| keep(queries[i].searches)).collect(),
-    };
-    [
-        of("all", &|_| true),
-        of("head", &|searches| Some(searches) > median),
-        of("tail", &|searches| Some(searches) <= median),
-    ]
-}
-
 /// A metric of a system on a slice.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Estimate {
     pub(crate) system: String,
     pub(crate) metric: String,
-    pub(crate) slice: &'static str,
+    pub(crate) slice: String,
     /// `None` where it is undefined.
     pub(crate) value: Option<f64>,
     pub(crate) interval: Option<Interval>,
+    /// Lowest and highest value over the orders of documents with equal scores.
+    pub(crate) ties: Option<[f64; 2]>,
+    /// Mean share of the documents that the metric looks at which somebody judged.
+    pub(crate) judged: Option<f64>,
     /// Queries that count.
     pub(crate) queries: usize,
 }
 
-/// Every one of `metrics` of a system on a slice. The resamples are the same for every system, so intervals compare.
+/// A metric of a system on a slice. The resamples are the same for every system, so intervals compare.
 ///
 /// # Errors
-/// [`ranking::significance::SignificanceError`], which finite metrics rule out.
-pub(crate) fn estimates(
-    metrics: &[Measure],
-    measured: &Measured,
+/// [`SignificanceError`], which finite metrics rule out.
+pub(crate) fn estimate(
+    (metric, values): (&Measure, &Values),
+    system: &str,
     slice: &Slice,
     resamples: NonZeroUsize,
     seed: u64,
-) -> anyhow::Result<Vec<Estimate>> {
-    let estimate = |(metric, all): (&Measure, &Measurements)| {
-        let of_slice = all.select(&slice.queries);
-        let interval = match &of_slice {
-            Measurements::Mean(values) => {
-                let defined: Vec<f64> = values.iter().filter_map(|value| value.value).collect();
-                (!defined.is_empty()).then(|| bootstrap_mean(&defined, resamples, seed)).transpose()?
-            }
-            Measurements::Pooled(pairs) => bootstrap_pnr(pairs, resamples, seed),
-        };
-        Ok(Estimate {
-            system: measured.system.to_string(),
-            metric: metric.to_string(),
-            slice: slice.name,
-            value: of_slice.value(),
-            interval,
-            queries: of_slice.queries(),
-        })
+) -> Result<Estimate, SignificanceError> {
+    let of_slice = values.found.select(&slice.queries);
+    let interval = match &of_slice {
+        Measurements::Mean(values) => {
+            let defined: Vec<f64> = values.iter().filter_map(|value| value.value).collect();
+            (!defined.is_empty()).then(|| bootstrap_mean(&defined, resamples, seed)).transpose()?
+        }
+        Measurements::Pooled(pairs) => bootstrap_pnr(pairs, resamples, seed),
     };
-    metrics.iter().zip(&measured.metrics).map(estimate).collect()
+    let value = of_slice.value();
+    let ties = match &values.ties {
+        Some([worst, best]) => {
+            worst.select(&slice.queries).value().zip(best.select(&slice.queries).value()).map(|(low, high)| [low, high])
+        }
+        // The order of ties decides on it, but no judgment says which is best.
+        None if *metric == Measure::TeacherNdcg => None,
+        None => value.map(|value| [value, value]),
+    };
+    Ok(Estimate {
+        system: system.to_string(),
+        metric: metric.to_string(),
+        slice: slice.name.clone(),
+        value,
+        interval,
+        ties,
+        judged: values.judged.as_ref().and_then(|judged| judged.select(&slice.queries).value()),
+        queries: of_slice.queries(),
+    })
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use collection::{Collection, TEST, candidate_lists};
+use pipeline::config::BASELINE;
 use pipeline::{BadInput, Outdated, RunPaths, outdated};
 use tables::{Columns, StageDir};
 
 use crate::interpolation::across_folds;
-use crate::systems::{is_interpolated, order};
-use crate::{Config, SystemRun, TestQuery};
+use crate::systems::{STUDENT, is_interpolated, order};
+use crate::{Config, SystemRun, TestQuery, slices};
 
 /// The manifests of the finished evaluations of `runs`.
 ///
@@ -18,6 +19,15 @@ use crate::{Config, SystemRun, TestQuery};
 pub(crate) fn manifests(runs: &[String], paths: &RunPaths) -> tables::Result<Vec<PathBuf>> {
     let dirs = runs.iter().map(|name| StageDir::open(&paths.run_dir_of(name), "evaluate"));
     dirs.map(|dir| Ok(dir?.path().join(tables::MANIFEST_FILE))).collect()
+}
+
+/// What `ingest` made in each of the merged runs.
+///
+/// # Errors
+/// [`tables::Error::MissingStage`] where a run has none.
+pub(crate) fn ingested(config: &Config, paths: &RunPaths) -> tables::Result<Vec<StageDir>> {
+    let runs = config.evaluate.merge_runs.iter();
+    runs.map(|name| StageDir::open(&paths.run_dir_of(name), "ingest")).collect()
 }
 
 /// The test queries of all merged runs, and the answers of every system to them.
@@ -86,7 +96,21 @@ fn test_queries(config: &Config, run_dir: &Path) -> anyhow::Result<Vec<TestQuery
     let ingest = StageDir::open(run_dir, "ingest")?;
     let collection = Collection::read(|stage| StageDir::open(run_dir, stage), &config.retrieval)?;
     let lists = candidate_lists(&ingest, &collection, TEST, &config.evaluate.validation())?;
-    Ok(lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect())
+    let mut queries: Vec<TestQuery> = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
+    slices::read(&ingest, &config.evaluate.slices, &mut queries)?;
+    Ok(queries)
+}
+
+/// What the student of an earlier run answered, as the system [`BASELINE`].
+///
+/// # Errors
+/// [`BadInput`] where it did not score all candidates of these queries.
+pub(crate) fn baseline(name: &str, paths: &RunPaths, queries: &[TestQuery]) -> anyhow::Result<SystemRun> {
+    let dir = paths.run_dir_of(name);
+    let answers = StageDir::open(&dir, "evaluate")?.table("runs")?;
+    let answers = Answers::of(&answers)?;
+    let scores = queries.iter().map(|query| answers.scores(STUDENT, query, &dir)).collect::<Result<_, _>>()?;
+    Ok(SystemRun { system: BASELINE.into(), scores, weights: Vec::new() })
 }
 
 /// The table `runs` of one run: scores by system, query and document.

@@ -2,13 +2,20 @@
 
 use ranking::significance::Interval;
 
+use crate::compare::PValue;
+
 /// Three decimals; `∞` and `–` for infinite and undefined.
 pub(crate) fn value(value: Option<f64>) -> String {
     match value {
         None => "–".into(),
         Some(value) if value.is_infinite() => if value > 0.0 { "∞" } else { "−∞" }.into(),
-        Some(value) => format!("{value:.3}"),
+        Some(value) => format!("{:.3}", unless_zero(value)).replace('-', "−"),
     }
+}
+
+/// 0 for what three decimals write as 0, so that it has no sign.
+fn unless_zero(value: f64) -> f64 {
+    if value.abs() < 0.0005 { 0.0 } else { value }
 }
 
 /// `[0.412, 0.533]`; empty where there is none.
@@ -16,9 +23,13 @@ pub(crate) fn interval(interval: Option<Interval>) -> String {
     interval.map_or(String::new(), |Interval { low, high }| format!("[{}, {}]", value(Some(low)), value(Some(high))))
 }
 
-/// A difference with its sign.
-pub(crate) fn signed(value: f64) -> String {
-    format!("{value:+.3}").replace('-', "−")
+/// A difference with its sign; 0 has none.
+pub(crate) fn signed(difference: f64) -> String {
+    match unless_zero(difference) {
+        0.0 => "0.000".into(),
+        difference if difference.is_infinite() => value(Some(difference)),
+        difference => format!("{difference:+.3}").replace('-', "−"),
+    }
 }
 
 /// A difference's interval, with signs.
@@ -26,20 +37,31 @@ pub(crate) fn signed_interval(interval: Interval) -> String {
     format!("[{}, {}]", signed(interval.low), signed(interval.high))
 }
 
-/// A p-value to two significant digits, with its relation: `= 0.012`, `< 0.0001`.
-pub(crate) fn p_relation(p: f64) -> String {
+/// A p-value to two significant digits with its relation: `= 0.012`, `≤ 0.000070` at the floor, `< 0.0001`.
+pub(crate) fn p_relation(p: PValue) -> String {
     let digits = p_value(p);
-    if digits.starts_with('<') { digits } else { format!("= {digits}") }
+    if digits.starts_with(['<', '≤']) { digits } else { format!("= {digits}") }
 }
 
-/// A p-value to two significant digits.
-pub(crate) fn p_value(p: f64) -> String {
-    match p {
-        p if p < 0.0001 => "< 0.0001".into(),
-        p if p < 0.001 => format!("{p:.4}"),
-        p if p < 0.1 => format!("{p:.3}"),
-        p => format!("{p:.2}"),
+/// A p-value of a randomisation test to two significant digits.
+pub(crate) fn p_value(p: PValue) -> String {
+    match p.at_floor {
+        true => format!("≤ {}", two_digits(p.value)),
+        false => p_value_t(p.value),
     }
+}
+
+/// A p-value to two significant digits, down to 0.0001.
+pub(crate) fn p_value_t(p: f64) -> String {
+    if p < 0.0001 { "< 0.0001".into() } else { two_digits(p) }
+}
+
+fn two_digits(p: f64) -> String {
+    // As 1.2e-3, whose exponent is that of the rounded number.
+    let scientific = format!("{p:.1e}");
+    let exponent = scientific.split_once("e-").and_then(|(_, exponent)| exponent.parse().ok());
+    let decimals = (1 + exponent.unwrap_or(0)).max(2);
+    format!("{p:.decimals$}")
 }
 
 /// A count in groups of three digits.
@@ -81,9 +103,14 @@ mod tests {
         assert_eq!(value(Some(f64::INFINITY)), "∞");
         assert_eq!(value(None), "–");
         assert_eq!(signed(-0.05), "−0.050");
-        assert_eq!([p_value(1e-9), p_value(0.00012)], ["< 0.0001", "0.0001"]);
-        assert_eq!([p_relation(1e-9), p_relation(0.5)], ["< 0.0001", "= 0.50"]);
-        assert_eq!([p_value(0.0123), p_value(0.5)], ["0.012", "0.50"]);
+        assert_eq!([0.0004, -0.0004, -0.0, -0.0006].map(signed), ["0.000", "0.000", "0.000", "−0.001"]);
+        assert_eq!([-0.0001, -0.25].map(|tau| value(Some(tau))), ["0.000", "−0.250"]);
+        assert_eq!(signed(f64::NEG_INFINITY), "−∞");
+        let p = |value, at_floor| PValue { value, at_floor };
+        assert_eq!([1e-9, 0.00012, 0.0123, 0.5, 1.0].map(p_value_t), ["< 0.0001", "0.00012", "0.012", "0.50", "1.00"]);
+        assert_eq!([p_relation(p(0.00002, false)), p_relation(p(0.5, false))], ["< 0.0001", "= 0.50"]);
+        assert_eq!(p_relation(p(1.0 / 100_001.0, true)), "≤ 0.000010");
+        assert_eq!(p_relation(p(7.0 / 100_001.0, true)), "≤ 0.000070");
         assert_eq!([count(7), count(1234), count(1_234_567)], ["7", "1 234", "1 234 567"]);
         assert_eq!([seconds(3.25), seconds(200.0)], ["3.2 s", "3 min 20 s"]);
         assert_eq!(seconds(3720.0), "1 h 02 min");

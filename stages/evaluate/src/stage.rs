@@ -3,15 +3,19 @@
 use collection::{Collection, TEST, VALIDATION, candidate_lists};
 use models::{arithmetic, teacher_inputs};
 use nn::cross_encoder::Execution;
-use pipeline::config::{BaseModel, EvaluateConfig, Precision, RetrievalConfig};
-use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use pipeline::config::{BASELINE, BaseModel, EvaluateConfig, Precision, RetrievalConfig};
+use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
+use tables::StageDir;
 
-use crate::{SystemRun, TestQuery, evaluate, held_out, interpolation, merge, systems};
+use crate::{SystemRun, TestQuery, evaluate, held_out, interpolation, merge, slices, systems, trec, verdicts};
 
 /// The stage.
-#[derive(Debug)]
-pub struct Evaluate;
+#[derive(Debug, Default)]
+pub struct Evaluate {
+    /// Ends with an error where the student is a regression beside the baseline; the output stays.
+    pub fail_on_regression: bool,
+}
 
 /// What the stage reads of `pipeline.toml`.
 #[derive(Debug, Clone, Serialize)]
@@ -67,13 +71,15 @@ impl Config {
 
 impl Stage for Evaluate {
     const NAME: &'static str = "evaluate";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "ranks the held-out queries with every system and writes metrics, intervals, paired tests and the report",
         reads: "ingest/queries, ingest/collection, ingest/impressions, ingest/judgments, teacher/training_metrics, \
                 distill/training_metrics, or without judgments score/held_out_scores; the folders teacher/rank, distill/student, \
-                distill/student_labels_only; or, with evaluate.merge_runs, the table runs of these runs",
-        writes: "runs, query_metrics, metrics, comparisons; report.html; a summary on stdout",
+                distill/student_labels_only; or, with evaluate.merge_runs, the table runs of these runs; with evaluate.baseline, the \
+                table runs of that one",
+        writes: "runs, query_metrics, metrics, comparisons; runs and judgments as TREC has them in the folder trec; report.html; a \
+                 summary on stdout",
     };
     type Config = Config;
 
@@ -82,9 +88,10 @@ impl Stage for Evaluate {
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
+        let runs: Vec<String> = config.evaluate.merge_runs.iter().chain(&config.evaluate.baseline).cloned().collect();
+        let of_runs = merge::manifests(&runs, paths)?.into_iter().map(Input::File);
         if config.merges_runs() {
-            let manifests = merge::manifests(&config.evaluate.merge_runs, paths)?;
-            return Ok(manifests.into_iter().map(Input::File).collect());
+            return Ok(of_runs.collect());
         }
         let table = |stage, table| Input::Table { stage, table };
         let folder = |stage, folder| Input::Folder { stage, folder };
@@ -94,6 +101,7 @@ impl Stage for Evaluate {
             table("distill", "training_metrics"),
             folder("distill", "student"),
         ];
+        inputs.extend(of_runs);
         inputs.extend(config.labels_only.then(|| folder("distill", "student_labels_only")));
         inputs.extend(collection::inputs(&config.retrieval));
         if config.teacher {
@@ -105,8 +113,28 @@ impl Stage for Evaluate {
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         let merged = config.merges_runs();
-        let (queries, runs) = if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };
-        evaluate(config, context, &queries, &runs)
+        let (queries, mut runs) = if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };
+        if let Some(name) = &config.evaluate.baseline {
+            runs.push(merge::baseline(name, context.paths(), &queries)?);
+        }
+        evaluate(config, context, &queries, &runs)?;
+        match config.judged {
+            true if merged => trec::write_judgments(&merge::ingested(config, context.paths())?, context.out()),
+            true => trec::write_judgments(&[context.input("ingest")?], context.out()),
+            false => Ok(()),
+        }
+    }
+
+    fn conclude(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<()> {
+        if !self.fail_on_regression {
+            return Ok(());
+        }
+        if config.evaluate.baseline.is_none() {
+            Err(ConfigError::Unusable(
+                "--fail-on-regression: expected a run in evaluate.baseline that the student is compared with, found none".into(),
+            ))?;
+        }
+        verdicts::refuse_regressions(&StageDir::open(&paths.run_dir(), Self::NAME)?, BASELINE)
     }
 }
 
@@ -114,12 +142,13 @@ impl Stage for Evaluate {
 fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
     let ingest = context.input("ingest")?;
     let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
+    let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     if !config.judged {
-        let (queries, lists) = held_out::read(&context.input("score")?, &collection.corpus)?;
+        let (mut queries, lists) = held_out::read(&context.input("score")?, &collection.corpus)?;
+        slices::read(&ingest, &evaluate.slices, &mut queries)?;
         let runs = systems::runs(config, context, &ingest, &collection, &lists)?;
         return Ok((queries, runs));
     }
-    let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
     let tested = lists.len();
     let unmatched = lists.iter().filter(|list| list.documents.is_empty());
@@ -144,6 +173,7 @@ fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQu
         runs.extend(interpolation::with_bm25(&runs, &queries, tested, &candidates)?);
     }
     queries.truncate(tested);
+    slices::read(&ingest, &evaluate.slices, &mut queries)?;
     runs.iter_mut().for_each(|run| run.scores.truncate(tested));
     Ok((queries, runs))
 }

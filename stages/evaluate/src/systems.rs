@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use collection::{CandidateList, Collection};
 use pipeline::StageContext;
-use pipeline::config::Retriever;
+use pipeline::config::{BASELINE, Retriever};
 use tables::StageDir;
 
 use crate::model_scores::ModelSystem;
@@ -15,7 +15,7 @@ use crate::{Config, SystemRun};
 pub(crate) const BM25: &str = "bm25";
 
 /// The systems in the order they are reported.
-const SYSTEMS: [&str; 7] = ["log_order", BM25, "dense", "fused", TEACHER, "student", LABELS_ONLY];
+const SYSTEMS: [&str; 8] = ["log_order", BM25, "dense", "fused", TEACHER, STUDENT, LABELS_ONLY, BASELINE];
 
 /// First-stage retrieval: the system's name, and what scores the candidates. The latter two need vectors.
 const RETRIEVERS: [(&str, Retriever); 3] =
@@ -24,12 +24,15 @@ const RETRIEVERS: [(&str, Retriever); 3] =
 /// The systems that are models.
 const MODELS: [ModelSystem; 3] = [
     ModelSystem { name: TEACHER, stage: "teacher", folder: "rank" },
-    ModelSystem { name: "student", stage: "distill", folder: "student" },
+    ModelSystem { name: STUDENT, stage: "distill", folder: "student" },
     ModelSystem { name: LABELS_ONLY, stage: "distill", folder: LABELS_ONLY },
 ];
 
 /// This run's own teacher, where it is measured.
-const TEACHER: &str = "teacher";
+pub(crate) const TEACHER: &str = "teacher";
+
+/// What the run is made for.
+pub(crate) const STUDENT: &str = "student";
 
 /// The student that saw no teacher, where there is one.
 const LABELS_ONLY: &str = "student_labels_only";

@@ -6,8 +6,8 @@ use ranking::metrics::{Metric, MetricError, NoRelevant, Unjudged};
 use tables::{Manifest, OutputDir, Rows, StageDir, TableWriter, WriteOptions};
 
 use super::*;
+use crate::compare::PValue;
 use crate::fixture::{queries, system, systems};
-use crate::measure::slices;
 
 fn config() -> EvaluateConfig {
     EvaluateConfig { bootstrap: 200, permutations: 300, ..EvaluateConfig::default() }
@@ -80,26 +80,18 @@ fn exactly_the_named_metrics_are_measured_and_compared() {
     let runs = [system("bm25", &queries, 0.6), system("teacher", &queries, 0.2)];
     let evaluation = Evaluation::new(&queries, &runs, &config, 1).unwrap();
     let of_teacher = evaluation.estimates.iter().filter(|e| e.system == "teacher" && e.slice == "all");
-    assert_eq!(of_teacher.map(|e| e.metric.as_str()).collect::<Vec<_>>(), names);
-    let compared: Vec<&str> = evaluation.comparisons.iter().map(|c| c.metric.as_str()).collect();
-    assert_eq!(compared, ["map", "judged@13", "rbp@0.8"]);
+    let reported: Vec<&str> = of_teacher.map(|e| e.metric.as_str()).collect();
+    assert_eq!(reported, [&names[..], &["kendall_tau"]].concat());
+    let compared: Vec<&str> =
+        evaluation.comparisons.iter().filter(|c| c.slice == "all").map(|c| c.metric.as_str()).collect();
+    assert_eq!(compared, names);
+    let share = |metric: &str| evaluation.estimate("teacher", metric, "all").unwrap().judged.unwrap();
+    assert!((share("map") - 12.0 / 13.0).abs() < 1e-12 && (share("judged@13") - 12.0 / 13.0).abs() < 1e-12);
     let judged = value(&evaluation, "teacher", "judged@13").unwrap();
     assert!((judged - 12.0 / 13.0).abs() < 1e-12, "{judged}");
     assert_eq!(evaluation.comparison("teacher", "bm25").unwrap().metric, "map");
-    let text = summary::text(&evaluation);
-    assert!(text.contains("rbp@0.8") && !text.contains("ndcg"), "{text}");
-}
-
-#[test]
-fn head_and_tail_part_the_queries_at_the_median() {
-    let mut queries = queries(5);
-    for (query, searches) in queries.iter_mut().zip([5, 1, 3, 9, 3]) {
-        query.searches = searches;
-    }
-    let [all, head, tail] = slices(&queries);
-    assert_eq!(all.queries, [0, 1, 2, 3, 4]);
-    assert_eq!(head.queries, [0, 3]);
-    assert_eq!(tail.queries, [1, 2, 4]);
+    let text = summary::text(&evaluation, &config);
+    assert!(text.contains("rbp@0.8") && text.contains("judged 92 %") && !text.contains("ndcg"), "{text}");
 }
 
 #[test]
@@ -113,23 +105,105 @@ fn a_nan_score_names_system_query_and_document() {
 }
 
 #[test]
-fn each_pair_is_compared_once_and_corrected_over_the_table() {
+fn each_pair_is_compared_once_on_every_slice() {
     let queries = queries(60);
     let runs = systems(&queries);
     let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
-    assert_eq!(evaluation.comparisons.len(), 10 * 5);
+    for slice in ["all", "head", "tail"] {
+        let metrics = evaluation.comparisons.iter().filter(|c| c.slice == slice);
+        assert_eq!(metrics.count(), 10 * 6, "{slice}");
+    }
     let better = evaluation.comparison("teacher", "bm25").unwrap();
-    let worse = evaluation.comparison("bm25", "teacher").unwrap();
     assert!(better.difference > 0.1 && better.interval.low > 0.0);
-    assert_eq!((worse.difference, worse.interval.high), (-better.difference, -better.interval.low));
+    // In the direction of the family alone.
+    assert!(evaluation.comparison("bm25", "teacher").is_none());
     for comparison in &evaluation.comparisons {
-        assert!(comparison.p_adjusted >= comparison.p_value);
         assert!(comparison.interval.low <= comparison.difference);
         assert!(comparison.interval.high >= comparison.difference);
+        assert_eq!(comparison.p_value_t.is_none(), comparison.metric == "pnr");
     }
+    let pnr = |a: &str, b: &str| {
+        let found =
+            |c: &&compare::Comparison| c.metric == "pnr" && c.slice == "all" && c.system_a == a && c.system_b == b;
+        evaluation.comparisons.iter().find(found).unwrap()
+    };
+    let of = |system| value(&evaluation, system, "pnr").unwrap();
+    assert!((pnr("teacher", "bm25").difference - (of("teacher") - of("bm25"))).abs() < 1e-12);
+    assert!(pnr("teacher", "bm25").p_value.at_floor);
     let alike = [system("a", &queries, 0.2), SystemRun { system: "b".into(), ..system("a", &queries, 0.2) }];
     let evaluation = Evaluation::new(&queries, &alike, &config(), 1).unwrap();
-    assert!(evaluation.comparisons.iter().all(|c| c.p_value == 1.0 && c.p_value_t == 1.0));
+    let even = |c: &compare::Comparison| {
+        c.p_value == PValue { value: 1.0, at_floor: false } && c.p_value_t.unwrap_or(1.0) == 1.0
+    };
+    assert!(evaluation.comparisons.iter().all(even));
+}
+
+#[test]
+fn the_family_alone_is_corrected_and_has_verdicts() {
+    let queries = queries(60);
+    let runs = systems(&queries);
+    let config = config();
+    let evaluation = Evaluation::new(&queries, &runs, &config, 1).unwrap();
+    let found: Vec<_> = evaluation.key_comparisons(&config).collect();
+    let pairs: Vec<(&str, &str)> = found.iter().map(|(c, _)| (c.system_a.as_str(), c.system_b.as_str())).collect();
+    let expected = [
+        ("student", "teacher"),
+        ("student", "log_order"),
+        ("student", "bm25"),
+        ("student", "student_labels_only"),
+        ("teacher", "bm25"),
+    ];
+    assert_eq!(pairs, expected);
+    assert_eq!(evaluation.comparisons.iter().filter(|c| c.key.is_some()).count(), 5);
+    for (comparison, key) in &found {
+        assert!(key.p_adjusted.value >= comparison.p_value.value && comparison.slice == "all");
+        assert_eq!(comparison.metric, "ndcg@10");
+    }
+    let (better, key) = &found[2];
+    assert_eq!((key.verdict.name(), better.p_value.at_floor, key.p_adjusted.at_floor), ("WIN", true, true));
+    // Five comparisons at most, of the smallest p-value there can be.
+    assert!(key.p_adjusted.value <= 5.0 * better.p_value.value + 1e-12);
+    let (worse, key) = &found[0];
+    assert!(worse.difference < 0.0 && worse.interval.low < -0.02, "{worse:?}");
+    assert_eq!(key.verdict.name(), "REGRESSION");
+    let lenient = EvaluateConfig { margin: 0.5, ..config.clone() };
+    let evaluation = Evaluation::new(&queries, &runs, &lenient, 1).unwrap();
+    assert_eq!(evaluation.comparison("student", "teacher").unwrap().key.unwrap().verdict.name(), "EQUAL");
+    let unknown = EvaluateConfig { family: vec![["student".into(), "dense".into()]], ..config };
+    let error = Evaluation::new(&queries, &runs, &unknown, 1).unwrap_err().to_string();
+    assert!(error.starts_with("evaluate.family: expected systems of this run, log_order, bm25,"), "{error}");
+    assert!(error.ends_with("found dense"), "{error}");
+}
+
+#[test]
+fn agreement_with_the_teacher_stands_beside_the_metrics() {
+    let queries = queries(60);
+    let runs = systems(&queries);
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    assert_eq!(value(&evaluation, "teacher", "kendall_tau"), Some(1.0));
+    let tau = |system| value(&evaluation, system, "kendall_tau").unwrap();
+    assert!(tau("student") > tau("log_order") && tau("log_order") > 0.0);
+    assert!(evaluation.comparisons.iter().all(|comparison| comparison.metric != "kendall_tau"));
+    let alone = Evaluation::new(&queries, &runs[..2], &config(), 1).unwrap();
+    assert!(alone.estimates.iter().all(|estimate| estimate.metric != "kendall_tau"));
+}
+
+#[test]
+fn what_ties_decide_is_told() {
+    let queries = queries(40);
+    let mut tied = system("bm25", &queries, 0.6);
+    tied.scores.iter_mut().flatten().for_each(|score| *score = score.round());
+    let runs = [tied, system("teacher", &queries, 0.16)];
+    let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
+    let sensitive: Vec<&str> = evaluation.tie_sensitive().map(|estimate| estimate.system.as_str()).collect();
+    assert_eq!(sensitive, ["bm25"]);
+    for estimate in evaluation.estimates.iter().filter(|estimate| estimate.value.is_some()) {
+        let ([low, high], value) = (estimate.ties.unwrap(), estimate.value.unwrap());
+        assert!(low - 1e-12 <= value && value <= high + 1e-12, "{estimate:?}");
+        assert!(low == high || estimate.system == "bm25");
+    }
+    let text = summary::text(&evaluation, &config());
+    assert!(text.contains("bm25 gives documents equal scores: its ndcg@10 of 0."), "{text}");
 }
 
 fn manifest(stage: &str) -> Manifest {
@@ -180,6 +254,9 @@ fn evaluated(root: &Path, overrides: &[&str]) -> StageDir {
     let mut runs = systems(&queries);
     runs.push(system("<b>&\"odd\"", &queries, 2.0));
     evaluate(&Config::of(&pipeline), &mut context, &queries, &runs).unwrap();
+    let run = std::fs::read_to_string(output.path().join("trec/student.run")).unwrap();
+    assert_eq!(run.lines().count(), 120 * 12);
+    assert!(run.starts_with("q000 Q0 d") && run.lines().all(|line| line.ends_with(" student")), "{run}");
     for table in ["runs", "query_metrics", "metrics", "comparisons"] {
         assert!(output.path().join(table).join("part-00000.parquet").exists(), "{table}");
     }
@@ -195,7 +272,14 @@ fn the_report_stands_alone_and_is_escaped() {
         assert!(!report.contains(outside), "{outside}");
     }
     assert!(report.contains("&lt;b&gt;&amp;&quot;odd&quot;"));
-    for part in ["student_labels_only: loss", "rank: validation ndcg@10", "95 % interval", "log2(rank + 1)"] {
+    for part in [
+        "student_labels_only: loss",
+        "rank: validation ndcg@10",
+        "95 % interval",
+        "log2(rank + 1)",
+        "<td>WIN</td>",
+        "tail: ndcg@10",
+    ] {
         assert!(report.contains(part), "{part}");
     }
     assert!(!report.contains("derived from clicks"));
@@ -225,8 +309,8 @@ fn the_summary_shows_intervals_and_the_share() {
     let queries = queries(60);
     let runs = systems(&queries);
     let evaluation = Evaluation::new(&queries, &runs, &config(), 1).unwrap();
-    let text = summary::text(&evaluation);
-    for part in ["60 queries", "student_labels_only", "ndcg@10", "% of the teacher's ndcg@10", "after Holm"] {
+    let text = summary::text(&evaluation, &config());
+    for part in ["60 queries", "student_labels_only", "ndcg@10", "% of the teacher's ndcg@10", "after Holm: WIN"] {
         assert!(text.contains(part), "{part}\n{text}");
     }
 }

@@ -160,7 +160,7 @@ fn bm25_ranking<'a>(index: &search::Index, query: &Value, qrels: &'a [Vec<&'a st
         })
         .collect();
     assert_eq!(documents.len(), 20);
-    let grades: Vec<u8> = documents.iter().filter_map(|document| document.grade).collect();
+    let grades: Vec<u32> = documents.iter().filter_map(|document| document.grade).collect();
     JudgedList::new("", documents, &grades).unwrap().ranking(&Conventions::default())
 }
 

@@ -215,7 +215,9 @@ fn value(values: &[f64]) -> String {
 }
 
 fn signed(mean: f64, Interval { low, high }: Interval) -> String {
-    format!("{mean:+.4} [{low:+.4}, {high:+.4}]")
+    // What is written as 0 has no sign.
+    let signed = |value: f64| if value.abs() < 0.00005 { "0.0000".to_string() } else { format!("{value:+.4}") };
+    format!("{} [{}, {}]", signed(mean), signed(low), signed(high))
 }
 
 /// A p-value with the digits that matter.

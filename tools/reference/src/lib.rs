@@ -100,7 +100,12 @@ impl Page {
         }
         match resolved.get("type").and_then(Value::as_str) {
             Some("array") => {
-                format!("array of {}s", resolved.get("items").map_or("value".into(), |items| self.kind(items)))
+                let item = resolved.get("items").map_or("value".into(), |items| self.kind(items));
+                // Of arrays, the first word has the plural.
+                match item.strip_prefix("array ") {
+                    Some(rest) => format!("array of arrays {rest}"),
+                    None => format!("array of {item}s"),
+                }
             }
             Some("number") => "float".into(),
             Some("object") => "table".into(),

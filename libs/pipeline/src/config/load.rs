@@ -64,6 +64,16 @@ pub(super) struct Checks {
 }
 
 impl Checks {
+    /// Nothing broken yet of what stands in `path`.
+    pub(super) fn of(path: &Path) -> Checks {
+        Checks { path: path.to_path_buf(), broken: None }
+    }
+
+    /// The first broken rule.
+    pub(super) fn finish(self) -> Result<(), ConfigError> {
+        self.broken.map_or(Ok(()), Err)
+    }
+
     /// Notes `key` as broken unless `holds`.
     pub(super) fn require(&mut self, holds: bool, key: &str, expected: &str, found: &dyn Display) {
         if !holds && self.broken.is_none() {
@@ -127,9 +137,16 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> 
     })?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     pipeline.base = folder.unwrap_or(Path::new(".")).to_path_buf();
-    let mut checks = Checks { path: path.to_path_buf(), broken: None };
+    let mut checks = Checks::of(path);
     pipeline.check(&mut checks);
-    checks.broken.map_or(Ok(pipeline), Err)
+    checks.finish().map(|()| pipeline)
+}
+
+/// The tables that `--set` alone makes.
+pub(super) fn tables_of(overrides: &[String]) -> Result<toml::Table, ConfigError> {
+    let mut tree = toml::Table::new();
+    overrides.iter().try_for_each(|given| set(&mut tree, given))?;
+    Ok(tree)
 }
 
 impl Pipeline {

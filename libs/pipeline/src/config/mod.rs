@@ -21,7 +21,7 @@ mod split;
 mod training;
 
 pub use base::BaseModel;
-pub use evaluate::{Candidates, EvaluateConfig, Validation};
+pub use evaluate::{BASELINE, Candidates, DRAWS_PER_COMPARISON, EvaluateConfig, Validation, WORDS};
 pub use grade::{GradedSource, GradingConfig};
 pub use ingest::{
     BinaryLines, CleanConfig, DebiasConfig, DebiasMethod, DocumentColumns, DocumentsConfig, IngestConfig, MemorySize,

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::list::Grade;
+
 /// The gain of a grade in NDCG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -15,7 +17,7 @@ pub enum Gain {
 }
 
 impl Gain {
-    pub(super) fn of(self, grade: u8) -> f64 {
+    pub(super) fn of(self, grade: Grade) -> f64 {
         match self {
             Self::Exponential => f64::from(grade).exp2() - 1.0,
             Self::Linear => f64::from(grade),
@@ -51,7 +53,7 @@ pub enum NoRelevant {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unjudged {
-    /// They count as grade 0.
+    /// They count as grade 0, except by pnr, which is of judged documents alone.
     #[default]
     Irrelevant,
     /// They are removed from a ranking before it is measured, except by judged@k: condensed lists (Sakai, "Alternatives
@@ -72,9 +74,9 @@ pub struct Conventions {
     /// The treatment of documents without a judgment.
     pub unjudged: Unjudged,
     /// The lowest relevant grade for the metrics of binary relevance.
-    pub relevant_grade: u8,
+    pub relevant_grade: Grade,
     /// The highest grade of the judgments' scale, which ERR needs; higher grades count as this one.
-    pub max_grade: u8,
+    pub max_grade: Grade,
 }
 
 impl Default for Conventions {

@@ -1,9 +1,12 @@
 //! The ranked documents of a query with their judgments.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::conventions::{Conventions, Ties, Unjudged};
+
+/// Relevance: 0 is not relevant, higher is more relevant.
+pub type Grade = u32;
 
 /// A scored document of a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,7 +16,7 @@ pub struct Document<'a> {
     /// The system's score, higher is better.
     pub score: f64,
     /// Its grade; `None` if nobody judged it.
-    pub grade: Option<u8>,
+    pub grade: Option<Grade>,
 }
 
 /// Input that the metrics refuse.
@@ -44,7 +47,7 @@ pub enum MetricError {
         /// The query.
         query_id: String,
         /// The grade that falls short.
-        grade: u8,
+        grade: Grade,
         /// Documents of the grade in the list.
         listed: usize,
         /// Documents of the grade among all judged documents.
@@ -57,7 +60,7 @@ pub enum MetricError {
 pub struct JudgedList<'a> {
     pub(super) documents: Vec<Document<'a>>,
     /// Best first.
-    ideal_grades: Vec<u8>,
+    ideal_grades: Vec<Grade>,
 }
 
 impl<'a> JudgedList<'a> {
@@ -66,10 +69,10 @@ impl<'a> JudgedList<'a> {
     ///
     /// # Errors
     /// [`MetricError`] on a NaN score, a document listed twice or a listed grade that `judged_grades` lacks.
-    pub fn new(query_id: &str, documents: Vec<Document<'a>>, judged_grades: &[u8]) -> Result<Self, MetricError> {
+    pub fn new(query_id: &str, documents: Vec<Document<'a>>, judged_grades: &[Grade]) -> Result<Self, MetricError> {
         let mut seen = HashSet::with_capacity(documents.len());
-        let mut unlisted = [0_i64; 256];
-        judged_grades.iter().for_each(|&grade| unlisted[usize::from(grade)] += 1);
+        let mut unlisted: BTreeMap<Grade, i64> = BTreeMap::new();
+        judged_grades.iter().for_each(|&grade| *unlisted.entry(grade).or_default() += 1);
         for document in &documents {
             let (query_id, doc_id) = (query_id.to_owned(), document.doc_id.to_owned());
             if document.score.is_nan() {
@@ -79,10 +82,10 @@ impl<'a> JudgedList<'a> {
                 return Err(MetricError::Duplicate { query_id, doc_id });
             }
             if let Some(grade) = document.grade {
-                unlisted[usize::from(grade)] -= 1;
+                *unlisted.entry(grade).or_default() -= 1;
             }
         }
-        if let Some(grade) = (0..=u8::MAX).find(|&grade| unlisted[usize::from(grade)] < 0) {
+        if let Some((&grade, _)) = unlisted.iter().find(|&(_, &unlisted)| unlisted < 0) {
             let listed = documents.iter().filter(|document| document.grade == Some(grade)).count();
             let judged = judged_grades.iter().filter(|&&judged| judged == grade).count();
             return Err(MetricError::MissingJudgments { query_id: query_id.to_owned(), grade, listed, judged });
@@ -104,11 +107,20 @@ impl<'a> JudgedList<'a> {
     }
 }
 
+/// The order of documents with equal scores that a ranking gains or loses most by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TieOrder {
+    /// The highest grade first.
+    Best,
+    /// The lowest grade first.
+    Worst,
+}
+
 /// The documents of a query from the highest score to the lowest, under the conventions that metrics follow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking<'a> {
     retrieved: Vec<Document<'a>>,
-    ideal_grades: Vec<u8>,
+    ideal_grades: Vec<Grade>,
     conventions: Conventions,
 }
 
@@ -116,6 +128,22 @@ impl<'a> Ranking<'a> {
     /// All documents, best first.
     pub fn retrieved(&self) -> &[Document<'a>] {
         &self.retrieved
+    }
+
+    /// The ranking with documents of equal scores in the order that is best for every metric, the highest grade first, or in the
+    /// worst: between the two lies what the system could have got by other ids of the documents.
+    ///
+    /// Cabanac et al., "Tie-Breaking Bias: Effect of an Uncontrolled Parameter on Information Retrieval Evaluation", CLEF 2010.
+    #[must_use]
+    pub fn with_ties(&self, order: TieOrder) -> Self {
+        let mut ranking = self.clone();
+        for tied in ranking.retrieved.chunk_by_mut(|a, b| a.score == b.score) {
+            match order {
+                TieOrder::Best => tied.sort_by_key(|document| Reverse(document.grade)),
+                TieOrder::Worst => tied.sort_by_key(|document| document.grade),
+            }
+        }
+        ranking
     }
 
     /// The conventions.
@@ -130,7 +158,7 @@ impl<'a> Ranking<'a> {
     }
 
     /// The grades of the measured documents, best document first; 0 without a judgment.
-    pub(super) fn grades(&self) -> impl Iterator<Item = u8> {
+    pub(super) fn grades(&self) -> impl Iterator<Item = Grade> {
         self.measured().map(|document| document.grade.unwrap_or(0))
     }
 
@@ -141,7 +169,7 @@ impl<'a> Ranking<'a> {
     }
 
     /// The grades of all judged documents of the query, the highest first.
-    pub(super) fn ideal_grades(&self) -> &[u8] {
+    pub(super) fn ideal_grades(&self) -> &[Grade] {
         &self.ideal_grades
     }
 

@@ -41,7 +41,7 @@ use definition::{Definition, Formula};
 
 pub use conventions::{Conventions, Gain, NoRelevant, Ties, Unjudged};
 pub use definition::QueryValue;
-pub use list::{Document, JudgedList, MetricError, Ranking};
+pub use list::{Document, Grade, JudgedList, MetricError, Ranking, TieOrder};
 pub use measurements::{Mean, Measurements};
 pub use pairs::{MeanPnr, PairCounts, mean_pnr};
 
@@ -119,6 +119,13 @@ impl Metric {
     /// True if it is pooled over the queries rather than a mean of values in \[0, 1\]; its value has no upper bound.
     pub fn is_pooled(&self) -> bool {
         matches!(self.definition.formula, Formula::Pairs(_))
+    }
+
+    /// The share of judged documents among those that it looks at: `judged` with its cut-off, or of the whole ranking.
+    #[must_use]
+    pub fn judged(&self) -> Self {
+        let argument = if let Argument::Cutoff(k) = self.argument { Argument::Cutoff(k) } else { Argument::None };
+        Self { definition: &judged::JUDGED, argument }
     }
 
     /// Measures the ranking of every query.

@@ -1,7 +1,7 @@
 //! NDCG.
 
 use super::definition::{Definition, Formula, QueryValue};
-use super::list::Ranking;
+use super::list::{Grade, Ranking};
 
 /// Normalised discounted cumulative gain at k.
 ///
@@ -22,8 +22,8 @@ pub(super) const NDCG: Definition = Definition {
 
 fn ndcg(ranking: &Ranking<'_>, k: usize) -> QueryValue {
     let gain = ranking.conventions().gain;
-    let dcg = |grades: &mut dyn Iterator<Item = u8>| -> f64 {
-        let discounted = |(index, grade): (usize, u8)| gain.of(grade) / (index as f64 + 2.0).log2();
+    let dcg = |grades: &mut dyn Iterator<Item = Grade>| -> f64 {
+        let discounted = |(index, grade): (usize, Grade)| gain.of(grade) / (index as f64 + 2.0).log2();
         // The sum of nothing is -0.0.
         grades.take(k).enumerate().map(discounted).sum::<f64>() + 0.0
     };

@@ -3,7 +3,7 @@
 use std::iter::Sum;
 use std::ops::Add;
 
-use super::list::Ranking;
+use super::list::{Grade, Ranking};
 
 /// The pairs of documents of one query with different grades, by how the scores order them.
 ///
@@ -19,11 +19,11 @@ pub struct PairCounts {
 }
 
 impl PairCounts {
-    /// Counts the pairs of a ranking; a document without a judgment is of grade 0, unless
-    /// [`Unjudged::Removed`](super::Unjudged::Removed) leaves it out.
+    /// Counts the pairs of judged documents of a ranking: what was not judged forms no pair.
     pub fn of(ranking: &Ranking<'_>) -> Self {
-        let judged: Vec<(f64, u8)> =
-            ranking.measured().map(|document| (document.score, document.grade.unwrap_or(0))).collect();
+        let documents = ranking.retrieved().iter();
+        let judged: Vec<(f64, Grade)> =
+            documents.filter_map(|document| Some((document.score, document.grade?))).collect();
         let mut counts = Self::default();
         for &(better_score, better) in &judged {
             for &(worse_score, _) in judged.iter().filter(|&&(_, worse)| better > worse) {

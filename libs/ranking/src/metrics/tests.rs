@@ -5,10 +5,10 @@ use super::*;
 const NAMES: [&str; 12] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"];
 
 /// A list of documents `a`, `b`, ... whose judged documents are all listed.
-fn list(rows: &[(f64, Option<u8>)]) -> JudgedList<'static> {
+fn list(rows: &[(f64, Option<Grade>)]) -> JudgedList<'static> {
     let documents =
         NAMES.iter().zip(rows).map(|(&doc_id, &(score, grade))| Document { doc_id, score, grade }).collect();
-    let judged: Vec<u8> = rows.iter().filter_map(|row| row.1).collect();
+    let judged: Vec<Grade> = rows.iter().filter_map(|row| row.1).collect();
     JudgedList::new("q", documents, &judged).unwrap()
 }
 
@@ -22,7 +22,7 @@ fn value(name: &str, list: &JudgedList<'static>, conventions: Conventions) -> Op
 }
 
 fn pairs(list: &JudgedList<'static>) -> PairCounts {
-    PairCounts::of(&list.clone().ranking(&Conventions { unjudged: Unjudged::Removed, ..Conventions::default() }))
+    PairCounts::of(&list.clone().ranking(&Conventions::default()))
 }
 
 /// Each metric, with a short cut-off and without one where it can have one.
@@ -37,8 +37,8 @@ fn quality() -> Vec<String> {
     names().into_iter().filter(|name| !name.starts_with("judged") && !metric(name).is_pooled()).collect()
 }
 
-fn rows() -> impl Strategy<Value = Vec<(f64, Option<u8>)>> {
-    prop::collection::vec(((-3_i8..4).prop_map(f64::from), prop::option::weighted(0.8, 0_u8..5)), 0..12)
+fn rows() -> impl Strategy<Value = Vec<(f64, Option<Grade>)>> {
+    prop::collection::vec(((-3_i8..4).prop_map(f64::from), prop::option::weighted(0.8, 0_u32..5)), 0..12)
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn pnr_pools_counts_over_queries() {
 #[test]
 fn bad_input_is_refused_by_name() {
     let row = |doc_id, score, grade| Document { doc_id, score, grade };
-    let refuse = |rows: &[Document<'static>], judged: &[u8]| {
+    let refuse = |rows: &[Document<'static>], judged: &[Grade]| {
         JudgedList::new("q1", rows.to_vec(), judged).unwrap_err().to_string()
     };
     assert_eq!(refuse(&[row("d", f64::NAN, None)], &[]), "query q1, document d: expected a score, found NaN");
@@ -174,6 +174,32 @@ fn bad_input_is_refused_by_name() {
         refuse(&[row("c", 1.0, Some(3)), row("d", 2.0, Some(3))], &[3, 1]),
         "query q1: expected the grades of all its judged documents, found 1 of grade 3 for 2 in the list"
     );
+}
+
+#[test]
+fn an_unjudged_document_forms_no_pair() {
+    let list = list(&[(4.0, Some(0)), (3.0, None), (2.0, Some(2)), (1.0, Some(1))]);
+    assert_eq!(pairs(&list), PairCounts { concordant: 1, discordant: 2, tied: 0 });
+    let removed = Conventions { unjudged: Unjudged::Removed, ..Conventions::default() };
+    assert_eq!(PairCounts::of(&list.ranking(&removed)), PairCounts { concordant: 1, discordant: 2, tied: 0 });
+}
+
+#[test]
+fn grades_may_be_large() {
+    let rows = [("a", 0.0, 1000), ("b", 1.0, 70_000)];
+    let documents = rows.map(|(doc_id, score, grade)| Document { doc_id, score, grade: Some(grade) });
+    let list = JudgedList::new("q", documents.to_vec(), &[1000, 70_000, 2000]).unwrap();
+    let linear = Conventions { gain: Gain::Linear, relevant_grade: 1500, ..Conventions::default() };
+    let third = 1.0 / 3.0_f64.log2();
+    let expected = (70_000.0 + 1000.0 * third) / (70_000.0 + 2000.0 * third);
+    assert!((value("ndcg@2", &list, linear).unwrap() - expected).abs() < 1e-12);
+    assert_eq!(value("recall", &list, linear), Some(0.5));
+}
+
+#[test]
+fn a_metric_names_the_judged_share_of_what_it_looks_at() {
+    let judged = |name: &str| metric(name).judged().to_string();
+    assert_eq!(["ndcg@10", "map", "rbp@0.8", "pnr"].map(judged), ["judged@10", "judged", "judged", "judged"]);
 }
 
 #[test]
@@ -239,6 +265,24 @@ proptest! {
     }
 
     #[test]
+    fn every_order_of_ties_lies_between_the_best_and_the_worst(rows in rows(), names_of in Just(NAMES.to_vec()).prop_shuffle()) {
+        // Other ids, another order of equal scores.
+        let rows = names_of.iter().zip(&rows);
+        let documents: Vec<_> = rows.map(|(&doc_id, &(score, grade))| Document { doc_id, score, grade }).collect();
+        let judged: Vec<Grade> = documents.iter().filter_map(|document| document.grade).collect();
+        let ranking = JudgedList::new("q", documents, &judged).unwrap().ranking(&Conventions::default());
+        let tied = [TieOrder::Worst, TieOrder::Best].map(|order| ranking.with_ties(order));
+        for name in names() {
+            let value = |ranking: &Ranking<'_>| metric(&name).measure(std::slice::from_ref(ranking)).of_query(0);
+            let (found, [worst, best]) = (value(&ranking), tied.each_ref().map(value));
+            prop_assert_eq!(found.is_some(), worst.is_some() && best.is_some());
+            if let (Some(found), Some(worst), Some(best)) = (found, worst, best) {
+                prop_assert!(worst - 1e-12 <= found && found <= best + 1e-12, "{name}: {worst} {found} {best}");
+            }
+        }
+    }
+
+    #[test]
     fn a_constant_scorer_gets_no_more_than_the_worst_order(rows in rows()) {
         let mut rows = rows;
         rows.sort_by_key(|&(_, grade)| std::cmp::Reverse(grade.unwrap_or(0)));
@@ -260,7 +304,7 @@ proptest! {
         let found = list(&rows);
         let mut documents: Vec<Document> = found.documents.clone();
         documents.rotate_left(turn.min(rows.len()));
-        let judged: Vec<u8> = rows.iter().filter_map(|row| row.1).collect();
+        let judged: Vec<Grade> = rows.iter().filter_map(|row| row.1).collect();
         let turned = JudgedList::new("q", documents, &judged).unwrap();
         for name in names() {
             let value = |list| value(&name, list, Conventions::default());

@@ -59,3 +59,19 @@ pub fn bootstrap_pnr(queries: &[PairCounts], resamples: NonZeroUsize, seed: u64)
     let pooled = |draw: &[usize]| draw.iter().map(|&query| queries[query]).sum::<PairCounts>().pnr();
     bootstrap(queries.len(), resamples, seed, pooled)
 }
+
+/// The 95 % interval of the difference of two systems' pooled positive-negative ratios, on the same draws of queries. `None` where
+/// no draw has two finite ratios.
+pub fn bootstrap_pnr_difference(
+    queries: &[(PairCounts, PairCounts)],
+    resamples: NonZeroUsize,
+    seed: u64,
+) -> Option<Interval> {
+    let difference = |draw: &[usize]| {
+        let (a, b) = draw.iter().fold((PairCounts::default(), PairCounts::default()), |(a, b), &query| {
+            (a + queries[query].0, b + queries[query].1)
+        });
+        Some(a.pnr()? - b.pnr()?).filter(|difference| !difference.is_nan())
+    };
+    bootstrap(queries.len(), resamples, seed, difference)
+}

@@ -6,9 +6,11 @@
 mod beta;
 mod bootstrap;
 mod paired;
+mod verdict;
 
-pub use bootstrap::{Interval, bootstrap, bootstrap_mean, bootstrap_pnr};
-pub use paired::{TTest, paired_t_test, randomisation_test, randomisation_test_pnr, t_interval};
+pub use bootstrap::{Interval, bootstrap, bootstrap_mean, bootstrap_pnr, bootstrap_pnr_difference};
+pub use paired::{TTest, p_floor, paired_t_test, randomisation_test, randomisation_test_pnr, t_interval};
+pub use verdict::{Verdict, verdict};
 
 /// Input that a test refuses.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -1,11 +1,18 @@
 use std::num::NonZeroUsize;
 
-use rand::RngExt;
+use rand::Rng;
 
 use super::beta::regularised_incomplete_beta;
 use super::{Interval, SignificanceError, check};
 use crate::metrics::PairCounts;
 use crate::rng;
+
+/// The smallest p-value that a randomisation test of so many draws can have: that of a difference which no draw reached. The true
+/// one is this or less.
+#[must_use]
+pub fn p_floor(draws: NonZeroUsize) -> f64 {
+    1.0 / (1.0 + draws.get() as f64)
+}
 
 /// Two-sided paired randomisation test: the p-value of a mean difference at least as far from 0 as the one found.
 ///
@@ -19,16 +26,11 @@ use crate::rng;
 /// [`SignificanceError`] without a query or on differences that are not finite.
 pub fn randomisation_test(differences: &[f64], draws: NonZeroUsize, seed: u64) -> Result<f64, SignificanceError> {
     check(differences, 1)?;
-    let mut rng = rng::stream(seed, "randomisation test", 0);
+    let sums = SignedSums::of(differences.iter().copied());
     // Sums of the same numbers under other signs differ by rounding where they are equal in exact arithmetic.
-    let rounding = 1e-12 * differences.iter().map(|difference| difference.abs()).sum::<f64>();
+    let rounding = ROUNDING * differences.iter().map(|difference| difference.abs()).sum::<f64>();
     let found = differences.iter().sum::<f64>().abs() - rounding;
-    let mut as_extreme = 0_usize;
-    for _ in 0..draws.get() {
-        let flipped: f64 = differences.iter().map(|&d| if rng.random::<bool>() { d } else { -d }).sum();
-        as_extreme += usize::from(flipped.abs() >= found);
-    }
-    Ok((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
+    Ok(p_value(differences.len(), draws, seed, |signs| sums.under(signs).abs() >= found))
 }
 
 /// Two-sided paired randomisation test of two systems' pooled positive-negative ratios.
@@ -38,24 +40,59 @@ pub fn randomisation_test(differences: &[f64], draws: NonZeroUsize, seed: u64) -
 /// a discordant pair. A draw that leaves a system without an ordered pair counts as extreme. `None` where either ratio
 /// is undefined.
 pub fn randomisation_test_pnr(queries: &[(PairCounts, PairCounts)], draws: NonZeroUsize, seed: u64) -> Option<f64> {
-    let found = concordance_gap(queries.iter().copied())?;
-    let mut rng = rng::stream(seed, "randomisation test", 0);
-    let mut as_extreme = 0_usize;
-    for _ in 0..draws.get() {
-        let swapped = queries.iter().map(|&(a, b)| if rng.random::<bool>() { (a, b) } else { (b, a) });
-        as_extreme += usize::from(concordance_gap(swapped).is_none_or(|gap| gap >= found));
-    }
-    Some((1 + as_extreme) as f64 / (1.0 + draws.get() as f64))
+    let sum = |of: fn(&(PairCounts, PairCounts)) -> PairCounts| queries.iter().map(of).sum::<PairCounts>();
+    let (a, b) = (sum(|pair| pair.0), sum(|pair| pair.1));
+    let both = a + b;
+    let less = |of: fn(&PairCounts) -> u64| queries.iter().map(move |(a, b)| of(a) as f64 - of(b) as f64);
+    let concordant = SignedSums::of(less(|pairs| pairs.concordant));
+    let discordant = SignedSums::of(less(|pairs| pairs.discordant));
+    // What one system has is half of the sum and the difference of both; these are whole numbers, and exact.
+    let gap = |concordant: f64, discordant: f64| {
+        let share = |sign: f64| {
+            let concordant = both.concordant as f64 + sign * concordant;
+            let ordered = concordant + both.discordant as f64 + sign * discordant;
+            (ordered > 0.0).then(|| concordant / ordered)
+        };
+        Some((share(1.0)? - share(-1.0)?).abs())
+    };
+    let found = gap(a.concordant as f64 - b.concordant as f64, a.discordant as f64 - b.discordant as f64)? - ROUNDING;
+    let is_extreme =
+        |signs: &[u8]| gap(concordant.under(signs), discordant.under(signs)).is_none_or(|gap| gap >= found);
+    Some(p_value(queries.len(), draws, seed, is_extreme))
 }
 
-/// The distance between the shares of concordant pairs of two systems.
-fn concordance_gap(queries: impl Iterator<Item = (PairCounts, PairCounts)>) -> Option<f64> {
-    let (a, b) = queries.fold(Default::default(), |(a, b), (of_a, of_b)| (a + of_a, b + of_b));
-    let share = |counts: PairCounts| {
-        let ordered = counts.concordant + counts.discordant;
-        (ordered > 0).then(|| counts.concordant as f64 / ordered as f64)
-    };
-    Some((share(a)? - share(b)?).abs())
+/// Relative rounding error of a sum.
+const ROUNDING: f64 = 1e-12;
+
+/// The p-value of a test whose draws are signs of `queries` queries, one bit each.
+fn p_value(queries: usize, draws: NonZeroUsize, seed: u64, is_extreme: impl Fn(&[u8]) -> bool) -> f64 {
+    let mut rng = rng::stream(seed, "randomisation test", 0);
+    let mut signs = vec![0; queries.div_ceil(8)];
+    let mut as_extreme = 0_usize;
+    for _ in 0..draws.get() {
+        rng.fill_bytes(&mut signs);
+        as_extreme += usize::from(is_extreme(&signs));
+    }
+    (1 + as_extreme) as f64 / (1.0 + draws.get() as f64)
+}
+
+/// Sums of values under signs: those of eight values for each byte of signs, so that a draw is an addition for eight queries.
+struct SignedSums(Vec<[f64; 256]>);
+
+impl SignedSums {
+    fn of(values: impl Iterator<Item = f64>) -> Self {
+        let values: Vec<f64> = values.collect();
+        let of_eight = |values: &[f64]| {
+            let signed = |signs: usize, bit: usize, value: f64| if signs >> bit & 1 == 1 { value } else { -value };
+            let sum = |signs| values.iter().enumerate().map(|(bit, &value)| signed(signs, bit, value)).sum();
+            std::array::from_fn(sum)
+        };
+        Self(values.chunks(8).map(of_eight).collect())
+    }
+
+    fn under(&self, signs: &[u8]) -> f64 {
+        self.0.iter().zip(signs).map(|(sums, &signs)| sums[usize::from(signs)]).sum()
+    }
 }
 
 /// The result of [`paired_t_test`].

@@ -61,6 +61,98 @@ fn randomisation_of_pnr_tells_a_better_system_from_an_equal_one() {
     assert_eq!(p(&[(counts(1, 0), counts(0, 0))]), None);
 }
 
+/// Pairs of ten documents of grades 0 to 4 by random scores of two systems, and the differences of what stands first.
+fn random_systems(trial: u64, queries: usize) -> (Vec<(PairCounts, PairCounts)>, Vec<f64>) {
+    let mut rng = rng::stream(trial, "random systems", 0);
+    let mut one = |grades: &[u64]| {
+        let scores: Vec<f64> = grades.iter().map(|_| rng.random()).collect();
+        let mut pairs = PairCounts::default();
+        for (i, a) in grades.iter().enumerate() {
+            for (j, _) in grades.iter().enumerate().filter(|&(_, b)| a > b) {
+                pairs = match scores[i] > scores[j] {
+                    true => PairCounts { concordant: pairs.concordant + 1, ..pairs },
+                    false => PairCounts { discordant: pairs.discordant + 1, ..pairs },
+                };
+            }
+        }
+        let best = (0..grades.len()).max_by(|&i, &j| scores[i].total_cmp(&scores[j])).map_or(0, |i| grades[i]);
+        (pairs, best as f64 / 4.0)
+    };
+    let query = |query: usize| {
+        let grades: Vec<u64> = (0..10).map(|document| ((document * query) % 7).min(4) as u64).collect();
+        let ((a, first_a), (b, first_b)) = (one(&grades), one(&grades));
+        ((a, b), first_a - first_b)
+    };
+    (1..=queries).map(query).unzip()
+}
+
+#[test]
+fn of_random_systems_the_tests_reject_as_many_as_their_level_says() {
+    const TRIALS: u64 = 1000;
+    let mut rejected = [[0_u64; 2]; 3];
+    for trial in 0..TRIALS {
+        let (pairs, differences) = random_systems(trial, 60);
+        let p_values = [
+            randomisation_test(&differences, times(399), trial).unwrap(),
+            paired_t_test(&differences).unwrap().p_value,
+            randomisation_test_pnr(&pairs, times(399), trial).unwrap(),
+        ];
+        for (counts, p) in rejected.iter_mut().zip(p_values) {
+            counts[0] += u64::from(p <= 0.05);
+            counts[1] += u64::from(p <= 0.1);
+        }
+    }
+    // Within three standard deviations of a binomial count: 50 and 7, 100 and 9.5.
+    for [at_5, at_10] in rejected {
+        assert!((29..=71).contains(&at_5) && (72..=128).contains(&at_10), "{rejected:?}");
+    }
+}
+
+#[test]
+fn intervals_cover_what_they_estimate() {
+    const TRIALS: u64 = 1000;
+    let mut covered = [0_u64; 3];
+    for trial in 0..TRIALS {
+        let mut rng = rng::stream(trial, "coverage", 0);
+        // Skewed as a metric is, with a mean of 1/3; two systems of correlated values; pairs with a ratio of 3.
+        let values: Vec<f64> = (0..120).map(|_| rng.random::<f64>().powi(2)).collect();
+        let differences: Vec<f64> =
+            values.iter().map(|value| 0.3 * value - 0.1 + 0.2 * (rng.random::<f64>() - 0.5)).collect();
+        let pairs: Vec<PairCounts> = (0..120)
+            .map(|_| {
+                let mut count = |share: f64| (0..40).filter(|_| rng.random::<f64>() < share).count() as u64;
+                let discordant = count(0.25);
+                PairCounts { concordant: count(0.75), discordant, tied: 0 }
+            })
+            .collect();
+        let intervals = [
+            (bootstrap_mean(&values, times(800), trial).unwrap(), 1.0 / 3.0),
+            (bootstrap_mean(&differences, times(800), trial).unwrap(), 0.0),
+            (bootstrap_pnr(&pairs, times(800), trial).unwrap(), 3.0),
+        ];
+        for (count, (Interval { low, high }, truth)) in covered.iter_mut().zip(intervals) {
+            *count += u64::from(low <= truth && truth <= high);
+        }
+    }
+    assert!(covered.iter().all(|count| (930..=970).contains(count)), "{covered:?}");
+}
+
+#[test]
+fn the_floor_is_the_smallest_p_value() {
+    assert_eq!(p_floor(times(99)), 0.01);
+    assert_eq!(randomisation_test(&[1.0; 80], times(99), 4).unwrap(), p_floor(times(99)));
+}
+
+#[test]
+fn the_interval_of_two_ratios_is_of_the_same_draws() {
+    let counts = |concordant, discordant| PairCounts { concordant, discordant, tied: 0 };
+    let even = [(counts(4, 2), counts(3, 3)); 5];
+    assert_eq!(bootstrap_pnr_difference(&even, times(50), 0), Some(Interval { low: 1.0, high: 1.0 }));
+    assert_eq!(bootstrap_pnr_difference(&[(counts(4, 0), counts(4, 0)); 3], times(50), 0), None);
+    let same: Vec<_> = (1..30).map(|n| (counts(n, 3), counts(n, 3))).collect();
+    assert_eq!(bootstrap_pnr_difference(&same, times(50), 0), Some(Interval { low: 0.0, high: 0.0 }));
+}
+
 #[test]
 fn equal_differences_have_a_defined_t_test() {
     assert_eq!(paired_t_test(&[0.0; 3]).unwrap(), TTest { t: 0.0, p_value: 1.0 });

@@ -26,6 +26,7 @@ pub(super) fn html(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
 fn of_rankings(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
     let candidates = match config.candidates {
         _ if evaluation.is_by_teacher() => "every system ranks the documents that the teacher scored".to_string(),
+        _ if evaluation.is_of_files() => "each run ranks the documents that it returned".to_string(),
         Candidates::Judged => "every system ranks the judged documents of a query".to_string(),
         Candidates::Bm25 => format!("every system ranks BM25's first {} documents", config.depth),
         Candidates::Dense => format!("every system ranks the first {} documents by their vectors", config.depth),
@@ -67,7 +68,7 @@ fn of_metrics(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
         NoRelevant::One => "1 (as LightGBM)",
     };
     let unjudged = match config.unjudged {
-        Unjudged::Irrelevant => "count as grade 0",
+        Unjudged::Irrelevant => "count as grade 0; pnr is of judged documents alone",
         Unjudged::Removed => "are removed from a ranking before it is measured",
     };
     if evaluation.is_by_teacher() {
@@ -114,12 +115,14 @@ fn counts(evaluation: &Evaluation) -> Vec<Row> {
     }
     let tied: Vec<String> =
         cases.tied_pairs.iter().map(|(system, tied)| format!("{system} {}", number::count(*tied))).collect();
+    let of_pipeline = |n: usize| if evaluation.is_of_files() { String::new() } else { count(n) };
     vec![
         ("Test queries", count(cases.queries)),
-        ("Candidates of all queries", count(cases.candidates)),
+        ("Candidates of all queries", of_pipeline(cases.candidates)),
         ("Judged documents of all queries", count(cases.judged)),
+        ("Of these, not in the table documents, but in the ideal ranking", of_pipeline(cases.missing)),
         ("Queries without a relevant document", count(cases.no_relevant)),
-        ("Queries whose candidates have one grade", count(cases.one_grade)),
+        ("Queries whose judged documents have one grade", count(cases.one_grade)),
         ("Pairs with equal scores", tied.join(", ")),
     ]
 }

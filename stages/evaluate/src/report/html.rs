@@ -23,10 +23,11 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>], numbers: usize) -> St
             .enumerate()
             .map(|(i, cell)| {
                 let class = if i >= numbers { " class=\"number\"" } else { "" };
-                // A line break within a cell sets its second line small: an interval below its value.
+                // A line break within a cell sets what follows small: an interval below its value.
                 let text = match cell.split_once('\n') {
-                    Some((first, second)) => {
-                        format!("{}<br><small>{}</small>", escape(first), escape(second))
+                    Some((first, rest)) => {
+                        let rest = escape(rest).replace('\n', "<br>");
+                        format!("{}<br><small>{rest}</small>", escape(first))
                     }
                     None => escape(cell),
                 };

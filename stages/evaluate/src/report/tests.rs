@@ -2,7 +2,16 @@ use super::*;
 use crate::report::charts::{Series, bars, differences, lines};
 
 fn estimate(system: &str, value: Option<f64>) -> Estimate {
-    Estimate { system: system.into(), metric: "pnr".into(), slice: "all", value, interval: None, queries: 3 }
+    Estimate {
+        system: system.into(),
+        metric: "pnr".into(),
+        slice: ALL.into(),
+        value,
+        interval: None,
+        ties: None,
+        judged: None,
+        queries: 3,
+    }
 }
 
 #[test]
