@@ -1,8 +1,9 @@
-//! Measures the compute core and the stage `ingest` beside other libraries.
+//! Measures the compute core, the stage `ingest` and the metrics beside other libraries.
 
 // Tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod evaluate;
 mod ingest;
 mod inputs;
 mod memory;
@@ -20,12 +21,13 @@ use std::process::ExitCode;
 use clap::Parser;
 use nn::ops::Precision;
 
+use crate::evaluate::Evaluate;
 use crate::ingest::Ingest;
 use crate::memory::{Memory, Training};
 use crate::peers::Peers;
 use crate::work::Work;
 
-/// Measures the compute core and the stage ingest beside other libraries
+/// Measures the compute core, the stage ingest and the metrics beside other libraries
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
@@ -35,6 +37,14 @@ enum Command {
     Memory(Memory),
     /// Turns a made-up log of each format into tables here, in DuckDB and in polars, in turn
     Ingest(Ingest),
+    /// Measures a made-up run on its judgments here, in ranx and in pytrec_eval, in turn
+    Evaluate(Evaluate),
+    /// Our side of `evaluate`: reads `round` from each line of stdin, answers with a line of JSON
+    #[command(hide = true)]
+    Measure {
+        /// Where judgments and run are
+        folder: PathBuf,
+    },
     /// One training of `memory`: prints its peak memory in bytes
     #[command(hide = true)]
     Train {
@@ -66,6 +76,8 @@ fn main() -> ExitCode {
         Command::Peers(peers) => peers.run(),
         Command::Memory(memory) => memory.run(),
         Command::Ingest(ingest) => ingest.run(),
+        Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Measure { folder } => evaluate::measure(&folder),
         Command::Measured { command } => ingest::measured(&command),
         Command::Train { training } => training.run(),
         Command::Worker { work, folder, bf16 } => {

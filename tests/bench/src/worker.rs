@@ -41,7 +41,8 @@ pub(crate) fn run(work: Work, folder: &Path, precision: Precision) -> Result<()>
     Ok(())
 }
 
-fn say(answer: &impl Serialize) -> Result<()> {
+/// Answers with a line of JSON.
+pub(crate) fn say(answer: &impl Serialize) -> Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{}", serde_json::to_string(answer)?)?;
     Ok(stdout.flush()?)
