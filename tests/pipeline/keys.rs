@@ -27,6 +27,14 @@ steps = 1
 learning_rate = 1e-4
 lists_per_step = 1
 list_size = 2
+[teacher.mined]
+loss = "softmax"
+steps = 1
+learning_rate = 1e-4
+lists_per_step = 1
+list_size = 2
+candidates = 2
+negatives_depth = 2
 [teacher.lora]
 rank = 2
 alpha = 4.0
@@ -65,7 +73,7 @@ const VALUES: [(&str, &str); 10] = [
 ];
 
 /// Keys that other stages read than the one whose table they stand in, with all their readers.
-const READERS: [(&str, &[&str]); 30] = [
+const READERS: [(&str, &[&str]); 34] = [
     ("run.seed", &["simulate", "cpt", "teacher", "score", "distill", "evaluate"]),
     ("run.precision", &["embed", "teacher", "score", "distill", "evaluate"]),
     ("ingest.analyzer", &["simulate", "ingest"]),
@@ -77,12 +85,16 @@ const READERS: [(&str, &[&str]); 30] = [
     ("teacher.input.truncation", &["cpt", "teacher"]),
     ("teacher.input.max_query_tokens", &["cpt", "teacher"]),
     ("teacher.input.max_document_tokens", &["cpt", "teacher"]),
+    ("teacher.input.passages.most", &["cpt", "teacher"]),
+    ("teacher.input.passages.overlap", &["cpt", "teacher"]),
     ("teacher.use", &["cpt", "teacher"]),
     ("distill.input.template", &["cpt", "distill"]),
     ("distill.input.max_length", &["cpt", "distill"]),
     ("distill.input.truncation", &["cpt", "distill"]),
     ("distill.input.max_query_tokens", &["cpt", "distill"]),
     ("distill.input.max_document_tokens", &["cpt", "distill"]),
+    ("distill.input.passages.most", &["cpt", "distill"]),
+    ("distill.input.passages.overlap", &["cpt", "distill"]),
     // The base of an adapter is read wherever the adapter is.
     ("teacher.base", &["cpt", "teacher", "score", "evaluate"]),
     ("teacher.lora.merge", &["teacher", "score", "evaluate"]),
@@ -179,6 +191,10 @@ fn a_key_concerns_the_stages_that_read_it_and_no_others() {
     let text = fs::read_to_string(Path::new("configs").join(CONFIG)).unwrap();
     let mut tree: Table = toml::from_str(&format!("{text}{REST}")).unwrap();
     tree["teacher"].as_table_mut().unwrap().insert("base".into(), "base".into());
+    for table in ["teacher", "distill"] {
+        let passages: Table = toml::from_str("most = 2").unwrap();
+        tree[table]["input"].as_table_mut().unwrap().insert("passages".into(), passages.into());
+    }
     let read = |tree: &Table| -> Pipeline { tree.clone().try_into().unwrap() };
     let before = configurations(&read(&tree));
     let schema = json_schema().to_value();

@@ -171,3 +171,52 @@ fn one_teacher_has_no_spread() {
     let expected = "distill.spread_weight: expected none, or several teachers in [[score.teacher]], found 1";
     assert!(line.contains(expected), "{line}");
 }
+
+#[test]
+fn a_teacher_learns_from_the_negatives_that_it_finds_hardest() {
+    let sandbox = Sandbox::finished();
+    let before = fs::read(sandbox.run_path("teacher/rank/model.safetensors")).unwrap();
+    let keys = "loss = 'softmax', steps = 4, learning_rate = 1e-3, lists_per_step = 1, list_size = 4";
+    let mined = format!("teacher.mined={{ {keys}, candidates = 6, negatives_depth = 3 }}");
+    let said = sandbox.stage("teacher", &["--set", &mined]).stderr;
+    let facts = sandbox.manifest("teacher").facts;
+    let (lists, negatives) = (facts["judged_lists"].as_u64().unwrap(), facts["mined_negatives"].as_u64().unwrap());
+    assert!((1..=3 * lists).contains(&negatives), "{said}");
+    assert_eq!(facts["mined_steps"], 4);
+    assert!(fs::read(sandbox.run_path("teacher/rank/model.safetensors")).unwrap() != before);
+    assert!(!sandbox.run_path("teacher/mined.parts").exists());
+    let table = sandbox.table("teacher", "training_metrics");
+    let phases: BTreeSet<&str> = table.strings("phase").unwrap().iter().flatten().collect();
+    assert_eq!(phases, ["cpt", "mined", "rank"].into());
+    let too_deep = sandbox.try_stage("teacher", &["--set", &mined.replace("depth = 3", "depth = 7")]);
+    let line = too_deep.error(2);
+    assert!(
+        line.contains("teacher.mined.negatives_depth: expected a number from 1 to candidates = 6, found 7"),
+        "{line}"
+    );
+}
+
+#[test]
+fn long_documents_are_read_in_passages() {
+    let keys = |table: &str| format!("{table}.input={{ max_length = 24, passages = {{ most = 3, overlap = 4 }} }}");
+    let (teacher, student) = (keys("teacher"), keys("distill"));
+    let options = ["--set", teacher.as_str(), "--set", student.as_str()];
+    let sandbox = Sandbox::finished();
+    for stage in ["cpt", "teacher", "score", "distill", "evaluate"] {
+        sandbox.stage(stage, &options);
+    }
+    for folder in ["teacher/rank", "distill/student"] {
+        let saved = &json(&sandbox, &format!("{folder}/disranker.json"))["scoring"]["passages"];
+        assert_eq!(*saved, serde_json::json!({ "most": 3, "overlap": 4 }), "{folder}");
+        assert!(card(&sandbox, folder).contains("in up to 3 passages"), "{folder}");
+    }
+    let in_passages = scores(&sandbox);
+    let too_few = sandbox.try_stage("teacher", &["--set", &teacher.replace("most = 3", "most = 1")]);
+    let line = too_few.error(2);
+    assert!(line.contains("teacher.input.passages.most: expected at least 2, found 1"), "{line}");
+    // The saved teacher reads passages by itself.
+    copy(&sandbox.run_path("teacher/rank"), &sandbox.path("saved"));
+    set_teachers(&sandbox, "teacher = { use = 'saved' }");
+    sandbox.stage("score", &options);
+    assert_eq!(scores(&sandbox), in_passages);
+}

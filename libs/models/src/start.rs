@@ -1,7 +1,7 @@
 //! What the teacher and the students start from, or what the teacher is.
 
 use nn::folder::{Base, InputChoice, SavedRanker, Truncation, load_ranker_on, ranker_scoring};
-use nn::text::{Kind, Pooling, Scoring, Template, Tokenizer, Window};
+use nn::text::{Kind, Passages, Pooling, Scoring, Template, Tokenizer, Window};
 use nn::weights::LoraConfig;
 use pipeline::config::{self, BaseModel, InputConfig, TeacherPooling};
 use pipeline::{BadInput, ConfigError, RunPaths};
@@ -88,6 +88,7 @@ impl Start {
             let is_pair = matches!(scoring.template, Template::Pair { .. });
             let truncation = if is_pair { Truncation::LongestFirst } else { Truncation::OnlySecond };
             scoring.window = choice.window(RANDOM_LENGTH, truncation);
+            scoring.passages = choice.passages;
             origin.pool(origin.kind, "Bert", &mut scoring)?;
             return Ok(Start { base: None, scoring });
         };
@@ -163,7 +164,8 @@ fn choice(input: &InputConfig) -> InputChoice {
             max_document_tokens: input.max_document_tokens.unwrap_or_default(),
         },
     });
-    InputChoice { template: input.template.clone(), max_length: input.max_length, truncation }
+    let passages = input.passages.map(|config::PassagesConfig { most, overlap }| Passages { most, overlap });
+    InputChoice { template: input.template.clone(), max_length: input.max_length, truncation, passages }
 }
 
 /// Names the key, and for a template that nobody says the line that sets it.

@@ -91,12 +91,15 @@ impl CrossEncoder {
         Self { model: model.clone(), pairs: pairs.clone(), execution }
     }
 
-    /// The raw logit of each pair, in their order, without dropout.
+    /// The raw logit of each pair, in their order, without dropout; of a document that is read in passages, the highest one of
+    /// its passages.
     ///
     /// # Errors
     /// A failure inside the tokenizer; a score that is not finite.
     pub fn score(&self, texts: &[Texts<'_>]) -> Result<Vec<f32>> {
-        score_sequences(&self.model, &self.pairs.encode_batch(texts)?, self.execution)
+        let pairs = self.pairs.encode_passages(texts)?;
+        let scores = score_sequences(&self.model, &pairs.sequences, self.execution)?;
+        Ok(pairs.highest(&scores).into_iter().map(|place| scores[place]).collect())
     }
 }
 

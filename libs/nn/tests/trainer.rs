@@ -80,6 +80,7 @@ fn config() -> TrainConfig {
         max_grad_norm: Some(1.0),
         validate_every: None,
         patience: None,
+        start_validation: None,
         average_last: 0.0,
         accept_collapse: false,
     }
@@ -253,6 +254,11 @@ fn the_best_weights_are_kept_and_a_tie_keeps_the_earlier() {
     });
     weights.replace(nn::train::checkpoint::Checkpoint::load(&path, "data and config").unwrap().weights);
     assert_eq!(snapshot(&task.params).unwrap(), weights.unwrap());
+
+    let started = TrainConfig { start_validation: Some(0.1), ..every_two };
+    let (summary, task) = undisturbed(&started);
+    assert_eq!((summary.best.unwrap().step, summary.best.unwrap().value), (0, 0.1));
+    assert_eq!(snapshot(&task.params).unwrap(), snapshot(&Quadratic::new().params).unwrap());
 
     let mut constant = Quadratic { validations: |_| 0.5, ..Quadratic::new() };
     let summary = train(&every_two, &mut constant, None, &mut |_| Ok(())).unwrap();

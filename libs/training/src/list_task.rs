@@ -95,10 +95,10 @@ impl Task for ListTask<'_> {
             }
             batch.offsets.push(texts.len());
         }
-        let sequences = self.tokenizer.encode_batch(&texts)?;
+        let pairs = self.tokenizer.encode_passages(&texts)?;
         let passes = passes(self.seed, step, training, self.precision);
-        let (gradients, components) = self.objective.gradients(self.ranker, &sequences, passes, (loss, &batch))?;
-        Ok(StepLoss { gradients, components, examples: batch.labels.len(), tokens: tokens_of(&sequences) })
+        let (gradients, components) = self.objective.gradients(self.ranker, &pairs, passes, (loss, &batch))?;
+        Ok(StepLoss { gradients, components, examples: batch.labels.len(), tokens: tokens_of(&pairs.sequences) })
     }
 
     fn validate(&mut self) -> nn::Result<Option<f64>> {
@@ -114,8 +114,8 @@ impl Task for ListTask<'_> {
         let ListTraining { lists_per_step, list_size, training, .. } = self.config;
         let chosen = self.lists.iter().step_by(self.lists.len().div_ceil(LENGTH_LISTS).max(1));
         let texts = chosen.filter_map(|list| Some(self.corpus.texts(list.query, *list.documents.first()?)));
-        let sequences = self.tokenizer.encode_batch(&texts.collect::<Vec<_>>())?;
-        let length = tokens_of(&sequences).div_ceil(sequences.len().max(1));
+        let texts: Vec<_> = texts.collect();
+        let length = tokens_of(&self.tokenizer.encode_passages(&texts)?.sequences).div_ceil(texts.len().max(1));
         let tokens = (lists_per_step * list_size * length).min(tokens_at_once());
         Ok(Some(step_bytes(self.ranker, tokens, training.gradient_checkpointing)))
     }

@@ -1,7 +1,7 @@
 //! What a training on lists minimises: its loss, and what a distillation may add to it.
 
 use nn::models::{Model, TermControl};
-use nn::text::Sequence;
+use nn::text::{PairSequences, Sequence};
 use nn::train::{Gradients, Passes, output_gradients, score_gradients};
 use nn::weights::Params;
 use ranking::loss::{Loss, LossError, LossOutput, LossValue};
@@ -40,11 +40,12 @@ impl Objective<'_> {
         Some(sum / documents.len().max(1) as f64)
     }
 
-    /// The gradients of a step, and the parts of its loss.
+    /// The gradients of a step, and the parts of its loss. Of a document that is read in passages, the highest score counts, and
+    /// its passage alone has a gradient.
     pub(crate) fn gradients(
         &self,
         ranker: &Model,
-        sequences: &[Sequence],
+        pairs: &PairSequences,
         passes: Passes,
         (loss, batch): (&Loss, &Batch),
     ) -> nn::Result<(Gradients, Vec<(&'static str, f64)>)> {
@@ -54,11 +55,14 @@ impl Objective<'_> {
             output.total
         };
         let (_, gradients) = match self.term_control {
-            None => score_gradients(ranker, sequences, passes, |scores| batch.loss(loss, scores).map(&mut keep))?,
+            None => {
+                let of_pairs = |scores: &[f32]| batch.loss_of_highest(pairs, loss, scores).map(&mut keep);
+                score_gradients(ranker, &pairs.sequences, passes, of_pairs)?
+            }
             Some((layer, weight)) => {
                 let scores = |sequences: &[Sequence], mode: nn::weights::Mode<'_>| layer.scores(sequences, mode);
                 let both = |scores: &[f32]| batch.loss_with_terms(loss, weight, scores).map(&mut keep);
-                output_gradients(layer.params(), sequences, (scores, 2), (passes, both))?
+                output_gradients(layer.params(), &pairs.sequences, (scores, 2), (passes, both))?
             }
         };
         Ok((gradients, components))
@@ -72,6 +76,20 @@ impl Batch {
             None => loss.compute(scores, &self.labels, &self.offsets),
             Some(weights) => loss.compute_weighted(scores, &self.labels, &self.offsets, weights),
         }
+    }
+
+    /// The loss of the highest score of each pair, and its gradient of the scores of all sequences.
+    fn loss_of_highest(&self, pairs: &PairSequences, loss: &Loss, outputs: &[f32]) -> Result<LossOutput, LossError> {
+        if pairs.sequences.len() == self.labels.len() {
+            return self.loss(loss, outputs);
+        }
+        let places = pairs.highest(outputs);
+        let scores: Vec<f32> = places.iter().map(|&place| outputs[place]).collect();
+        let mut output = self.loss(loss, &scores)?;
+        let mut grad = vec![0.0; outputs.len()];
+        places.iter().zip(&output.total.grad).for_each(|(&place, &slope)| grad[place] = slope);
+        output.total.grad = grad;
+        Ok(output)
     }
 
     /// The loss of the scores, plus `weight` times the same loss of the scores of the terms; the two of a document stand one
@@ -90,6 +108,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use nn::text::{Kind, PairTokenizer, Passages, Scoring, Texts, Tokenizer, Window};
     use ranking::loss::{Hybrid, ListNet};
 
     use super::*;
@@ -113,6 +132,22 @@ mod tests {
             let names: Vec<&str> = found.components.iter().map(|(name, _)| *name).collect();
             assert_eq!(names, ["pointwise_mse", "margin_mse", "own_loss", "term_loss"]);
         }
+    }
+
+    #[test]
+    fn the_highest_passage_alone_has_a_gradient() {
+        let loss = Loss::ListNet(ListNet {});
+        let own = batch(None).loss(&loss, &[0.3, -0.1, 0.8, 0.2]).unwrap().total;
+        let tokenizer = Tokenizer::train_word_piece(["red cup of tin and glass"].iter(), 60).unwrap();
+        let window = Window::Fields { max_query_tokens: 4, max_document_tokens: 3 };
+        let passages = Some(Passages { most: 2, overlap: 1 });
+        let scoring = Scoring { passages, ..Scoring::of(Kind::Encoder, window) };
+        let text = |summary| Texts { query: "cup", title: "", summary };
+        let texts = [text("red cup of tin and glass"), text("tin"), text("of tin and glass"), text("cup")];
+        let pairs = PairTokenizer::new(&tokenizer, &scoring).unwrap().encode_passages(&texts).unwrap();
+        let found = batch(None).loss_of_highest(&pairs, &loss, &[0.3, 0.1, -0.1, -2.0, 0.8, 0.2]).unwrap().total;
+        assert_eq!(found.value, own.value);
+        assert_eq!(found.grad, [own.grad[0], 0.0, own.grad[1], 0.0, own.grad[2], own.grad[3]]);
     }
 
     #[test]

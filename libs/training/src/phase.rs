@@ -27,6 +27,8 @@ pub struct Phase<'a> {
     pub config: &'a TrainingConfig,
     /// What a validation's value is called in the log.
     pub validation: &'a str,
+    /// The validation of the weights that it starts from, where it is known: they are kept where no later ones are better.
+    pub start_validation: Option<f64>,
 }
 
 /// Trains `task` to its end, resuming from the phase's checkpoint if an interrupted run left one. A checkpoint of other data
@@ -75,7 +77,7 @@ pub fn train_phase(
         Ok(())
     };
     let keep = (config.checkpoint_every > 0).then_some(&checkpointing);
-    let summary = train(&train_config(config), task, keep, &mut observe);
+    let summary = train(&train_config(phase), task, keep, &mut observe);
     drop(progress);
     log.flush()?;
     let summary = summary.or_else(|error| failed(context, phase, task, error))?;
@@ -173,7 +175,7 @@ pub fn passes(seed: u64, step: usize, config: &TrainingConfig, precision: Precis
     }
 }
 
-fn train_config(config: &TrainingConfig) -> TrainConfig {
+fn train_config(&Phase { config, start_validation, .. }: &Phase<'_>) -> TrainConfig {
     TrainConfig {
         steps: config.steps,
         accumulation_steps: config.accumulation_steps,
@@ -189,6 +191,7 @@ fn train_config(config: &TrainingConfig) -> TrainConfig {
         max_grad_norm: Some(config.max_gradient_norm),
         validate_every: Some(config.validate_every).filter(|&every| every > 0),
         patience: Some(config.patience).filter(|&patience| patience > 0),
+        start_validation: start_validation.filter(|_| config.validate_every > 0),
         average_last: config.average_last,
         accept_collapse: config.accept_collapse,
     }

@@ -1,11 +1,12 @@
 //! How the score of a ranker is read, in words.
 
 use nn::models::{Head, Model};
-use nn::text::Pooling;
+use nn::text::{Pooling, Scoring};
 
-/// Sentences for the card of a ranker whose score is not one logit, read where its architecture reads it; none of others.
+/// Sentences for the card of a ranker whose score is not one logit of one sequence, read where its architecture reads it; none of
+/// others.
 #[must_use]
-pub fn reading(ranker: &Model) -> String {
+pub fn reading(ranker: &Model, scoring: &Scoring) -> String {
     let grades = match ranker.head() {
         Head::Grades(grades) => format!(
             " It has {grades} logits, one for each grade from 0, and its score is the grade expected under their softmax, \
@@ -21,7 +22,14 @@ pub fn reading(ranker: &Model) -> String {
         }
         _ => "",
     };
-    format!("{grades}{tokens}")
+    let passages = scoring.passages.map_or(String::new(), |passages| {
+        format!(
+            " A document longer than the window is read in up to {} passages, and its score is the highest of theirs. Other \
+             libraries read the first passage alone.",
+            passages.most
+        )
+    });
+    format!("{grades}{tokens}{passages}")
 }
 
 #[cfg(test)]
@@ -29,6 +37,7 @@ mod tests {
     use std::sync::Arc;
 
     use nn::models::Llama;
+    use nn::text::{Kind, Passages, Window};
 
     use super::*;
 
@@ -37,9 +46,13 @@ mod tests {
         let config = Llama { hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, ..Llama::default() };
         let config = Llama { vocab_size: 10, intermediate_size: 8, num_key_value_heads: None, ..config };
         let model = |head| Model::new(Arc::new(config.clone()), head, 1).unwrap();
-        assert_eq!(reading(&model(Head::Score)), "");
+        let cut = Scoring::of(Kind::Decoder, Window::OnlySecond { max_length: 9 });
+        assert_eq!(reading(&model(Head::Score), &cut), "");
         let means = model(Head::Grades(5)).with_pooling(Pooling::Mean).unwrap();
-        let said = reading(&means);
+        let said = reading(&means, &cut);
         assert!(said.contains("5 logits, one for each grade") && said.contains("would read the last token"), "{said}");
+        let in_passages = Scoring { passages: Some(Passages { most: 3, overlap: 2 }), ..cut };
+        let said = reading(&model(Head::Score), &in_passages);
+        assert!(said.contains("up to 3 passages") && said.contains("read the first passage alone"), "{said}");
     }
 }

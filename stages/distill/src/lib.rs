@@ -174,7 +174,8 @@ impl Parts<'_> {
             seed: self.config.seed,
             precision: arithmetic(self.config.precision),
         };
-        let phase = Phase { name, table, config: &config.training, validation: &self.validator.name() };
+        let phase =
+            Phase { name, table, config: &config.training, validation: &self.validator.name(), start_validation: None };
         train_phase(context, log, &phase, &mut task)
     }
 
@@ -189,7 +190,7 @@ impl Parts<'_> {
         let settings = Settings { scoring: self.start.scoring.clone(), standardisation };
         let card = Card {
             title,
-            about: &format!("{about}{}", reading(student)),
+            about: &format!("{about}{}", reading(student, &self.start.scoring)),
             pipeline_tag: "text-ranking",
             library: "transformers",
             base: self.config.origin.as_ref(),
@@ -234,6 +235,7 @@ fn pretrain(
         table: "distill.pretrain",
         config: &config.training(),
         validation: "validation_log_likelihood",
+        start_validation: None,
     };
     let summary = train_phase(context, log, &phase, &mut task)?;
     context.fact("pretrain_steps", summary.steps);

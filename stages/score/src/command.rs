@@ -60,7 +60,7 @@ pub fn execute() -> ExitCode {
         Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match (model, pairs, out) {
         (Some(model), Some(pairs), Some(out)) => {
-            let choice = InputChoice { template, max_length, truncation: None };
+            let choice = InputChoice { template, max_length, ..InputChoice::default() };
             let request = Request {
                 model: &model,
                 choice: &choice,

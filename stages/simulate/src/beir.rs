@@ -1,11 +1,13 @@
-//! A BEIR collection: corpus.jsonl, queries.jsonl and qrels.tsv (Thakur et al., "BEIR", NeurIPS 2021).
+//! A BEIR collection (Thakur et al., "BEIR", NeurIPS 2021): `corpus.jsonl` and `queries.jsonl`, each plain or as `.gz`, and the judgments
+//! `qrels.tsv`, or those of all splits, `qrels/*.tsv`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use flate2::read::MultiGzDecoder;
 use pipeline::BadInput;
 use ranking::rng::{permutation, stream};
 use serde::Deserialize;
@@ -32,9 +34,33 @@ struct QueryLine {
     text: String,
 }
 
-/// The files of the collection in `folder`.
-pub(crate) fn files(folder: &Path) -> [PathBuf; 3] {
-    ["corpus.jsonl", "queries.jsonl", "qrels.tsv"].map(|name| folder.join(name))
+/// The files of a collection.
+pub(crate) struct Files {
+    corpus: PathBuf,
+    queries: PathBuf,
+    /// At least one.
+    qrels: Vec<PathBuf>,
+}
+
+impl Files {
+    /// The files of the collection in `folder`; those that are missing are named as plain ones.
+    pub(crate) fn of(folder: &Path) -> Files {
+        let packed = |name: &str| Some(folder.join(format!("{name}.gz"))).filter(|path| path.is_file());
+        let plain = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        let texts = |name: &str| plain(name).or_else(|| packed(name)).unwrap_or_else(|| folder.join(name));
+        let splits = std::fs::read_dir(folder.join("qrels")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut splits: Vec<PathBuf> =
+            splits.filter(|path| path.extension().is_some_and(|extension| extension == "tsv")).collect();
+        splits.sort();
+        let whole = folder.join("qrels.tsv");
+        let qrels = if whole.is_file() || splits.is_empty() { vec![whole] } else { splits };
+        Files { corpus: texts("corpus.jsonl"), queries: texts("queries.jsonl"), qrels }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.corpus, &self.queries].into_iter().chain(&self.qrels)
+    }
 }
 
 /// Reads the collection in `folder`; which queries are frequent is drawn at random.
@@ -42,7 +68,7 @@ pub(crate) fn files(folder: &Path) -> [PathBuf; 3] {
 /// # Errors
 /// [`BadInput`] naming the file and the line.
 pub(crate) fn read(folder: &Path, seed: u64) -> anyhow::Result<(Collection, Vec<JudgedQuery>)> {
-    let [corpus_path, queries_path, qrels_path] = files(folder);
+    let Files { corpus: corpus_path, queries: queries_path, qrels } = Files::of(folder);
     let mut documents: Vec<Document> = Vec::new();
     let mut document_numbers = HashMap::new();
     read_json(&corpus_path, |line: CorpusLine| {
@@ -62,7 +88,11 @@ pub(crate) fn read(folder: &Path, seed: u64) -> anyhow::Result<(Collection, Vec<
     not_empty(&queries_path, lines.len())?;
 
     let names = Names { queries: &query_numbers, documents: &document_numbers };
-    let mut grades = read_qrels(&qrels_path, &names)?;
+    let mut grades = BTreeMap::new();
+    for path in &qrels {
+        read_qrels(path, &names, &mut grades)?;
+    }
+    not_empty(&qrels[0], grades.len())?;
     let mut queries = Vec::with_capacity(lines.len());
     let mut judged = Vec::new();
     for old in permutation(&mut stream(seed, "simulate/frequency", 0), lines.len()) {
@@ -94,8 +124,10 @@ struct Names<'a> {
 }
 
 /// By query number: the grade of each judged document.
-fn read_qrels(path: &Path, names: &Names) -> anyhow::Result<BTreeMap<usize, BTreeMap<usize, u8>>> {
-    let mut grades: BTreeMap<usize, BTreeMap<usize, u8>> = BTreeMap::new();
+type Grades = BTreeMap<usize, BTreeMap<usize, u8>>;
+
+/// Adds the judgments of a file.
+fn read_qrels(path: &Path, names: &Names, grades: &mut Grades) -> anyhow::Result<()> {
     let mut header = false;
     read_lines(path, |line| {
         if !header {
@@ -110,9 +142,7 @@ fn read_qrels(path: &Path, names: &Names) -> anyhow::Result<BTreeMap<usize, BTre
             None => Ok(()),
             Some(_) => Err(format!("expected one judgment of a pair, found another in {line:?}; remove one")),
         }
-    })?;
-    not_empty(path, grades.len())?;
-    Ok(grades)
+    })
 }
 
 fn qrel(line: &str, names: &Names) -> Result<(usize, usize, u8), String> {
@@ -158,9 +188,13 @@ fn read_json<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(T) -> Result
 fn read_lines(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> anyhow::Result<()> {
     let bad = |what: String| BadInput(format!("{}{what}", path.display()));
     let file = File::open(path).map_err(|error| {
-        bad(format!(": cannot be opened ({error}); simulate.collection names a folder with corpus.jsonl, queries.jsonl and qrels.tsv"))
+        bad(format!(
+            ": cannot be opened ({error}); simulate.collection names a folder with corpus.jsonl, queries.jsonl and qrels.tsv or qrels/*.tsv"
+        ))
     })?;
-    for (number, line) in BufReader::new(file).lines().enumerate() {
+    let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+    let text: Box<dyn Read> = if is_packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+    for (number, line) in BufReader::new(text).lines().enumerate() {
         let line = match line {
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 Err(bad(format!(":{}: expected UTF-8, found other bytes; convert the file", number + 1)))?
@@ -174,6 +208,8 @@ fn read_lines(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     const CORPUS: &str = "{\"_id\":\"a\",\"title\":\"t\",\"text\":\"x y\"}\n{\"_id\":\"b\",\"text\":\"\"}\n";
@@ -182,8 +218,8 @@ mod tests {
 
     fn read_texts(corpus: &str, queries: &str, qrels: &str) -> Result<(Collection, Vec<JudgedQuery>), String> {
         let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files(folder.path()).into_iter().zip([corpus, queries, qrels]) {
-            std::fs::write(path, text).unwrap();
+        for (name, text) in [("corpus.jsonl", corpus), ("queries.jsonl", queries), ("qrels.tsv", qrels)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
         }
         let prefix = format!("{}/", folder.path().display());
         read(folder.path(), 1).map_err(|error| {
@@ -202,6 +238,30 @@ mod tests {
         let query = &collection.queries[only.query];
         assert_eq!((query.id.as_str(), query.grade(0), query.grade(1)), ("1", 0, 4));
         assert_eq!(only.judgments.len(), 2);
+    }
+
+    #[test]
+    fn packed_texts_and_the_judgments_of_splits_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("qrels")).unwrap();
+        let packed = |text: &str| {
+            let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            packed.write_all(text.as_bytes()).unwrap();
+            packed.finish().unwrap()
+        };
+        let split = |judgment: &str| format!("{QRELS_HEADER}\n{judgment}\n").into_bytes();
+        let files = [
+            ("corpus.jsonl.gz", packed(CORPUS)),
+            ("queries.jsonl", QUERIES.into()),
+            ("qrels/train.tsv", split("1\tb\t1")),
+            ("qrels/test.tsv", split("2\ta\t2")),
+        ];
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        }
+        assert_eq!(Files::of(folder.path()).all().count(), 4);
+        let (collection, judged) = read(folder.path(), 1).unwrap();
+        assert_eq!((collection.documents.len(), collection.queries.len(), judged.len()), (2, 2, 2));
     }
 
     #[test]

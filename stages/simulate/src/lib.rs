@@ -69,8 +69,8 @@ impl Stage for Simulate {
     }
 
     fn inputs(&self, config: &Config, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
-        let files = config.simulate.collection.as_ref().map(|folder| beir::files(&paths.resolve(folder)));
-        Ok(files.into_iter().flatten().map(Input::File).collect())
+        let Some(folder) = &config.simulate.collection else { return Ok(Vec::new()) };
+        Ok(beir::Files::of(&paths.resolve(folder)).all().cloned().map(Input::File).collect())
     }
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {

@@ -3,8 +3,8 @@
 use models::Origin;
 use pipeline::Pipeline;
 use pipeline::config::{
-    BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, LoraConfig, Precision, RankConfig, RetrievalConfig,
-    TeacherConfig, TeacherPooling, TitlesConfig, Validation,
+    BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, LoraConfig, MinedConfig, Precision, RankConfig,
+    RetrievalConfig, TeacherConfig, TeacherPooling, TitlesConfig, Validation,
 };
 use serde::Serialize;
 
@@ -16,9 +16,11 @@ pub struct Config {
     pub(crate) cpt: Option<CptPhaseConfig>,
     pub(crate) titles: Option<TitlesConfig>,
     pub(crate) rank: Option<RankConfig>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mined: Option<MinedConfig>,
     /// What finds negatives.
     pub(crate) retrieval: RetrievalConfig,
-    /// How phase rank validates, where it does.
+    /// How phases rank and mined validate, where they do.
     pub(crate) validation: Option<Validation>,
     /// True if the result is saved as an adapter of the model that it started from.
     pub(crate) saved_as_adapter: bool,
@@ -44,14 +46,16 @@ pub(crate) struct Shared {
 
 impl Config {
     pub(crate) fn of(pipeline: &Pipeline, teacher: TeacherConfig) -> Config {
-        let TeacherConfig { saved, base, dropout, model, input, pooling, cpt, titles, rank, lora } = teacher;
-        let validates = rank.as_ref().is_some_and(|rank| rank.validate_every > 0);
+        let TeacherConfig { saved, base, dropout, model, input, pooling, cpt, titles, rank, mined, lora } = teacher;
+        let validates = rank.as_ref().is_some_and(|rank| rank.validate_every > 0)
+            || mined.as_ref().is_some_and(|mined| mined.validate_every > 0);
         Config {
             saved_as_adapter: lora.as_ref().is_some_and(|lora| !lora.merge),
             validation: validates.then(|| pipeline.evaluate.validation()),
             cpt,
             titles,
             rank,
+            mined,
             retrieval: pipeline.retrieval.clone(),
             shared: Shared {
                 seed: pipeline.run.seed,

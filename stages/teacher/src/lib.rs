@@ -1,6 +1,7 @@
 //! Stage `teacher`: a decoder, continually pre-trained on clicked documents (section 3.1 of the paper), then fine-tuned
 //! with a rank loss on graded lists (section 3.2). An encoder is fine-tuned alone. Before that, either may learn from the
-//! titles of the collection. With `teacher.use`, a ranker that exists is the teacher as it is.
+//! titles of the collection, and after it from negatives that the ranker itself finds hardest. With `teacher.use`, a ranker that
+//! exists is the teacher as it is.
 //!
 //! Output: the folders `cpt` (a causal language model), `titles` (a sequence classifier), both where there was such a phase,
 //! and `rank` (a sequence classifier), as Hugging Face saves them, and the table `training_metrics`.
@@ -8,24 +9,24 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod config;
+mod mined;
 mod parts;
 mod pretrain;
+mod rank;
 mod saved;
 mod start;
 mod takeover;
 mod titles;
 
 use anyhow::Context;
-use collection::{Collection, TRAIN, VALIDATION, candidate_lists, graded_lists};
+use collection::{TRAIN, VALIDATION};
 use models::{Start, arithmetic, base_inputs};
-use nn::folder::{Base, Settings, save_adapter, save_language_model, save_ranker};
-use nn::models::{Head, Model};
-use nn::text::{PairTokenizer, Tokenizer};
-use pipeline::config::{CptPhaseConfig, RankConfig};
-use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use training::{
-    Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, check_resumed, reading, train_phase,
-};
+use nn::folder::{Base, save_language_model};
+use nn::models::Head;
+use nn::text::Tokenizer;
+use pipeline::config::CptPhaseConfig;
+use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use training::{Card, Phase, TrainingLog, check_resumed, train_phase};
 
 use crate::parts::{Body, PRETRAINING, Parts, note, remove_stale};
 use crate::pretrain::{Packs, PretrainTask};
@@ -83,7 +84,7 @@ impl Stage for Teacher {
         let body = body(context, &mut log, &parts, (config.cpt.as_ref(), first))?;
         let ranker = titles::learn(context, &mut log, &parts, (config.titles.as_ref(), &config.retrieval), body)?;
         let ranker = ranker.with_head(head, config.shared.seed)?;
-        rank(context, &mut log, &parts, (config, config_of_rank), &ranker)?;
+        rank::learn(context, &mut log, &parts, (config, config_of_rank), &ranker)?;
         log.finish(context)?;
         training::remove_checkpoints(context)
     }
@@ -143,6 +144,7 @@ fn pretrain(
         table: "teacher.cpt",
         config: &config.training(),
         validation: "validation_log_likelihood",
+        start_validation: None,
     };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, PRETRAINING, &summary);
@@ -157,78 +159,4 @@ fn pretrain(
         summary: &summary,
     };
     Ok(save_language_model(&context.out().join(PRETRAINING), &model.merged()?, tokenizer, &card.of_phase())?)
-}
-
-/// The last phase: `rank`.
-fn rank(
-    context: &mut StageContext,
-    log: &mut TrainingLog,
-    parts: &Parts<'_>,
-    (config, rank): (&Config, &RankConfig),
-    ranker: &Model,
-) -> anyhow::Result<()> {
-    let Parts { shared, start, tokenizer } = *parts;
-    let ingest = context.input("ingest")?;
-    let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
-    let (mut train, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
-    collection.add_negatives(&mut train, &rank.negative_ranks())?;
-    let candidates = match &config.validation {
-        Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
-        None => Vec::new(),
-    };
-    if train.is_empty() {
-        Err(BadInput(format!(
-            "{}: expected judged queries in the training split, found none; judge more queries or raise ingest.split.train",
-            ingest.path().join("judgments").display()
-        )))?;
-    }
-    let pairs = PairTokenizer::new(tokenizer, &start.scoring)?;
-    let ranker = &start::adapted(shared, ranker)?;
-    let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
-    let validator = Validator { lists: &candidates, config: config.validation.as_ref() };
-    let mut task = ListTask {
-        ranker,
-        tokenizer: &pairs,
-        corpus: &collection.corpus,
-        lists: &train,
-        validator,
-        config: &rank.list_training(),
-        objective: Objective::default(),
-        stream: "rank",
-        seed: shared.seed,
-        precision: arithmetic(shared.precision),
-    };
-    let phase = Phase { name: "rank", table: "teacher.rank", config: &rank.training(), validation: &validator.name() };
-    let summary = train_phase(context, log, &phase, &mut task)?;
-    note(context, "rank", &summary);
-    context.fact("judged_lists", train.len());
-    context.fact("judged_documents_without_text", without_text);
-    let adapted = config.saved_as_adapter;
-    let score = if ranker.head() == Head::Score { " with one raw logit" } else { "" };
-    let about = format!("Scores a query and a document{score}.{}", reading(ranker));
-    let card = Card {
-        title: "Teacher",
-        about: &about,
-        pipeline_tag: "text-ranking",
-        library: if adapted { "peft" } else { "transformers" },
-        base: shared.base.as_ref(),
-        validation: phase.validation,
-        seed: shared.seed,
-        summary: &summary,
-    };
-    let card = card.text(context);
-    save(context, parts, ranker, adapted, &card)
-}
-
-/// Saves the teacher, whole or as an adapter.
-fn save(context: &StageContext, parts: &Parts<'_>, ranker: &Model, as_adapter: bool, card: &str) -> anyhow::Result<()> {
-    let settings = Settings { scoring: parts.start.scoring.clone(), standardisation: None };
-    let folder = context.out().join("rank");
-    // An interrupted run may have left another kind of model.
-    remove_stale(&folder)?;
-    let base = if as_adapter { start::adapter_base(context, parts.shared)? } else { None };
-    match base {
-        Some(base) => Ok(save_adapter(&folder, ranker, &base, parts.tokenizer, &settings, card)?),
-        None => Ok(save_ranker(&folder, &ranker.merged()?, parts.tokenizer, &settings, card)?),
-    }
 }

@@ -74,15 +74,23 @@ fn train(
         seed: shared.seed,
         precision: arithmetic(shared.precision),
     };
-    let phase =
-        Phase { name: TITLES, table: "teacher.titles", config: &config.training(), validation: &validator.name() };
+    let phase = Phase {
+        name: TITLES,
+        table: "teacher.titles",
+        config: &config.training(),
+        validation: &validator.name(),
+        start_validation: None,
+    };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, TITLES, &summary);
     context.fact("titles_lists", lists.len());
     let settings = Settings { scoring: start.scoring.clone(), standardisation: None };
     let card = Card {
         title: "Teacher after titles",
-        about: &format!("Scores a title and a text of the collection with one raw logit.{}", reading(ranker)),
+        about: &format!(
+            "Scores a title and a text of the collection with one raw logit.{}",
+            reading(ranker, &start.scoring)
+        ),
         pipeline_tag: "text-ranking",
         library: "transformers",
         base: shared.base.as_ref(),

@@ -8,7 +8,7 @@ use super::layout::SETTINGS_FILE;
 use super::sentence_transformers::{SentenceTransformers, module_files};
 use super::settings;
 use crate::error::{Error, Result};
-use crate::text::{Kind, PairTokenizer, Scoring, Template, Window, check_fit};
+use crate::text::{Kind, PairTokenizer, Passages, Scoring, Template, Window, check_fit};
 
 /// Tokens of a sequence that a training reads where nobody says how many, unless the model takes fewer.
 const TRAINED_LENGTH: usize = 512;
@@ -39,6 +39,8 @@ pub struct InputChoice {
     pub max_length: Option<usize>,
     /// Which tokens are cut.
     pub truncation: Option<Truncation>,
+    /// How documents longer than the window are read, see [`Passages`].
+    pub passages: Option<Passages>,
 }
 
 impl InputChoice {
@@ -73,7 +75,7 @@ impl Base {
         };
         let window = choice.window(self.max_length(&library).min(TRAINED_LENGTH), library.truncation_of(&template));
         let pooling = self.saved_scoring()?.map_or(self.backbone.pooling(), |scoring| scoring.pooling);
-        let scoring = Scoring { template, pooling, window };
+        let scoring = Scoring { template, pooling, window, passages: choice.passages };
         self.check_input(&scoring)?;
         let padding = PairTokenizer::new(&self.tokenizer, &scoring)?.padding();
         match self.backbone.kind() {
@@ -87,7 +89,7 @@ impl Base {
         let given = choice.template.as_deref().map(Template::given);
         let template = given.map_or_else(|| self.template(library), Ok)?;
         let window = choice.window(self.max_length(library), library.truncation_of(&template));
-        let scoring = Scoring { template, pooling: self.backbone.pooling(), window };
+        let scoring = Scoring { template, pooling: self.backbone.pooling(), window, passages: choice.passages };
         self.check_input(&scoring)?;
         Ok(scoring)
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use tokenizers::Encoding;
 
+use super::passages::{PairSequences, Passages, later_passages};
 use super::prompt::Prompt;
 use super::template::{Scoring, Template, Texts};
 use super::tokenizer::{Frame, Tokenizer};
@@ -43,13 +44,16 @@ pub struct PairTokenizer {
     last: Option<u32>,
     /// True if texts lose their first tokens rather than their last.
     cuts_left: bool,
+    /// How documents longer than the window are read; without it, they are cut.
+    passages: Option<Passages>,
 }
 
 impl PairTokenizer {
     /// Pairs in the tokens of `tokenizer`, by the template and window of `scoring`.
     ///
     /// # Errors
-    /// A template that does not name both texts; a post-processor that mixes them; a window without room for them.
+    /// A template that does not name both texts; a post-processor that mixes them; a window without room for them; passages
+    /// where texts lose their first tokens.
     pub fn new(tokenizer: &Tokenizer, scoring: &Scoring) -> Result<Self> {
         let layout = match &scoring.template {
             Template::Prompt { text, special_tokens } => {
@@ -67,8 +71,14 @@ impl PairTokenizer {
             Layout::Pair { frame, .. } => (frame.tokens(), frame.after.ids.last().copied()),
         };
         scoring.window.check(fixed_tokens)?;
-        let cuts_left = tokenizer.truncates_left();
-        Ok(Self { tokenizer: tokenizer.clone(), window: scoring.window, layout, fixed_tokens, last, cuts_left })
+        let (cuts_left, passages) = (tokenizer.truncates_left(), scoring.passages);
+        if cuts_left && passages.is_some() {
+            let expected =
+                "none with a tokenizer that cuts texts on the left (truncation_side in tokenizer_config.json)";
+            return Err(Error::Config { field: "passages", found: "a table".into(), expected: expected.into() });
+        }
+        let (tokenizer, window) = (tokenizer.clone(), scoring.window);
+        Ok(Self { tokenizer, window, layout, fixed_tokens, last, cuts_left, passages })
     }
 
     /// The length of the longest sequence.
@@ -106,6 +116,46 @@ impl PairTokenizer {
     /// A failure inside the tokenizer.
     pub fn encode_batch(&self, texts: &[Texts<'_>]) -> Result<Vec<Sequence>> {
         texts.par_iter().map(|texts| self.encode(texts)).collect()
+    }
+
+    /// The sequences of many, in their order, computed in parallel; of documents longer than the window, those of all passages.
+    ///
+    /// # Errors
+    /// A failure inside the tokenizer.
+    pub fn encode_passages(&self, texts: &[Texts<'_>]) -> Result<PairSequences> {
+        let sequences = |texts: &Texts<'_>| self.split(texts)?.iter().map(|passage| self.encode(passage)).collect();
+        Ok(PairSequences::of(texts.par_iter().map(sequences).collect::<Result<_>>()?))
+    }
+
+    /// The passages of a document, each as a document of its own. The first one is the whole, which the window cuts.
+    fn split<'a>(&self, texts: &Texts<'a>) -> Result<Vec<Texts<'a>>> {
+        let mut split = vec![*texts];
+        let Some(passages) = self.passages else { return Ok(split) };
+        let count = |text: &str| Ok::<_, Error>(self.tokenizer.encode(text)?.0.len());
+        let query = match &self.layout {
+            Layout::Prompt { .. } => count(&texts.query())?,
+            Layout::Pair { query_prompt, .. } => count(&format!("{query_prompt}{}", texts.query()))?,
+        };
+        let (title, (_, starts)) = (count(texts.title)?, self.tokenizer.encode(texts.summary)?);
+        let (_, room) = self.window.kept(query, title + starts.len(), self.fixed_tokens);
+        // A title that takes most of a passage stands in the first one alone.
+        let shown = if title <= room / 2 { (texts.title, title) } else { ("", 0) };
+        let first = room.saturating_sub(title);
+        let place = |token: usize| {
+            let place = starts.get(token).copied().unwrap_or(texts.summary.len());
+            // A token may begin within a character.
+            (0..=place).rfind(|&place| texts.summary.is_char_boundary(place)).unwrap_or(0)
+        };
+        let begins_word = |token: usize| {
+            let before = texts.summary[..place(token)].chars().next_back();
+            before.is_none_or(char::is_whitespace) || texts.summary[place(token)..].starts_with(char::is_whitespace)
+        };
+        let tokens = (first, room - shown.1, starts.len());
+        for tokens in later_passages(passages, tokens, begins_word) {
+            let summary = &texts.summary[place(tokens.start)..place(tokens.end)];
+            split.push(Texts { title: shown.0, summary, ..*texts });
+        }
+        Ok(split)
     }
 
     /// Tokenizes the whole text, as any other reader of the template would, and cuts tokens of its texts.
@@ -303,6 +353,32 @@ mod tests {
         assert_eq!(sequence.ids, [id("[CLS]"), id("red"), id("[SEP]"), id("shoes"), id("shoes"), id("[SEP]")]);
         assert_eq!(sequence.type_ids, [0, 0, 0, 1, 1, 1]);
         assert_eq!(sequence.document, 3..5);
+    }
+
+    #[test]
+    fn later_passages_are_the_title_with_later_parts_of_the_summary() {
+        let words: Vec<String> = (0..9).map(|word| ["red", "shoes", "and", "cheap"][word % 4].to_owned()).collect();
+        let summary = words.join(" ");
+        let texts = Texts { query: "red", title: "Cheap shoes", summary: &summary };
+        for (tokenizer, kind) in [(student(), Kind::Encoder), (teacher(), Kind::Decoder)] {
+            let passages = Some(Passages { most: 9, overlap: 0 });
+            let room = if kind == Kind::Encoder { 6 } else { 12 };
+            let scoring = Scoring { passages, ..Scoring::of(kind, fields(9, room)) };
+            let pairs = PairTokenizer::new(&tokenizer, &scoring).unwrap();
+            let read = pairs.encode_passages(&[texts, Texts { summary: "and", ..texts }]).unwrap();
+            assert_eq!(read.sequences[0], pairs.encode(&texts).unwrap());
+            assert_eq!(read.sequences.last(), Some(&pairs.encode(&Texts { summary: "and", ..texts }).unwrap()));
+            let of_first = &read.sequences[..read.sequences.len() - 1];
+            assert!(of_first.len() > 2 && of_first.iter().all(|sequence| sequence.document.len() <= room));
+            let told =
+                of_first.iter().map(|sequence| tokenizer.decode(&sequence.ids[sequence.document.clone()]).unwrap());
+            let told: Vec<String> = told.map(|text| text.trim().to_lowercase()).collect();
+            assert!(told.iter().all(|text| text.starts_with("cheap shoes ")), "{told:?}");
+            let parts: Vec<&str> = told.iter().flat_map(|text| text["cheap shoes ".len()..].split(' ')).collect();
+            // The last passage is as long as the others, so that it repeats some words.
+            assert_eq!(parts[parts.len() - 3..], words[6..], "{told:?}");
+            assert_eq!(parts[..5], words[..5], "{told:?}");
+        }
     }
 
     #[test]

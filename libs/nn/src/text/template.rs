@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::passages::Passages;
 use super::tokenizer::END;
 use super::window::Window;
 
@@ -86,6 +87,9 @@ pub struct Scoring {
     pub pooling: Pooling,
     /// How many tokens are read, and which are cut.
     pub window: Window,
+    /// How documents longer than the window are read; without it, they are cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passages: Option<Passages>,
 }
 
 impl Scoring {
@@ -96,7 +100,7 @@ impl Scoring {
             Kind::Decoder => Template::of_decoder(END),
             Kind::Encoder => Template::pair(),
         };
-        Self { template, pooling: kind.pooling(), window }
+        Self { template, pooling: kind.pooling(), window, passages: None }
     }
 }
 

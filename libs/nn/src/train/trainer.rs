@@ -40,6 +40,8 @@ pub struct TrainConfig {
     pub validate_every: Option<usize>,
     /// Validations in a row without a new best that end the run early; `None` never does.
     pub patience: Option<usize>,
+    /// The validation of the weights that the run starts from, where it is known: they are the best so far.
+    pub start_validation: Option<f64>,
     /// Share of the steps, the last ones, after each of which the weights join an average. The average, from its first step on,
     /// is what is validated and what the run ends with (stochastic weight averaging, arXiv 1803.05407, over every step). 0 ends
     /// with the weights themselves.
@@ -332,7 +334,11 @@ impl Run {
             flat_checks: 0,
         };
         let optimizer = AdamW::new(adamw, &params);
-        Ok(Self { params, schedule, optimizer, progress, average: None, best_weights: None })
+        let mut run = Self { params, schedule, optimizer, progress, average: None, best_weights: None };
+        if let Some(value) = config.start_validation {
+            run.judge(0, value)?;
+        }
+        Ok(run)
     }
 
     fn ended(&self, config: &TrainConfig) -> bool {

@@ -47,7 +47,8 @@ fn an_encoder_of_another_library_reads_the_window_that_its_folder_says() {
     assert_eq!(window(&InputChoice::default()), Window::LongestFirst { max_length: 27 });
     edit(&folder.path().join("tokenizer_config.json"), &[("model_max_length", json!(1_000_000))]);
     assert_eq!(window(&InputChoice::default()), Window::LongestFirst { max_length: 40 });
-    let choice = InputChoice { max_length: Some(20), truncation: Some(Truncation::OnlySecond), template: None };
+    let choice =
+        InputChoice { max_length: Some(20), truncation: Some(Truncation::OnlySecond), ..InputChoice::default() };
     assert_eq!(window(&choice), Window::OnlySecond { max_length: 20 });
     let error = folder::load_ranker(folder.path(), &InputChoice { max_length: Some(41), ..choice }).unwrap_err();
     assert!(error.to_string().contains("the model has 40 positions"), "{error}");

@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn comparisons_slices_and_baselines_that_cannot_be_made_are_refused() {
-        let refused = |change: fn(&mut EvaluateConfig)| {
+        type Change = fn(&mut EvaluateConfig);
+        let refused = |change: Change| {
             let mut config = EvaluateConfig::default();
             change(&mut config);
             let mut checks = Checks::of(Path::new("p.toml"));
@@ -348,7 +349,7 @@ mod tests {
             checks.finish().map_or_else(|error| error.to_string(), |()| String::new())
         };
         assert_eq!(refused(|config| config.slices = vec!["words".into(), "split".into(), "searches".into()]), "");
-        let cases: [(fn(&mut EvaluateConfig), &str); 6] = [
+        let cases: [(Change, &str); 6] = [
             (
                 |c| c.permutations = 159,
                 "evaluate.permutations: expected at least 160, 20 for each comparison of evaluate.family",

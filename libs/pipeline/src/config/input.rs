@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::load::Checks;
+use super::load::{Checks, default_fn};
 
 /// The input of a model. What is left out, the folder of its base model says, as transformers and sentence-transformers
 /// read it.
@@ -26,7 +26,25 @@ pub struct InputConfig {
     pub max_query_tokens: Option<usize>,
     /// Tokens kept of a document (title and summary), with `truncation = "fields"`.
     pub max_document_tokens: Option<usize>,
+    /// Documents longer than the window are read in passages, where the pipeline has this table: the score of a document is the
+    /// highest one of its passages, in training too. Without it, they are cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passages: Option<PassagesConfig>,
 }
+
+/// The passages of a document: the first one is what the window leaves of it, the next ones are its title with later parts of the
+/// summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PassagesConfig {
+    /// Most passages of a document, at least 2; what is beyond them is cut.
+    pub most: usize,
+    /// Tokens of the summary that a passage shares with the one before it, at most half a passage.
+    #[serde(default = "overlap")]
+    pub overlap: usize,
+}
+
+default_fn!(overlap: usize = 32);
 
 /// What is cut from texts that are too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -59,7 +77,13 @@ impl InputConfig {
         self.max_length.unwrap_or(fields)
     }
 
-    pub(super) fn check(&self, table: &str, checks: &mut Checks) {
+    /// Checks the table of a model that is trained with a loss on so many logits.
+    pub(super) fn check(&self, table: &str, outputs: usize, checks: &mut Checks) {
+        if let Some(passages) = self.passages {
+            checks.at_least(&format!("{table}.input.passages.most"), passages.most, 2);
+            let expected = "it beside losses on one logit, and without distill.term_control";
+            checks.require(outputs == 1, &format!("{table}.input.passages"), expected, &format!("{outputs} logits"));
+        }
         let fields = self.truncation == Some(Truncation::Fields);
         for (key, tokens) in
             [("max_query_tokens", self.max_query_tokens), ("max_document_tokens", self.max_document_tokens)]

@@ -123,13 +123,7 @@ pub(super) use default_fn;
 /// # Errors
 /// [`ConfigError`], naming the key.
 pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_path_buf(), cause })?;
-    let mut tree: toml::Table = toml::from_str(&text)
-        .map_err(|e| ConfigError::Syntax { path: path.to_path_buf(), reason: one_line(&e.to_string()) })?;
-    for given in overrides {
-        set(&mut tree, given)?;
-    }
+    let mut tree = read_table(path, overrides)?;
     presets::apply(path, &mut tree)?;
     let mut pipeline: Pipeline = serde_path_to_error::deserialize(toml::Value::Table(tree)).map_err(|e| {
         let key = e.path().to_string();
@@ -146,6 +140,21 @@ pub fn load(path: &Path, overrides: &[String]) -> Result<Pipeline, ConfigError> 
 pub(super) fn tables_of(overrides: &[String]) -> Result<toml::Table, ConfigError> {
     let mut tree = toml::Table::new();
     overrides.iter().try_for_each(|given| set(&mut tree, given))?;
+    Ok(tree)
+}
+
+/// The tables of the pipeline file `path` as they stand there, with `--set` overrides applied in order.
+///
+/// # Errors
+/// [`ConfigError`] for a file that is no TOML, or an override that is no key with a value.
+pub fn read_table(path: &Path, overrides: &[String]) -> Result<toml::Table, ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_path_buf(), cause })?;
+    let mut tree: toml::Table = toml::from_str(&text)
+        .map_err(|e| ConfigError::Syntax { path: path.to_path_buf(), reason: one_line(&e.to_string()) })?;
+    for given in overrides {
+        set(&mut tree, given)?;
+    }
     Ok(tree)
 }
 

@@ -9,6 +9,7 @@ mod judgments;
 mod load;
 mod log;
 mod loss;
+mod mined;
 mod model;
 mod phases;
 mod presets;
@@ -27,11 +28,12 @@ pub use ingest::{
     BinaryLines, CleanConfig, DebiasConfig, DebiasMethod, DocumentColumns, DocumentsConfig, IngestConfig, MemorySize,
     PrivacyConfig, UserIds,
 };
-pub use input::{InputConfig, Truncation};
+pub use input::{InputConfig, PassagesConfig, Truncation};
 pub use judgments::{JudgmentColumns, JudgmentFormat, JudgmentsConfig, QueryFiles, QueryTableConfig, SplitFiles};
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, read_table};
 pub use log::{ClickedValue, DwellUnit, LogColumns, LogConfig, LogKind, TimeConfig, TimeUnit, enclosure};
 pub use loss::LossKey;
+pub use mined::MinedConfig;
 pub use model::{
     CptConfig, CptPhaseConfig, DecoderConfig, DistillConfig, EncoderConfig, LabelsOnlyConfig, LoraConfig,
     PretrainConfig, RankConfig, TeacherConfig, TeacherPooling, TermControlConfig, TitlesConfig, TokenizerConfig,

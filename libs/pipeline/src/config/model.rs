@@ -11,6 +11,7 @@ use super::base::{BaseModel, check_start};
 use super::input::InputConfig;
 use super::load::{Checks, default_fn};
 use super::loss::{Beside, LossKey, check_labels, check_scores};
+use super::mined::MinedConfig;
 use super::phases::{PhaseConfig, check_phases};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
@@ -72,6 +73,9 @@ pub struct TeacherConfig {
     pub titles: Option<TitlesConfig>,
     /// Phase 2: fine-tuning with a rank loss; needed without `use`.
     pub rank: Option<RankConfig>,
+    /// Phase 3, where the pipeline has this table: the training on judged lists again, with negatives that the ranker of phase 2
+    /// finds hardest.
+    pub mined: Option<MinedConfig>,
     /// How every phase adapts the base model by updates of low rank, where the pipeline has this table; without it, all
     /// weights are trained.
     pub lora: Option<LoraConfig>,
@@ -331,7 +335,8 @@ fn check_heads(table: &str, hidden: usize, intermediate: usize, layers: usize, h
 
 impl TeacherConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
-        self.input.check("teacher", checks);
+        let outputs = self.rank.as_ref().map_or(1, |rank| rank.list_training().loss.outputs());
+        self.input.check("teacher", outputs, checks);
         if self.saved.is_some() {
             return self.check_saved(checks);
         }
@@ -354,6 +359,9 @@ impl TeacherConfig {
             Some(rank) => rank.check("teacher.rank", checks),
             None => checks.require(false, "teacher.rank", "this table, or teacher.use, a saved ranker", &"neither"),
         }
+        if let Some(mined) = &self.mined {
+            mined.check(self.rank.as_ref(), checks);
+        }
         if let Some(lora) = &self.lora {
             lora.check(checks);
             checks.require(self.base.is_some(), "teacher.lora", "it beside teacher.base alone", &"a table");
@@ -374,6 +382,7 @@ impl TeacherConfig {
             ("cpt", self.cpt.is_some()),
             ("titles", self.titles.is_some()),
             ("rank", self.rank.is_some()),
+            ("mined", self.mined.is_some()),
             ("lora", self.lora.is_some()),
         ];
         for (key, _) in others.iter().filter(|(_, is_given)| *is_given) {
@@ -466,7 +475,8 @@ impl DistillConfig {
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
         check_phases(&self.phases, self.standardise, checks);
-        self.input.check("distill", checks);
+        let of_labels = self.labels_only.as_ref().map_or(1, |labels| labels.list_training().loss.outputs());
+        self.input.check("distill", if self.term_control.is_some() { 2 } else { of_labels }, checks);
         if let Some(pretrain) = &self.pretrain {
             pretrain.training().check("distill.pretrain", checks);
             checks.at_least("distill.pretrain.examples_per_step", pretrain.examples_per_step, 1);

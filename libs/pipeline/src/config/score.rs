@@ -280,7 +280,7 @@ impl ScoringTeacher {
     fn check(&self, checks: &mut Checks) {
         checks.positive("score.teacher.weight", self.weight);
         checks.require(self.weight <= MAX_WEIGHT, "score.teacher.weight", "a number up to 1000", &self.weight);
-        self.input.check("score.teacher", checks);
+        self.input.check("score.teacher", 1, checks);
         let sources = [self.ranker.is_some(), self.servers.is_some(), self.scores.is_some(), self.retriever.is_some()];
         let given = sources.iter().filter(|&&is_given| is_given).count();
         checks.require(

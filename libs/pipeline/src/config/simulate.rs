@@ -9,7 +9,7 @@ use super::load::Checks;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SimulateConfig {
-    /// A BEIR folder (corpus.jsonl, queries.jsonl, qrels.tsv) whose documents the visitors search, in place of the generated
+    /// A BEIR folder (corpus.jsonl and queries.jsonl, plain or `.gz`; qrels.tsv, or those of all splits, qrels/*.tsv) whose documents the visitors search, in place of the generated
     /// world.
     pub collection: Option<String>,
     /// Size of the generated world; refused together with `collection`.

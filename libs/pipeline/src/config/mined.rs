@@ -1,0 +1,94 @@
+//! The table `[teacher.mined]`: the training of the teacher on negatives that itself ranks high.
+
+use ranking::false_negatives::NegativeBounds;
+use ranking::sample::ListSampler;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::load::Checks;
+use super::loss::{Beside, LossKey};
+use super::model::RankConfig;
+use super::training::{
+    ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
+    layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
+};
+
+training_table! {
+    /// Training of the teacher on negatives that the ranker of phase `rank` ranks high (ANCE, arXiv 2007.00808, mines them with a
+    /// bi-encoder). With `validate_every` in both, the weights of phase `rank` are kept where none of this phase are better.
+    MinedConfig {
+        /// The loss, by its name or as a table of its name and parameters.
+        loss: LossKey,
+        /// Queries per step.
+        lists_per_step: usize,
+        /// Documents of a query per step.
+        list_size: usize,
+        /// Which documents of a longer list a step reads, by their grades, negatives by their ranks; every pass over the lists draws
+        /// anew.
+        #[serde(default)]
+        sampler: ListSampler,
+        /// Unjudged documents found for each judged query of the training split, which the ranker scores.
+        candidates: usize,
+        /// Of these, by the ranker's scores, the first this many are negatives; they have grade 0.
+        negatives_depth: usize,
+        /// The ranker's rank, from 1, of the first document that can be a negative: the very first ones are often relevant, though
+        /// nobody judged them.
+        #[serde(default = "first_rank")]
+        negatives_from_rank: usize,
+        /// A document that the ranker scores higher is no negative, as it may well be relevant; a raw logit.
+        negatives_max_score: Option<f64>,
+        /// A document whose score is not this far below that of the relevant document with the highest score is no negative:
+        /// negatives have sigmoid(negative) <= (1 - margin) * sigmoid(positive), from 0 to below 1.
+        negatives_relative_margin: Option<f64>,
+    }
+}
+
+impl MinedConfig {
+    /// What the training has in common with every one on lists.
+    #[must_use]
+    pub fn list_training(&self) -> ListTraining {
+        let MinedConfig { lists_per_step, list_size, sampler, .. } = *self;
+        ListTraining { loss: self.loss.loss(), lists_per_step, list_size, sampler, training: self.training() }
+    }
+
+    /// What the ranker's scores say of negatives.
+    #[must_use]
+    pub fn negative_bounds(&self) -> NegativeBounds {
+        NegativeBounds { max_score: self.negatives_max_score, relative_margin: self.negatives_relative_margin }
+    }
+
+    /// Checks the table beside that of phase `rank`, whose model it goes on from.
+    pub(super) fn check(&self, rank: Option<&RankConfig>, checks: &mut Checks) {
+        let key = |key: &str| format!("teacher.mined.{key}");
+        self.training().check("teacher.mined", checks);
+        let loss = self.loss.loss();
+        self.loss.check("teacher.mined", &loss, Beside::NONE, checks);
+        if let Some(rank) = rank {
+            let same = rank.list_training().loss.outputs() == loss.outputs();
+            checks.require(same, &key("loss"), "a loss on as many logits as that of teacher.rank", &loss.name());
+        }
+        checks.at_least(&key("lists_per_step"), self.lists_per_step, 1);
+        checks.at_least(&key("list_size"), self.list_size, 2);
+        checks.at_least(&key("candidates"), self.candidates, 1);
+        let depth = 1..=self.candidates.max(1);
+        let expected = format!("a number from 1 to candidates = {}", self.candidates);
+        checks.require(
+            depth.contains(&self.negatives_depth),
+            &key("negatives_depth"),
+            &expected,
+            &self.negatives_depth,
+        );
+        check_ranks("teacher.mined", self.negatives_from_rank, self.negatives_depth, checks);
+        self.check_bounds(checks);
+    }
+
+    fn check_bounds(&self, checks: &mut Checks) {
+        if let Some(most) = self.negatives_max_score {
+            checks.require(most.is_finite(), "teacher.mined.negatives_max_score", "a finite number", &most);
+        }
+        if let Some(margin) = self.negatives_relative_margin {
+            let expected = "a number from 0 to below 1";
+            checks.require((0.0..1.0).contains(&margin), "teacher.mined.negatives_relative_margin", expected, &margin);
+        }
+    }
+}

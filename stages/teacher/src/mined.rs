@@ -1,0 +1,155 @@
+//! The negatives of phase `mined`: unjudged documents that the ranker of phase `rank` scores highest, as the ranker of ANCE finds
+//! its own (Xiong et al., arXiv 2007.00808).
+
+use std::path::PathBuf;
+
+use collection::GradedList;
+use nn::cross_encoder::CrossEncoder;
+use nn::models::Model;
+use pipeline::config::MinedConfig;
+use pipeline::{BadInput, StageContext};
+use ranking::false_negatives::NegativeBounds;
+use tables::{Parts, Rows};
+
+use crate::rank::Judged;
+
+/// The phase.
+pub(crate) const MINED: &str = "mined";
+
+/// The table of a part.
+const TABLE: &str = "pair_scores";
+
+/// Lists of a part.
+const LISTS_PER_PART: usize = 16;
+
+/// The judged lists with the negatives that `ranker` finds hardest. Its scores are kept in parts until the stage is finished, so
+/// that an interrupted run goes on.
+pub(crate) fn lists(
+    context: &mut StageContext,
+    config: &MinedConfig,
+    judged: &Judged<'_>,
+    ranker: &Model,
+) -> anyhow::Result<Vec<GradedList>> {
+    let mut lists = judged.lists.clone();
+    judged.collection.add_negatives(&mut lists, &(1..=config.candidates))?;
+    let scores = scores(context, judged, &lists, ranker)?;
+    let left_out =
+        lists.iter_mut().zip(&scores).map(|(list, scores)| keep_hardest(list, scores, config)).sum::<usize>();
+    let mined: usize = lists.iter().map(|list| list.negatives.len()).sum();
+    let per_list = mined as f64 / lists.len() as f64;
+    tracing::info!(
+        "mined: {per_list:.1} negatives a judged list; documents whose scores say that they may be relevant: {left_out}"
+    );
+    if mined == 0 {
+        Err(BadInput(
+            "teacher.mined: expected unjudged documents as negatives, found none; widen candidates, negatives_from_rank, \
+             negatives_max_score or negatives_relative_margin"
+                .into(),
+        ))?;
+    }
+    context.fact("mined_negatives", mined);
+    context.fact("mined_left_out", left_out);
+    Ok(lists)
+}
+
+/// The ranker's scores of the documents of each list, then of its negatives.
+fn scores(
+    context: &StageContext,
+    judged: &Judged<'_>,
+    lists: &[GradedList],
+    ranker: &Model,
+) -> anyhow::Result<Vec<Vec<f32>>> {
+    let corpus = &judged.collection.corpus;
+    let encoder = CrossEncoder::new(ranker, &judged.pairs, judged.execution());
+    let parts = open(context)?;
+    let mut progress = context.progress("mining", lists.len() as u64);
+    let mut all = Vec::with_capacity(lists.len());
+    for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
+        let documents = |list: &GradedList| [&list.documents[..], &list.negatives].concat();
+        if !parts.is_finished(number)? {
+            let pairs = lists.iter().flat_map(|list| documents(list).into_iter().map(|it| (list.query, it)));
+            let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
+            let scores = encoder.score(&texts)?;
+            parts.write(number, Rows::of(&scores).float32s("score", |&score| score))?;
+        }
+        let part = parts.read(number)?;
+        let mut rest = part.float32s("score")?.values().iter().copied();
+        all.extend(lists.iter().map(|list| rest.by_ref().take(documents(list).len()).collect::<Vec<f32>>()));
+        progress.add(lists.len() as u64);
+    }
+    Ok(all)
+}
+
+/// The parts of this computation; those of another one are removed.
+fn open(context: &StageContext) -> anyhow::Result<Parts> {
+    let folder = folder(context);
+    match Parts::open(&folder, TABLE, context.fingerprint()) {
+        Err(tables::Error::BadPart { .. }) => {
+            Parts::remove(&folder)?;
+            Ok(Parts::open(&folder, TABLE, context.fingerprint())?)
+        }
+        opened => Ok(opened?),
+    }
+}
+
+fn folder(context: &StageContext) -> PathBuf {
+    context.out().join("mined.parts")
+}
+
+/// Removes the scores; nothing where there are none.
+pub(crate) fn clean_up(context: &StageContext) -> anyhow::Result<()> {
+    Ok(Parts::remove(&folder(context))?)
+}
+
+/// Leaves a list the negatives at the configuration's ranks by falling `scores`, those of its documents and then of its
+/// negatives, ties as they were. Returns how many the bounds excluded.
+fn keep_hardest(list: &mut GradedList, scores: &[f32], config: &MinedConfig) -> usize {
+    let (judged, found) = scores.split_at(list.documents.len());
+    let relevant = judged.iter().zip(&list.grades).filter(|(_, grade)| **grade > 0);
+    let positive = relevant.map(|(&score, _)| score).max_by(f32::total_cmp);
+    let bounds: NegativeBounds = config.negative_bounds();
+    let mut ranked: Vec<(usize, f32)> = list.negatives.iter().copied().zip(found.iter().copied()).collect();
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let mut left_out = 0;
+    let places = ranked.into_iter().take(config.negatives_depth).skip(config.negatives_from_rank.saturating_sub(1));
+    list.negatives.clear();
+    for (document, score) in places {
+        if bounds.allow(score, positive) {
+            list.negatives.push(document);
+        } else {
+            left_out += 1;
+        }
+    }
+    left_out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn kept(keys: Value) -> (Vec<usize>, usize) {
+        let common = json!({
+            "loss": "hinge", "steps": 1, "learning_rate": 1, "lists_per_step": 1, "list_size": 2, "candidates": 5,
+        });
+        let (Value::Object(mut table), Value::Object(keys)) = (common, keys) else { panic!("two tables") };
+        table.extend(keys);
+        let config: MinedConfig = serde_json::from_value(Value::Object(table)).unwrap();
+        let mut list =
+            GradedList { query: 0, documents: vec![1, 2], grades: vec![0, 2], negatives: vec![3, 4, 5, 6, 7] };
+        let left_out = keep_hardest(&mut list, &[9.0, 2.0, -4.0, 1.9, 0.0, 3.0, -1.0], &config);
+        assert_eq!((list.documents, list.grades), (vec![1, 2], vec![0, 2]));
+        (list.negatives, left_out)
+    }
+
+    #[test]
+    fn the_hardest_negatives_are_those_of_the_highest_scores() {
+        assert_eq!(kept(json!({ "negatives_depth": 5 })), (vec![6, 4, 5, 7, 3], 0));
+        assert_eq!(kept(json!({ "negatives_depth": 3 })), (vec![6, 4, 5], 0));
+        assert_eq!(kept(json!({ "negatives_depth": 3, "negatives_from_rank": 2 })), (vec![4, 5], 0));
+        assert_eq!(kept(json!({ "negatives_depth": 3, "negatives_max_score": 1.9 })), (vec![4, 5], 1));
+        // The relevant document has the score 2: a sigmoid of 0.88; 1.9 has 0.87, 0 has 0.5.
+        assert_eq!(kept(json!({ "negatives_depth": 5, "negatives_relative_margin": 0.1 })), (vec![5, 7, 3], 2));
+    }
+}
