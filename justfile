@@ -6,6 +6,10 @@ target := env("CARGO_TARGET_DIR", "target") / "release"
 pipeline_stages := replace(trim(read(source_directory() / "stages/order")), "\n", " ")
 # all-MiniLM-L6-v2, which `cranfield` starts from
 minilm := "models/all-MiniLM-L6-v2"
+# Holds SmolLM2-135M-Instruct and all-MiniLM-L6-v2, which `scifact` starts from
+models := "models"
+collection := "--study collection --set " + quote("teacher.base=" + absolute_path(models / "SmolLM2-135M-Instruct")) + \
+    " --set " + quote("distill.base=" + absolute_path(models / "all-MiniLM-L6-v2"))
 cranfield := "--config configs/cranfield-minilm.toml --set " + quote("teacher.base=" + absolute_path(minilm))
 cranfield_folds := 'evaluate.merge_runs=["cranfield-0", "cranfield-1", "cranfield-2", "cranfield-3", "cranfield-4"]'
 
@@ -79,6 +83,12 @@ cranfield *options:
 ablation *options:
     {{ build }}
     {{ target }}/ablation {{ options }}
+
+# The method with a real LLM on a test collection: just models=DIR scifact; all comparisons: just models=DIR scifact --seeds 1,2,3
+[group("pipeline")]
+scifact *options:
+    {{ build }}
+    {{ target }}/ablation {{ collection }} {{ if options == "" { "--only method --seeds 1" } else { options } }}
 
 # Have a sample of a run graded by a language model, as [grade] says: just grade --out grades.tsv
 [group("pipeline")]

@@ -60,7 +60,7 @@ fn a_killed_ablation_goes_on_where_it_was() {
     let row = |start: &str| table.lines().find(|line| line.starts_with(start)).unwrap();
     assert_eq!(row("| with CPT").matches('[').count(), 1, "{table}");
     assert_eq!(row("| without CPT").matches('[').count(), 2, "{table}");
-    assert!(text.contains("not tested: too few seeds"), "the runs of the other claims are not there");
+    assert!(text.contains("not tested: too few observations"), "the runs of the other claims are not there");
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::fmt::Write;
 use anyhow::Context;
 use ranking::significance::{Interval, t_interval};
 
-use crate::claims::{Claim, LEVEL, SIZE, STUDENT, System, Tested, adjusted, claims, mean, p_value};
-use crate::comparisons::{Comparison, Comparisons, Row, SHARED};
+use crate::claims::{Claim, LEVEL, System, Tested, adjusted, mean, p_value};
 use crate::estimate::duration;
 use crate::measure::{PAGE, latency, parameters};
 use crate::plan::seed_dir;
-use crate::results::{Results, Values};
+use crate::results::Results;
+use crate::study::{Comparison, Observation, Row, SHARED, Study};
 
 /// What the document says of how it was made.
 #[derive(Debug)]
@@ -24,29 +24,34 @@ pub(crate) struct Made {
 }
 
 /// The text of the document.
-pub(crate) fn text(all: &Comparisons, results: &Results<'_>, made: &Made) -> anyhow::Result<String> {
-    let mut text = introduction(&all.about, results, made);
-    text += &claims_text(results)?;
-    for comparison in &all.comparisons {
-        text += &comparison_text(comparison, results)?;
+pub(crate) fn text(study: &Study, results: &Results<'_>, made: &Made) -> anyhow::Result<String> {
+    let mut text = introduction(study, results, made);
+    text += &claims_text(study, results)?;
+    for comparison in &study.comparisons {
+        text += &comparison_text(&study.command, comparison, results)?;
     }
     Ok(text)
 }
 
-fn introduction(about: &str, results: &Results<'_>, made: &Made) -> String {
+fn introduction(study: &Study, results: &Results<'_>, made: &Made) -> String {
     let seeds: Vec<String> = results.seeds.iter().map(u64::to_string).collect();
     let Made { config, seconds, runs } = made;
+    let Study { command, about, .. } = study;
+    let observation = match study.observation {
+        Observation::Seed => "A seed is one observation: values are means over seeds",
+        Observation::Query => {
+            "A test query is one observation, its value the mean over seeds: values are means over queries"
+        }
+    };
     format!(
-        "# Results of the ablation\n\n\
-         Written by `just ablation`; no figure here is typed by hand. The pipeline is `{config}`. Each seed makes its own simulated \
-         search engine, log and judgments, and trains {runs} runs on them that differ in one thing at a time. All runs of a seed \
-         share the world and, unless the table is about them, the teacher, its scores and the student's pre-trained weights. {about}\n\n\
+        "# Results of `{command}`\n\n\
+         Written by the command; no figure here is typed by hand. The pipeline is `{config}`, with {runs} runs of each seed. {about}\n\n\
          - seeds: {}\n- finished: {}\n- processor: {}\n- time of all stages: {}\n\n\
-         **How to read the tables.** A seed is one observation: values are means over seeds with 95 % intervals by the t \
-         distribution. NDCG@10 and PNR (pairs in the right order over pairs in the wrong order) are those of the test queries, which no \
-         training saw. A difference is to the first row of its table, seed by seed; `p` is that of the two-sided paired t \
-         test. Only the four claims were declared beforehand and are corrected for their number; all other tables are \
-         exploratory, and their p-values are not corrected.\n\n",
+         **How to read the tables.** {observation} with 95 % intervals by the t distribution. NDCG@10 and PNR (pairs in the right order \
+         over pairs in the wrong order) are those of the test queries, which no training saw. A difference is to the first row of \
+         its table, observation by observation; `p` is that of the two-sided paired t test. Only the claims were declared \
+         beforehand and are corrected for their number; all other tables are exploratory, and their p-values are not \
+         corrected.\n\n",
         seeds.join(", "),
         date(),
         processor(),
@@ -68,22 +73,23 @@ fn processor() -> String {
     format!("{}, {threads} threads", name.unwrap_or("unknown").trim())
 }
 
-fn claims_text(results: &Results<'_>) -> anyhow::Result<String> {
-    let claims = claims();
+fn claims_text(study: &Study, results: &Results<'_>) -> anyhow::Result<String> {
+    let Study { claims, command, .. } = study;
     let tests = claims.iter().map(|claim| tests(claim, results)).collect::<anyhow::Result<Vec<_>>>()?;
     let p_values: Vec<Option<f64>> = tests.iter().map(|tests| tests.as_deref().map(p_value)).collect();
     let adjusted = adjusted(&p_values)?;
     let mut text = format!(
-        "## The four claims\n\n    just ablation\n\nOne-sided paired t tests over seeds, corrected by Holm for the four claims, at the level {LEVEL}. \
+        "## The claims\n\n    {command}\n\nOne-sided paired t tests, corrected by Holm for the {} claims, at the level {LEVEL}. \
          A claim of two inequalities has the larger of their p-values. The sizes: {}.\n\n\
          | claim | tested | mean [95 % interval] | p | p after Holm | verdict |\n| --- | --- | --- | --- | --- | --- |\n",
-        sizes(results)?
+        claims.len(),
+        sizes(study, results)?
     );
     let mut failed = Vec::new();
     for ((claim, tests), adjusted) in claims.iter().zip(&tests).zip(adjusted) {
         let Claim { text: claim_text, tested, .. } = claim;
         let Some(tests) = tests else {
-            writeln!(text, "| {claim_text} | {tested} | | | | not tested: too few seeds |")?;
+            writeln!(text, "| {claim_text} | {tested} | | | | not tested: too few observations |")?;
             continue;
         };
         let holds = adjusted < LEVEL;
@@ -92,7 +98,7 @@ fn claims_text(results: &Results<'_>) -> anyhow::Result<String> {
         let (intervals, p) = (intervals.join("; "), p_value(tests));
         writeln!(text, "| {claim_text} | {tested} | {intervals} | {} | {} | {verdict} |", shown(p), shown(adjusted))?;
         if !holds {
-            failed.push(why(claim, tests, adjusted));
+            failed.push(why(claim, tests, (adjusted, claims.len())));
         }
     }
     text.push('\n');
@@ -103,45 +109,43 @@ fn claims_text(results: &Results<'_>) -> anyhow::Result<String> {
 }
 
 /// Parameters of the claims' student beside the teacher's, and the share of NDCG@10 that it keeps.
-fn sizes(results: &Results<'_>) -> anyhow::Result<String> {
-    let Some(&seed) = results
-        .seeds
-        .iter()
-        .find(|&&seed| seed_dir(results.root, seed).join(STUDENT.run).join("distill/student").is_dir())
-    else {
-        return Ok("not known yet".into());
-    };
+fn sizes(study: &Study, results: &Results<'_>) -> anyhow::Result<String> {
+    let Study { claimed, size, .. } = study;
+    let Some(seed) = results.first_seed(&claimed.run) else { return Ok("not known yet".into()) };
     let dir = seed_dir(results.root, seed);
     let (teacher, student) =
-        (parameters(&dir.join(SHARED), "teacher")?, parameters(&dir.join(STUDENT.run), "student")?);
-    let (students, teachers) = results.of(STUDENT.run, STUDENT.system)?.paired(&results.of(SHARED, "teacher")?);
-    let share = student as f64 / teacher as f64;
-    let verdict = if share <= SIZE { "at most a tenth" } else { "**more than a tenth**" };
+        (parameters(&dir.join(SHARED), "teacher")?, parameters(&dir.join(&claimed.run), &claimed.system)?);
+    let teachers = System { run: SHARED.into(), system: "teacher".into() };
+    let (students, teachers) = results.of(claimed)?.paired(&results.of(&teachers)?);
+    let share = student as f64 / teacher as f64 * 100.0;
+    let bound = if share <= size * 100.0 { "at most" } else { "**more than**" };
     let kept = mean(&students) / mean(&teachers) * 100.0;
     Ok(format!(
-        "the teacher has {teacher} parameters, the student {student}, {:.1} % of them ({verdict}), and {kept:.1} % of its NDCG@10",
-        share * 100.0
+        "the teacher has {teacher} parameters, the student {student}, {share:.1} % of them ({bound} the {:.0} % asked for), and \
+         {kept:.1} % of its NDCG@10",
+        size * 100.0
     ))
 }
 
 /// Why a claim is not shown, as far as the figures tell.
-fn why(claim: &Claim, tests: &[Tested], adjusted: f64) -> String {
+fn why(claim: &Claim, tests: &[Tested], (adjusted, claims): (f64, usize)) -> String {
     let weakest = tests.iter().zip(&claim.inequalities).max_by(|a, b| a.0.p_value.total_cmp(&b.0.p_value));
     let Some((test, inequality)) = weakest else { return String::new() };
     let reason = match test.mean + inequality.slack {
-        wanted if wanted <= 0.0 => "the mean itself is on the wrong side",
-        _ if test.p_value < LEVEL => "the test alone is significant, but not after the correction for four claims",
-        _ => "the mean is on the right side, but it varies too much between seeds for so few of them",
+        wanted if wanted <= 0.0 => "the mean itself is on the wrong side".into(),
+        _ if test.p_value < LEVEL => {
+            format!("the test alone is significant, but not after the correction for {claims} claims")
+        }
+        _ => "the mean is on the right side, but it varies too much between so few observations".into(),
     };
     format!("*{}* is not shown (p = {} after Holm): {reason}.", claim.text, shown(adjusted))
 }
 
-/// The tests of a claim; `None` with fewer than two seeds.
+/// The tests of a claim; `None` with fewer than two observations.
 fn tests(claim: &Claim, results: &Results<'_>) -> anyhow::Result<Option<Vec<Tested>>> {
-    let of = |system: System| results.of(system.run, system.system);
     let mut tests = Vec::new();
     for inequality in &claim.inequalities {
-        let (better, worse) = of(inequality.better)?.paired(&of(inequality.worse)?);
+        let (better, worse) = results.of(&inequality.better)?.paired(&results.of(&inequality.worse)?);
         if better.len() < 2 {
             return Ok(None);
         }
@@ -150,11 +154,11 @@ fn tests(claim: &Claim, results: &Results<'_>) -> anyhow::Result<Option<Vec<Test
     Ok(Some(tests))
 }
 
-fn comparison_text(comparison: &Comparison, results: &Results<'_>) -> anyhow::Result<String> {
+fn comparison_text(command: &str, comparison: &Comparison, results: &Results<'_>) -> anyhow::Result<String> {
     let Comparison { name, title, about, shape, rows, .. } = comparison;
     let (shape_head, shape_line) = if *shape { (" parameters | ms a list |", " ---: | ---: |") } else { ("", "") };
     let mut text = format!(
-        "## {title}\n\n    just ablation --only {name}\n\n{about}\n\n\
+        "## {title}\n\n    {command} --only {name}\n\n{about}\n\n\
          | condition |{shape_head} NDCG@10 [95 % interval] | difference [95 % interval] | p | PNR |\n\
          | --- |{shape_line} --- | --- | --- | ---: |\n"
     );
@@ -162,13 +166,11 @@ fn comparison_text(comparison: &Comparison, results: &Results<'_>) -> anyhow::Re
     for (number, row) in rows.iter().enumerate() {
         let values = results.of_row(comparison, row)?;
         let difference = if number == 0 { None } else { values.difference(&first) };
-        let shape = if *shape { shape_cells(comparison, row, &values, results)? } else { String::new() };
+        let shape = if *shape { shape_cells(comparison, row, results)? } else { String::new() };
         let (difference, p) =
             difference.map_or_else(Default::default, |(mean, interval, p)| (signed(mean, interval), shown(p)));
-        let (mean, pnr) = (
-            value(&values.ndcg()),
-            if values.ndcg().is_empty() { String::new() } else { format!("{:.2}", values.pnr()) },
-        );
+        let (mean, pnr) = (value(&values.ndcg()), values.pnr());
+        let pnr = if pnr.is_nan() { String::new() } else { format!("{pnr:.2}") };
         writeln!(text, "| {} |{shape} {mean} | {difference} | {p} | {pnr} |", row.text)?;
     }
     let mut notes = notes(comparison, results)?;
@@ -182,9 +184,9 @@ fn comparison_text(comparison: &Comparison, results: &Results<'_>) -> anyhow::Re
 }
 
 /// Parameters and latency of a row's model, measured on the first seed that has it.
-fn shape_cells(comparison: &Comparison, row: &Row, values: &Values, results: &Results<'_>) -> anyhow::Result<String> {
-    let Some(at) = values.0.iter().position(Option::is_some) else { return Ok(" | |".into()) };
-    let (dir, system) = (seed_dir(results.root, results.seeds[at]).join(&row.run), comparison.system(row));
+fn shape_cells(comparison: &Comparison, row: &Row, results: &Results<'_>) -> anyhow::Result<String> {
+    let Some(seed) = results.first_seed(&row.run) else { return Ok(" | |".into()) };
+    let (dir, system) = (seed_dir(results.root, seed).join(&row.run), comparison.system(row));
     Ok(format!(" {} | {:.2} |", parameters(&dir, system)?, latency(&dir, system)?))
 }
 
@@ -192,7 +194,7 @@ fn shape_cells(comparison: &Comparison, row: &Row, values: &Values, results: &Re
 fn notes(comparison: &Comparison, results: &Results<'_>) -> anyhow::Result<String> {
     let (mut notes, mut missing) = (String::new(), Vec::new());
     for row in &comparison.rows {
-        let (found, all) = (results.of_row(comparison, row)?.ndcg().len(), results.seeds.len());
+        let (found, all) = (results.of_row(comparison, row)?.seeds, results.seeds.len());
         if let Some((message, seeds)) = results.failure(&row.run) {
             writeln!(notes, "\n{}: failed for seeds {seeds:?}: {message}", row.text)?;
         } else if found < all {

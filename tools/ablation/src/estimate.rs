@@ -97,12 +97,21 @@ pub(crate) fn duration(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::comparisons::Trains;
+    use crate::study::Trains;
     use std::path::Path;
 
     fn run(dir: &Path, name: &str, cost: f64) -> Run {
         let config = "config".to_string();
-        Run { seed: 1, name: name.into(), trains: Trains::Student, cost, config, embeds: false, dir: dir.join(name) }
+        Run {
+            seed: 1,
+            name: name.into(),
+            trains: Trains::Student,
+            cost,
+            config,
+            embeds: false,
+            simulates: true,
+            dir: dir.join(name),
+        }
     }
 
     fn finish(run: &Run, stage: &str, wall_seconds: f64) {

@@ -8,7 +8,7 @@ use collection::{Collection, TEST, graded_lists};
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::{InputChoice, load_ranker};
 use nn::text::Texts;
-use pipeline::config::RetrievalConfig;
+use pipeline::config::{RetrievalConfig, Retriever};
 use rayon::ThreadPoolBuilder;
 use tables::StageDir;
 
@@ -44,6 +44,30 @@ pub(crate) fn quality(run_dir: &Path, system: &str) -> anyhow::Result<Option<Qua
     Ok(Some(Quality { ndcg, pnr: of("pnr").unwrap_or(f64::NAN) }))
 }
 
+/// NDCG@10 of `system` for each test query, by id, as the finished evaluation of a run has it; empty where there is none.
+pub(crate) fn qualities(run_dir: &Path, system: &str) -> anyhow::Result<Vec<(String, Quality)>> {
+    let evaluation = match StageDir::open(run_dir, "evaluate") {
+        Err(tables::Error::MissingStage { .. }) => return Ok(Vec::new()),
+        evaluation => evaluation?,
+    };
+    let table = evaluation.table("query_metrics")?;
+    let (systems, query_ids) = (table.strings("system")?, table.strings("query_id")?);
+    let (names, values) = (table.strings("metric")?, table.float64s("value")?);
+    let rows = (0..table.rows()).filter(|&row| (systems.value(row), names.value(row)) == (system, "ndcg@10"));
+    let found = rows.map(|row| (query_ids.value(row).into(), Quality { ndcg: values.value(row), pnr: f64::NAN }));
+    let found: Vec<(String, Quality)> = found.collect();
+    anyhow::ensure!(!found.is_empty(), "{}: no ndcg@10 of {system}", evaluation.path().display());
+    Ok(found)
+}
+
+impl Quality {
+    /// The mean of some.
+    pub(crate) fn mean(of: &[Quality]) -> Quality {
+        let mean = |value: fn(&Quality) -> f64| of.iter().map(value).sum::<f64>() / of.len() as f64;
+        Quality { ndcg: mean(|quality| quality.ndcg), pnr: mean(|quality| quality.pnr) }
+    }
+}
+
 /// The folder of a system's model.
 fn folder(run_dir: &Path, system: &str) -> PathBuf {
     match system {
@@ -58,18 +82,20 @@ pub(crate) fn parameters(run_dir: &Path, system: &str) -> anyhow::Result<usize> 
     Ok(saved.ranker.params().count())
 }
 
-/// Median milliseconds of a list of [`PAGE`] documents, from the texts to the scores, with one thread.
+/// Median milliseconds of BM25's first [`PAGE`] documents for a test query, from the texts to the scores, with one thread.
 pub(crate) fn latency(run_dir: &Path, system: &str) -> anyhow::Result<f64> {
     let model = CrossEncoder::open(&folder(run_dir, system), Execution::default())?;
     let ingest = StageDir::open(run_dir, "ingest")?;
     let collection = Collection::read(|stage| StageDir::open(run_dir, stage), &RetrievalConfig::default())?;
     let (lists, _) = graded_lists(&ingest, &collection.corpus, TEST)?;
-    let pages = lists.iter().filter(|list| list.documents.len() >= PAGE).map(|list| {
-        let page = list.documents.iter().take(PAGE);
-        page.map(|&document| collection.corpus.texts(list.query, document)).collect::<Vec<Texts<'_>>>()
-    });
+    let queries: Vec<usize> = lists.iter().map(|list| list.query).take(WARM_UP + TIMED).collect();
+    let found = collection.best(Retriever::Bm25, &queries, PAGE)?;
+    let pages =
+        queries.iter().zip(&found).filter(|(_, documents)| documents.len() == PAGE).map(|(&query, documents)| {
+            documents.iter().map(|&document| collection.corpus.texts(query, document)).collect::<Vec<Texts<'_>>>()
+        });
     let pages: Vec<_> = pages.collect();
-    anyhow::ensure!(!pages.is_empty(), "no test query has {PAGE} judged documents");
+    anyhow::ensure!(!pages.is_empty(), "BM25 finds {PAGE} documents for no test query");
     let one_thread = ThreadPoolBuilder::new().num_threads(1).build()?;
     let mut milliseconds = one_thread.install(|| {
         let timed = pages.iter().cycle().take(WARM_UP + TIMED).map(|page| {

@@ -7,17 +7,16 @@ use anyhow::Context;
 use pipeline::stages;
 use toml::{Table, Value};
 
-use crate::comparisons::{Comparison, Comparisons, Row, SHARED, Trains};
+use crate::study::{Changes, Comparison, Row, SHARED, Study, Trains};
 
 /// The configuration of a run, in its folder: with it every stage can be run again by hand.
 pub(crate) const CONFIG: &str = "pipeline.toml";
 
-/// Rate of the one distillation step of the shared run's student: it changes nothing, so that the weights are those of the
-/// pre-training, from which the students start.
-const NO_RATE: f64 = 1e-12;
+/// The systems that are models of a stage.
+const SYSTEMS: [(&str, &str); 3] = [("teacher", "teacher"), ("distill", "student"), ("distill", "student_labels_only")];
 
-/// The pre-trained student, as the configuration of another run of the seed names it.
-const PRETRAINED_FOLDER: &str = "../shared/distill/student";
+/// In a study: the folder of the file of judged queries.
+const COLLECTION: &str = "{collection}";
 
 /// One run of the pipeline for one seed.
 #[derive(Debug, Clone)]
@@ -31,13 +30,15 @@ pub(crate) struct Run {
     pub(crate) config: String,
     /// True if the pipeline names a bi-encoder, so that there are vectors to make.
     pub(crate) embeds: bool,
+    /// True if the pipeline simulates a log.
+    pub(crate) simulates: bool,
     /// Its folder.
     pub(crate) dir: PathBuf,
 }
 
 /// The runs of a seed's folder, the shared one first.
 pub(crate) fn runs(
-    all: &Comparisons,
+    study: &Study,
     wanted: &[&Comparison],
     base: &Table,
     root: &Path,
@@ -45,11 +46,11 @@ pub(crate) fn runs(
 ) -> anyhow::Result<Vec<Run>> {
     let seed_dir = seed_dir(root, seed);
     let mut names = BTreeSet::from([SHARED]);
-    let mut runs = vec![Run::new(all, base, (&seed_dir, seed), None)?];
+    let mut runs = vec![Run::new(study, base, (&seed_dir, seed), None)?];
     for row in wanted.iter().flat_map(|comparison| &comparison.rows).filter(|row| row.run != SHARED) {
-        let definition = all.definition(&row.run).with_context(|| format!("run {} has no definition", row.run))?;
+        let definition = study.definition(&row.run).with_context(|| format!("run {} has no definition", row.run))?;
         if names.insert(&row.run) {
-            runs.push(Run::new(all, base, (&seed_dir, seed), Some(definition))?);
+            runs.push(Run::new(study, base, (&seed_dir, seed), Some(definition))?);
         }
     }
     Ok(runs)
@@ -61,41 +62,29 @@ pub(crate) fn seed_dir(root: &Path, seed: u64) -> PathBuf {
 }
 
 impl Run {
-    fn new(all: &Comparisons, base: &Table, (seed_dir, seed): (&Path, u64), row: Option<&Row>) -> anyhow::Result<Run> {
+    fn new(study: &Study, base: &Table, (seed_dir, seed): (&Path, u64), row: Option<&Row>) -> anyhow::Result<Run> {
         let name = row.map_or(SHARED, |row| &row.run);
         let trains = row.and_then(|row| row.trains).unwrap_or(Trains::Shared);
         let mut config = base.clone();
         set(&mut config, "run.name", Value::from(name))?;
         set(&mut config, "run.root", Value::from(".."))?;
         set(&mut config, "run.seed", Value::from(i64::try_from(seed)?))?;
-        // A baseline of its own row, where it is a row.
-        unset(&mut config, "distill.labels_only");
+        study.every.apply(&mut config)?;
         match trains {
-            Trains::Shared => {
-                set(&mut config, "distill.steps", Value::from(1))?;
-                set(&mut config, "distill.learning_rate", Value::from(NO_RATE))?;
-                set(&mut config, "distill.accept_collapse", Value::from(true))?;
-            }
-            Trains::Student | Trains::Scores => {
-                for table in ["distill.model", "distill.pretrain", "cpt.student_tokenizer"] {
-                    unset(&mut config, table);
-                }
-                set(&mut config, "distill.base", Value::from(PRETRAINED_FOLDER))?;
-            }
-            Trains::Teacher | Trains::NewStudent => {}
+            Trains::Shared => study.shared.apply(&mut config)?,
+            Trains::Student | Trains::Scores => study.student.apply(&mut config)?,
+            Trains::Teacher | Trains::NewStudent | Trains::Everything => {}
         }
-        for table in row.into_iter().flat_map(|row| &row.unset) {
-            unset(&mut config, table);
-        }
-        for (key, value) in row.into_iter().flat_map(|row| &row.set) {
-            set(&mut config, key, value.clone())?;
+        if let Some(Row { unset, set, .. }) = row {
+            Changes { unset: unset.clone(), set: set.clone() }.apply(&mut config)?;
         }
         Ok(Run {
             seed,
             name: name.to_string(),
             trains,
-            cost: all.cost(row),
+            cost: study.cost(row),
             embeds: config.get("retrieval").is_some_and(|retrieval| retrieval.get("dense").is_some()),
+            simulates: config.contains_key("simulate"),
             config: toml::to_string(&config)?,
             dir: seed_dir.join(name),
         })
@@ -104,7 +93,9 @@ impl Run {
     /// The stages that the run makes itself, in their order.
     pub(crate) fn stages(&self) -> Vec<&'static str> {
         let own = |stage: &&str| match self.trains {
-            Trains::Shared => *stage != "embed" || self.embeds,
+            Trains::Shared | Trains::Everything => {
+                (*stage != "embed" || self.embeds) && (*stage != "simulate" || self.simulates)
+            }
             Trains::Teacher => ["teacher", "evaluate"].contains(stage),
             Trains::Scores => ["score", "distill", "evaluate"].contains(stage),
             Trains::Student | Trains::NewStudent => ["distill", "evaluate"].contains(stage),
@@ -116,12 +107,31 @@ impl Run {
     /// but not the scores in between, which are of the shared teacher.
     pub(crate) fn linked(&self) -> Vec<&'static str> {
         let linked: &[&str] = match self.trains {
-            Trains::Shared => &[],
+            Trains::Shared | Trains::Everything => &[],
             Trains::Teacher => &["ingest", "embed", "cpt", "distill"],
             Trains::Scores => &["ingest", "embed", "cpt", "teacher"],
             Trains::Student | Trains::NewStudent => &["ingest", "embed", "cpt", "teacher", "score"],
         };
         stages().filter(|stage| linked.contains(stage) && (*stage != "embed" || self.embeds)).collect()
+    }
+}
+
+impl Run {
+    /// The systems whose models are the shared run's.
+    pub(crate) fn linked_systems(&self) -> impl Iterator<Item = &'static str> {
+        let linked = self.linked();
+        SYSTEMS.into_iter().filter(move |(stage, _)| linked.contains(stage)).map(|(_, system)| system)
+    }
+}
+
+impl Changes {
+    fn apply(&self, config: &mut Table) -> anyhow::Result<()> {
+        self.unset.iter().for_each(|table| unset(config, table));
+        let queries = config.get("ingest").and_then(|ingest| ingest.get("judgments")?.get("queries")?.as_str());
+        let collection = queries.and_then(|queries| Path::new(queries).parent()).unwrap_or(Path::new("."));
+        let collection = Value::from(collection.display().to_string());
+        let value = |value: &Value| if value.as_str() == Some(COLLECTION) { collection.clone() } else { value.clone() };
+        self.set.iter().try_for_each(|(key, given)| set(config, key, value(given)))
     }
 }
 
@@ -137,6 +147,42 @@ fn set(config: &mut Table, key: &str, value: Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Keys whose values are paths, as of the pipeline file.
+const PATHS: [&str; 11] = [
+    "simulate.collection",
+    "ingest.documents.paths",
+    "ingest.judgments.paths",
+    "ingest.judgments.queries",
+    "ingest.judgments.splits.train",
+    "ingest.judgments.splits.validation",
+    "ingest.judgments.splits.test",
+    "ingest.log.paths",
+    "retrieval.dense",
+    "teacher.base",
+    "distill.base",
+];
+
+/// Makes relative paths of a pipeline file in `folder` absolute, since the runs have files of their own elsewhere.
+pub(crate) fn anchor(config: &mut Table, folder: &Path) {
+    let anchored = |value: &mut Value| {
+        if let Value::String(path) = value
+            && !["{run}", "hf:"].iter().any(|start| path.starts_with(start))
+            && path != "teacher"
+        {
+            *path = folder.join(&*path).display().to_string();
+        }
+    };
+    for key in PATHS {
+        let (tables, last) = key.rsplit_once('.').unwrap_or(("", key));
+        let table = tables.split('.').try_fold(&mut *config, |table, name| table.get_mut(name)?.as_table_mut());
+        match table.and_then(|table| table.get_mut(last)) {
+            Some(Value::Array(values)) => values.iter_mut().for_each(anchored),
+            Some(value) => anchored(value),
+            None => {}
+        }
+    }
+}
+
 /// Removes `table.key`, where it is there.
 fn unset(config: &mut Table, key: &str) {
     let (tables, last) = key.rsplit_once('.').unwrap_or(("", key));
@@ -149,34 +195,53 @@ fn unset(config: &mut Table, key: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use clap::ValueEnum;
 
-    fn base() -> Table {
-        toml::from_str(&std::fs::read_to_string("../../configs/ablation.toml").unwrap()).unwrap()
+    use super::*;
+    use crate::study::Name;
+
+    fn base(study: &Study) -> Table {
+        let path = Path::new("../..").join(&study.config);
+        toml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
     #[test]
     fn every_run_has_a_configuration_that_stages_take() {
-        let all = Comparisons::built_in().unwrap();
-        let wanted: Vec<&Comparison> = all.comparisons.iter().collect();
-        let dir = tempfile::tempdir().unwrap();
-        for run in runs(&all, &wanted, &base(), dir.path(), 3).unwrap() {
-            let path = dir.path().join(CONFIG);
-            std::fs::write(&path, &run.config).unwrap();
-            let pipeline = pipeline::config::load(&path, &[]).unwrap();
-            assert_eq!((pipeline.run.seed, &pipeline.run.name), (3, &run.name));
+        for name in Name::value_variants() {
+            let study = Study::of(*name).unwrap();
+            let wanted: Vec<&Comparison> = study.comparisons.iter().collect();
+            let dir = tempfile::tempdir().unwrap();
+            for run in runs(&study, &wanted, &base(&study), dir.path(), 3).unwrap() {
+                let path = dir.path().join(CONFIG);
+                std::fs::write(&path, &run.config).unwrap();
+                let pipeline = pipeline::config::load(&path, &[]).unwrap();
+                assert_eq!((pipeline.run.seed, &pipeline.run.name), (3, &run.name));
+            }
         }
     }
 
     #[test]
     fn runs_of_two_comparisons_are_made_once() {
-        let all = Comparisons::built_in().unwrap();
-        let wanted = all.only(&["alpha".into(), "labels".into()]).unwrap();
-        let runs = runs(&all, &wanted, &base(), Path::new("root"), 1).unwrap();
+        let study = Study::of(Name::Simulated).unwrap();
+        let wanted = study.only(&["alpha".into(), "labels".into()]).unwrap();
+        let runs = runs(&study, &wanted, &base(&study), Path::new("root"), 1).unwrap();
         let names: Vec<&str> = runs.iter().map(|run| &run.name[..]).collect();
         assert_eq!(names.iter().filter(|&&name| name == "hybrid-0.5").count(), 1);
         assert_eq!(names.iter().filter(|&&name| name == SHARED).count(), 1);
         assert_eq!(runs[0].dir, Path::new("root/seed-1/shared"));
+    }
+
+    #[test]
+    fn paths_are_those_of_the_file_that_names_them() {
+        let text =
+            "[teacher]\nbase = 'm'\n[distill]\nbase = 'hf:a/b'\n[ingest.documents]\npaths = ['/d', 'e', '{run}/f']\n";
+        let mut config: Table = toml::from_str(text).unwrap();
+        anchor(&mut config, Path::new("/home"));
+        assert_eq!(config["teacher"]["base"].as_str(), Some("/home/m"));
+        assert_eq!(config["distill"]["base"].as_str(), Some("hf:a/b"));
+        let paths: Vec<&str> =
+            config["ingest"]["documents"]["paths"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(paths, ["/d", "/home/e", "{run}/f"]);
     }
 
     #[test]

@@ -1,41 +1,62 @@
-//! The measured values of all conditions, one for each seed.
+//! The measured values of all conditions, one for each observation.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ranking::significance::{Interval, paired_t_test, t_interval};
 
-use crate::claims::mean;
-use crate::comparisons::{Comparison, Row};
+use crate::claims::{System, mean};
 use crate::execute::Failures;
-use crate::measure::{Quality, quality};
+use crate::measure::{Quality, qualities, quality};
 use crate::plan::seed_dir;
+use crate::study::{Comparison, Observation, Row};
 
-/// What a system of a run measured for each seed; `None` where it has not been run or has failed.
-#[derive(Debug, Clone)]
-pub(crate) struct Values(pub(crate) Vec<Option<Quality>>);
+/// What a system of a run measured for each observation, by seed or by query id; an observation is missing where it has not been
+/// run or has failed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Values {
+    of: BTreeMap<String, Quality>,
+    /// Seeds that have a value.
+    pub(crate) seeds: usize,
+}
 
 /// Where results are, and what has failed.
 #[derive(Debug)]
 pub(crate) struct Results<'a> {
     pub(crate) root: &'a Path,
     pub(crate) seeds: &'a [u64],
+    pub(crate) observation: Observation,
     pub(crate) failures: &'a Failures,
 }
 
 impl Results<'_> {
-    /// The values of a system.
-    pub(crate) fn of(&self, run: &str, system: &str) -> anyhow::Result<Values> {
-        let failed = |seed: u64| self.failures.contains_key(&(seed, run.to_string()));
-        let value = |&seed: &u64| match failed(seed) {
-            true => Ok(None),
-            false => quality(&seed_dir(self.root, seed).join(run), system),
-        };
-        Ok(Values(self.seeds.iter().map(value).collect::<anyhow::Result<_>>()?))
+    /// The values of a system of a run.
+    pub(crate) fn of(&self, System { run, system }: &System) -> anyhow::Result<Values> {
+        let failed = |seed: &&u64| self.failures.contains_key(&(**seed, run.clone()));
+        let mut values: BTreeMap<String, Vec<Quality>> = BTreeMap::new();
+        let mut seeds = 0;
+        for seed in self.seeds.iter().filter(|seed| !failed(seed)) {
+            let dir = seed_dir(self.root, *seed).join(run);
+            let found: Vec<(String, Quality)> = match self.observation {
+                Observation::Seed => quality(&dir, system)?.into_iter().map(|it| (seed.to_string(), it)).collect(),
+                Observation::Query => qualities(&dir, system)?,
+            };
+            seeds += usize::from(!found.is_empty());
+            found.into_iter().for_each(|(name, quality)| values.entry(name).or_default().push(quality));
+        }
+        let of = values.into_iter().map(|(name, found)| (name, Quality::mean(&found))).collect();
+        Ok(Values { of, seeds })
     }
 
     /// The values of a row.
     pub(crate) fn of_row(&self, comparison: &Comparison, row: &Row) -> anyhow::Result<Values> {
-        self.of(&row.run, comparison.system(row))
+        self.of(&System { run: row.run.clone(), system: comparison.system(row).into() })
+    }
+
+    /// The first seed that has a finished evaluation of a run.
+    pub(crate) fn first_seed(&self, run: &str) -> Option<u64> {
+        let finished = |seed: &&u64| seed_dir(self.root, **seed).join(run).join("evaluate/manifest.json").is_file();
+        self.seeds.iter().find(finished).copied()
     }
 
     /// The first message that a run has failed with, and for which seeds it has failed.
@@ -47,23 +68,22 @@ impl Results<'_> {
 }
 
 impl Values {
-    /// NDCG@10 of the seeds that have one.
+    /// NDCG@10 of the observations that have one.
     pub(crate) fn ndcg(&self) -> Vec<f64> {
-        self.0.iter().flatten().map(|quality| quality.ndcg).collect()
+        self.of.values().map(|quality| quality.ndcg).collect()
     }
 
-    /// Mean PNR of the seeds that have one.
+    /// Mean PNR of the observations; NaN where it is not of single ones.
     pub(crate) fn pnr(&self) -> f64 {
-        mean(&self.0.iter().flatten().map(|quality| quality.pnr).collect::<Vec<_>>())
+        mean(&self.of.values().map(|quality| quality.pnr).collect::<Vec<_>>())
     }
 
-    /// NDCG@10 of both for the seeds that both have.
+    /// NDCG@10 of both for the observations that both have.
     pub(crate) fn paired(&self, other: &Values) -> (Vec<f64>, Vec<f64>) {
-        let both = self.0.iter().zip(&other.0).filter_map(|(a, b)| Some((a.as_ref()?.ndcg, b.as_ref()?.ndcg)));
-        both.unzip()
+        self.of.iter().filter_map(|(name, quality)| Some((quality.ndcg, other.of.get(name)?.ndcg))).unzip()
     }
 
-    /// Mean difference of NDCG@10 to `other`, its interval and its two-sided p-value; `None` with fewer than two seeds.
+    /// Mean difference of NDCG@10 to `other`, its interval and its two-sided p-value; `None` with fewer than two observations.
     pub(crate) fn difference(&self, other: &Values) -> Option<(f64, Interval, f64)> {
         let (own, others) = self.paired(other);
         let differences: Vec<f64> = own.iter().zip(&others).map(|(own, other)| own - other).collect();
@@ -77,9 +97,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn seeds_that_miss_a_value_are_left_out_of_both_sides() {
+    fn observations_that_miss_a_value_are_left_out_of_both_sides() {
         let values = |ndcg: &[Option<f64>]| {
-            Values(ndcg.iter().map(|ndcg| ndcg.map(|ndcg| Quality { ndcg, pnr: 2.0 })).collect())
+            let found = ndcg.iter().enumerate().filter_map(|(at, ndcg)| Some((at, (*ndcg)?)));
+            let of = found.map(|(at, ndcg)| (at.to_string(), Quality { ndcg, pnr: 2.0 })).collect();
+            Values { of, seeds: 4 }
         };
         let one = values(&[Some(0.5), None, Some(0.7), Some(0.8)]);
         let other = values(&[Some(0.4), Some(0.9), Some(0.5), None]);
