@@ -87,7 +87,7 @@ fn sql_reaches_no_file_and_nothing_undoes_that() {
         format!("FROM read_json('{outside}/some.csv')"),
         format!("FROM glob('{outside}/*')"),
         format!("FROM sniff_csv('{outside}/some.csv')"),
-        format!("COPY (SELECT 1) TO '/proc/self/fd/2'"),
+        "COPY (SELECT 1) TO '/proc/self/fd/2'".into(),
         "COPY (SELECT 1) TO '/dev/stdout'".into(),
         format!("CALL enable_logging(storage = 'file', storage_config = {{'path': '{outside}/log'}})"),
         "CREATE PERSISTENT SECRET s (TYPE http, BEARER_TOKEN 'x')".into(),
