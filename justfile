@@ -2,6 +2,7 @@
 config := "pipeline.toml"
 # Every stage but `query` is built together, so that they share what they depend on; DuckDB is compiled for `sql` alone.
 build := "cargo build --release --locked --quiet --workspace --exclude query --bins"
+build_query := "cargo build --release --locked --workspace --bins"
 target := env("CARGO_TARGET_DIR", "target") / "release"
 pipeline_stages := replace(trim(read(source_directory() / "stages/order")), "\n", " ")
 # all-MiniLM-L6-v2, which `cranfield` starts from
@@ -104,12 +105,19 @@ analyze *options:
     @{{ build }}
     @{{ target }}/analyze "$@"
 
-# Ask the tables of the last run: just sql "select * from metrics"; without a statement, a shell
+# Ask the tables of the last run: just sql "select * from metrics"; without a statement, a shell; --help says more
 [group("pipeline")]
 [positional-arguments]
-sql *arguments:
-    @cargo build --release --locked --quiet --workspace --bins
+sql *arguments: query
     @{{ target }}/query --config {{ quote(config) }} "$@"
+
+# DuckDB is compiled once, which takes so long that it is said beforehand, with the progress shown.
+[private]
+query:
+    @if ! ls {{ target }}/build/libduckdb-sys-*/out/libduckdb.a >/dev/null 2>&1; then printf '%s\n' \
+        'sql: DuckDB is compiled first, once: half an hour on two cores, less on more. Any installed DuckDB client reads the tables meanwhile:' \
+        "    duckdb -c \"from 'data/runs/default/evaluate/metrics/*.parquet'\"    # <run>/<stage>/<table>/*.parquet" >&2; fi
+    @{{ build_query }} $([ {{ target }}/query -nt Cargo.lock ] && echo --quiet)
 
 [private]
 stage name *options:
@@ -141,7 +149,7 @@ deny:
         then cargo deny --locked --offline check advisories; \
         else echo "advisories: skipped, as github.com/rustsec/advisory-db cannot be fetched"; fi
 
-# Write the JSON schema of pipeline.toml and the reference page of its keys
+# Write the JSON schema of pipeline.toml and the pages of its keys and of the tables
 [group("development")]
 reference:
     {{ build }}

@@ -1,6 +1,7 @@
 //! SQL over a run.
 
-use std::io::Write;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use crate::process::Outcome;
@@ -53,6 +54,100 @@ fn a_mistake_in_sql_is_one_line() {
     let outcome: Outcome = sandbox.try_stage("query", &["select nothing from nowhere"]);
     assert!(outcome.error(2).starts_with("error: SQL: "), "{}", outcome.stderr);
     assert_eq!(outcome.stdout, "");
+}
+
+#[test]
+fn a_mistake_among_statements_is_named_by_its_line() {
+    let sandbox = Sandbox::finished();
+    fs::write(sandbox.path("ask.sql"), "select 1 as one;\n\n.tables\nselect nope\nfrom metrics;\nselect 2;").unwrap();
+    let outcome = sandbox.try_stage("query", &["--format", "csv", "-f", "ask.sql"]);
+    let error = outcome.error(2);
+    assert!(error.starts_with("error: ask.sql: statement 3, line 4: SQL: Binder Error: "), "{error}");
+    assert!(outcome.stdout.starts_with("one\r\n1\r\ntable_name,stage,rows\r\n"), "{}", outcome.stdout);
+    assert_eq!(outcome.stdout.matches("\r\n").count(), 3 + stages_tables(&sandbox));
+}
+
+/// Tables of all stages of a run.
+fn stages_tables(sandbox: &Sandbox) -> usize {
+    active_stages().map(|stage| sandbox.manifest(stage).tables.len()).sum()
+}
+
+#[test]
+fn every_question_of_the_documentation_has_an_answer() {
+    let sandbox = Sandbox::finished();
+    let page = fs::read_to_string("../docs/queries.md").unwrap();
+    let questions: Vec<&str> = page.split("\n### ").skip(1).collect();
+    assert!(questions.len() >= 15);
+    for question in questions {
+        let (title, rest) = question.split_once('\n').unwrap();
+        let sql = rest.split_once("```sql\n").unwrap().1.split_once("```").unwrap().0;
+        let answer = sandbox.stage("query", &["--format", "csv", sql]).stdout;
+        assert!(answer.lines().count() > 1, "{title}: {answer}");
+    }
+}
+
+#[test]
+fn every_table_names_the_stages_that_write_it() {
+    let sandbox = Sandbox::finished();
+    for stage in active_stages() {
+        for table in sandbox.manifest(stage).tables.keys() {
+            let stages = &tables::Schema::named(table).unwrap().stages;
+            assert!(stages.iter().any(|of| of == stage), "schemas/{table}.toml: stages lacks {stage}");
+        }
+    }
+}
+
+#[test]
+fn a_table_of_a_stage_that_has_not_run_says_which() {
+    let sandbox = Sandbox::finished();
+    fs::remove_dir_all(sandbox.run_path("evaluate")).unwrap();
+    let outcome = sandbox.try_stage("query", &["select * from metrics"]);
+    let expected = "error: table metrics is written by stage evaluate, which has not run: run evaluate";
+    assert_eq!(outcome.error(3), expected);
+}
+
+#[test]
+fn a_damaged_table_is_named_by_the_stage_and_by_sql() {
+    let sandbox = Sandbox::finished();
+    let part = "evaluate/metrics/part-00000.parquet";
+    let mut bytes = fs::read(sandbox.run_path(part)).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(sandbox.run_path(part), bytes).unwrap();
+    let outcome = sandbox.try_stage("query", &["select 1 as sound; select count(*) from metrics"]);
+    let error = outcome.error(3);
+    assert!(error.contains(part) && error.contains("re-run stage `evaluate` with --force"), "{error}");
+    sandbox.stage("query", &["from queries limit 1"]);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let sandbox = Sandbox::finished();
+    for format in ["csv", "json", "table"] {
+        let mut command = sandbox.command("query", &["--format", format, "from range(3_000_000); from range(10)"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{format}: {output:?}");
+    }
+}
+
+#[test]
+fn an_interrupt_ends_a_statement_with_one_line() {
+    let sandbox = Sandbox::finished();
+    let endless = "select 'begun' as b; select count(*) from range(1_000_000_000_000) a, range(1_000_000_000_000) b";
+    let mut command = sandbox.command("query", &["--format", "csv", endless]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: statement 2, line 1: interrupted\n");
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod parts;
 mod read;
 mod rows;
 mod schema;
+mod table_file;
 mod write;
 
 pub use append::AppendTable;
@@ -29,4 +30,5 @@ pub use parts::Parts;
 pub use read::StageDir;
 pub use rows::Rows;
 pub use schema::{Column, ColumnType, Schema};
+pub use table_file::TableFile;
 pub use write::{TableWriter, WriteOptions};

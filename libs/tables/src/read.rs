@@ -136,12 +136,21 @@ impl StageDir {
         let prefix = format!("{folder}/");
         let mut found = false;
         for file in self.manifest.files.iter().filter(|file| file.path.starts_with(&prefix)) {
-            let path = self.path.join(&file.path);
-            let digest = if path.is_file() { files::sha256_of_file(&path)? } else { NO_FILE.into() };
-            self.check(file, path, digest)?;
+            self.verify(file)?;
             found = true;
         }
         if found { Ok(self.path.join(folder)) } else { Err(self.not_listed(format!("folder `{folder}`"))) }
+    }
+
+    /// Checks a file of the output against the manifest, without holding it in memory, and returns its path.
+    ///
+    /// # Errors
+    /// [`Error::Checksum`], [`Error::Io`].
+    pub fn verify(&self, file: &FileEntry) -> Result<PathBuf> {
+        let path = self.path.join(&file.path);
+        let digest = if path.is_file() { files::sha256_of_file(&path)? } else { NO_FILE.into() };
+        self.check(file, path.clone(), digest)?;
+        Ok(path)
     }
 
     fn check_declared(&self, name: &str) -> Result<()> {
@@ -188,19 +197,25 @@ pub(crate) fn open_parquet<R: ChunkReader + 'static>(
     schema: &'static Schema,
 ) -> Result<impl Iterator<Item = Result<RecordBatch>> + use<R>> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(Error::parquet(path))?;
-    let (expected, found) = (schema.arrow(), reader.schema().clone());
-    if expected.fields() != found.fields() {
-        return Err(Error::SchemaMismatch {
-            path: path.to_path_buf(),
-            table: &schema.name,
-            version: schema.version,
-            expected: describe(&expected),
-            found: describe(&found),
-        });
-    }
+    check_columns(path, schema, reader.schema())?;
     let batches = reader.build().map_err(Error::parquet(path))?;
     let path = path.to_path_buf();
     Ok(batches.map(move |batch| batch.map_err(Error::arrow(&path))))
+}
+
+/// Refuses a file whose columns are not the schema's.
+pub(crate) fn check_columns(path: &Path, schema: &'static Schema, found: &arrow::datatypes::Schema) -> Result<()> {
+    let expected = schema.arrow();
+    if expected.fields() == found.fields() {
+        return Ok(());
+    }
+    Err(Error::SchemaMismatch {
+        path: path.to_path_buf(),
+        table: &schema.name,
+        version: schema.version,
+        expected: describe(&expected),
+        found: describe(found),
+    })
 }
 
 fn describe(schema: &arrow::datatypes::Schema) -> String {

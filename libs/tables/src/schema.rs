@@ -19,6 +19,10 @@ pub struct Schema {
     pub description: String,
     /// Columns the rows are sorted by, ascending, byte-wise for text.
     pub sort: Vec<String>,
+    /// The stages whose output has the table, in the order they run, and `bench`, which measures; none for one that is not
+    /// part of a run.
+    #[serde(default)]
+    pub stages: Vec<String>,
     /// The columns in file order.
     pub columns: Vec<Column>,
 }

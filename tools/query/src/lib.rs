@@ -1,31 +1,42 @@
-//! SQL over the tables of a run, answered by an embedded DuckDB: one statement, a script on a pipe, or a shell.
+//! SQL over the tables of a run, answered by an embedded DuckDB: statements, a script, or a shell.
 //!
 //! Every table of the run's stages is a view of its own name, with the columns and comments of its schema; the view
-//! `tables` lists them all. Nothing is copied and no table of the run is written to.
+//! `tables` lists those that are there. Nothing is copied, no table of the run is written to, and each of its files is
+//! compared with its checksum before its first row is read.
 
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod answer;
+mod batch;
 mod database;
+mod format;
+mod grid;
+mod interrupt;
+mod listing;
+mod scan;
+mod script;
 mod shell;
 mod sources;
 mod statements;
-mod value;
+mod targets;
+mod tokens;
 mod views;
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Parser;
+use pipeline::ConfigError;
 use pipeline::config::load;
 
-pub use answer::Format;
-pub use database::Database;
+pub use database::{Access, Database};
+pub use format::Format;
 
-const AFTER_HELP: &str = "Without SQL: a shell on a terminal, else statements from stdin.\n\
-    Exit codes: 0 done, 1 failed, 2 bad usage, configuration or SQL, 3 the run has no tables or a damaged one.";
+const AFTER_HELP: &str = "Without SQL: a shell on a terminal, else statements from stdin. Between statements, the line \
+    .tables lists the tables, and .schema [TABLE] their columns.\n\
+    Exit codes: 0 done, 1 failed or interrupted, 2 bad usage, configuration or SQL, 3 a table is absent or damaged.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -40,41 +51,57 @@ pub struct Arguments {
     /// How rows are written to stdout
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Reads the statements of a file
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+    /// Lets SQL read and write files outside of the run's folder, and change every setting
+    #[arg(long = "unsafe")]
+    pub files: bool,
+    /// Writes a database file of views over the run's tables, for any DuckDB client: duckdb -readonly FILE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sql", "file", "format", "files"])]
+    pub views: Option<PathBuf>,
     /// Statements separated by `;`; `select * from tables` shows what there is
     pub sql: Option<String>,
 }
 
-/// Answers the statements of the command line, of stdin, or of a person at a terminal.
+/// Answers the statements of the command line, of a file, of stdin, or of a person at a terminal.
 ///
 /// # Errors
-/// [`pipeline::ConfigError`] on a bad configuration or statement, [`pipeline::BadInput`] on a run without tables, and
+/// [`pipeline::ConfigError`] on a bad configuration or statement, [`pipeline::BadInput`] on an absent or damaged table, and
 /// an [`io::Error`] where stdout cannot be written; a reader that closed the pipe early is none.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let pipeline = load(&arguments.config, &arguments.overrides)?;
-    let database = Database::open(&pipeline)?;
-    let format = arguments.format;
-    let outcome = match &arguments.sql {
-        Some(sql) => script(&database, sql, format),
-        None if io::stdin().is_terminal() => shell::run(&database, format),
-        None => {
+    let access = if arguments.files { Access::Files } else { Access::Tables };
+    let database = Database::open(&pipeline, access)?;
+    if let Some(path) = &arguments.views {
+        return database.write_views(path);
+    }
+    let terminal = io::stdout().is_terminal();
+    if arguments.format == Format::Parquet && terminal {
+        Err(ConfigError::Unusable(
+            "--format parquet: expected stdout to be a file or a pipe, found a terminal".into(),
+        ))?;
+    }
+    let width = console::Term::stdout().size_checked().filter(|_| terminal).map(|(_, columns)| columns.into());
+    let output = script::Output { format: arguments.format, width };
+    database.interrupts().listen()?;
+    let outcome = match (&arguments.sql, &arguments.file) {
+        (Some(sql), _) => script::run(&database, sql, output).map(drop),
+        (None, Some(path)) => {
+            let sql = std::fs::read_to_string(path)
+                .map_err(|cause| ConfigError::Unusable(format!("{}: {cause}", path.display())))?;
+            script::run(&database, &sql, output).map(drop).with_context(|| path.display().to_string())
+        }
+        (None, None) if io::stdin().is_terminal() => shell::run(&database, output),
+        (None, None) => {
             let mut sql = String::new();
             io::stdin().read_to_string(&mut sql).context("stdin: reading SQL failed")?;
-            script(&database, &sql, format)
+            script::run(&database, &sql, output).map(drop)
         }
     };
     outcome.or_else(|error| {
         let closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
-        let closed = error.downcast_ref::<io::Error>().is_some_and(closed);
+        let closed = error.chain().any(|cause| cause.downcast_ref().is_some_and(closed));
         if closed { Ok(()) } else { Err(error) }
     })
-}
-
-/// Answers every statement of `sql`, and stops at the first error.
-pub(crate) fn script(database: &Database, sql: &str, format: Format) -> anyhow::Result<()> {
-    for statement in statements::split(sql) {
-        let mut out = io::stdout().lock();
-        database.answer(statement, format, &mut out)?;
-        out.flush()?;
-    }
-    Ok(())
 }

@@ -1,76 +1,54 @@
-//! Where one SQL statement ends and the next begins.
+//! Where one SQL statement ends and the next begins, and the shell's own commands between them.
 
-/// The statements of `sql`, without their semicolons; empty ones and those of comments alone are left out.
-pub(crate) fn split(sql: &str) -> Vec<&str> {
-    let mut statements = Vec::new();
-    let mut rest = sql;
-    while let Some(end) = first_end(rest) {
-        statements.push(&rest[..end]);
-        rest = &rest[end + 1..];
-    }
-    statements.push(rest);
-    statements.retain(|statement| !is_blank(statement));
-    statements
+use crate::tokens::{Kind, tokens};
+
+/// A piece of a script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece<'a> {
+    /// A statement without its semicolon, and the line of its first token, from 1.
+    Statement { sql: &'a str, line: usize },
+    /// A line that begins with a dot where a statement could begin.
+    Command(&'a str),
 }
 
-/// True if `sql` ends with a statement's semicolon, followed by white space and comments at most.
-pub(crate) fn is_complete(sql: &str) -> bool {
-    let mut rest = sql;
-    let mut ended = false;
-    while let Some(end) = first_end(rest) {
-        rest = &rest[end + 1..];
-        ended = true;
-    }
-    ended && is_blank(rest)
-}
-
-/// Byte index of the first semicolon outside of quotes and comments.
-fn first_end(sql: &str) -> Option<usize> {
-    let mut at = 0;
-    while let Some(c) = sql[at..].chars().next() {
-        if c == ';' {
-            return Some(at);
+/// The statements and commands of `script`; statements of comments alone are left out.
+pub(crate) fn split(script: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    while let Some(first) = tokens(&script[from..]).next() {
+        let start = from + first.at;
+        let rest = &script[start..];
+        if first.text.starts_with('.') {
+            let end = rest.find('\n').unwrap_or(rest.len());
+            pieces.push(Piece::Command(rest[..end].trim()));
+            from = start + end;
+            continue;
         }
-        at += opaque_length(&sql[at..]).unwrap_or(c.len_utf8());
+        let end = tokens(rest).find(|token| token.kind == Kind::End);
+        let sql = rest[..end.map_or(rest.len(), |end| end.at)].trim_end();
+        if !sql.is_empty() {
+            let line = 1 + script[..start].matches('\n').count();
+            pieces.push(Piece::Statement { sql, line });
+        }
+        from = start + end.map_or(rest.len(), |end| end.at + 1);
     }
-    None
+    pieces
 }
 
-/// True if `sql` holds nothing but white space and comments.
-pub(crate) fn is_blank(sql: &str) -> bool {
-    let mut rest = sql.trim_start();
-    while rest.starts_with("--") || rest.starts_with("/*") {
-        rest = rest[opaque_length(rest).unwrap_or(rest.len())..].trim_start();
+/// True if `input` is a command, or ends with a statement's semicolon, followed by white space and comments at most.
+pub(crate) fn is_complete(input: &str) -> bool {
+    if matches!(split(input).last(), Some(Piece::Command(_))) {
+        return true;
     }
-    rest.is_empty()
+    let mut all = tokens(input);
+    let ended = all.by_ref().last().is_some_and(|token| token.kind == Kind::End);
+    ended && !all.ends_in_comment()
 }
 
-/// Length of the quoted text or comment that `sql` begins with; one that is not closed takes all of it.
-fn opaque_length(sql: &str) -> Option<usize> {
-    if sql.starts_with("--") {
-        return Some(sql.find('\n').map_or(sql.len(), |at| at + 1));
-    }
-    let (open, close) = if sql.starts_with("/*") {
-        ("/*", "*/")
-    } else if sql.starts_with('\'') {
-        ("'", "'")
-    } else if sql.starts_with('"') {
-        ("\"", "\"")
-    } else {
-        let tag = dollar_tag(sql)?;
-        (tag, tag)
-    };
-    // A doubled quote closes one text and opens the next, which comes to the same end.
-    let closing = sql[open.len()..].find(close);
-    Some(closing.map_or(sql.len(), |at| open.len() + at + close.len()))
-}
-
-/// The opening `$$` or `$name$` of a dollar-quoted text.
-fn dollar_tag(sql: &str) -> Option<&str> {
-    let end = sql.strip_prefix('$')?.find('$')? + 2;
-    let name = &sql[1..end - 1];
-    let letters = |c: char| c.is_alphanumeric() || c == '_';
-    (name.chars().all(letters) && !name.starts_with(|c: char| c.is_ascii_digit())).then_some(&sql[..end])
+/// True if `input` holds nothing but white space and finished comments.
+pub(crate) fn is_blank(input: &str) -> bool {
+    let mut all = tokens(input);
+    all.by_ref().next().is_none() && !all.ends_in_comment()
 }
 
 #[cfg(test)]
@@ -78,36 +56,56 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn statements(script: &str) -> Vec<&str> {
+        let sql = |piece| if let Piece::Statement { sql, .. } = piece { Some(sql) } else { None };
+        split(script).into_iter().filter_map(sql).collect()
+    }
+
     #[test]
     fn semicolons_in_quotes_and_comments_end_nothing() {
         let sql = "select ';', \"a;b\" -- ; not here\n, 'it''s;'; /* ; */ ;; select $t$ ; $t$, $$;$$ ";
-        let expected = ["select ';', \"a;b\" -- ; not here\n, 'it''s;'", " select $t$ ; $t$, $$;$$ "];
-        assert_eq!(split(sql), expected);
+        let expected = ["select ';', \"a;b\" -- ; not here\n, 'it''s;'", "select $t$ ; $t$, $$;$$"];
+        assert_eq!(statements(sql), expected);
+    }
+
+    #[test]
+    fn pieces_know_their_lines_and_commands_end_with_theirs() {
+        let script = "-- first\nselect 1;\n\n.schema runs; x\n  .tables\nselect\n.5; select 3";
+        let expected = [
+            Piece::Statement { sql: "select 1", line: 2 },
+            Piece::Command(".schema runs; x"),
+            Piece::Command(".tables"),
+            Piece::Statement { sql: "select\n.5", line: 6 },
+            Piece::Statement { sql: "select 3", line: 7 },
+        ];
+        assert_eq!(split(script), expected);
     }
 
     #[test]
     fn a_statement_is_complete_at_its_semicolon() {
-        for complete in ["select 1;", "select 1; -- done", "select ';' ;\n", ";"] {
+        for complete in ["select 1;", "select 1; -- done", "select ';' ;\n", ";", ".tables", "select 1; .quit"] {
             assert!(is_complete(complete), "{complete}");
         }
-        for open in ["", "select 1", "select ';", "select 1; select 2", "-- ;", "/* ;"] {
+        for open in ["", "select 1", "select ';", "select 1; select 2", "-- ;", "/* ;", "select 1; /* "] {
             assert!(!is_complete(open), "{open}");
         }
+        assert!(is_blank(" -- x\n /* y */ ") && !is_blank("/* y") && !is_blank(";"));
     }
 
     proptest! {
         #[test]
         fn statements_joined_by_semicolons_split_again(
-            parts in prop::collection::vec("[a-z]( |'[;a-z]*'|\"[;a-z]*\"|/[*][;a-z]*[*]/|--[;a-z]*\n|[a-z0-9é]){0,6}", 1..6)
+            parts in prop::collection::vec("[a-z]( |'[;a-z]*'|\"[;a-z]*\"|/[*][;a-z]*[*]/|--[;a-z]*\n|[a-z0-9é]){0,6}[a-z]", 1..6)
         ) {
             let sql = parts.join(";");
-            prop_assert_eq!(split(&sql), parts);
+            prop_assert_eq!(statements(&sql), parts);
         }
 
         #[test]
-        fn any_text_is_split_without_loss(sql in "[-a;'\"$/*\n é]{0,40}") {
-            let total: usize = split(&sql).iter().map(|statement| statement.len()).sum();
+        fn any_text_is_split_without_loss(sql in "[-a;'\"$/*\n é.e\\\\0]{0,40}") {
+            let total: usize = statements(&sql).iter().map(|statement| statement.len()).sum();
             prop_assert!(total <= sql.len());
+            is_complete(&sql);
         }
     }
 }

@@ -1,10 +1,14 @@
-//! What is written from the configuration's doc comments: the JSON schema of `pipeline.toml`, which editors complete and
-//! check it by, and the reference page of all keys.
+//! What is written from the configuration's doc comments, the JSON schema of `pipeline.toml`, which editors complete and
+//! check it by, and the reference page of all keys; and from the schemas of tables, the page that describes them.
+
+mod tables_page;
 
 use std::fmt::Write;
 
 use pipeline::config::json_schema;
 use serde_json::{Map, Value};
+
+pub use tables_page::{TABLES, tables_page};
 
 /// The JSON schema, relative to the repository.
 pub const SCHEMA: &str = "schemas/pipeline.schema.json";
@@ -146,6 +150,6 @@ fn description(schema: &Value) -> Option<&str> {
 }
 
 /// Text within a cell of a table.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     text.replace("\n\n", "<br>").replace('|', "\\|")
 }

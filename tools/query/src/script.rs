@@ -1,0 +1,70 @@
+//! Statements and the shell's commands, one after the other.
+
+use std::io::{self, Write};
+
+use pipeline::ConfigError;
+
+use crate::database::Database;
+use crate::format::Format;
+use crate::statements::{Piece, split};
+
+/// What the commands are.
+pub(crate) const HELP: &str = "Statements end with `;`. .tables lists the tables, .schema [TABLE] their columns, \
+    .quit (or Ctrl-D) leaves.";
+
+/// The tables of the run, then those that the session has made.
+const TABLES: &str = "SELECT DISTINCT table_name, stage, rows FROM memory.main.tables \
+    UNION ALL SELECT table_name, '(this session)', estimated_size FROM duckdb_tables() WHERE NOT internal \
+    UNION ALL SELECT view_name, '(this session)', NULL FROM duckdb_views() WHERE NOT internal AND comment IS NULL \
+    ORDER BY stage, table_name";
+
+/// How answers are written to stdout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+    /// Columns of the terminal, if stdout is one.
+    pub(crate) width: Option<usize>,
+}
+
+/// What a script came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Its last line.
+    Reached,
+    /// The command `.quit`.
+    Quit,
+}
+
+/// Answers every statement and command of `script` on stdout, and stops at the first error.
+///
+/// # Errors
+/// That of a statement, with its number and line where there are several.
+pub(crate) fn run(database: &Database, script: &str, output: Output) -> anyhow::Result<End> {
+    let pieces = split(script);
+    for (index, piece) in pieces.iter().enumerate() {
+        match *piece {
+            Piece::Statement { sql, line } => {
+                let place = |error: anyhow::Error| match pieces.len() {
+                    1 => error,
+                    _ => error.context(format!("statement {}, line {line}", index + 1)),
+                };
+                answer(database, sql, output).map_err(place)?;
+            }
+            Piece::Command(text) => match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+                [".quit" | ".exit"] => return Ok(End::Quit),
+                [".help"] => writeln!(io::stderr(), "{HELP}")?,
+                [".tables"] => answer(database, TABLES, output)?,
+                [".schema"] => answer(database, &database.columns_of(None)?, output)?,
+                [".schema", table] => answer(database, &database.columns_of(Some(table))?, output)?,
+                _ => Err(ConfigError::Unusable(format!("{text}: expected .tables, .schema [TABLE], .help or .quit")))?,
+            },
+        }
+    }
+    Ok(End::Reached)
+}
+
+fn answer(database: &Database, sql: &str, output: Output) -> anyhow::Result<()> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    database.answer(sql, output.format, output.width, &mut out)?;
+    Ok(out.flush()?)
+}
