@@ -1,8 +1,8 @@
 //! A stage's `main`.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -12,7 +12,9 @@ use tables::{Manifest, OutputDir};
 use crate::config::{ConfigError, load};
 use crate::exit::guarded;
 use crate::freshness::{input_entries, is_fresh};
+use crate::interrupt::on_interrupt;
 use crate::lineage::outdated;
+use crate::lock::Lock;
 use crate::log::{self, LogFormat};
 use crate::stage::{About, Input, NothingToDo, Stage, StageContext};
 
@@ -43,10 +45,13 @@ pub struct Arguments {
 /// A command line with the stage's name, and what it does, reads and writes, in its help.
 #[must_use]
 pub fn described<S: Stage>(command: Command) -> Command {
-    let About { does, reads, writes } = S::ABOUT;
+    let About { does, reads, writes, keeps } = S::ABOUT;
     let name = S::NAME;
     let about = format!("Stage {name} of a disranker pipeline: {does}.");
-    let long = format!("{about}\n\nReads:  {reads}\nWrites: {writes}, below <root>/<name>/{name}/");
+    let kept = keeps.unwrap_or("nothing; it begins again");
+    let long = format!(
+        "{about}\n\nReads:  {reads}\nWrites: {writes}, below <root>/<name>/{name}/\nKeeps when it is interrupted: {kept}"
+    );
     command.name(name).about(about).long_about(long)
 }
 
@@ -63,11 +68,19 @@ pub fn execute_with<S: Stage>(stage: &S, arguments: &Arguments) -> ExitCode {
     guarded(|| run(stage, arguments))
 }
 
-/// Runs work outside a pipeline: with the logs and exit codes of a stage, on all cores.
-pub fn execute_alone(log_format: LogFormat, work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+/// Runs work outside a pipeline: with the logs and exit codes of a stage, on all cores. `interrupted` is what Ctrl-C says, which is what
+/// is kept and how to go on.
+pub fn execute_alone(
+    log_format: LogFormat,
+    interrupted: String,
+    work: impl FnOnce() -> anyhow::Result<()>,
+) -> ExitCode {
     log::start(log_format);
     limit_threads(0);
-    guarded(work)
+    guarded(|| {
+        on_interrupt(move || interrupted.clone())?;
+        work()
+    })
 }
 
 fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
@@ -85,7 +98,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     let paths = pipeline.paths();
     let root = paths.run_dir();
     std::fs::create_dir_all(&root).with_context(|| format!("{}: creating failed", root.display()))?;
-    let _lock = lock(&root, S::NAME, stage.commits())?;
+    let lock = Arc::new(Lock::acquire(&root, S::NAME, stage.commits())?);
 
     let target = root.join(S::NAME);
     let before = Manifest::read(&target, S::NAME).ok();
@@ -127,6 +140,17 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         fingerprint: fingerprint(&manifest)?,
         ..StageContext::new(paths.clone(), out, declared)
     };
+    let held = Arc::clone(&lock);
+    on_interrupt(move || {
+        held.release();
+        match S::ABOUT.keeps {
+            Some(kept) => format!("stage {} keeps {kept}; the same command goes on from there", S::NAME),
+            None => format!(
+                "stage {} keeps nothing of this run, and its earlier output as it was; the same command begins again",
+                S::NAME
+            ),
+        }
+    })?;
     tracing::info!("{}: running", S::NAME);
     if let Err(error) = stage.run(&config, &mut context) {
         if let Some(output) = output.filter(|_| !stage.resumable()) {
@@ -155,19 +179,6 @@ fn fingerprint(manifest: &Manifest) -> anyhow::Result<String> {
     let inputs: Vec<_> = manifest.inputs.iter().map(|input| (&input.name, &input.digest)).collect();
     let decides = (&manifest.stage, manifest.stage_version, &manifest.config, inputs);
     Ok(files::sha256(&serde_json::to_vec(&decides).context("the manifest cannot be written as JSON")?))
-}
-
-/// Keeps a second process from running the same stage of the same run, or with `alone` false, from committing its output.
-fn lock(root: &Path, stage: &str, alone: bool) -> anyhow::Result<File> {
-    let path = root.join(format!(".{stage}.lock"));
-    let file = File::create(&path).with_context(|| format!("{}: creating failed", path.display()))?;
-    match if alone { file.try_lock() } else { file.try_lock_shared() } {
-        Ok(()) => Ok(file),
-        Err(_) => Err(ConfigError::Unusable(format!(
-            "{}: stage {stage} of this run is being run by another process; wait for it or set another run.name",
-            path.display()
-        )))?,
-    }
 }
 
 /// Sets the number of worker threads of the libraries that read it from the environment.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -27,8 +27,7 @@ impl Progress {
     pub fn new(label: &str, total: u64, bars: bool) -> Progress {
         let bar = (bars && std::io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let template = "{prefix:>20} {wide_bar} {pos}/{len} {per_sec} eta {eta} {msg}";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+            if let Ok(style) = ProgressStyle::with_template("{prefix:>20} {wide_bar} {pos}/{len} {msg}") {
                 bar.set_style(style);
             }
             bar.set_prefix(label.to_string());
@@ -38,12 +37,11 @@ impl Progress {
         Progress { label: label.into(), total, done: 0, before: 0, bar, started: now, last_line: now }
     }
 
-    /// Notes how much an interrupted run had done.
+    /// Notes how much an interrupted run had done; the rate is that of what is done from now on.
     pub fn go_on_from(&mut self, done: u64) {
-        (self.done, self.before) = (done, done);
+        (self.done, self.before, self.started) = (done, done, Instant::now());
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.reset_eta();
         }
     }
 
@@ -52,12 +50,11 @@ impl Progress {
         self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(message.to_string());
+            bar.set_message(format!("{} {message}", self.speed(self.started.elapsed())));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            let rate = done.saturating_sub(self.before) as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-            let eta = self.total.saturating_sub(done) as f64 / rate.max(1e-9);
-            tracing::info!("{}: {done}/{} {rate:.1}/s eta {eta:.0}s {message}", self.label, self.total);
+            let speed = self.speed(self.started.elapsed());
+            tracing::info!("{}: {done}/{} {speed} {message}", self.label, self.total);
         }
     }
 
@@ -65,12 +62,56 @@ impl Progress {
     pub fn add(&mut self, more: u64) {
         self.set(self.done + more, "");
     }
+
+    /// Steps a second and the remaining time, after `elapsed`; nothing while no step says what they are.
+    fn speed(&self, elapsed: Duration) -> String {
+        let (done, seconds) = (self.done.saturating_sub(self.before), elapsed.as_secs_f64());
+        if done == 0 || seconds == 0.0 {
+            return String::new();
+        }
+        let rate = done as f64 / seconds;
+        let left =
+            Duration::try_from_secs_f64(self.total.saturating_sub(self.done) as f64 / rate).unwrap_or(Duration::MAX);
+        format!("{}/s, {} left", three_digits(rate), HumanDuration(left))
+    }
+}
+
+/// A positive number with three digits that count, and all digits before the point.
+fn three_digits(number: f64) -> String {
+    let before_point = number.log10().floor() as i32 + 1;
+    let decimals = usize::try_from(3 - before_point).unwrap_or(0).min(6);
+    format!("{number:.decimals$}")
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_of_this_run_with_three_digits() {
+        let mut progress = Progress::new("x", 1000, false);
+        assert_eq!(progress.speed(Duration::from_secs(5)), "");
+        progress.go_on_from(900);
+        assert_eq!(progress.speed(Duration::from_secs(5)), "");
+        progress.set(910, "");
+        assert_eq!(progress.speed(Duration::from_secs(5)), "2.00/s, 45 seconds left");
+        progress.set(1000, "");
+        assert_eq!(progress.speed(Duration::from_secs(3000)), "0.0333/s, 0 seconds left");
+    }
+
+    #[test]
+    fn rates_have_three_digits_that_count() {
+        let cases = [(0.012_345, "0.0123"), (1.0, "1.00"), (9.996, "10.00"), (597.3496, "597"), (18_512.6, "18513")];
+        for (rate, text) in cases {
+            assert_eq!(three_digits(rate), text);
         }
     }
 }

@@ -102,6 +102,8 @@ pub struct About {
     pub reads: &'static str,
     /// The tables and folders it writes.
     pub writes: &'static str,
+    /// What an interrupted run leaves for the next one to go on from.
+    pub keeps: Option<&'static str>,
 }
 
 /// The pipeline does not ask for a stage; the text is the reason.

@@ -69,6 +69,20 @@ impl Parts {
         Ok(Parts { dir: dir.to_path_buf(), schema, fingerprint: fingerprint.into() })
     }
 
+    /// Opens the folder as [`Parts::open`] does, without the parts of another fingerprint, which it removes.
+    ///
+    /// # Errors
+    /// [`Error::UnknownSchema`], [`Error::Io`].
+    pub fn open_anew(dir: &Path, name: &str, fingerprint: &str) -> Result<Parts> {
+        match Parts::open(dir, name, fingerprint) {
+            Err(Error::BadPart { .. }) => {
+                Parts::remove(dir)?;
+                Parts::open(dir, name, fingerprint)
+            }
+            opened => opened,
+        }
+    }
+
     /// Removes a folder of parts with all that is in it; nothing where there is none.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ pub fn train_phase(
     check_memory(phase, task)?;
     let checkpointing = Checkpointing { path: &path, fingerprint: &fingerprint, every: config.checkpoint_every };
     let mut progress = context.progress(name, config.steps as u64);
+    let mut first = true;
     let mut observe = |report: &StepReport| {
         let mut values = vec![
             ("loss", report.loss),
@@ -68,6 +69,14 @@ pub fn train_phase(
         if last || checkpoint || report.step.is_multiple_of(FLUSH_EVERY) {
             log.flush().map_err(|error| nn::Error::Caller(Box::new(error)))?;
         }
+        if first {
+            first = false;
+            let before = report.step - 1;
+            if before > 0 {
+                tracing::info!("{name}: resumed after step {before}");
+                progress.go_on_from(before as u64);
+            }
+        }
         if report.step == config.validate_every && report.validation.is_none() {
             tracing::warn!(
                 "{name}: validate_every and patience have nothing to work on: the validation split is empty"
@@ -81,14 +90,14 @@ pub fn train_phase(
     drop(progress);
     log.flush()?;
     let summary = summary.or_else(|error| failed(context, phase, task, error))?;
+    if first && summary.resumed_from > 0 {
+        tracing::info!("{name}: resumed after step {}, its last", summary.resumed_from);
+    }
     if summary.collapsed {
         tracing::warn!(
             "{name}: all documents of a list have the same score, which {}.accept_collapse allows",
             phase.table
         );
-    }
-    if summary.resumed_from > 0 {
-        tracing::info!("{name}: resumed after step {}", summary.resumed_from);
     }
     Ok(summary)
 }

@@ -93,6 +93,7 @@ impl Stage for Cpt {
                without any click, from titles",
         reads: "ingest/queries, ingest/collection, ingest/pairs; the tokenizers of teacher.base and distill.base",
         writes: "cpt_examples; the folders teacher_tokenizer and student_tokenizer",
+        keeps: None,
     };
     type Config = Config;
 

@@ -46,6 +46,7 @@ impl Stage for Distill {
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples, score/teacher_scores; the folder \
                 cpt/student_tokenizer; distill.base",
         writes: "training_metrics; the folders student and student_labels_only",
+        keeps: Some("its finished phases and the last checkpoint (checkpoint_every)"),
     };
     type Config = Config;
 

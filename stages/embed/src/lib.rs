@@ -35,6 +35,7 @@ impl Stage for Embed {
         does: "turns queries and documents into vectors, for dense retrieval; nothing without retrieval.dense",
         reads: "ingest/queries, ingest/collection; retrieval.dense",
         writes: "the folder vectors",
+        keeps: None,
     };
     type Config = Config;
 

@@ -55,7 +55,8 @@ pub fn execute() -> ExitCode {
                 force: stage.force,
                 fail_on_regression,
             };
-            pipeline::execute_alone(stage.log_format, || evaluate_files(&request))
+            let interrupted = format!("{} stays as it was; the same command begins again", out.display());
+            pipeline::execute_alone(stage.log_format, interrupted, || evaluate_files(&request))
         }
         _ => pipeline::execute_with(&Evaluate { fail_on_regression }, &stage),
     }

@@ -70,14 +70,7 @@ impl ModelSystem {
         if context.forced() {
             Parts::remove(&folder)?;
         }
-        let decides = self.fingerprint(context, config)?;
-        match Parts::open(&folder, TABLE, &decides) {
-            Err(Error::BadPart { .. }) => {
-                Parts::remove(&folder)?;
-                Ok(Parts::open(&folder, TABLE, &decides)?)
-            }
-            opened => Ok(opened?),
-        }
+        Ok(Parts::open_anew(&folder, TABLE, &self.fingerprint(context, config)?)?)
     }
 
     /// A digest of all but the pairs that decides scores: the model, with the outside files that an adapter stands on, and the

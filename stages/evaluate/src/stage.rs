@@ -80,6 +80,7 @@ impl Stage for Evaluate {
                 table runs of that one",
         writes: "runs, query_metrics, metrics, comparisons; runs and judgments as TREC has them in the folder trec; report.html; a \
                  summary on stdout",
+        keeps: Some("the models' scores made so far"),
     };
     type Config = Config;
 

@@ -66,6 +66,7 @@ impl Stage for Ingest {
         does: "turns raw click logs, documents and judgments into validated tables",
         reads: "the files of ingest.log, ingest.documents, ingest.queries and ingest.judgments",
         writes: "impressions, queries, documents, pairs, judgments, propensities, ingest_report, rejects; the folder collection",
+        keeps: Some("what was read of each log file"),
     };
     type Config = Settings;
 

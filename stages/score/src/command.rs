@@ -70,7 +70,11 @@ pub fn execute() -> ExitCode {
                 force: stage.force,
                 bars: stage.log_format == LogFormat::Text,
             };
-            pipeline::execute_alone(stage.log_format, || score_pairs(&request))
+            let interrupted = format!(
+                "the scores made so far are kept in {}.parts; the same command goes on from there",
+                out.display()
+            );
+            pipeline::execute_alone(stage.log_format, interrupted, || score_pairs(&request))
         }
         _ => {
             let shard = match shard {

@@ -75,6 +75,7 @@ impl Stage for Score {
         reads: "ingest/queries, ingest/collection, ingest/pairs, with score.choose_weights ingest/judgments; the folder \
                 teacher/rank, or what [score.teacher] names",
         writes: "teacher_scores; without judgments, held_out_scores; with score.generated, generated_queries",
+        keeps: Some("the parts of the scores that are finished"),
     };
     type Config = Config;
 

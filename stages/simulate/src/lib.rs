@@ -56,6 +56,7 @@ impl Stage for Simulate {
         does: "makes a search engine's world, or takes a test collection, and the click log of its simulated visitors",
         reads: "nothing, or the BEIR folder simulate.collection",
         writes: "log/*.jsonl.zst, documents.jsonl.zst, queries.jsonl, qrels.tsv, and truth/ for tests",
+        keeps: None,
     };
     type Config = Config;
 

@@ -46,6 +46,7 @@ impl Stage for Teacher {
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \
                 teacher.base",
         writes: "training_metrics; the folders cpt and titles, where the pipeline has these phases, and rank",
+        keeps: Some("its finished phases and the last checkpoint (checkpoint_every)"),
     };
     type Config = Config;
 

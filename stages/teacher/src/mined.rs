@@ -61,7 +61,7 @@ fn scores(
 ) -> anyhow::Result<Vec<Vec<f32>>> {
     let corpus = &judged.collection.corpus;
     let encoder = CrossEncoder::new(ranker, &judged.pairs, judged.execution());
-    let parts = open(context)?;
+    let parts = Parts::open_anew(&folder(context), TABLE, context.fingerprint())?;
     let mut progress = context.progress("mining", lists.len() as u64);
     let mut all = Vec::with_capacity(lists.len());
     for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
@@ -78,18 +78,6 @@ fn scores(
         progress.add(lists.len() as u64);
     }
     Ok(all)
-}
-
-/// The parts of this computation; those of another one are removed.
-fn open(context: &StageContext) -> anyhow::Result<Parts> {
-    let folder = folder(context);
-    match Parts::open(&folder, TABLE, context.fingerprint()) {
-        Err(tables::Error::BadPart { .. }) => {
-            Parts::remove(&folder)?;
-            Ok(Parts::open(&folder, TABLE, context.fingerprint())?)
-        }
-        opened => Ok(opened?),
-    }
 }
 
 fn folder(context: &StageContext) -> PathBuf {

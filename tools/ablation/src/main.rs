@@ -58,7 +58,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    execute_alone(LogFormat::Text, || run(&arguments))
+    let interrupted = "finished stages and the checkpoints of the others are kept; the same command goes on from there";
+    execute_alone(LogFormat::Text, interrupted.to_string(), || run(&arguments))
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

@@ -28,10 +28,7 @@ pub(crate) struct Quality {
 
 /// The quality of `system` as the finished evaluation of a run has it; `None` where there is none.
 pub(crate) fn quality(run_dir: &Path, system: &str) -> anyhow::Result<Option<Quality>> {
-    let evaluation = match StageDir::open(run_dir, "evaluate") {
-        Err(tables::Error::MissingStage { .. }) => return Ok(None),
-        evaluation => evaluation?,
-    };
+    let Some(evaluation) = evaluation(run_dir)? else { return Ok(None) };
     let metrics = evaluation.table("metrics")?;
     let (systems, names) = (metrics.strings("system")?, metrics.strings("metric")?);
     let (slices, values) = (metrics.strings("slice")?, metrics.float64s("value")?);
@@ -46,10 +43,7 @@ pub(crate) fn quality(run_dir: &Path, system: &str) -> anyhow::Result<Option<Qua
 
 /// NDCG@10 of `system` for each test query, by id, as the finished evaluation of a run has it; empty where there is none.
 pub(crate) fn qualities(run_dir: &Path, system: &str) -> anyhow::Result<Vec<(String, Quality)>> {
-    let evaluation = match StageDir::open(run_dir, "evaluate") {
-        Err(tables::Error::MissingStage { .. }) => return Ok(Vec::new()),
-        evaluation => evaluation?,
-    };
+    let Some(evaluation) = evaluation(run_dir)? else { return Ok(Vec::new()) };
     let table = evaluation.table("query_metrics")?;
     let (systems, query_ids) = (table.strings("system")?, table.strings("query_id")?);
     let (names, values) = (table.strings("metric")?, table.float64s("value")?);
@@ -58,6 +52,14 @@ pub(crate) fn qualities(run_dir: &Path, system: &str) -> anyhow::Result<Vec<(Str
     let found: Vec<(String, Quality)> = found.collect();
     anyhow::ensure!(!found.is_empty(), "{}: no ndcg@10 of {system}", evaluation.path().display());
     Ok(found)
+}
+
+/// The finished evaluation of a run.
+fn evaluation(run_dir: &Path) -> tables::Result<Option<StageDir>> {
+    match StageDir::open(run_dir, "evaluate") {
+        Err(tables::Error::MissingStage { .. }) => Ok(None),
+        evaluation => evaluation.map(Some),
+    }
 }
 
 impl Quality {

@@ -6,5 +6,6 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = grade::Arguments::parse();
-    pipeline::execute_alone(arguments.log_format, || grade::run(&arguments))
+    let interrupted = "the answers so far are kept; the same command goes on from there".to_string();
+    pipeline::execute_alone(arguments.log_format, interrupted, || grade::run(&arguments))
 }

@@ -9,8 +9,9 @@ use super::load::Checks;
 use super::loss::{Beside, LossKey};
 use super::model::RankConfig;
 use super::training::{
-    ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
-    layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
+    ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_negative_bounds, check_ranks,
+    checkpoint_every, first_rank, layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction,
+    weight_decay,
 };
 
 training_table! {
@@ -79,16 +80,6 @@ impl MinedConfig {
             &self.negatives_depth,
         );
         check_ranks("teacher.mined", self.negatives_from_rank, self.negatives_depth, checks);
-        self.check_bounds(checks);
-    }
-
-    fn check_bounds(&self, checks: &mut Checks) {
-        if let Some(most) = self.negatives_max_score {
-            checks.require(most.is_finite(), "teacher.mined.negatives_max_score", "a finite number", &most);
-        }
-        if let Some(margin) = self.negatives_relative_margin {
-            let expected = "a number from 0 to below 1";
-            checks.require((0.0..1.0).contains(&margin), "teacher.mined.negatives_relative_margin", expected, &margin);
-        }
+        check_negative_bounds("teacher.mined", self.negative_bounds(), checks);
     }
 }

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::load::Checks;
 use super::loss::{Beside, LossKey};
 use super::training::{
-    ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
-    layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
+    ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_negative_bounds, check_ranks,
+    checkpoint_every, first_rank, layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction,
+    weight_decay,
 };
 
 /// Phases that the stage has by itself.
@@ -121,13 +122,11 @@ impl PhaseConfig {
         checks.require(has_negatives || from_rank == 1, &key("negatives_from_rank"), only, &from_rank);
         if let Some(most) = self.negatives_max_score {
             checks.require(has_negatives, &key("negatives_max_score"), only, &most);
-            checks.require(most.is_finite(), &key("negatives_max_score"), "a finite number", &most);
         }
         if let Some(margin) = self.negatives_relative_margin {
             checks.require(has_negatives, &key("negatives_relative_margin"), only, &margin);
-            let expected = "a number from 0 to below 1";
-            checks.require((0.0..1.0).contains(&margin), &key("negatives_relative_margin"), expected, &margin);
         }
+        check_negative_bounds(table, self.negative_bounds(), checks);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every training shares: steps, schedule, optimizer, checkpoints.
 
+use ranking::false_negatives::NegativeBounds;
 use ranking::loss::Loss;
 use ranking::sample::ListSampler;
 use schemars::JsonSchema;
@@ -161,4 +162,17 @@ pub(super) fn check_ranks(table: &str, from_rank: usize, depth: usize, checks: &
         &expected,
         &from_rank,
     );
+}
+
+/// Checks what a ranker's scores say of negatives.
+pub(super) fn check_negative_bounds(table: &str, bounds: NegativeBounds, checks: &mut Checks) {
+    let NegativeBounds { max_score, relative_margin } = bounds;
+    if let Some(most) = max_score {
+        checks.require(most.is_finite(), &format!("{table}.negatives_max_score"), "a finite number", &most);
+    }
+    if let Some(margin) = relative_margin {
+        let expected = "a number from 0 to below 1";
+        let key = format!("{table}.negatives_relative_margin");
+        checks.require((0.0..1.0).contains(&margin), &key, expected, &margin);
+    }
 }

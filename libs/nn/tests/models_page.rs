@@ -1,4 +1,4 @@
-//! What the README says of the models that load is what the table of architectures holds.
+//! What docs/models.md says of the models that load is what the table of architectures holds.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,13 +12,13 @@ fn listed(names: &[&str]) -> String {
 }
 
 #[test]
-fn the_readme_names_the_architectures_that_load() {
+fn the_page_names_the_architectures_that_load() {
     let of = |kind: Kind| {
         let names: Vec<&str> = architectures().filter(|(_, own)| *own == kind).map(|(name, _)| name).collect();
         listed(&names)
     };
     let sentence = format!("of the architectures {} (encoders), {} (decoders)", of(Kind::Encoder), of(Kind::Decoder));
-    let readme = std::fs::read_to_string("../../README.md").unwrap();
+    let page = std::fs::read_to_string("../../docs/models.md").unwrap();
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words(&readme).contains(&sentence), "README.md: expected the words: {sentence}");
+    assert!(words(&page).contains(&sentence), "docs/models.md: expected the words: {sentence}");
 }
