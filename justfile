@@ -2,7 +2,10 @@
 config := "pipeline.toml"
 # Every stage but `query` is built together, so that they share what they depend on; DuckDB is compiled for `sql` alone.
 build := "cargo build --release --locked --quiet --workspace --exclude query --bins"
-build_query := "cargo build --release --locked --workspace --bins"
+build_query := "cargo build --release --locked --workspace --bins" + if duckdb == "" { "" } else { " --no-default-features" }
+# A folder with libduckdb.so, which `sql` links instead of compiling DuckDB
+duckdb := env("DUCKDB_LIB_DIR", "")
+libraries := if duckdb == "" { "" } else { "LD_LIBRARY_PATH=" + quote(duckdb) + "${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" }
 target := env("CARGO_TARGET_DIR", "target") / "release"
 pipeline_stages := replace(trim(read(source_directory() / "stages/order")), "\n", " ")
 # all-MiniLM-L6-v2, which `cranfield` starts from
@@ -109,13 +112,14 @@ analyze *options:
 [group("pipeline")]
 [positional-arguments]
 sql *arguments: query
-    @{{ target }}/query --config {{ quote(config) }} "$@"
+    @{{ libraries }} {{ target }}/query --config {{ quote(config) }} "$@"
 
 # DuckDB is compiled once, which takes so long that it is said beforehand, with the progress shown.
 [private]
 query:
-    @if ! ls {{ target }}/build/libduckdb-sys-*/out/libduckdb.a >/dev/null 2>&1; then printf '%s\n' \
-        'sql: DuckDB is compiled first, once: half an hour on two cores, less on more. Any installed DuckDB client reads the tables meanwhile:' \
+    @if [ -z {{ quote(duckdb) }} ] && ! ls {{ target }}/build/libduckdb-sys-*/out/libduckdb.a >/dev/null 2>&1; then printf '%s\n' \
+        'sql: DuckDB is compiled first, once: half an hour on two cores, less on more. Not with DUCKDB_LIB_DIR=<folder of libduckdb.so>' \
+        'of an installed DuckDB, 1.5 or later. Any DuckDB client reads the tables meanwhile:' \
         "    duckdb -c \"from 'data/runs/default/evaluate/metrics/*.parquet'\"    # <run>/<stage>/<table>/*.parquet" >&2; fi
     @{{ build_query }} $([ {{ target }}/query -nt Cargo.lock ] && echo --quiet)
 
