@@ -17,6 +17,7 @@ mod full_disk;
 mod grade;
 mod hub;
 mod input_errors;
+mod interrupt;
 mod kept_scores;
 mod keys;
 mod languages;

@@ -147,7 +147,7 @@ impl Sandbox {
         let left: Vec<String> = fs::read_dir(self.run_path(""))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".partial") || name.ends_with(".old") || name.ends_with(".tmp"))
+            .filter(|name| [".partial", ".old", ".tmp", ".lock"].iter().any(|end| name.ends_with(end)))
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }

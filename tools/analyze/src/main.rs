@@ -8,7 +8,7 @@ use clap::Parser;
 
 /// Shows the tokens that BM25 counts: reads texts from stdin, one a line, and writes the tokens of each as a JSON array
 #[derive(Debug, Parser)]
-#[command(name = "analyze")]
+#[command(name = "analyze", version)]
 struct Arguments {
     /// The analyzer, as ingest.analyzer names it
     #[arg(long, default_value = "unicode", value_parser = analyzer)]
