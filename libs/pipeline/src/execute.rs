@@ -140,9 +140,10 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         fingerprint: fingerprint(&manifest)?,
         ..StageContext::new(paths.clone(), out, declared)
     };
-    let held = Arc::clone(&lock);
+    // The thread of the signals lives as long as the process; the lock goes when the stage ends.
+    let held = Arc::downgrade(&lock);
     on_interrupt(move || {
-        held.release();
+        held.upgrade().iter().for_each(|lock| lock.release());
         match S::ABOUT.keeps {
             Some(kept) => format!("stage {} keeps {kept}; the same command goes on from there", S::NAME),
             None => format!(

@@ -50,17 +50,21 @@ impl Progress {
         self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(format!("{} {message}", self.speed(self.started.elapsed())));
+            bar.set_message(self.said(message));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            let speed = self.speed(self.started.elapsed());
-            tracing::info!("{}: {done}/{} {speed} {message}", self.label, self.total);
+            tracing::info!("{}: {done}/{} {}", self.label, self.total, self.said(message));
         }
     }
 
     /// Adds to what is done.
     pub fn add(&mut self, more: u64) {
         self.set(self.done + more, "");
+    }
+
+    fn said(&self, message: &str) -> String {
+        let parts = [self.speed(self.started.elapsed()), message.to_string()];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 
     /// Steps a second and the remaining time, after `elapsed`; nothing while no step says what they are.

@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use anyhow::{Context, ensure};
 use ranking::metrics::{Conventions, Document, JudgedList, Measurements, Metric, Ranking, TieOrder};
 use ranking::significance::{Interval, SignificanceError, bootstrap_mean, bootstrap_pnr};
+use rayon::prelude::*;
 
 use crate::agreement::{self, TeachersScores};
 use crate::input::{SystemRun, TestQuery};
@@ -127,7 +128,7 @@ impl<'a> Measured<'a> {
                 ties: of_ties.map(|(metric, orders)| orders.each_ref().map(|rankings| metric.measure(rankings))),
             }
         };
-        let metrics = metrics.iter().map(values).collect();
+        let metrics = metrics.par_iter().map(values).collect();
         let tied_tops = rankings.iter().filter(|ranking| is_tied_at_the_top(ranking)).count();
         Measured { system, rankings, metrics, weights, tied_tops }
     }
@@ -158,7 +159,8 @@ pub(crate) fn rankings<'a>(
         let list = judged_list(query, scores).with_context(|| format!("system {system}"))?;
         Ok(list.ranking(conventions))
     };
-    queries.iter().zip(&run.scores).map(ranking).collect()
+    // Of several errors, the first query's is told, whichever is found first.
+    queries.par_iter().zip(&run.scores).map(ranking).collect::<Vec<_>>().into_iter().collect()
 }
 
 fn judged_list<'a>(query: &'a TestQuery, scores: &[f64]) -> anyhow::Result<JudgedList<'a>> {

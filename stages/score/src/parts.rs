@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use collection::{Corpus, TRAIN};
 use pipeline::config::StandardiseOver;
@@ -67,13 +67,17 @@ pub(crate) fn make_missing(
     }
     let mut progress = context.progress("score", plan.lists() as u64);
     progress.go_on_from(finished_lists as u64);
-    let mut meter = Meter { progress, started: Instant::now(), lists: finished_lists, pairs: 0 };
+    let (started, scoring) = (Instant::now(), Duration::ZERO);
+    let mut meter = Meter { progress, started, scoring, lists: finished_lists, pairs: 0 };
     for (number, queries) in missing {
         // Another process may have made it since.
         if !parts.is_finished(number)? {
-            let scored = score_lists(teacher, corpus, &lists.of(queries)?)?;
-            parts.write(number, columns(corpus, &scored))?;
+            let lists = lists.of(queries)?;
+            let begin = Instant::now();
+            let scored = score_lists(teacher, corpus, &lists)?;
+            meter.scoring += begin.elapsed();
             meter.pairs += scored.len();
+            parts.write(number, columns(corpus, &scored))?;
         }
         meter.add_lists(queries.len());
     }
@@ -84,6 +88,8 @@ pub(crate) fn make_missing(
 struct Meter {
     progress: Progress,
     started: Instant,
+    /// Time in the teacher.
+    scoring: Duration,
     lists: usize,
     pairs: usize,
 }
@@ -100,7 +106,11 @@ impl Drop for Meter {
     fn drop(&mut self) {
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = self.pairs as f64 / seconds.max(1e-9);
-        tracing::info!("score: {} pairs in {seconds:.1}s, {rate:.0} pairs/s", self.pairs);
+        let scoring = 100.0 * self.scoring.as_secs_f64() / seconds.max(1e-9);
+        tracing::info!(
+            "score: {} pairs in {seconds:.1}s, {rate:.0} pairs/s; {scoring:.1} % of it in the teacher",
+            self.pairs
+        );
     }
 }
 

@@ -13,6 +13,7 @@ use clap::Args;
 use rand::RngExt;
 use ranking::metrics::{Conventions, Document, Gain, Grade, JudgedList, Metric, NoRelevant, Ranking};
 use ranking::rng::{permutation, stream};
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::record::{self, Comparison};
@@ -22,11 +23,8 @@ use crate::{peers, python};
 
 const SCRIPT: &str = include_str!("../evaluate_peers.py");
 
-/// What both sides measure, and must agree on.
-const SHARED: [&str; 6] = ["ndcg@10", "map", "mrr", "precision@10", "recall@10", "success@10"];
-
-/// What we measure beside.
-const OURS: [&str; 4] = ["err@10", "rbp@0.8", "judged@10", "pnr"];
+/// What all sides measure, and must agree on.
+const METRICS: [&str; 6] = ["ndcg@10", "map", "mrr", "precision@10", "recall@10", "success@10"];
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -96,7 +94,7 @@ impl Evaluate {
 
 fn agree(peer: &str, ours: &Ready, theirs: &Ready) -> Result<()> {
     ensure!(ours.check.len() == theirs.check.len(), "{peer}: answered {} metrics", theirs.check.len());
-    for ((name, ours), theirs) in SHARED.iter().zip(&ours.check).zip(&theirs.check) {
+    for ((name, ours), theirs) in METRICS.iter().zip(&ours.check).zip(&theirs.check) {
         if (ours - theirs).abs() > 1e-6 {
             bail!("{name} is {ours} here and {theirs} in {peer}");
         }
@@ -122,10 +120,8 @@ type Lists = BTreeMap<String, Vec<(String, f64, Grade)>>;
 /// Our side: reads the files, then measures at every line of stdin.
 pub(crate) fn measure(folder: &Path) -> Result<()> {
     let lists = read(folder)?;
-    let metrics: Vec<Metric> = SHARED.iter().chain(&OURS).map(|name| name.parse()).collect::<Result<_, _>>()?;
-    let mut check = means(&lists, &metrics)?;
-    check.truncate(SHARED.len());
-    say(&Ready { check })?;
+    let metrics: Vec<Metric> = METRICS.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    say(&Ready { check: means(&lists, &metrics)? })?;
     for line in std::io::stdin().lock().lines() {
         line?;
         let started = Instant::now();
@@ -136,8 +132,8 @@ pub(crate) fn measure(folder: &Path) -> Result<()> {
 }
 
 fn means(lists: &Lists, metrics: &[Metric]) -> Result<Vec<f64>> {
-    let rankings: Vec<Ranking<'_>> = lists.iter().map(|(query, rows)| ranking(query, rows)).collect::<Result<_>>()?;
-    Ok(metrics.iter().map(|metric| metric.measure(&rankings).value().unwrap_or(f64::NAN)).collect())
+    let rankings = lists.par_iter().map(|(query, rows)| ranking(query, rows)).collect::<Result<Vec<_>>>()?;
+    Ok(metrics.par_iter().map(|metric| metric.measure(&rankings).value().unwrap_or(f64::NAN)).collect())
 }
 
 fn ranking<'a>(query: &str, rows: &'a [(String, f64, Grade)]) -> Result<Ranking<'a>> {

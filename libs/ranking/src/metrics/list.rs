@@ -1,7 +1,9 @@
 //! The ranked documents of a query with their judgments.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
 
 use super::conventions::{Conventions, Ties, Unjudged};
 
@@ -74,11 +76,13 @@ impl<'a> JudgedList<'a> {
         let mut unlisted: BTreeMap<Grade, i64> = BTreeMap::new();
         judged_grades.iter().for_each(|&grade| *unlisted.entry(grade).or_default() += 1);
         for document in &documents {
-            let (query_id, doc_id) = (query_id.to_owned(), document.doc_id.to_owned());
+            let named = || (query_id.to_owned(), document.doc_id.to_owned());
             if document.score.is_nan() {
+                let (query_id, doc_id) = named();
                 return Err(MetricError::NanScore { query_id, doc_id });
             }
             if !seen.insert(document.doc_id) {
+                let (query_id, doc_id) = named();
                 return Err(MetricError::Duplicate { query_id, doc_id });
             }
             if let Some(grade) = document.grade {
@@ -100,7 +104,10 @@ impl<'a> JudgedList<'a> {
         let by_score = |a: &Document, b: &Document| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
         let mut retrieved = self.documents;
         match conventions.ties {
-            Ties::DocIdDescending => retrieved.sort_by(|a, b| by_score(a, b).then(b.doc_id.cmp(a.doc_id))),
+            // No two documents have the same id.
+            Ties::DocIdDescending => {
+                retrieved.sort_unstable_by(|a, b| by_score(a, b).then_with(|| b.doc_id.cmp(a.doc_id)))
+            }
             Ties::Stable => retrieved.sort_by(by_score),
         }
         Ranking { retrieved, ideal_grades: self.ideal_grades, conventions: *conventions }

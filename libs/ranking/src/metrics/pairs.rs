@@ -1,5 +1,6 @@
 //! Pairs of documents by how their scores order their grades.
 
+use std::cmp::Ordering;
 use std::iter::Sum;
 use std::ops::Add;
 
@@ -21,20 +22,18 @@ pub struct PairCounts {
 impl PairCounts {
     /// Counts the pairs of judged documents of a ranking: what was not judged forms no pair.
     pub fn of(ranking: &Ranking<'_>) -> Self {
-        let documents = ranking.retrieved().iter();
-        let judged: Vec<(f64, Grade)> =
-            documents.filter_map(|document| Some((document.score, document.grade?))).collect();
         let mut counts = Self::default();
-        for &(better_score, better) in &judged {
-            for &(worse_score, _) in judged.iter().filter(|&&(_, worse)| better > worse) {
-                if better_score > worse_score {
-                    counts.concordant += 1;
-                } else if better_score < worse_score {
-                    counts.discordant += 1;
-                } else {
-                    counts.tied += 1;
-                }
+        let mut above = Grades::default();
+        for tied in ranking.retrieved().chunk_by(|a, b| a.score == b.score) {
+            let mut group = Grades::default();
+            for grade in tied.iter().filter_map(|document| document.grade) {
+                let [lower, higher] = above.lower_and_higher(grade);
+                counts.concordant += higher;
+                counts.discordant += lower;
+                counts.tied += group.lower_and_higher(grade).iter().sum::<u64>();
+                group.add(grade, 1);
             }
+            group.0.into_iter().for_each(|(grade, documents)| above.add(grade, documents));
         }
         counts
     }
@@ -49,6 +48,28 @@ impl PairCounts {
     pub fn pnr(self) -> Option<f64> {
         let ordered = self.concordant > 0 || self.discordant > 0;
         ordered.then(|| self.concordant as f64 / self.discordant as f64)
+    }
+}
+
+/// How many documents have each grade; judgments have few different ones.
+#[derive(Default)]
+struct Grades(Vec<(Grade, u64)>);
+
+impl Grades {
+    fn add(&mut self, grade: Grade, documents: u64) {
+        match self.0.iter_mut().find(|(own, _)| *own == grade) {
+            Some((_, count)) => *count += documents,
+            None => self.0.push((grade, documents)),
+        }
+    }
+
+    /// The number of documents of a lower grade, and of a higher one.
+    fn lower_and_higher(&self, grade: Grade) -> [u64; 2] {
+        self.0.iter().fold([0, 0], |[lower, higher], &(own, documents)| match own.cmp(&grade) {
+            Ordering::Less => [lower + documents, higher],
+            Ordering::Equal => [lower, higher],
+            Ordering::Greater => [lower, higher + documents],
+        })
     }
 }
 
