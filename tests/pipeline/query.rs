@@ -49,6 +49,29 @@ fn statements_come_from_a_pipe() {
 }
 
 #[test]
+fn a_piped_statement_that_fails_ends_nothing_but_itself() {
+    let sandbox = Sandbox::finished();
+    let mut command = sandbox.command("query", &["--format", "csv"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let statements =
+        "create temp table kept as select 7 as seven;\nselect nope;\n.nothing\nselect 1 as one;\nfrom kept;";
+    child.stdin.take().unwrap().write_all(statements.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "Count\r\n1\r\none\r\n1\r\nseven\r\n7\r\n");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let errors: Vec<&str> = stderr.lines().collect();
+    assert_eq!(errors.len(), 3, "{stderr}");
+    assert!(errors[0].starts_with("error: statement 2, line 2: SQL: Binder Error: "), "{stderr}");
+    assert!(errors[1].starts_with("error: statement 3: .nothing: expected .tables"), "{stderr}");
+    assert!(
+        errors[2].starts_with("error: 2 of 5 statements failed, the first one is: statement 2, line 2: SQL"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn a_mistake_in_sql_is_one_line() {
     let sandbox = Sandbox::finished();
     let outcome: Outcome = sandbox.try_stage("query", &["select nothing from nowhere"]);

@@ -34,7 +34,8 @@ use pipeline::config::load;
 pub use database::{Access, Database};
 pub use format::Format;
 
-const AFTER_HELP: &str = "Without SQL: a shell on a terminal, else statements from stdin. Between statements, the line \
+const AFTER_HELP: &str = "Without SQL: a shell on a terminal, else statements from stdin, \
+    of which one that fails ends nothing but itself. Between statements, the line \
     .tables lists the tables, and .schema [TABLE] their columns.\n\
     Exit codes: 0 done, 1 failed or interrupted, 2 bad usage, configuration or SQL, 3 a table is absent or damaged.";
 
@@ -96,12 +97,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         (None, None) => {
             let mut sql = String::new();
             io::stdin().read_to_string(&mut sql).context("stdin: reading SQL failed")?;
-            script::run(&database, &sql, output).map(drop)
+            script::run_on(&database, &sql, output)
         }
     };
-    outcome.or_else(|error| {
-        let closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
-        let closed = error.chain().any(|cause| cause.downcast_ref().is_some_and(closed));
-        if closed { Ok(()) } else { Err(error) }
-    })
+    outcome.or_else(|error| if script::is_closed(&error) { Ok(()) } else { Err(error) })
 }

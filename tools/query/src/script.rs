@@ -42,25 +42,59 @@ pub(crate) enum End {
 pub(crate) fn run(database: &Database, script: &str, output: Output) -> anyhow::Result<End> {
     let pieces = split(script);
     for (index, piece) in pieces.iter().enumerate() {
-        match *piece {
-            Piece::Statement { sql, line } => {
-                let place = |error: anyhow::Error| match pieces.len() {
-                    1 => error,
-                    _ => error.context(format!("statement {}, line {line}", index + 1)),
-                };
-                answer(database, sql, output).map_err(place)?;
-            }
-            Piece::Command(text) => match text.split_whitespace().collect::<Vec<_>>().as_slice() {
-                [".quit" | ".exit"] => return Ok(End::Quit),
-                [".help"] => writeln!(io::stderr(), "{HELP}")?,
-                [".tables"] => answer(database, TABLES, output)?,
-                [".schema"] => answer(database, &database.columns_of(None)?, output)?,
-                [".schema", table] => answer(database, &database.columns_of(Some(table))?, output)?,
-                _ => Err(ConfigError::Unusable(format!("{text}: expected .tables, .schema [TABLE], .help or .quit")))?,
-            },
+        let place = |error: anyhow::Error| if pieces.len() == 1 { error } else { error.context(piece.place(index)) };
+        if step(database, piece, output).map_err(place)? == End::Quit {
+            return Ok(End::Quit);
         }
     }
     Ok(End::Reached)
+}
+
+/// Answers every statement and command of `script` on stdout as the shell does: an error is told and ends its statement only.
+///
+/// # Errors
+/// The first one, with how many there were. Ctrl-C, or a reader that has closed stdout, stops at once.
+pub(crate) fn run_on(database: &Database, script: &str, output: Output) -> anyhow::Result<()> {
+    let pieces = split(script);
+    let mut failures = Vec::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        match step(database, piece, output) {
+            Ok(End::Quit) => break,
+            Ok(End::Reached) => {}
+            Err(error) if database.interrupts().pending() || is_closed(&error) => return Err(error),
+            Err(error) => {
+                let error = error.context(piece.place(index));
+                writeln!(io::stderr(), "error: {error:#}")?;
+                failures.push(error);
+            }
+        }
+    }
+    let (failed, all) = (failures.len(), pieces.len());
+    match failures.into_iter().next() {
+        None => Ok(()),
+        Some(first) => Err(first.context(format!("{failed} of {all} statements failed, the first one is"))),
+    }
+}
+
+fn step(database: &Database, piece: &Piece<'_>, output: Output) -> anyhow::Result<End> {
+    match *piece {
+        Piece::Statement { sql, .. } => answer(database, sql, output)?,
+        Piece::Command(text) => match text.split_whitespace().collect::<Vec<_>>().as_slice() {
+            [".quit" | ".exit"] => return Ok(End::Quit),
+            [".help"] => writeln!(io::stderr(), "{HELP}")?,
+            [".tables"] => answer(database, TABLES, output)?,
+            [".schema"] => answer(database, &database.columns_of(None)?, output)?,
+            [".schema", table] => answer(database, &database.columns_of(Some(table))?, output)?,
+            _ => Err(ConfigError::Unusable(format!("{text}: expected .tables, .schema [TABLE], .help or .quit")))?,
+        },
+    }
+    Ok(End::Reached)
+}
+
+/// True if the reader of stdout has closed it.
+pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
+    let closed = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(closed))
 }
 
 fn answer(database: &Database, sql: &str, output: Output) -> anyhow::Result<()> {

@@ -11,6 +11,16 @@ pub(crate) enum Piece<'a> {
     Command(&'a str),
 }
 
+impl Piece<'_> {
+    /// Where it stands, the piece of this index, for error messages.
+    pub(crate) fn place(&self, index: usize) -> String {
+        match self {
+            Piece::Statement { line, .. } => format!("statement {}, line {line}", index + 1),
+            Piece::Command(_) => format!("statement {}", index + 1),
+        }
+    }
+}
+
 /// The statements and commands of `script`; statements of comments alone are left out.
 pub(crate) fn split(script: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
