@@ -1,7 +1,6 @@
 //! The ranked documents of a query with their judgments.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use hashbrown::HashSet;
 
@@ -73,8 +72,6 @@ impl<'a> JudgedList<'a> {
     /// [`MetricError`] on a NaN score, a document listed twice or a listed grade that `judged_grades` lacks.
     pub fn new(query_id: &str, documents: Vec<Document<'a>>, judged_grades: &[Grade]) -> Result<Self, MetricError> {
         let mut seen = HashSet::with_capacity(documents.len());
-        let mut unlisted: BTreeMap<Grade, i64> = BTreeMap::new();
-        judged_grades.iter().for_each(|&grade| *unlisted.entry(grade).or_default() += 1);
         for document in &documents {
             let named = || (query_id.to_owned(), document.doc_id.to_owned());
             if document.score.is_nan() {
@@ -85,32 +82,66 @@ impl<'a> JudgedList<'a> {
                 let (query_id, doc_id) = named();
                 return Err(MetricError::Duplicate { query_id, doc_id });
             }
-            if let Some(grade) = document.grade {
-                *unlisted.entry(grade).or_default() -= 1;
-            }
         }
-        if let Some((&grade, _)) = unlisted.iter().find(|&(_, &unlisted)| unlisted < 0) {
-            let listed = documents.iter().filter(|document| document.grade == Some(grade)).count();
-            let judged = judged_grades.iter().filter(|&&judged| judged == grade).count();
-            return Err(MetricError::MissingJudgments { query_id: query_id.to_owned(), grade, listed, judged });
+        let judged = GradeCounts::of(judged_grades.iter().copied());
+        let listed = GradeCounts::of(documents.iter().filter_map(|document| document.grade));
+        let missing = listed.0.iter().filter(|&&(grade, listed)| listed > judged.count(grade));
+        if let Some(&(grade, listed)) = missing.min() {
+            let (query_id, judged) = (query_id.to_owned(), judged.count(grade));
+            return Err(MetricError::MissingJudgments { query_id, grade, listed, judged });
         }
-        let mut ideal_grades = judged_grades.to_vec();
-        ideal_grades.sort_unstable_by_key(|&grade| Reverse(grade));
-        Ok(Self { documents, ideal_grades })
+        Ok(Self { documents, ideal_grades: judged.best_first() })
     }
 
     /// The ranking that the scores make of the documents.
     pub fn ranking(self, conventions: &Conventions) -> Ranking<'a> {
-        let by_score = |a: &Document, b: &Document| b.score.partial_cmp(&a.score).unwrap_or(Ordering::Equal);
-        let mut retrieved = self.documents;
-        match conventions.ties {
-            // No two documents have the same id.
-            Ties::DocIdDescending => {
-                retrieved.sort_unstable_by(|a, b| by_score(a, b).then_with(|| b.doc_id.cmp(a.doc_id)))
+        let documents = self.documents;
+        let keys = documents.iter().map(|document| Reverse(order_preserving(document.score)));
+        let mut places: Vec<(Reverse<u64>, usize)> = keys.zip(0..).collect();
+        // Equal scores stay in the order of their places.
+        places.sort_unstable();
+        if conventions.ties == Ties::DocIdDescending {
+            for tied in places.chunk_by_mut(|a, b| a.0 == b.0) {
+                tied.sort_unstable_by_key(|&(_, place)| Reverse(documents[place].doc_id));
             }
-            Ties::Stable => retrieved.sort_by(by_score),
         }
+        let retrieved = places.into_iter().map(|(_, place)| documents[place]).collect();
         Ranking { retrieved, ideal_grades: self.ideal_grades, conventions: *conventions }
+    }
+}
+
+/// A number that is larger for a larger score, and the same for 0 and -0.
+fn order_preserving(score: f64) -> u64 {
+    let bits = (score + 0.0).to_bits();
+    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+}
+
+/// How many documents have each grade. Judgments have few different ones.
+#[derive(Debug, Default)]
+pub(super) struct GradeCounts(pub(super) Vec<(Grade, usize)>);
+
+impl GradeCounts {
+    fn of(grades: impl Iterator<Item = Grade>) -> Self {
+        let mut counts = Self::default();
+        grades.for_each(|grade| counts.add(grade, 1));
+        counts
+    }
+
+    pub(super) fn add(&mut self, grade: Grade, documents: usize) {
+        match self.0.iter_mut().find(|(own, _)| *own == grade) {
+            Some((_, count)) => *count += documents,
+            None => self.0.push((grade, documents)),
+        }
+    }
+
+    fn count(&self, grade: Grade) -> usize {
+        self.0.iter().find(|(own, _)| *own == grade).map_or(0, |&(_, count)| count)
+    }
+
+    /// The grade of each document, the highest first.
+    fn best_first(mut self) -> Vec<Grade> {
+        self.0.sort_unstable_by_key(|&(grade, _)| Reverse(grade));
+        self.0.into_iter().flat_map(|(grade, count)| std::iter::repeat_n(grade, count)).collect()
     }
 }
 

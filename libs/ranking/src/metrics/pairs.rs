@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::iter::Sum;
 use std::ops::Add;
 
-use super::list::{Grade, Ranking};
+use super::list::{Grade, GradeCounts, Ranking};
 
 /// The pairs of documents of one query with different grades, by how the scores order them.
 ///
@@ -23,14 +23,14 @@ impl PairCounts {
     /// Counts the pairs of judged documents of a ranking: what was not judged forms no pair.
     pub fn of(ranking: &Ranking<'_>) -> Self {
         let mut counts = Self::default();
-        let mut above = Grades::default();
+        let mut above = GradeCounts::default();
         for tied in ranking.retrieved().chunk_by(|a, b| a.score == b.score) {
-            let mut group = Grades::default();
+            let mut group = GradeCounts::default();
             for grade in tied.iter().filter_map(|document| document.grade) {
-                let [lower, higher] = above.lower_and_higher(grade);
+                let [lower, higher] = lower_and_higher(&above, grade);
                 counts.concordant += higher;
                 counts.discordant += lower;
-                counts.tied += group.lower_and_higher(grade).iter().sum::<u64>();
+                counts.tied += lower_and_higher(&group, grade).iter().sum::<u64>();
                 group.add(grade, 1);
             }
             group.0.into_iter().for_each(|(grade, documents)| above.add(grade, documents));
@@ -51,26 +51,13 @@ impl PairCounts {
     }
 }
 
-/// How many documents have each grade; judgments have few different ones.
-#[derive(Default)]
-struct Grades(Vec<(Grade, u64)>);
-
-impl Grades {
-    fn add(&mut self, grade: Grade, documents: u64) {
-        match self.0.iter_mut().find(|(own, _)| *own == grade) {
-            Some((_, count)) => *count += documents,
-            None => self.0.push((grade, documents)),
-        }
-    }
-
-    /// The number of documents of a lower grade, and of a higher one.
-    fn lower_and_higher(&self, grade: Grade) -> [u64; 2] {
-        self.0.iter().fold([0, 0], |[lower, higher], &(own, documents)| match own.cmp(&grade) {
-            Ordering::Less => [lower + documents, higher],
-            Ordering::Equal => [lower, higher],
-            Ordering::Greater => [lower, higher + documents],
-        })
-    }
+/// The number of documents of a lower grade, and of a higher one.
+fn lower_and_higher(counts: &GradeCounts, grade: Grade) -> [u64; 2] {
+    counts.0.iter().fold([0, 0], |[lower, higher], &(own, documents)| match own.cmp(&grade) {
+        Ordering::Less => [lower + documents as u64, higher],
+        Ordering::Equal => [lower, higher],
+        Ordering::Greater => [lower, higher + documents as u64],
+    })
 }
 
 impl Add for PairCounts {

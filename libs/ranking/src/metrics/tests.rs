@@ -313,6 +313,40 @@ proptest! {
     }
 
     #[test]
+    fn pairs_are_those_that_are_counted_one_by_one(rows in rows()) {
+        let judged: Vec<(f64, Grade)> = rows.iter().filter_map(|&(score, grade)| Some((score, grade?))).collect();
+        let mut expected = PairCounts::default();
+        for &(better_score, better) in &judged {
+            for &(worse_score, _) in judged.iter().filter(|&&(_, worse)| better > worse) {
+                expected.concordant += u64::from(better_score > worse_score);
+                expected.discordant += u64::from(better_score < worse_score);
+                expected.tied += u64::from(better_score == worse_score);
+            }
+        }
+        prop_assert_eq!(pairs(&list(&rows)), expected);
+    }
+
+    #[test]
+    fn documents_are_ordered_by_score_and_then_by_the_convention(rows in rows(), signs in prop::collection::vec(any::<bool>(), 12)) {
+        // Zeros of both signs are equal, and infinities have their places.
+        let scores = rows.iter().zip(signs).map(|(&(score, grade), sign)| {
+            let score = if score == 0.0 { 0.0_f64.copysign(if sign { 1.0 } else { -1.0 }) } else { score };
+            (if score > 1.0 { score * f64::INFINITY } else { score }, grade)
+        });
+        let found = list(&scores.collect::<Vec<_>>());
+        let by_score = |a: &Document<'_>, b: &Document<'_>| b.score.partial_cmp(&a.score).unwrap();
+        for ties in [Ties::Stable, Ties::DocIdDescending] {
+            let mut expected = found.documents.clone();
+            expected.sort_by(|a, b| match ties {
+                Ties::Stable => by_score(a, b),
+                Ties::DocIdDescending => by_score(a, b).then(b.doc_id.cmp(a.doc_id)),
+            });
+            let ranking = found.clone().ranking(&Conventions { ties, ..Conventions::default() });
+            prop_assert_eq!(ranking.retrieved(), expected);
+        }
+    }
+
+    #[test]
     fn reversing_the_scores_swaps_the_pairs(rows in rows()) {
         let reversed: Vec<_> = rows.iter().map(|&(score, grade)| (-score, grade)).collect();
         let (forward, backward) = (pairs(&list(&rows)), pairs(&list(&reversed)));
