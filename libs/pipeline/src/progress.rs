@@ -50,21 +50,17 @@ impl Progress {
         self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(self.said(message));
+            bar.set_message(joined(&[&self.speed(self.started.elapsed()), message]));
         } else if self.last_line.elapsed() >= LINE_EVERY {
             self.last_line = Instant::now();
-            tracing::info!("{}: {done}/{} {}", self.label, self.total, self.said(message));
+            let done = format!("{done}/{}", self.total);
+            tracing::info!("{}: {}", self.label, joined(&[&done, &self.speed(self.started.elapsed()), message]));
         }
     }
 
     /// Adds to what is done.
     pub fn add(&mut self, more: u64) {
         self.set(self.done + more, "");
-    }
-
-    fn said(&self, message: &str) -> String {
-        let parts = [self.speed(self.started.elapsed()), message.to_string()];
-        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
     }
 
     /// Steps a second and the remaining time, after `elapsed`; nothing while no step says what they are.
@@ -78,6 +74,11 @@ impl Progress {
             Duration::try_from_secs_f64(self.total.saturating_sub(self.done) as f64 / rate).unwrap_or(Duration::MAX);
         format!("{}/s, {} left", three_digits(rate), HumanDuration(left))
     }
+}
+
+/// The parts that say something, with commas between them.
+fn joined(parts: &[&str]) -> String {
+    parts.iter().copied().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// A positive number with three digits that count, and all digits before the point.
