@@ -101,6 +101,13 @@ grade *options:
     @{{ build }}
     @{{ target }}/grade --config {{ quote(config) }} "$@"
 
+# What a pipeline file means and what its inputs begin with, before anything runs: just check config=my.toml
+[group("pipeline")]
+[positional-arguments]
+check *options:
+    @{{ build }}
+    @config={{ quote(config) }}; case "${1-}" in config=*) config="${1#config=}"; shift;; esac; {{ target }}/check --config "$config" "$@"
+
 # Show the tokens that BM25 counts: echo '北京天气' | just analyze --analyzer unicode
 [group("pipeline")]
 [positional-arguments]

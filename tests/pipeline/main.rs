@@ -8,6 +8,7 @@
 mod ablation;
 mod base_models;
 mod candidate_lists;
+mod check;
 mod config_errors;
 mod dense;
 mod determinism;
@@ -25,6 +26,7 @@ mod lora;
 mod losses_and_metrics;
 mod method_options;
 mod model_cards;
+mod my_log;
 mod no_log;
 mod phases;
 mod process;

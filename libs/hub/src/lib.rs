@@ -123,8 +123,17 @@ pub fn fetch(repository: &str, revision: &str) -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
+/// The folder of a model that is whole in the cache; `None` where [`fetch`] would have to download it.
+///
+/// # Errors
+/// [`Error::BadIndex`].
+pub fn cached(repository: &str, revision: &str) -> Result<Option<PathBuf>, Error> {
+    whole(&Cache::from_env(), Repo::with_revision(repository.into(), RepoType::Model, revision.into()))
+}
+
 /// True if `HF_HUB_OFFLINE` has a value that Hugging Face tools read as true.
-fn is_offline() -> bool {
+#[must_use]
+pub fn is_offline() -> bool {
     let value = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
     ["1", "true", "yes", "on"].contains(&value.as_str())
 }

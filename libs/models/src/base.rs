@@ -86,6 +86,31 @@ pub fn hub_base(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
+/// True if a base model can be opened, or refused, without downloading anything.
+///
+/// # Errors
+/// [`BadInput`] for a broken cache or adapter.
+pub fn is_local(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<bool> {
+    let folder = match base {
+        BaseModel::Teacher => return Ok(true),
+        BaseModel::Folder(path) => paths.resolve(path),
+        BaseModel::Hub { repository, revision } => match cached(repository, revision)? {
+            Some(folder) => folder,
+            None => return Ok(hub::is_offline()),
+        },
+    };
+    match adapter_base(&folder).map_err(bad_folder)? {
+        Some(AdapterBase::Hub { repository, revision }) => {
+            Ok(cached(&repository, &revision)?.is_some() || hub::is_offline())
+        }
+        Some(AdapterBase::Folder(_)) | None => Ok(true),
+    }
+}
+
+fn cached(repository: &str, revision: &str) -> Result<Option<PathBuf>, BadInput> {
+    hub::cached(repository, revision).map_err(|error| BadInput(error.to_string()))
+}
+
 fn fetch(repository: &str, revision: &str) -> anyhow::Result<PathBuf> {
     match hub::fetch(repository, revision) {
         Err(error) if error.is_bad_input() => Err(BadInput(error.to_string()))?,

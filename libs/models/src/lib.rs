@@ -9,7 +9,7 @@ mod preflight;
 mod start;
 
 pub use allocator::keep_freed_memory;
-pub use base::{base_folder, base_identity, base_inputs, hub_base, open_base, teacher_inputs};
+pub use base::{base_folder, base_identity, base_inputs, hub_base, is_local, open_base, teacher_inputs};
 pub use memory::{gibibytes, machine_bytes};
 pub use precision::arithmetic;
 pub use preflight::{check_layers, check_models};

@@ -22,6 +22,7 @@ const SAMPLE: usize = 1 << 18;
 /// A file that is cut into blocks in order, without reading its records.
 pub struct Blocks {
     cutter: Cutter,
+    columns: Vec<String>,
     /// What the file has, for an error message.
     names: String,
 }
@@ -72,31 +73,40 @@ impl Blocks {
     pub fn open(file: &RawFile, layout: &Layout, fields: &[Field]) -> Result<Blocks> {
         let nulls = layout.nulls.clone();
         if let Form::Parquet = layout.form {
-            let (cutter, names) = parquet_rows::Cutter::open(file, nulls, fields)?;
-            return Ok(Blocks { cutter: Cutter::Parquet(cutter), names });
+            let (cutter, columns) = parquet_rows::Cutter::open(file, nulls, fields)?;
+            let names = names(columns.iter().map(String::as_str));
+            return Ok(Blocks { cutter: Cutter::Parquet(cutter), columns, names });
         }
         let mut source = Source::open(file)?;
         let (sample, whole) = source.peek(SAMPLE)?;
         if whole && sample.trim_ascii().is_empty() {
             return Err(file.bad("expected records, found an empty file; remove it or write it again"));
         }
-        let (syntax, line, names) = match &layout.form {
+        let (syntax, line, columns, names) = match &layout.form {
             Form::Delimited(form) => {
                 let (table, line) = form.open(&mut source, fields)?;
-                let names = table.names();
-                (Syntax::Delimited(table), line, names)
+                let (columns, names) = (table.header.clone(), table.names());
+                (Syntax::Delimited(table), line, columns, names)
             }
             _ => {
-                let names = names(first_keys(sample).unwrap_or_default().iter().map(String::as_str));
+                let columns = first_keys(sample).unwrap_or_default();
+                let names = names(columns.iter().map(String::as_str));
                 let form = if spans_lines(sample, whole) { Syntax::Json } else { Syntax::JsonLines };
-                (form(Plan::new(fields)), 1, names)
+                (form(Plan::new(fields)), 1, columns, names)
             }
         };
         let shared = Arc::new(Shared { fields: fields.to_vec(), nulls, syntax });
         Ok(Blocks {
             cutter: Cutter::Text(Box::new(TextCutter { source, shared, place: Place { line, column: 0, covered: 0 } })),
+            columns,
             names,
         })
+    }
+
+    /// The names of the file's header or schema, or those of its first object; none of numbered columns.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.columns
     }
 
     /// What the file has, for [`crate::missing_field`]: the names of its header or schema, or those of its first object.

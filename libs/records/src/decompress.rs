@@ -2,6 +2,8 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::GzDecoder;
 use lz4_flex::frame::FrameDecoder;
@@ -21,9 +23,35 @@ enum Compression {
     Lz4,
 }
 
+impl Compression {
+    fn name(self) -> &'static str {
+        match self {
+            Compression::Gzip => "gzip",
+            Compression::Zstd => "zstd",
+            Compression::Bzip2 => "bzip2",
+            Compression::Lz4 => "lz4",
+        }
+    }
+}
+
+/// A file, with the bytes that were read of it.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(to)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
 /// The decompressed bytes of a file.
 pub(crate) struct Unpacked {
     file: RawFile,
+    read: Arc<AtomicU64>,
     compression: Option<Compression>,
     reader: Box<dyn BufRead + Send>,
 }
@@ -32,7 +60,8 @@ impl Unpacked {
     /// Opens `file`.
     pub(crate) fn open(file: &RawFile) -> Result<Unpacked> {
         let opened = File::open(&file.path).map_err(|e| file.failed("opening", e))?;
-        let mut packed = BufReader::with_capacity(1 << 18, opened);
+        let read = Arc::new(AtomicU64::new(0));
+        let mut packed = BufReader::with_capacity(1 << 18, Counted { file: opened, read: read.clone() });
         let start = peek(&mut packed, MAGIC).map_err(|e| file.failed("reading", e))?;
         let compression = recognise(file, &start)?;
         let packed = std::io::Cursor::new(start).chain(packed);
@@ -49,7 +78,17 @@ impl Unpacked {
                 buffered(decoder)
             }
         };
-        Ok(Unpacked { file: file.clone(), compression, reader })
+        Ok(Unpacked { file: file.clone(), read, compression, reader })
+    }
+
+    /// The compression that is undone; none of a file that is not compressed.
+    pub(crate) fn compression(&self) -> Option<&'static str> {
+        self.compression.map(Compression::name)
+    }
+
+    /// Bytes of the compressed file that were read so far, some ahead.
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
     }
 
     /// Appends up to `wanted` bytes to `to`; fewer at the end of the file alone.
@@ -69,13 +108,7 @@ impl Unpacked {
 
     /// The error of a failed read: of a compressed file it means damaged data.
     fn error(&self, cause: std::io::Error) -> Error {
-        let compression = match self.compression {
-            Some(Compression::Gzip) => "gzip",
-            Some(Compression::Zstd) => "zstd",
-            Some(Compression::Bzip2) => "bzip2",
-            Some(Compression::Lz4) => "lz4",
-            None => return self.file.failed("reading", cause),
-        };
+        let Some(compression) = self.compression() else { return self.file.failed("reading", cause) };
         self.file.bad(format!(
             "expected a whole {compression} file, found a truncated or damaged one ({cause}); copy it again"
         ))

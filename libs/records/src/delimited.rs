@@ -29,7 +29,7 @@ pub(crate) struct Delimited {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) syntax: Syntax,
-    header: Vec<String>,
+    pub(crate) header: Vec<String>,
     /// True if records may have any number of fields.
     ragged: bool,
     columns: Vec<Column>,

@@ -352,6 +352,12 @@ pub(crate) fn not_an_object(text: &str) -> Reason {
     if is_row_count(text) { Reason::LeftOut("row count after the rows") } else { "not a JSON object".into() }
 }
 
+/// The keys of a JSON object, such as [`crate::Record::content`] has it; none of a text that cannot be read as one.
+#[must_use]
+pub fn object_keys(object: &[u8]) -> Vec<String> {
+    first_keys(object).unwrap_or_default()
+}
+
 /// The keys of the first of the objects in `bytes` that can be read.
 pub(crate) fn first_keys(bytes: &[u8]) -> Option<Vec<String>> {
     memmem::find_iter(bytes, b"{").take(100).find_map(|start| {

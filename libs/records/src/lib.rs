@@ -20,6 +20,7 @@ mod json_pieces;
 mod json_plan;
 mod json_records;
 mod layout;
+mod packing;
 mod parquet_rows;
 mod parquet_schema;
 mod parquet_text;
@@ -35,13 +36,17 @@ mod tests;
 
 pub use blocks::{Block, Blocks};
 pub use error::{Error, Result};
+pub use json::object_keys;
 pub use layout::{Dialect, Layout, QuoteEscape, RawFormat};
+pub use packing::{Packing, packing};
 pub use printable::printable;
 pub use raw_file::RawFile;
 pub use record::{Field, Found, Lists, Reason, Record, Value, Visit, missing_field};
 
 /// Bytes of the blocks that [`read`] goes through.
 const BLOCK: usize = 1 << 20;
+/// Bytes of the blocks where only the first records are wanted.
+const SMALL_BLOCK: usize = 1 << 17;
 
 /// Reads `file` record by record. Returns, for each of `fields`, whether the file has it.
 ///
@@ -54,16 +59,46 @@ pub fn read<E: From<Error>>(
     fields: &[Field],
     visit: &mut Visit<E>,
 ) -> std::result::Result<Found, E> {
+    read_first(file, layout, fields, u64::MAX, visit).map(|first| first.found)
+}
+
+/// What [`read_first`] has read.
+#[derive(Debug, Clone)]
+pub struct First {
+    /// For each wanted field, whether the file has it.
+    pub found: Found,
+    /// True if the file has no further record.
+    pub whole: bool,
+}
+
+/// Reads the first `most` records of `file`, as [`read`] reads all.
+///
+/// # Errors
+/// As [`read`], for the part that is read.
+pub fn read_first<E: From<Error>>(
+    file: &RawFile,
+    layout: &Layout,
+    fields: &[Field],
+    most: u64,
+    visit: &mut Visit<E>,
+) -> std::result::Result<First, E> {
     let mut blocks = Blocks::open(file, layout, fields)?;
     let mut found = vec![false; fields.len()];
-    while let Some(block) = blocks.next(BLOCK)? {
-        let more = block.visit(visit)?;
+    let mut records = 0;
+    // One record more tells whether there are more.
+    while records <= most
+        && let Some(block) = blocks.next(if most == u64::MAX { BLOCK } else { SMALL_BLOCK })?
+    {
+        let more = block.visit(&mut |record: &Record| {
+            records += 1;
+            if records <= most { visit(record) } else { Ok(()) }
+        })?;
         found.iter_mut().zip(more).for_each(|(found, more)| *found |= more);
     }
     let missing = fields.iter().zip(&found).find(|(field, found)| field.required && !**found);
     match missing {
         Some((field, _)) if blocks.names() != "none" => Err(missing_field(file, &field.name, blocks.names()))?,
-        _ => Ok(found),
+        _ => Ok(First { found, whole: records <= most }),
     }
 }
 

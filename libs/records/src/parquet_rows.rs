@@ -67,7 +67,12 @@ fn damaged(file: &RawFile, found: impl Display) -> Error {
 
 /// True if `file` is a Parquet file without rows.
 pub(crate) fn has_no_rows(file: &RawFile) -> bool {
-    load(file).is_ok_and(|metadata| metadata.metadata().file_metadata().num_rows() == 0)
+    rows(file).is_ok_and(|rows| rows == 0)
+}
+
+/// The rows of a Parquet file, as its metadata has them.
+pub(crate) fn rows(file: &RawFile) -> Result<u64, Error> {
+    Ok(u64::try_from(load(file)?.metadata().file_metadata().num_rows()).unwrap_or(0))
 }
 
 fn load(file: &RawFile) -> Result<ArrowReaderMetadata, Error> {
@@ -77,7 +82,7 @@ fn load(file: &RawFile) -> Result<ArrowReaderMetadata, Error> {
 
 impl Cutter {
     /// Opens `file` and finds the wanted `fields`. Returns the names of its columns too.
-    pub(crate) fn open(file: &RawFile, nulls: Arc<Nulls>, fields: &[Field]) -> Result<(Cutter, String), Error> {
+    pub(crate) fn open(file: &RawFile, nulls: Arc<Nulls>, fields: &[Field]) -> Result<(Cutter, Vec<String>), Error> {
         let metadata = load(file)?;
         if metadata.metadata().file_metadata().num_rows() == 0 {
             return Err(file.bad("expected records, found none; remove the file or write it again"));

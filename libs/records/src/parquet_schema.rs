@@ -7,11 +7,11 @@ use crate::error::{Error, Result};
 use crate::raw_file::RawFile;
 use crate::record::{Field, Lists, is_below_list, is_list, is_list_of_records, is_record, missing_field, names};
 
-/// The names of the columns, those of records field by field, for an error message.
-pub(crate) fn columns_of(schema: &Schema) -> String {
+/// The names of the columns, those of records field by field.
+pub(crate) fn columns_of(schema: &Schema) -> Vec<String> {
     let mut found = Vec::new();
     add_columns(schema.fields(), "", &mut found);
-    names(found.iter().map(String::as_str))
+    found
 }
 
 fn add_columns(fields: &Fields, prefix: &str, found: &mut Vec<String>) {
@@ -36,7 +36,10 @@ pub(crate) fn resolve(file: &RawFile, schema: &Schema, field: &Field) -> Result<
             check_type(field, column.data_type()).map_err(expected)?;
             Ok(Some(path))
         }
-        None if field.required => Err(missing_field(file, &field.name, &columns_of(schema))),
+        None if field.required => {
+            let found = columns_of(schema);
+            Err(missing_field(file, &field.name, &names(found.iter().map(String::as_str))))
+        }
         None => Ok(None),
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::Result;
+use pipeline::config::LogConfig;
 
 use crate::bytes::{Put, Take, has};
 use crate::clean::{self, MERGED, NO_DOCUMENT, Others, REPEATED, Row, Search};
@@ -32,6 +33,11 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     /// True if users of queries are to be counted.
     pub(crate) count_users: bool,
+}
+
+/// The longest time within a search without an id, in microseconds.
+pub(crate) fn session_gap(log: &LogConfig) -> i64 {
+    (log.session_gap_minutes * 60e6) as i64
 }
 
 /// Results of all buckets, on disk.
@@ -194,7 +200,7 @@ fn bounds(log: &Log, item: &Item, session_gap: i64) -> Result<Vec<String>> {
 }
 
 /// Visits the events of an item, those of one search id or one visitor at a time.
-fn for_each_group(log: &Log, item: &Item, mut visit: impl FnMut(&[Row<'_>]) -> Result<()>) -> Result<()> {
+fn for_each_group(log: &Log, item: &Item, visit: impl FnMut(&[Row<'_>]) -> Result<()>) -> Result<()> {
     let pieces = log.bucket(item.bucket)?;
     let mut rows = Vec::new();
     for (segment, bytes) in &pieces {
@@ -206,6 +212,14 @@ fn for_each_group(log: &Log, item: &Item, mut visit: impl FnMut(&[Row<'_>]) -> R
             }
         }
     }
+    grouped(&rows, visit)
+}
+
+/// Visits rows, those of one search id or one visitor at a time.
+///
+/// # Errors
+/// Those of `visit`.
+pub(crate) fn grouped<'a>(rows: &[Row<'a>], mut visit: impl FnMut(&[Row<'a>]) -> Result<()>) -> Result<()> {
     let mut order: Vec<(u64, u32)> = rows.iter().zip(0..).map(|(row, at)| (row.event.group, at)).collect();
     order.sort_unstable();
     let mut group: Vec<Row> = Vec::new();

@@ -1,5 +1,6 @@
 //! The documents, from their own files, from the log's rows or from judgments: their ids in memory, their texts on disk.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -58,8 +59,8 @@ pub(crate) struct Collected {
 #[derive(Debug)]
 pub(crate) struct DocumentFiles {
     pub(crate) files: Vec<RawFile>,
-    layout: Layout,
-    fields: Vec<Field>,
+    pub(crate) layout: Layout,
+    pub(crate) fields: Vec<Field>,
     has_title: bool,
     doc_id_width: usize,
 }
@@ -77,6 +78,30 @@ impl DocumentFiles {
         fields.extend(texts.map(|name| Field::optional(name).with_lists(Lists::Joined)));
         let layout = Layout::new(config.format, &config.dialect).with_nulls(clean.null_values.clone());
         DocumentFiles { files, layout, fields, has_title: columns.title.is_some(), doc_id_width }
+    }
+}
+
+/// The document of a record.
+#[derive(Debug)]
+pub(crate) struct Described<'v> {
+    pub(crate) id: Cow<'v, str>,
+    pub(crate) title: &'v str,
+    pub(crate) summary: Cow<'v, str>,
+}
+
+impl DocumentFiles {
+    /// The document that the values of a record describe.
+    pub(crate) fn describe<'v>(&self, values: &'v [Value]) -> Described<'v> {
+        let text = |at: usize| values.get(at).and_then(Value::text).unwrap_or_default();
+        let id = match value::id(text(0)) {
+            Cow::Borrowed(id) => value::padded(id, self.doc_id_width),
+            Cow::Owned(id) => value::padded(&id, self.doc_id_width).into_owned().into(),
+        };
+        let first_summary = 1 + usize::from(self.has_title);
+        let title = if self.has_title { text(1) } else { "" };
+        let summary: Vec<&str> = (first_summary..values.len()).map(text).filter(|text| !text.is_empty()).collect();
+        let summary = if let [one] = summary[..] { one.into() } else { summary.join(" ").into() };
+        Described { id, title, summary }
     }
 }
 
@@ -288,13 +313,7 @@ impl Own<'_> {
                 }
             };
             stats.events += 1;
-            let text = |at: usize| values.get(at).and_then(Value::text).unwrap_or_default();
-            let id = value::id(text(0));
-            let id = value::padded(&id, source.doc_id_width);
-            let first_summary = 1 + usize::from(source.has_title);
-            let title = if source.has_title { text(1) } else { "" };
-            let summary: Vec<&str> = (first_summary..values.len()).map(text).filter(|text| !text.is_empty()).collect();
-            let summary = if let [one] = summary[..] { one.to_string() } else { summary.join(" ") };
+            let Described { id, title, summary } = source.describe(values);
             ids.number(&id);
             put(writer, &id, (0, title), (0, &summary), (file as u32, record.line))
         })?;
@@ -351,7 +370,7 @@ fn texts<'a>(entries: &[Entry<'a>], own: usize) -> (&'a str, &'a str) {
 }
 
 /// A text without control characters, which some formats write between words.
-fn plain(text: &str) -> std::borrow::Cow<'_, str> {
+fn plain(text: &str) -> Cow<'_, str> {
     let control = |c: char| c.is_control() && c != '\n' && c != '\t' && c != '\r';
     if text.contains(control) { text.replace(control, " ").into() } else { text.into() }
 }

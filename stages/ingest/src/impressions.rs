@@ -22,7 +22,7 @@ use crate::report::{Fate, Tallies};
 use crate::sessions;
 use crate::spill::Spill;
 
-const ROBOT: &str = "session of a robot";
+pub(crate) const ROBOT: &str = "session of a robot";
 const RARE: &str = "query of too few users";
 
 /// What is left out, and what every thread needs to know.

@@ -26,6 +26,8 @@ pub(crate) struct Source {
     pub(crate) files: Vec<RawFile>,
     pub(crate) layout: Layout,
     pub(crate) fields: Vec<Field>,
+    /// Records of each file that are read; all where there are no more.
+    pub(crate) most: u64,
 }
 
 /// Where a record stands, and its beginning.
@@ -41,6 +43,12 @@ pub(crate) struct Place {
 pub(crate) struct Counts {
     pub(crate) records: u64,
     pub(crate) rows: u64,
+    /// Text of the records, in bytes.
+    pub(crate) bytes: u64,
+    /// True if a file has more records than were read.
+    pub(crate) is_cut: bool,
+    /// By wanted field: true if a file has it.
+    pub(crate) found: Vec<bool>,
     pub(crate) tallies: Tallies,
     pub(crate) rejects: Vec<Reject>,
 }
@@ -51,29 +59,34 @@ impl Source {
     /// # Errors
     /// [`pipeline::BadInput`] on a file that cannot be read and on the first malformed record.
     pub(crate) fn read(&self, mut row: impl FnMut(Place, &[Value]) -> Result<(), Reason>) -> Result<Counts> {
-        let mut counts = Counts::default();
+        let mut counts = Counts { found: vec![false; self.fields.len()], ..Counts::default() };
         for (number, file) in self.files.iter().enumerate() {
-            records::read::<anyhow::Error>(file, &self.layout, &self.fields, &mut |record| {
-                counts.records += 1;
-                let content = records::printable(&record.content(), CONTENT_CHARS);
-                let place = Place { file: number, line: record.line, content: content.clone() };
-                let outcome = match &record.values {
-                    Ok(values) => row(place.clone(), values),
-                    Err(reason) => Err(reason.clone()),
-                };
-                match outcome {
-                    Ok(()) => counts.rows += 1,
-                    Err(Reason::LeftOut(reason)) => counts.reject(file, &place, Fate::NoRow, reason),
-                    Err(Reason::Binary(damage)) => {
-                        let problem = format!("expected text, found {damage}; write the file again");
-                        Err(file.bad_line(record.line, problem))?;
+            let first =
+                records::read_first::<anyhow::Error>(file, &self.layout, &self.fields, self.most, &mut |record| {
+                    counts.records += 1;
+                    let content = record.content();
+                    counts.bytes += content.len() as u64 + 1;
+                    let content = records::printable(&content, CONTENT_CHARS);
+                    let place = Place { file: number, line: record.line, content: content.clone() };
+                    let outcome = match &record.values {
+                        Ok(values) => row(place.clone(), values),
+                        Err(reason) => Err(reason.clone()),
+                    };
+                    match outcome {
+                        Ok(()) => counts.rows += 1,
+                        Err(Reason::LeftOut(reason)) => counts.reject(file, &place, Fate::NoRow, reason),
+                        Err(Reason::Binary(damage)) => {
+                            let problem = format!("expected text, found {damage}; write the file again");
+                            Err(file.bad_line(record.line, problem))?;
+                        }
+                        Err(Reason::Malformed(reason)) => {
+                            Err(file.bad_line(record.line, format!("{reason}: `{content}`")))?;
+                        }
                     }
-                    Err(Reason::Malformed(reason)) => {
-                        Err(file.bad_line(record.line, format!("{reason}: `{content}`")))?;
-                    }
-                }
-                Ok(())
-            })?;
+                    Ok(())
+                })?;
+            counts.is_cut |= !first.whole;
+            counts.found.iter_mut().zip(first.found).for_each(|(known, found)| *known |= found);
         }
         Ok(counts)
     }

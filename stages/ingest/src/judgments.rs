@@ -78,21 +78,35 @@ const MERGED: &str = "judged as high or higher under another id of the same quer
 /// # Errors
 /// [`BadInput`] on any malformed record, a grade out of range, and a query and document judged twice with different grades.
 pub(crate) fn read(files: JudgmentFiles, config: &IngestConfig) -> Result<Read> {
-    let width = config.log.as_ref().map_or(0, |log| log.doc_id_width);
     let nulls = &config.clean.null_values;
     let (queries, query_counts) = match config.query_files().1 {
         None => (None, Counts::default()),
         Some(table) => {
-            let (queries, counts) = read_queries(files.queries, table, nulls)?;
+            let (queries, counts) = read_queries(&query_source(files.queries, table, nulls, u64::MAX))?;
             (Some(queries), counts)
         }
     };
     let Some(judgments) = &config.judgments else { return Ok(Read::of_queries(queries, query_counts)) };
-    let (files, splits): (Vec<RawFile>, Vec<Option<Split>>) = files.files.into_iter().unzip();
+    let read = read_judged(files.files, judgments, config, u64::MAX)?;
+    Ok(Read { queries, query_counts, ..read })
+}
+
+/// Reads the first `most` judgments of each file, without the texts of the queries that they name by ids.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_judged(
+    files: Vec<(RawFile, Option<Split>)>,
+    judgments: &JudgmentsConfig,
+    config: &IngestConfig,
+    most: u64,
+) -> Result<Read> {
+    let width = config.log.as_ref().map_or(0, |log| log.doc_id_width);
+    let (files, splits): (Vec<RawFile>, Vec<Option<Split>>) = files.into_iter().unzip();
     let (layout, columns) = layout(judgments);
     let mut fields = Vec::new();
     let places = Columns::add(&columns, &mut fields);
-    let source = Source { files, layout: layout.with_nulls(nulls.clone()), fields };
+    let source = Source { files, layout: layout.with_nulls(config.clean.null_values.clone()), fields, most };
     let grades = Grades::new(&judgments.grade_map);
     let mut seen: HashMap<(String, String), i32> = HashMap::new();
     let (mut given, mut documents, mut twice) = (Vec::new(), Vec::new(), Vec::new());
@@ -114,11 +128,11 @@ pub(crate) fn read(files: JudgmentFiles, config: &IngestConfig) -> Result<Read> 
     splits_of_queries.sort_unstable();
     splits_of_queries.dedup();
     let splits = splits_of_queries;
-    Ok(Read { source, given, splits, by_text, queries, documents, counts, query_counts })
+    Ok(Read { source, given, splits, by_text, documents, counts, ..Read::of_queries(None, Counts::default()) })
 }
 
 /// The layout of judgment files and their columns.
-fn layout(config: &JudgmentsConfig) -> (Layout, JudgmentColumns) {
+pub(crate) fn layout(config: &JudgmentsConfig) -> (Layout, JudgmentColumns) {
     let named = |query: &str, document: &str, grade: &str| JudgmentColumns {
         query_id: Some(query.into()),
         query: None,
@@ -191,8 +205,8 @@ impl Columns {
     }
 }
 
-/// Reads the query texts that judgments refer to.
-fn read_queries(files: Vec<RawFile>, table: &QueryFiles, nulls: &[String]) -> Result<(Vec<(String, String)>, Counts)> {
+/// The files of query texts that judgments refer to, of which `most` records each are read.
+pub(crate) fn query_source(files: Vec<RawFile>, table: &QueryFiles, nulls: &[String], most: u64) -> Source {
     let (layout, names) = match table {
         QueryFiles::Beir(_) => (Layout::new(RawFormat::Jsonl, &Dialect::default()), ["_id", "text"]),
         QueryFiles::Table(table) => {
@@ -200,7 +214,14 @@ fn read_queries(files: Vec<RawFile>, table: &QueryFiles, nulls: &[String]) -> Re
         }
     };
     let fields = names.map(Field::required).to_vec();
-    let source = Source { files, layout: layout.with_nulls(nulls.to_vec()), fields };
+    Source { files, layout: layout.with_nulls(nulls.to_vec()), fields, most }
+}
+
+/// Reads query texts: ids and texts.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_queries(source: &Source) -> Result<(Vec<(String, String)>, Counts)> {
     let mut queries: BTreeMap<String, String> = BTreeMap::new();
     let mut twice = Vec::new();
     let mut counts = source.read(|place, values| {
@@ -217,7 +238,7 @@ fn read_queries(files: Vec<RawFile>, table: &QueryFiles, nulls: &[String]) -> Re
         }
         Ok(())
     })?;
-    twice.iter().for_each(|place| counts.take_back(&source, place, Fate::Merged, "query given twice"));
+    twice.iter().for_each(|place| counts.take_back(source, place, Fate::Merged, "query given twice"));
     Ok((queries.into_iter().collect(), counts))
 }
 
@@ -226,7 +247,7 @@ impl Read {
     fn of_queries(queries: Option<Vec<(String, String)>>, query_counts: Counts) -> Read {
         let layout = Layout::new(RawFormat::Jsonl, &Dialect::default());
         Read {
-            source: Source { files: Vec::new(), layout, fields: Vec::new() },
+            source: Source { files: Vec::new(), layout, fields: Vec::new(), most: u64::MAX },
             given: Vec::new(),
             splits: Vec::new(),
             by_text: false,
@@ -235,6 +256,16 @@ impl Read {
             counts: Counts::default(),
             query_counts,
         }
+    }
+
+    /// The files, and how they are read.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// The queries, by id or text, and grades of the judgments that were read.
+    pub(crate) fn grades(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.given.iter().map(|given| (given.query.as_str(), given.grade))
     }
 
     /// Adds the queries of the files, which the key `key` names, to `queries`.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 use pipeline::BadInput;
-use pipeline::config::{BinaryLines, CleanConfig};
+use pipeline::config::{BinaryLines, CleanConfig, IngestConfig};
 use records::{Block, Blocks, Field, Layout, RawFile};
 
 use crate::bytes::Take;
@@ -69,7 +69,10 @@ impl LogFiles {
     }
 
     /// Refuses a file that cannot be what the configuration says.
-    fn check(&self, file: &RawFile, stats: &Stats, clean: &CleanConfig) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`BadInput`].
+    pub(crate) fn check(&self, file: &RawFile, stats: &Stats, clean: &CleanConfig) -> Result<()> {
         let fields = &self.reading.kinds.fields;
         let missing = self.reading.kinds.needed.iter().find(|&&at| !stats.found.get(at).copied().unwrap_or(false));
         // Where no record could be parsed, the first problem says more than the names of fields.
@@ -79,6 +82,22 @@ impl LogFiles {
             Err(records::missing_field(file, &fields[at].name, blocks.names()))?;
         }
         check(file, stats, clean)
+    }
+
+    /// Refuses files none of which has a wanted field. It may be missing from some records and files, but not from all. A preset
+    /// names fields that not every log has.
+    ///
+    /// # Errors
+    /// [`BadInput`] with what the first file has instead.
+    pub(crate) fn check_columns(&self, config: &IngestConfig, stats: &Stats) -> Result<()> {
+        let missing = self.reading.kinds.fields.iter().zip(&stats.found).find(|(_, found)| !**found);
+        let missing = missing.filter(|_| config.preset.is_none());
+        if let (Some((field, _)), Some(file)) = (missing, self.files.first()) {
+            let names = Blocks::open(file, &self.layout, &self.reading.kinds.fields)?;
+            let found = format!("{}, and it in no record of any file", names.names());
+            Err(records::missing_field(file, &field.name, &found))?;
+        }
+        Ok(())
     }
 
     fn remove_others(&self, folder: &Path) -> Result<()> {

@@ -130,6 +130,7 @@ fn from_file(file: &RawFile) -> Result<Propensity> {
         files: vec![file.clone()],
         layout: Layout::new(RawFormat::Csv, &Dialect::default()),
         fields: ["position", "propensity"].map(Field::required).to_vec(),
+        most: u64::MAX,
     };
     let mut known: Vec<Option<f64>> = Vec::new();
     source.read(|_, values| {

@@ -23,10 +23,19 @@ pub(crate) struct Sessions(Spill);
 
 /// Counts of one session.
 #[derive(Debug, Clone, Copy, Default)]
-struct Counts {
+pub(crate) struct Counts {
     searches: u64,
     results: u64,
     clicks: u64,
+}
+
+impl Counts {
+    /// Adds a search with so many results and clicks.
+    pub(crate) fn add(&mut self, results: u64, clicks: u64) {
+        self.searches += 1;
+        self.results += results;
+        self.clicks += clicks;
+    }
 }
 
 /// What the sessions show.
@@ -36,6 +45,26 @@ pub(crate) struct Found {
     pub(crate) robots: HashSet<u64>,
     /// The session with the most shown results, and their number.
     pub(crate) largest: Option<(u64, String)>,
+}
+
+impl Found {
+    /// Notes a session.
+    pub(crate) fn note(&mut self, session: &str, counts: Counts, config: &CleanConfig) {
+        let click_rate = counts.clicks as f64 / counts.results as f64;
+        let many_clicks = counts.results >= MIN_ROBOT_RESULTS && click_rate > config.max_session_click_rate;
+        if counts.searches > config.max_searches_per_session as u64 || many_clicks {
+            self.robots.insert(hash(session));
+        }
+        if self.largest.as_ref().is_none_or(|(most, _)| counts.results >= *most) {
+            self.largest = larger(self.largest.take(), Some((counts.results, session.to_string())));
+        }
+    }
+}
+
+/// The limits of sessions. Clicks alone have a rate of 1, whoever made them.
+pub(crate) fn limits(clean: &CleanConfig, clicks_only: bool) -> CleanConfig {
+    let max_session_click_rate = if clicks_only { 1.0 } else { clean.max_session_click_rate };
+    CleanConfig { max_session_click_rate, ..clean.clone() }
 }
 
 /// The number that stands for a session.
@@ -80,20 +109,10 @@ impl Sessions {
         let mut records = Take(&bytes);
         while !records.is_empty() {
             let counts = sessions.entry(records.text()).or_default();
-            counts.searches += 1;
-            counts.results += u64::from(records.u32());
-            counts.clicks += u64::from(records.u32());
+            let results = u64::from(records.u32());
+            counts.add(results, u64::from(records.u32()));
         }
-        for (session, counts) in sessions {
-            let click_rate = counts.clicks as f64 / counts.results as f64;
-            let many_clicks = counts.results >= MIN_ROBOT_RESULTS && click_rate > config.max_session_click_rate;
-            if counts.searches > config.max_searches_per_session as u64 || many_clicks {
-                found.robots.insert(hash(session));
-            }
-            if found.largest.as_ref().is_none_or(|(most, _)| counts.results >= *most) {
-                found.largest = larger(found.largest.take(), Some((counts.results, session.to_string())));
-            }
-        }
+        sessions.into_iter().for_each(|(session, counts)| found.note(session, counts, config));
         Ok(())
     }
 }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use pipeline::config::{CleanConfig, ConfigError, IngestConfig, LogConfig, QueryFiles, UserIds};
+use pipeline::config::{ConfigError, IngestConfig, LogConfig, UserIds};
 use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use records::{Blocks, Layout, RawFile};
+use records::RawFile;
 use serde::Serialize;
 use serde_json::json;
 
@@ -16,7 +16,8 @@ use crate::documents::{Collected, DocumentFiles, Documents};
 use crate::files;
 use crate::impressions::{self, Writing, Written};
 use crate::input::{Counts, Reject};
-use crate::judgments::{self, GRADE_SHARES, Judged, JudgmentFiles};
+use crate::inputs::{self, Files};
+use crate::judgments::{self, GRADE_SHARES, Judged};
 use crate::log::{self, Log, LogFiles};
 use crate::names::{order, ranks};
 use crate::output::{self, InputReport, QueryTable};
@@ -28,7 +29,8 @@ use crate::query::{self, Queries};
 use crate::reading::Reading;
 use crate::rejects::Rejects;
 use crate::report::{Fate, Tallies};
-use crate::split::{self, Key, Split};
+use crate::sessions;
+use crate::split::{self, Key};
 use crate::stats::Stats;
 
 /// The environment variable that holds the key of user ids.
@@ -57,6 +59,37 @@ pub struct Settings {
     /// Bytes; it changes no output.
     #[serde(skip)]
     memory_limit: Option<u64>,
+}
+
+impl Settings {
+    /// How the records of the log are read; `None` without a log.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where what tells visitors apart is not kept, and on times that cannot be read so.
+    pub(crate) fn reading(&self) -> Result<Option<Reading>> {
+        let config = &self.config;
+        let (Some(log), Some(reading)) = (&config.log, Reading::new(config, self.user_key.as_deref())?) else {
+            return Ok(None);
+        };
+        let (visitors, privacy) = (log.all_columns(), config.privacy.user_ids);
+        let by_user = visitors.into_iter().all(|columns| columns.search_id.is_none() && columns.session_id.is_none())
+            && !reading.kinds.in_order();
+        if by_user && (privacy == UserIds::Dropped || privacy == UserIds::Hashed && self.user_key.is_none()) {
+            Err(ConfigError::Unusable(format!(
+                "ingest.log.columns: expected search_id or session_id, found user_id alone, which is not kept; set the environment \
+                 variable {USER_KEY}, or ingest.privacy.user_ids = \"plain\""
+            )))?;
+        }
+        let users_kept = privacy == UserIds::Plain || self.user_key.is_some();
+        let mapped = log.all_columns().any(|columns| columns.user_id.is_some());
+        if config.privacy.min_query_users > 1 && !(users_kept && mapped) {
+            Err(ConfigError::Unusable(format!(
+                "ingest.privacy.min_query_users: expected user ids that can be counted, found none; map ingest.log.columns.user_id, and \
+                 set the environment variable {USER_KEY} or ingest.privacy.user_ids = \"plain\""
+            )))?;
+        }
+        Ok(Some(reading))
+    }
 }
 
 impl Stage for Ingest {
@@ -101,42 +134,6 @@ impl Stage for Ingest {
         };
         run.run()?;
         std::fs::remove_dir_all(&spills).with_context(|| format!("{}: removing failed", spills.display()))
-    }
-}
-
-/// The raw files of a pipeline.
-struct Files {
-    log: Vec<RawFile>,
-    documents: Vec<RawFile>,
-    judgments: JudgmentFiles,
-    propensities: Option<RawFile>,
-}
-
-impl Files {
-    fn list(config: &IngestConfig, paths: &RunPaths) -> Result<Files> {
-        let log = config.log.as_ref().map_or(&[][..], |log| &log.paths);
-        let documents = config.documents.as_ref().map_or(&[][..], |documents| &documents.paths);
-        let mut judged = Vec::new();
-        if let Some(judgments) = &config.judgments {
-            let splits = &judgments.splits;
-            for (key, patterns, split) in [
-                ("ingest.judgments.paths", &judgments.paths, None),
-                ("ingest.judgments.splits.train", &splits.train, Some(Split::Train)),
-                ("ingest.judgments.splits.validation", &splits.validation, Some(Split::Validation)),
-                ("ingest.judgments.splits.test", &splits.test, Some(Split::Test)),
-            ] {
-                judged.extend(files::list(paths, key, patterns)?.into_iter().map(|file| (file, split)));
-            }
-        }
-        let (key, queries) = config.query_files();
-        let queries = queries.map(QueryFiles::paths).unwrap_or_default();
-        let propensities = config.debias.path.as_slice();
-        Ok(Files {
-            log: files::list(paths, "ingest.log.paths", log)?,
-            documents: files::list(paths, "ingest.documents.paths", documents)?,
-            judgments: JudgmentFiles { files: judged, queries: files::list(paths, key, queries)? },
-            propensities: files::list(paths, "ingest.debias.path", propensities)?.pop(),
-        })
     }
 }
 
@@ -251,26 +248,7 @@ impl Run<'_> {
     fn log_files(&mut self) -> Result<Option<LogFiles>> {
         let settings = self.settings;
         let config = &settings.config;
-        let (Some(log), Some(reading)) = (&config.log, Reading::new(config, settings.user_key.as_deref())?) else {
-            return Ok(None);
-        };
-        let (visitors, privacy) = (log.all_columns(), config.privacy.user_ids);
-        let by_user = visitors.into_iter().all(|columns| columns.search_id.is_none() && columns.session_id.is_none())
-            && !reading.kinds.in_order();
-        if by_user && (privacy == UserIds::Dropped || privacy == UserIds::Hashed && settings.user_key.is_none()) {
-            Err(ConfigError::Unusable(format!(
-                "ingest.log.columns: expected search_id or session_id, found user_id alone, which is not kept; set the environment \
-                 variable {USER_KEY}, or ingest.privacy.user_ids = \"plain\""
-            )))?;
-        }
-        let users_kept = privacy == UserIds::Plain || settings.user_key.is_some();
-        let mapped = log.all_columns().any(|columns| columns.user_id.is_some());
-        if config.privacy.min_query_users > 1 && !(users_kept && mapped) {
-            Err(ConfigError::Unusable(format!(
-                "ingest.privacy.min_query_users: expected user ids that can be counted, found none; map ingest.log.columns.user_id, and \
-                 set the environment variable {USER_KEY} or ingest.privacy.user_ids = \"plain\""
-            )))?;
-        }
+        let (Some(log), Some(reading)) = (&config.log, settings.reading()?) else { return Ok(None) };
         let files = std::mem::take(&mut self.files.log);
         let files = self.without_empty(files)?;
         let clean = &config.clean;
@@ -279,7 +257,7 @@ impl Run<'_> {
             LogConfig { paths: Vec::new(), ..log.clone() },
             clean.null_values,
             clean.max_query_chars,
-            privacy,
+            config.privacy.user_ids,
             settings.user_key_digest,
         ]);
         let inputs = self.context.inputs().iter().map(|input| (input.name.as_str(), input.digest.as_str()));
@@ -290,8 +268,7 @@ impl Run<'_> {
             format!("{}.part", &::files::sha256(&decides)[..32])
         });
         let parts = parts.collect();
-        let layout = Layout::new(log.format, &log.dialect).with_nulls(clean.null_values.clone());
-        Ok(Some(LogFiles { files, layout, reading, parts }))
+        Ok(Some(LogFiles { files, layout: inputs::log_layout(log, clean), reading, parts }))
     }
 
     fn read_log(&self, files: &LogFiles) -> Result<Vec<Part>> {
@@ -300,17 +277,7 @@ impl Run<'_> {
         let parts = files.read(&folder, &config.clean, self.threads)?;
         let mut stats = Stats::default();
         parts.iter().for_each(|part| stats.merge(part.stats()));
-        // A field may be missing from some records and files, but not from all. A preset names fields that not every log has.
-        let missing = files.reading.kinds.fields.iter().zip(&stats.found).find(|(_, found)| !**found);
-        let missing = missing.filter(|_| config.preset.is_none());
-        if let (Some((field, _)), Some(file)) = (missing, files.files.first()) {
-            let names = Blocks::open(file, &files.layout, &files.reading.kinds.fields)?;
-            Err(records::missing_field(
-                file,
-                &field.name,
-                &format!("{}, and it in no record of any file", names.names()),
-            ))?;
-        }
+        files.check_columns(config, &stats)?;
         log::check_malformed(&files.files, parts.iter().map(Part::stats), &config.clean)?;
         if let Some(log) = &config.log {
             checks::can_teach(log, &stats, &config.clean)?;
@@ -351,15 +318,13 @@ impl Run<'_> {
         let clean = &ingest.clean;
         let least_users = ingest.privacy.min_query_users;
         let settings = buckets::Settings {
-            session_gap: (config.session_gap_minutes * 60e6) as i64,
+            session_gap: buckets::session_gap(config),
             memory_limit: memory_limit(self.settings.memory_limit),
             threads: self.threads,
             count_users: least_users > 1,
         };
         let results = buckets::clean(log, settings, &self.spills, rejects)?;
-        // Clicks alone have a rate of 1, whoever made them.
-        let max_session_click_rate = if config.clicks_only { 1.0 } else { clean.max_session_click_rate };
-        let limits = CleanConfig { max_session_click_rate, ..clean.clone() };
+        let limits = sessions::limits(clean, config.clicks_only);
         let sessions = results.sessions.count(&limits, self.threads)?;
         let (merged, _) = results.tallies.sum(|_| true);
         checks::sessions_are_visitors(&sessions, log.stats.events - merged, clean)?;

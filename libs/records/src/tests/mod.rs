@@ -2,6 +2,7 @@
 
 mod columns;
 mod delimited;
+mod first;
 mod json;
 mod packed;
 

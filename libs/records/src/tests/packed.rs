@@ -34,10 +34,10 @@ fn zstd_long(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-type Pack = fn(&[u8]) -> Vec<u8>;
-const PACKERS: [(&str, Pack); 4] = [("gzip", gzip), ("zstd", zstd_long), ("bzip2", bzip2), ("lz4", lz4)];
+pub(super) type Pack = fn(&[u8]) -> Vec<u8>;
+pub(super) const PACKERS: [(&str, Pack); 4] = [("gzip", gzip), ("zstd", zstd_long), ("bzip2", bzip2), ("lz4", lz4)];
 
-fn json() -> Layout {
+pub(super) fn json() -> Layout {
     layout(RawFormat::Jsonl)
 }
 

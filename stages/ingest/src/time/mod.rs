@@ -22,6 +22,31 @@ const OUT_OF_RANGE: &str = "shown_at is outside of the years 1970 to 2100";
 /// 2101-01-01T00:00:00Z in microseconds.
 const END: i64 = 4_133_980_800_000_000;
 
+/// How a time is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// In the format of the configuration.
+    Configured,
+    /// As a date and a time, of any of the forms that are read by themselves.
+    DateAndTime,
+    /// As a number of such units since 1970.
+    Number(TimeUnit),
+}
+
+impl Form {
+    /// The form in words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Form::Configured => "as ingest.log.time.format has it",
+            Form::DateAndTime => "as date and time",
+            Form::Number(TimeUnit::S) => "as seconds since 1970",
+            Form::Number(TimeUnit::Ms) => "as milliseconds since 1970",
+            Form::Number(TimeUnit::Us) => "as microseconds since 1970",
+            Form::Number(TimeUnit::Ns) => "as nanoseconds since 1970",
+        }
+    }
+}
+
 /// Reads times as `ingest.log.time` has it.
 #[derive(Debug)]
 pub(crate) struct Times {
@@ -58,25 +83,35 @@ impl Times {
     ///
     /// # Errors
     /// A reason without the text, if it is no time, or one outside of the years 1970 to 2100.
+    #[inline]
     pub(crate) fn microseconds(&self, text: &str) -> Result<i64, &'static str> {
+        self.read(text).map(|(moment, _)| moment)
+    }
+
+    /// As [`Times::microseconds`], with how the time is written.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub(crate) fn read(&self, text: &str) -> Result<(i64, Form), &'static str> {
         let text = text.trim_ascii();
-        let moment = if let Some(format) = &self.format {
-            self.by_format(format, text).ok_or(NO_TIME)?
+        let (moment, form) = if let Some(format) = &self.format {
+            (self.by_format(format, text).ok_or(NO_TIME)?, Form::Configured)
         } else if let Some(written) = text::usual(text) {
-            self.moment(written).ok_or(NO_TIME)?
+            (self.moment(written).ok_or(NO_TIME)?, Form::DateAndTime)
         } else if let Some(number) = Number::read(text) {
             self.counted(number, text)?
         } else if let Some(written) = text::read(text) {
-            self.moment(written).ok_or(NO_TIME)?
+            (self.moment(written).ok_or(NO_TIME)?, Form::DateAndTime)
         } else {
             let number = text::json_date(text).and_then(Number::read).ok_or(NO_TIME)?;
-            number.microseconds(Some(TimeUnit::Ms)).ok_or(OUT_OF_RANGE)?
+            (number.microseconds(Some(TimeUnit::Ms)).ok_or(OUT_OF_RANGE)?, Form::Number(TimeUnit::Ms))
         };
-        if (0..END).contains(&moment) { Ok(moment) } else { Err(OUT_OF_RANGE) }
+        if (0..END).contains(&moment) { Ok((moment, form)) } else { Err(OUT_OF_RANGE) }
     }
 
     /// The moment of a number since 1970, or of the digits of a date and time.
-    fn counted(&self, number: Number, text: &str) -> Result<i64, &'static str> {
+    fn counted(&self, number: Number, text: &str) -> Result<(i64, Form), &'static str> {
         let moment = number.microseconds(self.unit).filter(|moment| (0..END).contains(moment));
         let date = match text.len() {
             8 | 12 | 14 | 17 | 20 if self.unit.is_none() => text::compact(text).and_then(|date| self.moment(date)),
@@ -84,7 +119,8 @@ impl Times {
         };
         match (moment, date.filter(|date| (0..END).contains(date))) {
             (Some(_), Some(_)) => Err(NO_TIME),
-            (Some(moment), None) | (None, Some(moment)) => Ok(moment),
+            (Some(moment), None) => Ok((moment, Form::Number(number.unit(self.unit)))),
+            (None, Some(moment)) => Ok((moment, Form::DateAndTime)),
             (None, None) => Err(OUT_OF_RANGE),
         }
     }

@@ -54,17 +54,18 @@ impl Number {
         &fraction[end..]
     }
 
+    /// The unit of the number: `given`, or by default the one that its size tells.
+    pub(super) fn unit(self, given: Option<TimeUnit>) -> TimeUnit {
+        given.unwrap_or_else(|| unit_of(scaled(self.digits, self.exponent).unwrap_or(u64::MAX)))
+    }
+
     /// Microseconds, cut, of a number in `unit`, by default the unit that its size tells; `None` if they are negative
     /// or too many for 64 bits.
     pub(super) fn microseconds(self, unit: Option<TimeUnit>) -> Option<i64> {
         if self.negative && self.digits > 0 {
             return None;
         }
-        let unit = match unit {
-            Some(unit) => unit,
-            None => unit_of(scaled(self.digits, self.exponent)?),
-        };
-        let power = match unit {
+        let power = match self.unit(unit) {
             TimeUnit::S => 6,
             TimeUnit::Ms => 3,
             TimeUnit::Us => 0,

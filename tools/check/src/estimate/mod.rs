@@ -1,0 +1,133 @@
+//! How long a run takes and what it needs, roughly.
+//!
+//! The time of a model is that of its matrix products, at the speed that a short product of its own width has on this machine, and
+//! of what lies between them, at a fixed rate that was measured with the default pipeline. All other rates are fixed too.
+
+mod size;
+mod speed;
+mod work;
+
+use std::fmt::Write;
+
+use ingest::sample::Input;
+use pipeline::Pipeline;
+
+use crate::models::Shape;
+use crate::numbers;
+
+use self::size::Size;
+use self::speed::Speed;
+
+/// Bytes of a trained weight: itself, gradient and two moments.
+const TRAINED: f64 = 16.0;
+/// Bytes of a weight on disk.
+const STORED: f64 = 4.0;
+/// Memory of a process that has read a collection and does nothing yet, in bytes.
+const BASE: f64 = 60e6;
+/// Memory of `ingest` for a row of the log, up to `ingest.memory_limit`, in bytes.
+const ROW: f64 = 350.0;
+/// What a run keeps on disk of a row of the log, in bytes: the cache of what was read, and tables.
+const KEPT_ROW: f64 = 60.0;
+
+/// What a run costs.
+#[derive(Debug)]
+pub(crate) struct Estimate {
+    size: Size,
+    /// Seconds by stage and phase.
+    seconds: Vec<(String, f64)>,
+    /// Bytes of memory of the stage that needs most.
+    memory: f64,
+    /// Bytes.
+    disk: f64,
+    /// Operations a second of a matrix product, by its widths.
+    speeds: Vec<((usize, usize), f64)>,
+    /// What is left out.
+    unknown: Vec<String>,
+}
+
+impl Estimate {
+    /// Estimates from what is known of the inputs and the models.
+    ///
+    /// # Errors
+    /// Only where threads or tensors cannot be made.
+    pub(crate) fn new(
+        pipeline: &Pipeline,
+        inputs: &[Input],
+        teacher: Option<Shape>,
+        student: Option<Shape>,
+    ) -> anyhow::Result<Estimate> {
+        let size = Size::of(pipeline, inputs);
+        let mut estimate = Estimate {
+            seconds: Vec::new(),
+            memory: BASE + size.documents * 20.0 + (size.rows * ROW).min(size::memory_limit(pipeline)),
+            disk: size.rows * KEPT_ROW + size.documents * (size.document_chars + 200.0),
+            speeds: Vec::new(),
+            unknown: Vec::new(),
+            size,
+        };
+        let threads = match pipeline.run.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        estimate.tables(pipeline, threads);
+        let mut speed = Speed::new(pipeline, threads)?;
+        for (work, shape) in work::all(pipeline, &estimate.size, teacher.as_ref(), student.as_ref()) {
+            let Some(shape) = shape else {
+                estimate.unknown.push(work.name);
+                continue;
+            };
+            let seconds = speed.seconds(&work, shape)?;
+            let trained = if work.trains { TRAINED } else { STORED };
+            estimate.memory = estimate.memory.max(BASE + shape.weights * trained + work.activations(shape));
+            estimate.disk += if work.trains { shape.weights * STORED } else { 0.0 };
+            estimate.seconds.push((work.name, seconds));
+        }
+        estimate.speeds = speed.measured();
+        Ok(estimate)
+    }
+
+    /// The stages whose time depends on the tables alone.
+    fn tables(&mut self, pipeline: &Pipeline, threads: usize) {
+        let Size { rows, documents, queries, .. } = self.size;
+        let share = 1.0 / threads as f64;
+        if let Some(simulate) = &pipeline.simulate {
+            self.seconds.push(("simulate".into(), 0.3 + simulate.searches as f64 * 60e-6));
+        }
+        self.seconds.push(("ingest".into(), 0.1 + (rows * 5e-6 + documents * 50e-6) * share));
+        self.seconds.push(("cpt".into(), 0.1 + (documents + queries).min(200e3) * 190e-6 * share));
+        let draws = pipeline.evaluate.permutations as f64 * self.size.test_queries(pipeline);
+        self.seconds.push(("evaluate".into(), 0.1 + draws * 1e-6 * share));
+    }
+
+    /// The estimate in lines.
+    pub(crate) fn text(&self) -> String {
+        let mut text = "\nestimate, which may be off by a factor of two\n".to_string();
+        let all: f64 = self.seconds.iter().map(|(_, seconds)| seconds).sum();
+        let mut stages: Vec<(&str, f64)> = Vec::new();
+        for (name, seconds) in &self.seconds {
+            match stages.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum += seconds,
+                None => stages.push((name, *seconds)),
+            }
+        }
+        stages.sort_by_key(|(name, _)| pipeline::stages().position(|stage| name.starts_with(stage)));
+        let parts: Vec<String> =
+            stages.iter().map(|(name, seconds)| format!("{name} {}", numbers::duration(*seconds))).collect();
+        let _ = writeln!(text, "  time: {}: {}", numbers::duration(all), parts.join(", "));
+        let memory = numbers::bytes(self.memory);
+        let _ = writeln!(text, "  memory: {memory}; disk: {}", numbers::bytes(self.disk));
+        let _ = writeln!(text, "  counted for: {}", self.size.text());
+        let speeds = self
+            .speeds
+            .iter()
+            .map(|((hidden, inner), speed)| format!("{:.0} GFLOP/s for {hidden} x {inner}", speed / 1e9));
+        let speeds: Vec<String> = speeds.collect();
+        if !speeds.is_empty() {
+            let _ = writeln!(text, "  matrix products, measured just now: {}", speeds.join(", "));
+        }
+        if !self.unknown.is_empty() {
+            let _ = writeln!(text, "  without {}, as the model is not here", self.unknown.join(", "));
+        }
+        text
+    }
+}

@@ -1,0 +1,10 @@
+//! `check`: what a pipeline file means, and what the first records of its inputs are.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = check::Arguments::parse();
+    pipeline::execute_alone(arguments.log_format, || check::run(&arguments))
+}
