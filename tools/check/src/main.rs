@@ -6,5 +6,5 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let arguments = check::Arguments::parse();
-    pipeline::execute_alone(arguments.log_format, || check::run(&arguments))
+    pipeline::execute_alone(arguments.log_format, "nothing was written".to_string(), || check::run(&arguments))
 }
