@@ -120,7 +120,7 @@ fn the_default_pipeline_is_still_to_be_simulated() {
             "models",
             "  teacher: a decoder from random weights, 1.1 million weights in 4 layers of width 128",
             "  student: a BERT from random weights, 852 thousand weights in 3 layers of width 128",
-            "estimate, which may be off by a factor of two",
+            "estimate for a machine that does nothing else; it may be off by a factor of two",
             "  counted for: 400 thousand rows of the log, 3000 queries, 6000 documents, 400 judged queries",
         ],
     );
@@ -195,7 +195,7 @@ fn a_log_in_csv_is_understood() {
             "  columns: query = `query`, doc_id = `doc`, grade = `grade`",
             "  found: 10 queries; 10 of grade 0, 10 of grade 1, 10 of grade 2",
             "models",
-            "estimate, which may be off by a factor of two",
+            "estimate for a machine that does nothing else; it may be off by a factor of two",
             "  counted for: 60 rows of the log, 10 queries, 30 documents, 10 judged queries",
         ],
     );

@@ -19,7 +19,7 @@ use ingest::sample::{self, Input};
 use pipeline::config::load;
 use pipeline::{ConfigError, EXIT_CODES, LogFormat, NothingToDo, Pipeline, Stage};
 
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, Speed};
 use crate::models::Models;
 
 /// The command line.
@@ -71,7 +71,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     note(&mut first, models.problem)?;
     match first {
         Some(problem) => Err(problem),
-        None => say(&Estimate::new(&pipeline, &inputs, models.teacher, models.student)?.text()),
+        None => {
+            let speed = Speed::new(&pipeline)?;
+            say(&Estimate::new(&pipeline, &inputs, models.teacher, models.student, speed)?.text())
+        }
     }
 }
 

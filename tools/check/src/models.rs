@@ -86,7 +86,8 @@ impl Shape {
 
     fn text(&self) -> String {
         let Shape { weights, layers, hidden, .. } = self;
-        format!("{} weights in {layers} layers of width {hidden}", numbers::count(*weights))
+        let noun = if *layers == 1 { "layer" } else { "layers" };
+        format!("{} weights in {layers} {noun} of width {hidden}", numbers::count(*weights))
     }
 }
 

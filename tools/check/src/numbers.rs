@@ -14,7 +14,7 @@ pub(crate) fn bytes(bytes: f64) -> String {
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 59.5 => format!("{} s", digits(seconds.max(1.0).round())),
-        seconds if seconds < 59.5 * 60.0 => format!("{} minutes", digits(seconds / 60.0)),
+        seconds if seconds < 119.5 * 60.0 => format!("{} minutes", digits(seconds / 60.0)),
         seconds if seconds < 47.5 * 3600.0 => format!("{} hours", digits(seconds / 3600.0)),
         seconds => format!("{} days", digits(seconds / 86400.0)),
     }
@@ -49,7 +49,7 @@ mod tests {
         let sizes = [0.0, 999.0, 40_544.0, 999_600.0, 2.34e6, 3.2e9].map(bytes);
         assert_eq!(sizes, ["0 bytes", "999 bytes", "41 kB", "1 MB", "2.3 MB", "3.2 GB"]);
         let times = [0.2, 59.4, 90.0, 3590.0, 7200.0, 864_000.0].map(duration);
-        assert_eq!(times, ["1 s", "59 s", "1.5 minutes", "1 hours", "2 hours", "10 days"]);
+        assert_eq!(times, ["1 s", "59 s", "1.5 minutes", "60 minutes", "2 hours", "10 days"]);
         assert_eq!([812.0, 9999.0, 12_345.0, 6.84e6].map(count), ["812", "9999", "12 thousand", "6.8 million"]);
         assert_eq!(share(1, 3), "33.3 %");
     }

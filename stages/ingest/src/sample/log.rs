@@ -103,22 +103,24 @@ fn read(input: &mut Input, config: &IngestConfig, log: &LogConfig, reading: Read
     found.forms = read.forms.iter().map(|(form, count)| (*form, *count)).collect();
     // What one file must have, it must have in its first records: these are no shares.
     let whole_files = files.files.iter().zip(by_file()).try_for_each(|(file, stats)| files.check(file, stats, clean));
+    let results = found.results;
     input.found = Found::Log(found);
     whole_files?;
-    if config.preset.is_none() {
-        input.judge(files.check_columns(config, &stats));
-    }
+    input.judge(files.check_columns(config, &stats));
     input.judge(check_malformed(&files.files, by_file(), clean));
     input.judge(checks::can_teach(log, &stats, clean));
-    let sessions = sessions::Found { largest, ..sessions::Found::default() };
+    if input.is_whole {
+        let sessions = sessions::Found { largest, ..sessions::Found::default() };
+        input.judge(checks::sessions_are_visitors(&sessions, results, clean));
+    }
     // Of records in several files or kinds, the first of one need not go with the first of the others.
     if input.is_whole || files.files.len() == 1 && log.kinds.is_empty() {
         input.judge(checks::losses(&tallies, clean));
         input.judge(checks::results_are_shown_once(&tallies, clean));
-    }
-    if input.is_whole {
-        let (merged, _) = tallies.sum(|fate| fate == Fate::Merged);
-        input.judge(checks::sessions_are_visitors(&sessions, stats.events.saturating_sub(merged), clean));
+        let (_, kept_clicks) = tallies.sum(|fate| fate == Fate::Kept);
+        if stats.clicks > 0 {
+            input.judge(checks::clicks_are_left(&tallies, kept_clicks));
+        }
     }
     Ok(())
 }

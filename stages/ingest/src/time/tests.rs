@@ -15,6 +15,27 @@ fn by_default() -> Times {
 }
 
 #[test]
+fn the_form_of_a_time_is_told() {
+    let form = |text: &str| by_default().read(text).map(|(_, form)| form);
+    for (text, expected) in [
+        ("2022-10-19 12:01:00", Form::DateAndTime),
+        ("19/Oct/2022:12:01:00 +0000", Form::DateAndTime),
+        ("20221019120100", Form::DateAndTime),
+        ("1666180860", Form::Number(TimeUnit::S)),
+        ("1666180860000", Form::Number(TimeUnit::Ms)),
+        ("1666180860000000", Form::Number(TimeUnit::Us)),
+        ("1666180860000000000", Form::Number(TimeUnit::Ns)),
+        ("/Date(1666180860000)/", Form::Number(TimeUnit::Ms)),
+    ] {
+        assert_eq!(form(text), Ok(expected), "{text}");
+    }
+    let in_seconds = times(Some(TimeUnit::S), "", "").unwrap();
+    assert_eq!(in_seconds.read("1666180860").map(|(_, form)| form), Ok(Form::Number(TimeUnit::S)));
+    let configured = times(None, "", "%Y-%m-%d %H:%M:%S").unwrap();
+    assert_eq!(configured.read("2022-10-19 12:01:00"), Ok((NOON, Form::Configured)));
+}
+
+#[test]
 fn one_moment_in_every_spelling() {
     let times = by_default();
     for text in [

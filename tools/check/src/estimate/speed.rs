@@ -11,10 +11,12 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::work::Work;
 use crate::models::Shape;
 
-/// Rows of the product that is measured: tokens of a step.
-const ROWS: usize = 1024;
+/// Rows of the product that is measured: tokens of a step of one thread.
+const ROWS: usize = 512;
+/// Share of the threads' speeds that is left of them together.
+const TOGETHER: f64 = 0.9;
 /// How long it is measured.
-const LONG_ENOUGH: Duration = Duration::from_millis(150);
+const LONG_ENOUGH: Duration = Duration::from_millis(200);
 /// Seconds of a thread for a number of the layers' values, of which a layer has a few for each token beside its products.
 const VALUE: f64 = 0.35e-9;
 /// Share of the last layer that is left out where one token gives the score.
@@ -33,9 +35,27 @@ pub(crate) struct Speed {
 impl Speed {
     /// # Errors
     /// Where threads cannot be started.
-    pub(crate) fn new(pipeline: &Pipeline, threads: usize) -> anyhow::Result<Speed> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
+    pub(crate) fn new(pipeline: &Pipeline) -> anyhow::Result<Speed> {
+        let threads = match pipeline.run.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        // Alone, a thread is hardly disturbed by other programs, as threads that wait for one another are.
+        let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
         Ok(Speed { pool, threads, precision: arithmetic(pipeline.run.precision), measured: Vec::new() })
+    }
+
+    /// Products of `speed` operations a second, whatever their widths.
+    #[cfg(test)]
+    pub(super) fn known(threads: usize, speed: f64, shapes: &[Shape]) -> anyhow::Result<Speed> {
+        let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
+        let measured = shapes.iter().map(|shape| ((shape.hidden, shape.intermediate), speed)).collect();
+        Ok(Speed { pool, threads, precision: Precision::F32, measured })
+    }
+
+    /// Threads that compute.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Seconds of a training or scoring of a model.
@@ -58,13 +78,15 @@ impl Speed {
         Ok(operations / speed + between + updates + work.steps * STEP)
     }
 
-    /// Operations a second of a product of so many rows and columns; measured once.
+    /// Operations a second of all threads in a product of these widths; measured once.
     fn of(&mut self, hidden: usize, intermediate: usize) -> anyhow::Result<f64> {
         if let Some((_, speed)) = self.measured.iter().find(|(shape, _)| *shape == (hidden, intermediate)) {
             return Ok(*speed);
         }
         let precision = self.precision;
-        let speed = self.pool.install(|| measure(hidden, intermediate, precision))?;
+        let of_thread = self.pool.install(|| measure(hidden, intermediate, precision))?;
+        let together = if self.threads > 1 { TOGETHER } else { 1.0 };
+        let speed = of_thread * self.threads as f64 * together;
         self.measured.push(((hidden, intermediate), speed));
         Ok(speed)
     }
@@ -75,16 +97,17 @@ impl Speed {
     }
 }
 
-/// Operations a second of the product of a feed-forward layer.
+/// Operations a second of a thread in the product of a feed-forward layer: those of the fastest one, which other programs
+/// disturbed least.
 fn measure(hidden: usize, intermediate: usize, precision: Precision) -> anyhow::Result<f64> {
     let tensor = |rows: usize| Tensor::rand(-1.0f32, 1.0, (rows, hidden), &Device::Cpu);
     let (x, weight) = (tensor(ROWS)?, tensor(intermediate)?);
     let operations = 2.0 * (ROWS * hidden * intermediate) as f64;
-    linear(&x, &weight, None, precision)?;
-    let (started, mut done) = (Instant::now(), 0.0);
-    while started.elapsed() < LONG_ENOUGH {
+    let (begun, mut shortest) = (Instant::now(), f64::INFINITY);
+    while begun.elapsed() < LONG_ENOUGH {
+        let started = Instant::now();
         linear(&x, &weight, None, precision)?;
-        done += operations;
+        shortest = shortest.min(started.elapsed().as_secs_f64());
     }
-    Ok(done / started.elapsed().as_secs_f64())
+    Ok(operations / shortest)
 }
