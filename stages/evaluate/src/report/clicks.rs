@@ -82,7 +82,7 @@ fn propensities(positions: &[Position]) -> Chart {
 fn rates(positions: &[Position]) -> Chart {
     let row = |position: &Position| {
         let counts = [position.impressions, position.clicks].map(|count| number::count(count.unsigned_abs()));
-        let rates = [position.ctr, position.expected_ctr].map(|rate| number::percent(rate));
+        let rates = [position.ctr, position.expected_ctr].map(number::percent);
         [vec![position.position.to_string()], counts.to_vec(), rates.to_vec()].concat()
     };
     Chart {

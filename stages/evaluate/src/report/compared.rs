@@ -100,7 +100,10 @@ fn bars(metric: &str, estimates: &[&Estimate]) -> Chart {
     };
     Chart {
         title: metric.to_string(),
-        caption: "With 95 % bootstrap intervals.".into(),
+        caption: match estimates.iter().any(|estimate| estimate.value.is_some_and(f64::is_infinite)) {
+            true => "With 95 % bootstrap intervals; an infinite value has no bar.".into(),
+            false => "With 95 % bootstrap intervals.".into(),
+        },
         traces: vec![
             Bar::new(values, names)
                 .orientation(Orientation::Horizontal)

@@ -21,9 +21,9 @@ pub(super) fn html(costs: &[Cost]) -> String {
 fn explained(student: Option<&Cost>, threads: usize) -> String {
     let threads = format!("{threads} {}", if threads == 1 { "thread" } else { "threads" });
     let mut text = format!(
-        "Median time of a query's documents, tokenization included, over their number: real queries of the test split with their \
-         candidates, repeated where there are fewer, on {threads} of the machine that scored them, as busy as it then was. The size is that of the model's \
-         folder; an adapter's is without its base model."
+        "Time of a query's documents over their number, tokenization included: the mean over queries of the test split, of each the \
+         fastest pass, with its candidates, repeated where there are fewer, on {threads} of the machine that scored them. The size is \
+         that of the model's folder; an adapter's is without its base model."
     );
     if let Some(ten) = student.and_then(|student| student.milliseconds[1]) {
         let all = number::milliseconds(ten * LIST_SIZES[1] as f64);

@@ -113,9 +113,11 @@ fn page(subject: &Subject, evaluation: &Evaluation) -> String {
     let Subject { config, manifests, settings, .. } = *subject;
     let name = escape(subject.name);
     let section = |id, heading, body| Section { id, heading, body };
+    let today =
+        if evaluation.is_of_files() { "How do the runs compare?" } else { "Is it better than what is shown today?" };
     let answers = [
         section("teacher", "Did the student keep up with the teacher?", student::html(config, evaluation)),
-        section("today", "Is it better than what is shown today?", compared::html(config, evaluation)),
+        section("today", today, compared::html(config, evaluation)),
         section(
             "queries",
             "Where does it lose, and where does it win?",

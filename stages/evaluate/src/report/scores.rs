@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use plotly::common::{Marker, Mode};
+use plotly::layout::RangeMode;
 use plotly::{Bar, Scatter};
 use ranking::metrics::Grade;
 
-use super::chart::{Chart, FIRST, SECOND, layout, row};
+use super::chart::{Chart, FIRST, SECOND, axis, layout, row};
 use crate::evaluation::Evaluation;
 use crate::number;
 use crate::systems::{STUDENT, TEACHER};
@@ -177,7 +178,7 @@ fn calibration(documents: &[Scored]) -> Option<Chart> {
                 .marker(Marker::new().color(FIRST).size(8))
                 .show_legend(false),
         ],
-        layout: layout("decile of the student's score", what),
+        layout: layout("decile of the student's score", "").y_axis(axis(what).range_mode(RangeMode::ToZero)),
         header: vec!["decile", "documents", "from", "to", "student's mean", "teacher's mean", "judged", "mean grade"],
         rows: deciles.iter().enumerate().map(row).collect(),
         numbers: 0,

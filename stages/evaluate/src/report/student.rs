@@ -112,7 +112,8 @@ fn differences(evaluation: &Evaluation, pairs: &[Paired]) -> Chart {
     Chart {
         title: format!("{} of the student less that of the teacher, query by query", evaluation.primary),
         caption: format!(
-            "The student is better on {} queries, equal on {} and worse on {}.{thinned}",
+            "Of {} queries, the student is better on {}, equal on {} and worse on {}.{thinned}",
+            number::count(sorted.len() as u64),
             count(|difference| difference > 0.0),
             count(|difference| difference == 0.0),
             count(|difference| difference < 0.0)
