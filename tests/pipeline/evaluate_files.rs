@@ -40,11 +40,7 @@ fn verdicts(table: &Columns) -> BTreeMap<(String, String), String> {
 #[test]
 fn runs_of_a_pipeline_have_the_same_figures_outside_of_it() {
     let sandbox = Sandbox::finished();
-    let (qrels, student) = (format!("{TREC}/qrels.txt"), format!("student={TREC}/student.run"));
-    let bm25 = format!("bm25={TREC}/bm25.run");
-    let set = ["--set", "evaluate.bootstrap=200", "--set", "evaluate.permutations=500"];
-    let arguments = ["--qrels", &qrels, "--run", &bm25, "--run", &student, "--out", "outside"];
-    let told = evaluate(&sandbox, &[&arguments[..], &set].concat()).succeeded();
+    let told = evaluated_outside(&sandbox);
     assert!(told.stdout.contains("student - bm25: ndcg@10"), "{}", told.stdout);
     let (inside, outside) = (sandbox.table("evaluate", "metrics"), table(&sandbox, "metrics"));
     for system in ["bm25", "student"] {
@@ -63,9 +59,25 @@ fn runs_of_a_pipeline_have_the_same_figures_outside_of_it() {
     assert_eq!(verdicts.keys().collect::<Vec<_>>(), [&("student".to_string(), "bm25".to_string())]);
     assert!(sandbox.path("outside/report.html").is_file());
 
+    let arguments = arguments();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let twice = evaluate(&sandbox, &arguments);
     assert!(twice.error(2).contains("outside: expected no folder of this name, found one"), "{}", twice.stderr);
-    evaluate(&sandbox, &[&arguments[..], &set, &["--force"]].concat()).succeeded();
+    evaluate(&sandbox, &[&arguments[..], &["--force"]].concat()).succeeded();
+}
+
+/// What evaluates two systems of a finished run from its files of TREC's format.
+fn arguments() -> Vec<String> {
+    let files = ["--qrels", &format!("{TREC}/qrels.txt"), "--run", &format!("bm25={TREC}/bm25.run"), "--run"];
+    let student = [&format!("student={TREC}/student.run"), "--out", "outside"];
+    let set = ["--set", "evaluate.bootstrap=200", "--set", "evaluate.permutations=500"];
+    files.iter().chain(&student).chain(&set).map(ToString::to_string).collect()
+}
+
+/// Evaluates them into the folder `outside` of the run's sandbox.
+pub(crate) fn evaluated_outside(sandbox: &Sandbox) -> Outcome {
+    let arguments = arguments();
+    evaluate(sandbox, &arguments.iter().map(String::as_str).collect::<Vec<_>>()).succeeded()
 }
 
 /// Runs of 40 queries, of which one is answered by the grades, one by their reverse, and one by nothing that is judged.

@@ -7,6 +7,7 @@
 
 mod ablation;
 mod base_models;
+mod browser;
 mod candidate_lists;
 mod check;
 mod config_errors;
@@ -33,6 +34,7 @@ mod process;
 mod query;
 mod real_data;
 mod real_servers;
+mod report_page;
 mod resume;
 mod round_trip;
 mod run_all;

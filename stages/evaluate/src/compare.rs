@@ -166,7 +166,7 @@ fn tested(
 }
 
 /// Differences of a metric, given by its place among those measured, on the queries that count for both systems.
-pub(crate) fn differences(a: &Measured, b: &Measured, metric: usize, slice: &Slice) -> Vec<f64> {
+fn differences(a: &Measured, b: &Measured, metric: usize, slice: &Slice) -> Vec<f64> {
     let (a, b) = (&a.metrics[metric].found, &b.metrics[metric].found);
     slice.queries.iter().filter_map(|&query| Some(a.of_query(query)? - b.of_query(query)?)).collect()
 }

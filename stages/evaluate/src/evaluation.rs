@@ -3,14 +3,15 @@
 use pipeline::ConfigError;
 use pipeline::config::EvaluateConfig;
 use ranking::metrics::PairCounts;
+use ranking::significance::{Interval, bootstrap_ratio};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::agreement::TeachersScores;
-use crate::compare::{Comparison, Draws, Key, compare, differences};
+use crate::compare::{Comparison, Draws, Key, compare};
 use crate::input::{SystemRun, TestQuery};
 use crate::measure::{Answers, Estimate, Measure, Measured, estimate, rankings};
 use crate::slices::{ALL, Slice, slices};
-use crate::systems::TEACHER;
+use crate::systems::{STUDENT, TEACHER};
 
 /// Metrics of all systems on all slices, and the tests between them.
 #[derive(Debug)]
@@ -24,6 +25,32 @@ pub(crate) struct Evaluation<'a> {
     pub(crate) slices: Vec<Slice>,
     pub(crate) estimates: Vec<Estimate>,
     pub(crate) comparisons: Vec<Comparison>,
+    draws: Draws,
+}
+
+/// The student's share of the teacher's primary metric.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Share {
+    /// The student's mean over the teacher's.
+    pub(crate) ratio: f64,
+    /// Of the ratio, over the test queries.
+    pub(crate) interval: Option<Interval>,
+}
+
+/// The primary metric of two systems on a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Paired {
+    /// Index of the query.
+    pub(crate) query: usize,
+    pub(crate) a: f64,
+    pub(crate) b: f64,
+}
+
+impl Paired {
+    /// What `a` is better by.
+    pub(crate) fn difference(&self) -> f64 {
+        self.a - self.b
+    }
 }
 
 impl<'a> Evaluation<'a> {
@@ -85,7 +112,7 @@ impl<'a> Evaluation<'a> {
             wanted.par_iter().map(|&(values, system, slice)| estimate(values, system, slice, draws.resamples, seed));
         let estimates = estimates.collect::<Result<Vec<_>, _>>()?;
         let comparisons = compare(&compared, primary, &systems, &slices, config, draws)?;
-        Ok(Evaluation { queries, metrics, primary, slices, estimates, comparisons, systems })
+        Ok(Evaluation { queries, metrics, primary, slices, estimates, comparisons, systems, draws })
     }
 
     /// True if the teacher's order takes the place of judgments.
@@ -101,6 +128,12 @@ impl<'a> Evaluation<'a> {
     /// A metric of a system on a slice.
     pub(crate) fn estimate(&self, system: &str, metric: &str, slice: &str) -> Option<&Estimate> {
         self.estimates.iter().find(|e| e.system == system && e.metric == metric && e.slice == slice)
+    }
+
+    /// The metrics that are drawn, and shown for slices: the primary one, and the pooled ones.
+    pub(crate) fn headline_metrics(&self) -> impl Iterator<Item = Measure> {
+        let pooled = self.metrics.iter().copied().filter(Measure::is_pooled);
+        std::iter::once(self.primary).chain(pooled)
     }
 
     /// How `a` compares with `b` by the primary metric on all queries, in this direction.
@@ -119,13 +152,20 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The student's share of the teacher's primary metric; `None` where one of them hardly ranks anything.
-    pub(crate) fn student_share(&self) -> Option<f64> {
-        if self.unranked().any(|system| ["teacher", "student"].contains(&system)) {
+    pub(crate) fn student_share(&self) -> Option<Share> {
+        if self.unranked().any(|system| [TEACHER, STUDENT].contains(&system)) {
             return None;
         }
-        let value = |system| self.estimate(system, &self.primary.to_string(), ALL)?.value;
-        let teacher = value("teacher").filter(|&teacher| teacher > 0.0)?;
-        Some(value("student")? / teacher)
+        let pairs: Vec<(f64, f64)> = self.paired(STUDENT, TEACHER)?.iter().map(|pair| (pair.a, pair.b)).collect();
+        let total = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>();
+        let teacher = Some(total(|pair| pair.1)).filter(|&teacher| teacher > 0.0)?;
+        let Draws { resamples, seed, .. } = self.draws;
+        Some(Share { ratio: total(|pair| pair.0) / teacher, interval: bootstrap_ratio(&pairs, resamples, seed) })
+    }
+
+    /// A system of this name.
+    pub(crate) fn system(&self, name: &str) -> Option<&Measured<'a>> {
+        self.systems.iter().find(|system| system.system == name)
     }
 
     /// Systems that give several documents the highest score of at least half of the test queries: their metrics are those of
@@ -143,11 +183,13 @@ impl<'a> Evaluation<'a> {
         estimates.filter(|estimate| estimate.ties.is_some_and(|[low, high]| high - low >= 0.0005))
     }
 
-    /// The primary metric of `a` less that of `b`, query by query.
-    pub(crate) fn differences(&self, a: &str, b: &str) -> Option<Vec<f64>> {
-        let system = |name| self.systems.iter().find(|s| s.system == name);
+    /// The primary metric of `a` and `b` on the queries that count for both; `None` where one of them is not there.
+    pub(crate) fn paired(&self, a: &str, b: &str) -> Option<Vec<Paired>> {
         let primary = self.metrics.iter().position(|&metric| metric == self.primary)?;
-        Some(differences(system(a)?, system(b)?, primary, self.slices.first()?))
+        let values = |name| Some(&self.system(name)?.metrics[primary].found);
+        let (a, b) = (values(a)?, values(b)?);
+        let pair = |query| Some(Paired { query, a: a.of_query(query)?, b: b.of_query(query)? });
+        Some((0..self.queries.len()).filter_map(pair).collect())
     }
 
     /// How often each special case of the conventions arose.

@@ -183,9 +183,25 @@ fn write(out: &Path, config: &EvaluateConfig, evaluation: &Evaluation) -> anyhow
     let paths = RunPaths::new(folder, "", name);
     let mut context = StageContext::new(paths, output.path().to_path_buf(), Vec::new());
     output::write(&mut context, evaluation)?;
-    let subject = Subject { name, seed: SEED, config, grades_from_clicks: false, manifests: &[], curves: &[] };
+    let settings = serde_json::to_value(config).context("the configuration cannot be written as JSON")?;
+    let subject = Subject {
+        name,
+        seed: SEED,
+        config,
+        settings: &settings,
+        grades_from_clicks: false,
+        corpora: &[],
+        costs: &[],
+        manifests: &[],
+        curves: Vec::new(),
+        positions: Vec::new(),
+        fates: Vec::new(),
+    };
     subject.write(context.out(), evaluation)?;
-    let config = serde_json::to_value(config).context("the configuration cannot be written as JSON")?;
-    output.commit(context.into_manifest(Manifest { stage: "evaluate".into(), config, ..Manifest::default() }))?;
-    print(evaluation, subject.config)
+    output.commit(context.into_manifest(Manifest {
+        stage: "evaluate".into(),
+        config: settings,
+        ..Manifest::default()
+    }))?;
+    print(evaluation, config)
 }

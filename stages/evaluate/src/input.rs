@@ -3,6 +3,8 @@
 use collection::{CandidateList, Corpus};
 use ranking::metrics::Grade;
 
+use crate::cost::Cost;
+
 /// A test query: the documents every system ranks, and what was judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TestQuery {
@@ -59,4 +61,21 @@ pub struct SystemRun {
     pub scores: Vec<Vec<f64>>,
     /// Weight of the model in a system that interpolates it with BM25: one, or one for each fold. Empty in others.
     pub weights: Vec<f64>,
+}
+
+/// What the report shows beside figures.
+#[derive(Debug, Default)]
+pub(crate) struct Background {
+    /// Texts of the documents, of each run that was merged.
+    pub(crate) corpora: Vec<Corpus>,
+    /// Of the models that ranked.
+    pub(crate) costs: Vec<Cost>,
+}
+
+/// Test queries with the answers to them.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) queries: Vec<TestQuery>,
+    pub(crate) runs: Vec<SystemRun>,
+    pub(crate) background: Background,
 }

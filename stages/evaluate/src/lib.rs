@@ -6,6 +6,7 @@
 mod agreement;
 mod command;
 mod compare;
+mod cost;
 mod evaluation;
 mod files_command;
 #[cfg(test)]
@@ -38,17 +39,22 @@ pub use input::{Attribute, SystemRun, TestQuery};
 pub use stage::{Config, Evaluate};
 
 use evaluation::Evaluation;
+use input::Background;
+
+/// The program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Measures `runs` on `queries` and writes the tables, the report and the summary on stdout.
 ///
 /// # Errors
 /// [`BadInput`] without a query, [`ranking::metrics::MetricError`] on a score that is NaN (named with its system, query
 /// and document), and where an earlier stage's output cannot be read.
-pub fn evaluate(
+pub(crate) fn evaluate(
     config: &Config,
     context: &mut StageContext,
     queries: &[TestQuery],
     runs: &[SystemRun],
+    background: &Background,
 ) -> anyhow::Result<()> {
     if queries.is_empty() {
         let judgments = context.paths().run_dir().join("ingest/judgments");
@@ -61,7 +67,7 @@ pub fn evaluate(
     let evaluation = Evaluation::new(queries, runs, &config.evaluate, config.seed)?;
     output::write(context, &evaluation)?;
     trec::write_runs(&evaluation, context.out())?;
-    report::write(config, context, &evaluation)?;
+    report::write(config, context, &evaluation, background)?;
     print(&evaluation, &config.evaluate)
 }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use collection::{Collection, TEST, candidate_lists};
+use collection::{Collection, Corpus, TEST, candidate_lists};
 use pipeline::config::BASELINE;
 use pipeline::{BadInput, Outdated, RunPaths, outdated};
 use tables::{Columns, StageDir};
 
+use crate::input::{Answered, Background};
 use crate::interpolation::across_folds;
 use crate::systems::{STUDENT, is_interpolated, order};
 use crate::{Config, SystemRun, TestQuery, slices};
@@ -34,13 +35,15 @@ pub(crate) fn ingested(config: &Config, paths: &RunPaths) -> tables::Result<Vec<
 ///
 /// # Errors
 /// [`BadInput`] for runs that test a query twice, or that do not hold the same systems with a score of every candidate.
-pub(crate) fn read(all: &Config, paths: &RunPaths) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+pub(crate) fn read(all: &Config, paths: &RunPaths) -> anyhow::Result<Answered> {
     let config = &all.evaluate;
     let (mut queries, mut folds): (Vec<TestQuery>, Vec<usize>) = (Vec::new(), Vec::new());
+    let mut background = Background::default();
     let mut merged: BTreeMap<(usize, String), Vec<Vec<f64>>> = BTreeMap::new();
     for name in &config.merge_runs {
         let dir = paths.run_dir_of(name);
-        let own = test_queries(all, &dir)?;
+        let (own, corpus) = test_queries(all, &dir)?;
+        background.corpora.push(corpus);
         let known: BTreeSet<&str> = queries.iter().map(|query| query.query_id.as_str()).collect();
         if let Some(twice) = own.iter().find(|query| known.contains(query.query_id.as_str())) {
             Err(BadInput(format!(
@@ -79,7 +82,7 @@ pub(crate) fn read(all: &Config, paths: &RunPaths) -> anyhow::Result<(Vec<TestQu
     if config.interpolate {
         runs.extend(across_folds(&runs, &queries, &folds, &config.validation())?);
     }
-    Ok((queries, runs))
+    Ok(Answered { queries, runs, background })
 }
 
 /// Refuses an evaluation that was made from other tables than the run now holds.
@@ -92,13 +95,13 @@ fn refuse_outdated(paths: &RunPaths, run_dir: &Path) -> anyhow::Result<()> {
     )))?
 }
 
-fn test_queries(config: &Config, run_dir: &Path) -> anyhow::Result<Vec<TestQuery>> {
+fn test_queries(config: &Config, run_dir: &Path) -> anyhow::Result<(Vec<TestQuery>, Corpus)> {
     let ingest = StageDir::open(run_dir, "ingest")?;
     let collection = Collection::read(|stage| StageDir::open(run_dir, stage), &config.retrieval)?;
     let lists = candidate_lists(&ingest, &collection, TEST, &config.evaluate.validation())?;
     let mut queries: Vec<TestQuery> = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
     slices::read(&ingest, &config.evaluate.slices, &mut queries)?;
-    Ok(queries)
+    Ok((queries, collection.corpus))
 }
 
 /// What the student of an earlier run answered, as the system [`BASELINE`].

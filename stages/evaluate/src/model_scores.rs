@@ -1,13 +1,17 @@
 //! Scores of the models, kept beside the output: another metric, or a run after one that was interrupted, computes those alone that
 //! are missing or are of another model or other pairs.
 
+use std::path::PathBuf;
+
 use collection::{CandidateList, Corpus};
 use nn::cross_encoder::{CrossEncoder, Execution};
+use nn::folder::{InputChoice, load_ranker};
 use nn::text::Texts;
 use pipeline::{Progress, StageContext};
-use tables::{Error, Parts, Rows};
+use tables::{Error, FileEntry, Parts, Rows};
 
 use crate::Config;
+use crate::cost::{Cost, KeptCost, milliseconds};
 
 /// The table of a part.
 const TABLE: &str = "pair_scores";
@@ -27,14 +31,14 @@ pub(crate) struct ModelSystem {
 }
 
 impl ModelSystem {
-    /// The scores of the candidates of every list.
+    /// The scores of the candidates of every list, and what the model costs.
     pub(crate) fn scores(
         self,
         context: &StageContext,
         config: &Config,
         (corpus, lists): (&Corpus, &[CandidateList]),
         progress: &mut Progress,
-    ) -> anyhow::Result<Vec<Vec<f64>>> {
+    ) -> anyhow::Result<(Vec<Vec<f64>>, Cost)> {
         let parts = self.open(context, config)?;
         let mut model = Model { system: self, context, execution: config.execution(), opened: None };
         let mut scores = Vec::with_capacity(lists.len());
@@ -61,12 +65,32 @@ impl ModelSystem {
         if kept_lists > 0 {
             tracing::info!("evaluate: {}: {kept_lists} of {} lists were scored before", self.name, lists.len());
         }
-        Ok(scores)
+        let kept = KeptCost::of(&self.folder_of_parts(context), self.decides_cost(context, config)?);
+        let cost = match kept.read() {
+            Some(cost) => cost,
+            None => {
+                let cost = model.cost(corpus, lists)?;
+                kept.write(&cost)?;
+                cost
+            }
+        };
+        Ok((scores, cost))
+    }
+
+    fn folder_of_parts(self, context: &StageContext) -> PathBuf {
+        context.paths().run_dir().join("evaluate.parts").join(self.name)
+    }
+
+    /// A digest of all that decides what the model costs on one machine.
+    fn decides_cost(self, context: &StageContext, config: &Config) -> anyhow::Result<String> {
+        let scores = self.fingerprint(context, config)?;
+        let decides = (scores, rayon::current_num_threads(), config.batch_tokens);
+        Ok(files::sha256(&serde_json::to_vec(&decides)?))
     }
 
     /// The parts of this system; those of another model are removed.
     fn open(self, context: &StageContext, config: &Config) -> anyhow::Result<Parts> {
-        let folder = context.paths().run_dir().join("evaluate.parts").join(self.name);
+        let folder = self.folder_of_parts(context);
         if context.forced() {
             Parts::remove(&folder)?;
         }
@@ -89,20 +113,41 @@ struct Model<'a> {
     system: ModelSystem,
     context: &'a StageContext,
     execution: Execution,
-    opened: Option<CrossEncoder>,
+    opened: Option<Opened>,
+}
+
+struct Opened {
+    encoder: CrossEncoder,
+    parameters: usize,
 }
 
 impl Model<'_> {
     fn score(&mut self, texts: &[Texts<'_>]) -> anyhow::Result<Vec<f32>> {
-        let model = match &self.opened {
-            Some(model) => model,
+        Ok(self.open()?.encoder.score(texts)?)
+    }
+
+    fn open(&mut self) -> anyhow::Result<&Opened> {
+        let opened = match self.opened.take() {
+            Some(opened) => opened,
             None => {
                 let ModelSystem { stage, folder, .. } = self.system;
-                let folder = self.context.input(stage)?.folder(folder)?;
-                self.opened.insert(CrossEncoder::open(&folder, self.execution)?)
+                let saved = load_ranker(&self.context.input(stage)?.folder(folder)?, &InputChoice::default())?;
+                let parameters = saved.ranker.params().count();
+                Opened { encoder: CrossEncoder::of_saved(&saved, self.execution)?, parameters }
             }
         };
-        Ok(model.score(texts)?)
+        Ok(self.opened.insert(opened))
+    }
+
+    fn cost(&mut self, corpus: &Corpus, lists: &[CandidateList]) -> anyhow::Result<Cost> {
+        let ModelSystem { name, stage, folder } = self.system;
+        let output = self.context.input(stage)?;
+        let is_own = |file: &&FileEntry| file.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        let bytes = output.manifest().files.iter().filter(is_own).map(|file| file.bytes).sum();
+        let queries: Vec<Vec<Texts<'_>>> = lists.iter().take(LISTS_PER_PART).map(|list| texts(corpus, list)).collect();
+        let milliseconds = milliseconds(&queries, |list| self.score(list).map(drop))?;
+        let (parameters, threads) = (self.open()?.parameters, rayon::current_num_threads());
+        Ok(Cost { system: name.into(), parameters, bytes, milliseconds, threads })
     }
 }
 

@@ -8,7 +8,8 @@ use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPa
 use serde::Serialize;
 use tables::StageDir;
 
-use crate::{SystemRun, TestQuery, evaluate, held_out, interpolation, merge, slices, systems, trec, verdicts};
+use crate::input::{Answered, Background};
+use crate::{TestQuery, evaluate, held_out, interpolation, merge, slices, systems, trec, verdicts};
 
 /// The stage.
 #[derive(Debug, Default)]
@@ -74,8 +75,8 @@ impl Stage for Evaluate {
     const VERSION: u32 = 3;
     const ABOUT: About = About {
         does: "ranks the held-out queries with every system and writes metrics, intervals, paired tests and the report",
-        reads: "ingest/queries, ingest/collection, ingest/impressions, ingest/judgments, teacher/training_metrics, \
-                distill/training_metrics, or without judgments score/held_out_scores; the folders teacher/rank, distill/student, \
+        reads: "ingest/queries, ingest/collection, ingest/impressions, ingest/judgments, ingest/propensities, ingest/ingest_report, \
+                teacher/training_metrics, distill/training_metrics, or without judgments score/held_out_scores; the folders teacher/rank, distill/student, \
                 distill/student_labels_only; or, with evaluate.merge_runs, the table runs of these runs; with evaluate.baseline, the \
                 table runs of that one",
         writes: "runs, query_metrics, metrics, comparisons; runs and judgments as TREC has them in the folder trec; report.html; a \
@@ -98,6 +99,8 @@ impl Stage for Evaluate {
         let folder = |stage, folder| Input::Folder { stage, folder };
         let mut inputs = vec![
             table("ingest", "impressions"),
+            table("ingest", "ingest_report"),
+            table("ingest", "propensities"),
             if config.judged { table("ingest", "judgments") } else { table("score", held_out::TABLE) },
             table("distill", "training_metrics"),
             folder("distill", "student"),
@@ -114,11 +117,12 @@ impl Stage for Evaluate {
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         let merged = config.merges_runs();
-        let (queries, mut runs) = if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };
+        let Answered { queries, mut runs, background } =
+            if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };
         if let Some(name) = &config.evaluate.baseline {
             runs.push(merge::baseline(name, context.paths(), &queries)?);
         }
-        evaluate(config, context, &queries, &runs)?;
+        evaluate(config, context, &queries, &runs, &background)?;
         match config.judged {
             true if merged => trec::write_judgments(&merge::ingested(config, context.paths())?, context.out()),
             true => trec::write_judgments(&[context.input("ingest")?], context.out()),
@@ -139,16 +143,16 @@ impl Stage for Evaluate {
     }
 }
 
-/// The test queries, and the answers of this run's systems to them.
-fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQuery>, Vec<SystemRun>)> {
+/// The test queries with the answers of this run's systems.
+fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<Answered> {
     let ingest = context.input("ingest")?;
     let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
     let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     if !config.judged {
         let (mut queries, lists) = held_out::read(&context.input("score")?, &collection.corpus)?;
         slices::read(&ingest, &evaluate.slices, &mut queries)?;
-        let runs = systems::runs(config, context, &ingest, &collection, &lists)?;
-        return Ok((queries, runs));
+        let (runs, costs) = systems::runs(config, context, &ingest, &collection, &lists)?;
+        return Ok(Answered { queries, runs, background: Background { corpora: vec![collection.corpus], costs } });
     }
     let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
     let tested = lists.len();
@@ -169,12 +173,12 @@ fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<(Vec<TestQu
         }
     }
     let mut queries: Vec<TestQuery> = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
-    let mut runs = systems::runs(config, context, &ingest, &collection, &lists)?;
+    let (mut runs, costs) = systems::runs(config, context, &ingest, &collection, &lists)?;
     if evaluate.interpolate {
         runs.extend(interpolation::with_bm25(&runs, &queries, tested, &candidates)?);
     }
     queries.truncate(tested);
     slices::read(&ingest, &evaluate.slices, &mut queries)?;
     runs.iter_mut().for_each(|run| run.scores.truncate(tested));
-    Ok((queries, runs))
+    Ok(Answered { queries, runs, background: Background { corpora: vec![collection.corpus], costs } })
 }

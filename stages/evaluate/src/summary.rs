@@ -17,7 +17,8 @@ pub(crate) fn text(evaluation: &Evaluation, config: &EvaluateConfig) -> String {
         text += "Nobody judged these queries: the figures say how near each system is to the teacher's order.\n";
     }
     if let Some(share) = evaluation.student_share() {
-        text += &format!("The student has {:.1} % of the teacher's {name}.\n", 100.0 * share);
+        text += &format!("The student has {} of the teacher's {name}", number::percent(share.ratio));
+        text += &share.interval.map_or(".\n".into(), |interval| format!(" {}.\n", number::percent_interval(interval)));
     }
     for system in evaluation.unranked() {
         text += &format!(

@@ -8,14 +8,18 @@ use pipeline::StageContext;
 use pipeline::config::{BASELINE, Retriever};
 use tables::StageDir;
 
+use crate::cost::Cost;
 use crate::model_scores::ModelSystem;
 use crate::{Config, SystemRun};
+
+/// The order in which the logged engine showed the documents.
+pub(crate) const LOG_ORDER: &str = "log_order";
 
 /// The lexical baseline, which every model is interpolated with.
 pub(crate) const BM25: &str = "bm25";
 
 /// The systems in the order they are reported.
-const SYSTEMS: [&str; 8] = ["log_order", BM25, "dense", "fused", TEACHER, STUDENT, LABELS_ONLY, BASELINE];
+const SYSTEMS: [&str; 8] = [LOG_ORDER, BM25, "dense", "fused", TEACHER, STUDENT, LABELS_ONLY, BASELINE];
 
 /// First-stage retrieval: the system's name, and what scores the candidates. The latter two need vectors.
 const RETRIEVERS: [(&str, Retriever); 3] =
@@ -37,17 +41,17 @@ pub(crate) const STUDENT: &str = "student";
 /// The student that saw no teacher, where there is one.
 const LABELS_ONLY: &str = "student_labels_only";
 
-/// Scores of every system for every candidate.
+/// Scores of every system for every candidate, and what the models among them cost.
 pub(crate) fn runs(
     config: &Config,
     context: &StageContext,
     ingest: &StageDir,
     collection: &Collection,
     lists: &[CandidateList],
-) -> anyhow::Result<Vec<SystemRun>> {
-    let mut runs = Vec::new();
+) -> anyhow::Result<(Vec<SystemRun>, Vec<Cost>)> {
+    let (mut runs, mut costs) = (Vec::new(), Vec::new());
     if let Some(scores) = log_order(ingest, collection, lists)? {
-        runs.push(SystemRun { system: "log_order".into(), scores, weights: Vec::new() });
+        runs.push(SystemRun { system: LOG_ORDER.into(), scores, weights: Vec::new() });
     }
     let wanted: Vec<(usize, &[usize])> = lists.iter().map(|list| (list.query, &list.documents[..])).collect();
     for (system, by) in RETRIEVERS {
@@ -64,10 +68,11 @@ pub(crate) fn runs(
     let models: Vec<_> = MODELS.into_iter().filter(|model| is_there(model.name)).collect();
     let mut progress = context.progress("evaluate", (models.len() * lists.len()) as u64);
     for model in models {
-        let scores = model.scores(context, config, (&collection.corpus, lists), &mut progress)?;
+        let (scores, cost) = model.scores(context, config, (&collection.corpus, lists), &mut progress)?;
+        costs.push(cost);
         runs.push(SystemRun { system: model.name.into(), scores, weights: Vec::new() });
     }
-    Ok(runs)
+    Ok((runs, costs))
 }
 
 /// True if a system is one of the models.

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use collection::Corpus;
 use pipeline::Input;
 use pipeline::config::{EvaluateConfig, load};
 use ranking::metrics::{Metric, MetricError, NoRelevant, Unjudged};
@@ -7,6 +8,7 @@ use tables::{Manifest, OutputDir, Rows, StageDir, TableWriter, WriteOptions};
 
 use super::*;
 use crate::compare::PValue;
+use crate::cost::Cost;
 use crate::fixture::{queries, system, systems};
 
 fn config() -> EvaluateConfig {
@@ -223,17 +225,68 @@ fn commit_training(root: &Path, stage: &str, phases: &[&str]) {
         }
     }
     let output = OutputDir::open(root, stage, false).unwrap();
-    let mut table = TableWriter::create(output.path(), "training_metrics", WriteOptions::default(), &[]).unwrap();
     let columns = Rows::of(&rows)
         .strings("phase", |row| row.0)
         .int64s("step", |row| row.1)
         .strings("metric", |row| row.2)
         .float64s("value", |row| row.3);
-    table.write(columns).unwrap();
     let mut manifest = manifest(stage);
-    manifest.tables.insert("training_metrics".into(), table.finish().unwrap());
+    add_table(&output, &mut manifest, "training_metrics", columns);
     manifest.facts.insert("steps".into(), 300.into());
+    manifest.config = serde_json::json!({ "loss": "<hybrid>", "base": null });
     output.commit(manifest).unwrap();
+}
+
+fn add_table<T>(output: &OutputDir, manifest: &mut Manifest, name: &str, rows: Rows<'_, T>) {
+    let mut table = TableWriter::create(output.path(), name, WriteOptions::default(), &[]).unwrap();
+    table.write(rows).unwrap();
+    manifest.tables.insert(name.into(), table.finish().unwrap());
+}
+
+/// What `ingest` tells of a log that lost some rows.
+fn commit_ingest(root: &Path) {
+    let output = OutputDir::open(root, "ingest", false).unwrap();
+    let mut manifest = manifest("ingest");
+    let fates = [("kept", "", 0.9), ("left_out", "<robot>", 0.1)];
+    let columns = Rows::of(&fates)
+        .strings("input", |_| "log")
+        .strings("fate", |row| row.0)
+        .strings("reason", |row| row.1)
+        .int64s("rows", |row| (row.2 * 12_000.0) as i64)
+        .float64s("row_share", |row| row.2)
+        .int64s("clicks", |row| (row.2 * 1000.0) as i64)
+        .float64s("click_share", |row| row.2)
+        .strings("example", |_| "a secret line");
+    add_table(&output, &mut manifest, "ingest_report", columns);
+    let positions = [1, 2, 3];
+    let columns = Rows::of(&positions)
+        .int32s("position", |&position| position)
+        .float64s("propensity", |&position| 1.0 / f64::from(position))
+        .strings("method", |_| "likelihood")
+        .bools("measured", |_| true)
+        .int64s("impressions", |_| 4000)
+        .int64s("clicks", |&position| 600 / i64::from(position))
+        .float64s("ctr", |&position| 0.15 / f64::from(position))
+        .float64s("expected_ctr", |_| 0.1);
+    add_table(&output, &mut manifest, "propensities", columns);
+    output.commit(manifest).unwrap();
+}
+
+/// Documents with titles, and models with a size.
+fn background() -> Background {
+    let ids: Vec<String> = (0..12).map(|i| format!("d{i:02}")).collect();
+    let documents = ids.iter().map(|id| (id.as_str(), "A <red> bowl", ""));
+    let cost = |system: &str, parameters| Cost {
+        system: system.into(),
+        parameters,
+        bytes: 4096,
+        milliseconds: [Some(2.5), Some(0.5)],
+        threads: 2,
+    };
+    Background {
+        corpora: vec![Corpus::new(Vec::new(), documents).unwrap()],
+        costs: vec![cost("teacher", 4000), cost("student", 1000)],
+    }
 }
 
 /// Evaluates made-up systems in a run below `root` and commits the output.
@@ -248,12 +301,19 @@ fn evaluated(root: &Path, overrides: &[&str]) -> StageDir {
     commit_training(&run_dir, "teacher", &["cpt", "rank"]);
     commit_training(&run_dir, "distill", &["student", "student_labels_only"]);
     let output = OutputDir::open(&run_dir, "evaluate", false).unwrap();
-    let declared = ["teacher", "distill"].map(|stage| Input::Table { stage, table: "training_metrics" });
+    commit_ingest(&run_dir);
+    let read = [
+        ("teacher", "training_metrics"),
+        ("distill", "training_metrics"),
+        ("ingest", "ingest_report"),
+        ("ingest", "propensities"),
+    ];
+    let declared = read.map(|(stage, table)| Input::Table { stage, table });
     let mut context = StageContext::new(paths, output.path().to_path_buf(), declared.to_vec());
     let queries = queries(120);
     let mut runs = systems(&queries);
     runs.push(system("<b>&\"odd\"", &queries, 2.0));
-    evaluate(&Config::of(&pipeline), &mut context, &queries, &runs).unwrap();
+    evaluate(&Config::of(&pipeline), &mut context, &queries, &runs, &background()).unwrap();
     let run = std::fs::read_to_string(output.path().join("trec/student.run")).unwrap();
     assert_eq!(run.lines().count(), 120 * 12);
     assert!(run.starts_with("q000 Q0 d") && run.lines().all(|line| line.ends_with(" student")), "{run}");
@@ -263,37 +323,79 @@ fn evaluated(root: &Path, overrides: &[&str]) -> StageDir {
     output.commit(manifest("evaluate")).unwrap()
 }
 
+/// The report without its scripts, whose text is not ours.
+fn report(stage: &StageDir) -> String {
+    let report = std::fs::read_to_string(stage.path().join("report.html")).unwrap();
+    let (page, scripts) = report.split_once("<script type=\"text/javascript\">").unwrap();
+    assert_eq!(scripts.matches("</script>").count(), 2);
+    page.to_string()
+}
+
 #[test]
 fn the_report_stands_alone_and_is_escaped() {
     let root = tempfile::tempdir().unwrap();
     let stage = evaluated(root.path(), &[]);
-    let report = std::fs::read_to_string(stage.path().join("report.html")).unwrap();
-    for outside in ["http", "<script", "@import", "url(", "<b>"] {
+    let report = report(&stage);
+    for outside in
+        ["http:", "https:", "src=", "@import", "url(", "<b>", "<red>", "<robot>", "<hybrid>", "a secret line"]
+    {
         assert!(!report.contains(outside), "{outside}");
     }
     assert!(report.contains("&lt;b&gt;&amp;&quot;odd&quot;"));
-    for part in [
-        "student_labels_only: loss",
-        "rank: validation ndcg@10",
-        "95 % interval",
-        "log2(rank + 1)",
+    let charts = report.matches("<div class=\"chart\"").count();
+    assert!(charts >= 17 && report.matches("<script type=\"application/json\">").count() == charts, "{charts}");
+    assert!(!report.contains("NaN") && !report.contains("derived from clicks"));
+}
+
+#[test]
+fn the_report_answers_in_order() {
+    let root = tempfile::tempdir().unwrap();
+    let report = report(&evaluated(root.path(), &[]));
+    let answers = [
+        "id=\"teacher\"",
+        "of the teacher's ndcg@10",
+        "<strong class=\"verdict regression\">REGRESSION</strong>",
+        "id=\"today\"",
         "<td>WIN</td>",
         "tail: ndcg@10",
-    ] {
-        assert!(report.contains(part), "{part}");
+        "id=\"queries\"",
+        "Largest losses of student",
+        "A &lt;red&gt; bowl",
+        "Largest wins of student",
+        "id=\"cost\"",
+        "4\u{202f}000",
+        "student / teacher",
+        "25.0\u{a0}%",
+        "id=\"scores\"",
+        "Scores of the teacher",
+        "Calibration: mean grade",
+        "id=\"clicks\"",
+        "The most likely values",
+        "id=\"training\"",
+        "rank: validation ndcg@10",
+        "student_labels_only: loss",
+        "id=\"data\"",
+        "of 12\u{202f}000 rows 1\u{202f}200 were lost (10.0\u{a0}%)",
+        "&lt;robot&gt;",
+        "id=\"slices\"",
+        "id=\"conventions\"",
+        "log2(rank + 1)",
+        "id=\"configuration\"",
+        "loss = &quot;&lt;hybrid&gt;&quot;",
+        "id=\"versions\"",
+    ];
+    let mut rest = report.as_str();
+    for answer in answers {
+        let at = rest.find(answer).unwrap_or_else(|| panic!("{answer} is not there, or too early"));
+        rest = &rest[at + answer.len()..];
     }
-    assert!(!report.contains("derived from clicks"));
-    assert_eq!(report.matches("<svg").count(), report.matches("</svg>").count());
-    assert!(report.matches("<svg").count() >= 11);
-    assert!(!report.contains("NaN"));
 }
 
 #[test]
 fn a_report_on_grades_from_clicks_says_so() {
     let root = tempfile::tempdir().unwrap();
     let clicks = ["ingest.judgments={ format = \"clicks\" }"];
-    let stage = evaluated(root.path(), &clicks);
-    let report = std::fs::read_to_string(stage.path().join("report.html")).unwrap();
+    let report = report(&evaluated(root.path(), &clicks));
     assert!(report.contains("The grades are derived from clicks."));
 }
 
@@ -321,7 +423,7 @@ fn no_test_query_is_bad_input() {
     let file = "../../pipeline.toml";
     let pipeline = load(Path::new(file), &[]).unwrap();
     let mut context = StageContext::new(pipeline.paths(), root.path().to_path_buf(), Vec::new());
-    let error = evaluate(&Config::of(&pipeline), &mut context, &[], &[]).unwrap_err();
+    let error = evaluate(&Config::of(&pipeline), &mut context, &[], &[], &Background::default()).unwrap_err();
     assert!(error.is::<BadInput>());
     assert!(error.to_string().contains("expected judged queries"), "{error}");
 }

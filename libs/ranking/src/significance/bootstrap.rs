@@ -54,6 +54,16 @@ pub fn bootstrap_mean(values: &[f64], resamples: NonZeroUsize, seed: u64) -> Res
     bootstrap(values.len(), resamples, seed, mean).ok_or(SignificanceError::TooFew { expected: 1, found: 0 })
 }
 
+/// The 95 % interval of the ratio of two systems' means, `a / b`, over queries with a value of each, on the same draws. Draws in
+/// which the mean of `b` is not above 0 are left out; `None` without any other draw.
+pub fn bootstrap_ratio(queries: &[(f64, f64)], resamples: NonZeroUsize, seed: u64) -> Option<Interval> {
+    let ratio = |draw: &[usize]| {
+        let (a, b) = draw.iter().fold((0.0, 0.0), |(a, b), &query| (a + queries[query].0, b + queries[query].1));
+        Some(a / b).filter(|ratio| b > 0.0 && !ratio.is_nan())
+    };
+    bootstrap(queries.len(), resamples, seed, ratio)
+}
+
 /// The 95 % interval of the pooled positive-negative ratio of `queries`; `None` where no query has an ordered pair.
 pub fn bootstrap_pnr(queries: &[PairCounts], resamples: NonZeroUsize, seed: u64) -> Option<Interval> {
     let pooled = |draw: &[usize]| draw.iter().map(|&query| queries[query]).sum::<PairCounts>().pnr();

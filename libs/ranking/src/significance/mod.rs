@@ -8,7 +8,7 @@ mod bootstrap;
 mod paired;
 mod verdict;
 
-pub use bootstrap::{Interval, bootstrap, bootstrap_mean, bootstrap_pnr, bootstrap_pnr_difference};
+pub use bootstrap::{Interval, bootstrap, bootstrap_mean, bootstrap_pnr, bootstrap_pnr_difference, bootstrap_ratio};
 pub use paired::{TTest, p_floor, paired_t_test, randomisation_test, randomisation_test_pnr, t_interval};
 pub use verdict::{Verdict, verdict};
 

@@ -32,6 +32,32 @@ fn the_bootstrap_depends_on_its_seed_alone() {
 }
 
 #[test]
+fn the_interval_of_a_ratio_of_means_is_of_the_same_draws() {
+    let doubled: Vec<(f64, f64)> = (1..40).map(|n| (2.0 * f64::from(n), f64::from(n))).collect();
+    assert_eq!(bootstrap_ratio(&doubled, times(200), 3), Some(Interval { low: 2.0, high: 2.0 }));
+    // Draws of the second query alone have no ratio.
+    assert_eq!(bootstrap_ratio(&[(3.0, 1.0), (0.0, 0.0)], times(50), 3), Some(Interval { low: 3.0, high: 3.0 }));
+    assert_eq!(bootstrap_ratio(&[(1.0, 0.0)], times(50), 3), None);
+    assert_eq!(bootstrap_ratio(&[], times(50), 3), None);
+
+    // By the delta method: the variance of a - r b over the square of the mean of b.
+    let mut rng = rng::stream(4, "test", 0);
+    let pairs: Vec<(f64, f64)> = (0..2000)
+        .map(|_| {
+            let b = 0.3 + 0.6 * rng.random::<f64>();
+            (0.5 * b + 0.4 * rng.random::<f64>(), b)
+        })
+        .collect();
+    let mean = |of: &dyn Fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / 2000.0;
+    let (ratio, mean_b) = (mean(&|pair| pair.0) / mean(&|pair| pair.1), mean(&|pair| pair.1));
+    let variance = mean(&|pair| (pair.0 - ratio * pair.1).powi(2));
+    let half_width = 1.96 * (variance / 2000.0).sqrt() / mean_b;
+    let Interval { low, high } = bootstrap_ratio(&pairs, times(4000), 7).unwrap();
+    assert!((low - (ratio - half_width)).abs() < 0.1 * half_width, "{low} {ratio} {half_width}");
+    assert!((high - (ratio + half_width)).abs() < 0.1 * half_width, "{high} {ratio} {half_width}");
+}
+
+#[test]
 fn the_interval_of_pooled_pnr_is_a_ratio_of_sums() {
     let even = PairCounts { concordant: 6, discordant: 2, tied: 1 };
     let large = PairCounts { concordant: 600, discordant: 200, tied: 0 };
@@ -111,7 +137,7 @@ fn of_random_systems_the_tests_reject_as_many_as_their_level_says() {
 #[test]
 fn intervals_cover_what_they_estimate() {
     const TRIALS: u64 = 1000;
-    let mut covered = [0_u64; 3];
+    let mut covered = [0_u64; 4];
     for trial in 0..TRIALS {
         let mut rng = rng::stream(trial, "coverage", 0);
         // Skewed as a metric is, with a mean of 1/3; two systems of correlated values; pairs with a ratio of 3.
@@ -125,10 +151,14 @@ fn intervals_cover_what_they_estimate() {
                 PairCounts { concordant: count(0.75), discordant, tied: 0 }
             })
             .collect();
+        // A ratio of means of (0.3 / 3 + 1 / 3) / (1 / 3).
+        let scaled: Vec<(f64, f64)> =
+            values.iter().zip(&differences).map(|(value, difference)| (value + difference + 0.1, *value)).collect();
         let intervals = [
             (bootstrap_mean(&values, times(800), trial).unwrap(), 1.0 / 3.0),
             (bootstrap_mean(&differences, times(800), trial).unwrap(), 0.0),
             (bootstrap_pnr(&pairs, times(800), trial).unwrap(), 3.0),
+            (bootstrap_ratio(&scaled, times(800), trial).unwrap(), 1.3),
         ];
         for (count, (Interval { low, high }, truth)) in covered.iter_mut().zip(intervals) {
             *count += u64::from(low <= truth && truth <= high);

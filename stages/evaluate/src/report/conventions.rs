@@ -20,7 +20,7 @@ pub(super) fn html(config: &EvaluateConfig, evaluation: &Evaluation) -> String {
     rows.extend(counts(evaluation));
     rows.retain(|(_, text)| !text.is_empty());
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, text)| vec![name.to_string(), text]).collect();
-    table(&["", ""], &rows, 2)
+    table("Conventions and special cases", &["convention", "value"], &rows, 2)
 }
 
 fn of_rankings(config: &EvaluateConfig, evaluation: &Evaluation) -> Vec<Row> {
