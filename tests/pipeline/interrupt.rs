@@ -43,7 +43,7 @@ fn an_interrupted_training_says_that_it_goes_on() {
         let output = interrupted(&sandbox, "teacher", &TEACHER, (".teacher.partial/cpt.checkpoint", signal));
         assert_last_line(
             &output,
-            "interrupted: stage teacher keeps its finished phases and the last checkpoint (checkpoint_every); the same \
+            "interrupted: stage teacher keeps its finished phases and the checkpoint of each checkpoint_every steps; the same \
              command goes on from there",
         );
         assert!(!sandbox.run_path(".teacher.lock").exists());

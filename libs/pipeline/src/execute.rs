@@ -78,7 +78,7 @@ pub fn execute_alone(
     log::start(log_format);
     limit_threads(0);
     guarded(|| {
-        on_interrupt(move || interrupted.clone())?;
+        on_interrupt(interrupted, || {})?;
         work()
     })
 }
@@ -142,16 +142,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     };
     // The thread of the signals lives as long as the process; the lock goes when the stage ends.
     let held = Arc::downgrade(&lock);
-    on_interrupt(move || {
-        held.upgrade().iter().for_each(|lock| lock.release());
-        match S::ABOUT.keeps {
-            Some(kept) => format!("stage {} keeps {kept}; the same command goes on from there", S::NAME),
-            None => format!(
-                "stage {} keeps nothing of this run, and its earlier output as it was; the same command begins again",
-                S::NAME
-            ),
-        }
-    })?;
+    on_interrupt(interrupted::<S>(), move || held.upgrade().iter().for_each(|lock| lock.release()))?;
     tracing::info!("{}: running", S::NAME);
     if let Err(error) = stage.run(&config, &mut context) {
         if let Some(output) = output.filter(|_| !stage.resumable()) {
@@ -164,6 +155,17 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     commit(output, context, manifest, started)?;
     stage.clean_up(&paths)?;
     stage.conclude(&config, &paths)
+}
+
+/// What Ctrl-C says of a stage.
+fn interrupted<S: Stage>() -> String {
+    match S::ABOUT.keeps {
+        Some(kept) => format!("stage {} keeps {kept}; the same command goes on from there", S::NAME),
+        None => format!(
+            "stage {} keeps nothing of this run, and its earlier output as it was; the same command begins again",
+            S::NAME
+        ),
+    }
 }
 
 /// Commits the stage's output with its complete manifest.

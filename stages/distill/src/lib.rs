@@ -46,7 +46,7 @@ impl Stage for Distill {
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples, score/teacher_scores; the folder \
                 cpt/student_tokenizer; distill.base",
         writes: "training_metrics; the folders student and student_labels_only",
-        keeps: Some("its finished phases and the last checkpoint (checkpoint_every)"),
+        keeps: Some("its finished phases and the checkpoint of each checkpoint_every steps"),
     };
     type Config = Config;
 

@@ -46,7 +46,7 @@ impl Stage for Teacher {
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \
                 teacher.base",
         writes: "training_metrics; the folders cpt and titles, where the pipeline has these phases, and rank",
-        keeps: Some("its finished phases and the last checkpoint (checkpoint_every)"),
+        keeps: Some("its finished phases and the checkpoint of each checkpoint_every steps"),
     };
     type Config = Config;
 

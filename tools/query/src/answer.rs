@@ -45,7 +45,10 @@ impl<'c> Question<'c> {
     pub(crate) fn prepare(connection: &'c Connection, sql: &str, json: bool) -> duckdb::Result<Question<'c>> {
         // The statement as it is says first what is wrong with it.
         let statement = connection.prepare(sql)?;
-        let Some(columns) = columns_of_query(connection, sql) else {
+        // Without this setting, DuckDB orders no part of another statement.
+        let keeps_order =
+            connection.query_row("SELECT current_setting('preserve_insertion_order')", [], |row| row.get(0))?;
+        let Some(columns) = columns_of_query(connection, sql).filter(|_| keeps_order) else {
             return Ok(Question { statement, columns: None });
         };
         let (mut names, mut cells) = (Vec::new(), Vec::new());

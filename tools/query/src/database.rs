@@ -23,10 +23,9 @@ use crate::{targets, views};
 const MEMORY_LIMIT: &str = "2GiB";
 
 /// Settings that a statement may change where files are shut: none that reaches one.
-const FREE_SETTINGS: [&str; 12] = [
+const FREE_SETTINGS: [&str; 11] = [
     "threads",
     "memory_limit",
-    "preserve_insertion_order",
     "default_order",
     "default_null_order",
     "default_collation",
@@ -81,7 +80,7 @@ impl Database {
         connection.register_table_function_with_extra_info::<Scan, Session>(FUNCTION, &session)?;
         connection.execute_batch(&views::of_session()?)?;
         if access == Access::Tables {
-            shut_files(&connection)?;
+            shut_files(&connection, scratch.path())?;
         }
         Ok(Database { connection, session, interrupts, run, access, parquet: Cell::new(false), scratch })
     }
@@ -192,12 +191,13 @@ impl Database {
     /// Writes a database file of views over the run's files, which every DuckDB client opens.
     ///
     /// # Errors
-    /// [`BadInput`] where `path` is there already, or a file of the run is damaged.
+    /// [`BadInput`] where `path` is there already, or a file or a manifest of the run is damaged.
     pub fn write_views(&self, path: &Path) -> anyhow::Result<()> {
         if path.exists() {
             Err(BadInput(format!("{}: expected no file; remove it, or choose another", path.display())))?;
         }
         let run = Run::find(&self.run)?;
+        run.whole()?;
         for (table, _) in run.tables() {
             self.session.verify(&run.of_table(table)?)?;
         }
@@ -228,11 +228,14 @@ fn connect(scratch: &Path, threads: usize) -> anyhow::Result<Connection> {
     Ok(Connection::open_in_memory_with_flags(config)?)
 }
 
-/// Shuts every file but those in the temporary folder, for good.
-fn shut_files(connection: &Connection) -> duckdb::Result<()> {
+/// Shuts every file but those in the temporary folder, and the network, for good.
+fn shut_files(connection: &Connection, scratch: &Path) -> duckdb::Result<()> {
     let free: Vec<String> = FREE_SETTINGS.iter().map(|name| views::text(name)).collect();
+    // INSTALL looks here, where there is no extension.
+    let nowhere = views::text(&scratch.to_string_lossy());
     connection.execute_batch(&format!(
-        "SET allowed_configs = [{}]; SET enable_external_access = false; SET lock_configuration = true;",
+        "SET custom_extension_repository = {nowhere}; SET allowed_configs = [{}]; SET enable_external_access = false; \
+         SET lock_configuration = true;",
         free.join(", ")
     ))
 }

@@ -137,7 +137,11 @@ impl VTab for Scan {
 
     fn bind(bind: &BindInfo) -> Result<Bound, Box<dyn Error>> {
         let session = session(bind).clone();
-        let name = bind.get_parameter(0).to_string();
+        let name = bind.get_parameter(0);
+        if name.is_null() {
+            return Err(format!("{FUNCTION}: expected the name of a table, found NULL").into());
+        }
+        let name = name.to_string();
         let schema = if name == listing::NAME { listing::schema() } else { Schema::named(&name)? };
         for (name, kind) in batch::columns(schema) {
             bind.add_result_column(name, duckdb_type(kind));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use pipeline::ConfigError;
+use pipeline::{BadInput, ConfigError};
 
 use crate::database::Database;
 use crate::format::Format;
@@ -53,7 +53,7 @@ pub(crate) fn run(database: &Database, script: &str, output: Output) -> anyhow::
 /// Answers every statement and command of `script` on stdout as the shell does: an error is told and ends its statement only.
 ///
 /// # Errors
-/// The first one, with how many there were. Ctrl-C, or a reader that has closed stdout, stops at once.
+/// How many there were, of the kind of the first one. Ctrl-C, or a reader that has closed stdout, stops at once.
 pub(crate) fn run_on(database: &Database, script: &str, output: Output) -> anyhow::Result<()> {
     let pieces = split(script);
     let mut failures = Vec::new();
@@ -69,11 +69,12 @@ pub(crate) fn run_on(database: &Database, script: &str, output: Output) -> anyho
             }
         }
     }
-    let (failed, all) = (failures.len(), pieces.len());
-    match failures.into_iter().next() {
-        None => Ok(()),
-        Some(first) => Err(first.context(format!("{failed} of {all} statements failed, the first one is"))),
+    if failures.is_empty() {
+        return Ok(());
     }
+    let said = format!("{} of {} statements failed", failures.len(), pieces.len());
+    let is_of_sql = failures[0].chain().any(|cause| cause.is::<ConfigError>());
+    Err(if is_of_sql { ConfigError::Unusable(said).into() } else { BadInput(said).into() })
 }
 
 fn step(database: &Database, piece: &Piece<'_>, output: Output) -> anyhow::Result<End> {

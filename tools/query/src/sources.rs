@@ -88,6 +88,14 @@ impl Run {
         self.tables.get(table)?.iter().map(|source| source.rows).sum()
     }
 
+    /// Requires that nothing of the run is damaged, as far as its manifests tell.
+    ///
+    /// # Errors
+    /// [`BadInput`] with the first fault.
+    pub(crate) fn whole(&self) -> Result<(), BadInput> {
+        self.faults.first().map_or(Ok(()), |fault| Err(BadInput(fault.reason.clone())))
+    }
+
     /// What there is of a table.
     ///
     /// # Errors
