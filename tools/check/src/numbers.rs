@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn two_digits_are_enough() {
         let sizes = [0.0, 999.0, 40_544.0, 999_600.0, 2.34e6, 3.2e9].map(bytes);
-        assert_eq!(sizes, ["0 bytes", "999 bytes", "41 kB", "1 MB", "2.3 MB", "3.2 GB"]);
+        assert_eq!(sizes, ["0 bytes", "999 bytes", "41 kB", "1.0 MB", "2.3 MB", "3.2 GB"]);
         let times = [0.2, 59.4, 90.0, 3590.0, 7200.0, 864_000.0].map(duration);
         assert_eq!(times, ["1 s", "59 s", "1.5 minutes", "60 minutes", "2 hours", "10 days"]);
         assert_eq!([812.0, 9999.0, 12_345.0, 6.84e6].map(count), ["812", "9999", "12 thousand", "6.8 million"]);
