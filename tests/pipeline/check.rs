@@ -233,8 +233,19 @@ fn a_column_that_is_not_there_is_named_beside_those_that_are() {
     );
     assert_eq!(
         outcome.error(3),
-        "error: log.csv: expected a column `rank`, found `sid`, `q`, `doc`, `place`, `click`, `time`, `country`, and it in no \
-         record of any file; correct the columns in the configuration"
+        "error: log.csv: expected a column `rank`, found `sid`, `q`, `doc`, `place`, `click`, `time`, `country`; no record \
+         of any file has it; correct the columns in the configuration"
+    );
+}
+
+#[test]
+fn a_column_that_the_header_lacks_is_refused_however_long_the_file_is() {
+    let ingest = INGEST.replace("shown_at = \"time\"", "shown_at = \"when\"");
+    let outcome = check(&world(&ingest, &format!("{HEADER}{}", rows(1000, 1, 1))), &[]);
+    assert!(
+        outcome.error(3).starts_with("error: log.csv: expected a column `when`, found `sid`"),
+        "{}",
+        outcome.stderr
     );
 }
 

@@ -77,7 +77,7 @@ fn a_missing_column() {
     assert_eq!(
         outcome.error(3),
         "error: stage ingest: ./log.jsonl: expected a column `position`, found `search_id`, `session_id`, `user_id`, \
-         `query`, `doc_id`, `place`, `clicked`, `dwell_seconds`, `shown_at`, and it in no record of any file; correct \
+         `query`, `doc_id`, `place`, `clicked`, `dwell_seconds`, `shown_at`; no record of any file has it; correct \
          the columns in the configuration"
     );
 }

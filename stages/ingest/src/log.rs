@@ -94,7 +94,7 @@ impl LogFiles {
         let missing = missing.filter(|_| config.preset.is_none());
         if let (Some((field, _)), Some(file)) = (missing, self.files.first()) {
             let names = Blocks::open(file, &self.layout, &self.reading.kinds.fields)?;
-            let found = format!("{}, and it in no record of any file", names.names());
+            let found = format!("{}; no record of any file has it", names.names());
             Err(records::missing_field(file, &field.name, &found))?;
         }
         Ok(())

@@ -9,7 +9,7 @@ mod inputs;
 mod models;
 mod numbers;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -96,7 +96,11 @@ fn note(first: &mut Option<anyhow::Error>, problem: Option<anyhow::Error>) -> an
 
 fn say(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("stdout: writing failed")
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // Who has read enough needs no more.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("stdout: writing failed"),
+    }
 }
 
 /// The input of this name, where its records could be read.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::Result;
 use pipeline::RunPaths;
 use pipeline::config::{IngestConfig, LogConfig, LogKind};
-use records::{RawFile, Record};
+use records::{RawFile, RawFormat, Record};
 
-use super::{Found, Input, add_keys, mapping, written};
+use super::{FILES, Found, Input, add_keys, mapping, written};
 use crate::buckets::{self, session_gap};
 use crate::bytes::Take;
 use crate::checks;
@@ -106,7 +106,13 @@ fn read(input: &mut Input, config: &IngestConfig, log: &LogConfig, reading: Read
     let results = found.results;
     input.found = Found::Log(found);
     whole_files?;
-    input.judge(files.check_columns(config, &stats));
+    let columns = files.check_columns(config, &stats);
+    // Beside objects of JSON, a file tells all its columns at once.
+    if log.format != RawFormat::Jsonl && files.files.len() <= FILES {
+        input.refuse(columns)
+    } else {
+        input.judge(columns)
+    }
     input.judge(check_malformed(&files.files, by_file(), clean));
     input.judge(checks::can_teach(log, &stats, clean));
     if input.is_whole {

@@ -183,6 +183,11 @@ impl Input {
         }
     }
 
+    /// Notes what the stage refuses, whatever the records are that were not read.
+    fn refuse(&mut self, outcome: Result<()>) {
+        self.problem = self.problem.take().or(outcome.err());
+    }
+
     /// Notes the fields that the files have beside `wanted` ones, of which `found` says whether they are there; `objects` are
     /// the keys of JSON objects.
     fn compare(

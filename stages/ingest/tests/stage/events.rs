@@ -84,7 +84,7 @@ fn a_path_that_leads_nowhere_is_named() {
     let columns = r#"columns = { search_id = "ids.serach", query = "q", doc_id = "d", position = "p", clicked = "c" }"#;
     events(columns, log).refuses(
         &[],
-        "log.jsonl: expected a column `ids.serach`, found `ids`, `q`, `d`, `p`, `c`, and it in no record of any file",
+        "log.jsonl: expected a column `ids.serach`, found `ids`, `q`, `d`, `p`, `c`; no record of any file has it",
     );
 }
 

@@ -215,7 +215,7 @@ fn an_optional_column_may_be_missing_from_some_files() {
 
     let world = csv("search_id,query,doc_id,position,clicked,dwel_seconds\nk1,tea,d1,1,0,\nk1,tea,d2,2,1,45\n");
     let columns = "ingest.log.columns.dwell_seconds=dwell_seconds";
-    world.refuses(&[columns], "`clicked`, and it in no record of any file; correct the columns");
+    world.refuses(&[columns], "`clicked`; no record of any file has it; correct the columns");
 }
 
 #[test]

@@ -36,10 +36,8 @@ impl Speed {
     /// # Errors
     /// Where threads cannot be started.
     pub(crate) fn new(pipeline: &Pipeline) -> anyhow::Result<Speed> {
-        let threads = match pipeline.run.threads {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            threads => threads,
-        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if pipeline.run.threads == 0 { cores } else { pipeline.run.threads.min(cores) };
         // Alone, a thread is hardly disturbed by other programs, as threads that wait for one another are.
         let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
         Ok(Speed { pool, threads, precision: arithmetic(pipeline.run.precision), measured: Vec::new() })
