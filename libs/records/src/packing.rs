@@ -49,14 +49,15 @@ fn text_size(unpacked: &mut Unpacked, bytes: u64) -> Result<u64> {
     let (mut text, mut chunk) = (0u64, Vec::new());
     loop {
         chunk.clear();
+        // Once more is read, all that was read before is unpacked.
+        let packed = unpacked.packed_bytes();
         let count = unpacked.append(&mut chunk, CHUNK)?;
-        text += count as u64;
-        let read = unpacked.packed_bytes();
         if count < CHUNK {
-            return Ok(text);
+            return Ok(text + count as u64);
         }
-        if read >= ENOUGH && read < bytes {
-            return Ok((text as f64 * bytes as f64 / read as f64) as u64);
+        if packed >= ENOUGH && unpacked.packed_bytes() > packed {
+            return Ok((text as f64 * bytes as f64 / packed as f64) as u64);
         }
+        text += count as u64;
     }
 }
