@@ -47,7 +47,7 @@ fn exactly_the_named_metrics_are_reported() {
     for table in ["metrics", "query_metrics"] {
         assert_eq!(names(&sandbox, "evaluate", table), expected, "{table}");
     }
-    assert!(outcome.stdout.contains("% of the teacher's map.\n"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("% of the teacher's map ["), "{}", outcome.stdout);
 }
 
 #[test]
