@@ -45,12 +45,13 @@ impl<'c> Question<'c> {
     pub(crate) fn prepare(connection: &'c Connection, sql: &str, json: bool) -> duckdb::Result<Question<'c>> {
         // The statement as it is says first what is wrong with it.
         let statement = connection.prepare(sql)?;
-        // Without this setting, DuckDB orders no part of another statement.
-        let keeps_order =
-            connection.query_row("SELECT current_setting('preserve_insertion_order')", [], |row| row.get(0))?;
-        let Some(columns) = columns_of_query(connection, sql).filter(|_| keeps_order) else {
+        let Some(columns) = columns_of_query(connection, sql) else {
             return Ok(Question { statement, columns: None });
         };
+        // Without this setting, DuckDB orders no part of another statement.
+        if !connection.query_row("SELECT current_setting('preserve_insertion_order')", [], |row| row.get(0))? {
+            return Ok(Question { statement, columns: None });
+        }
         let (mut names, mut cells) = (Vec::new(), Vec::new());
         for (index, column) in columns.iter().enumerate() {
             names.push(format!("c{index}"));
