@@ -48,10 +48,6 @@ impl<'c> Question<'c> {
         let Some(columns) = columns_of_query(connection, sql) else {
             return Ok(Question { statement, columns: None });
         };
-        // Without this setting, DuckDB orders no part of another statement.
-        if !connection.query_row("SELECT current_setting('preserve_insertion_order')", [], |row| row.get(0))? {
-            return Ok(Question { statement, columns: None });
-        }
         let (mut names, mut cells) = (Vec::new(), Vec::new());
         for (index, column) in columns.iter().enumerate() {
             names.push(format!("c{index}"));

@@ -6,13 +6,21 @@ use pipeline::ConfigError;
 
 use crate::tokens::{Kind, Token, tokens};
 
-/// Refuses a statement that writes, or attaches, a file below `run`.
+/// The setting without which DuckDB orders no part of another statement, which a question becomes here.
+const ORDER: &str = "preserve_insertion_order";
+
+/// Refuses a statement that writes, or attaches, a file below `run`, and one that gives up the order of rows.
 ///
 /// # Errors
 /// [`ConfigError`] for such a statement, and for one whose path is not a plain text.
 pub(crate) fn check(sql: &str, run: &Path) -> Result<(), ConfigError> {
     let all: Vec<Token> = tokens(sql).collect();
     for (index, token) in all.iter().enumerate() {
+        if token.is(ORDER) {
+            Err(ConfigError::Unusable(format!(
+                "SQL: {ORDER}: answers keep the order of their rows; leave the setting as it is"
+            )))?;
+        }
         let target = if token.is("copy") {
             after_to(&all[index + 1..])
         } else if token.is("export") || token.is("attach") {
@@ -120,5 +128,13 @@ mod tests {
         ] {
             check(&sql, &run).unwrap();
         }
+    }
+
+    #[test]
+    fn the_order_of_rows_is_not_given_up() {
+        let run = Path::new("/nowhere");
+        let error = check("SET Preserve_Insertion_Order = false", run).unwrap_err().to_string();
+        assert!(error.contains("answers keep the order of their rows"), "{error}");
+        check("select 'preserve_insertion_order'", run).unwrap();
     }
 }

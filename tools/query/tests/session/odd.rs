@@ -57,6 +57,7 @@ fn what_no_other_client_tells_ends_with_one_line() {
     refusal(&database, "select 'a\0b'");
     for (sql, reason) in [
         ("select $1", "SQL: Wrong number of parameters passed to query. Got 0, needed 1"),
+        ("from run_table(null)", "run_table: expected the name of a table, found NULL"),
         ("select ?", "SQL: Wrong number of parameters passed to query. Got 0, needed 1"),
         ("select $name", "SQL: Wrong number of parameters passed to query. Got 0, needed 1"),
         ("set nosuch = 1", "the configuration has been locked; `--unsafe` opens files and settings"),
