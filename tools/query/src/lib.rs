@@ -55,7 +55,7 @@ pub struct Arguments {
     /// Reads the statements of a file
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
-    /// Lets SQL read and write files outside of the run's folder, and change every setting
+    /// Lets SQL read and write files outside of the run's folder, and change settings
     #[arg(long = "unsafe")]
     pub files: bool,
     /// Writes a database file of views over the run's tables, for any DuckDB client: duckdb -readonly FILE

@@ -15,12 +15,11 @@ const ORDER: &str = "preserve_insertion_order";
 /// [`ConfigError`] for such a statement, and for one whose path is not a plain text.
 pub(crate) fn check(sql: &str, run: &Path) -> Result<(), ConfigError> {
     let all: Vec<Token> = tokens(sql).collect();
+    if all.iter().any(|token| token.is(ORDER)) {
+        let message = format!("SQL: {ORDER}: answers keep the order of their rows; leave the setting as it is");
+        Err(ConfigError::Unusable(message))?;
+    }
     for (index, token) in all.iter().enumerate() {
-        if token.is(ORDER) {
-            Err(ConfigError::Unusable(format!(
-                "SQL: {ORDER}: answers keep the order of their rows; leave the setting as it is"
-            )))?;
-        }
         let target = if token.is("copy") {
             after_to(&all[index + 1..])
         } else if token.is("export") || token.is("attach") {
