@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 use crate::process::Outcome;
 use crate::sandbox::{Sandbox, active_stages};
@@ -153,21 +154,42 @@ fn a_reader_that_leaves_early_is_no_error() {
     }
 }
 
-#[test]
-fn an_interrupt_ends_a_statement_with_one_line() {
-    let sandbox = Sandbox::finished();
+/// A shell in the middle of a statement that does not end by itself, with its temporary files below `temporary`.
+fn at_work(sandbox: &Sandbox, temporary: &Path) -> Child {
     let endless = "select 'begun' as b; select count(*) from range(1_000_000_000_000) a, range(1_000_000_000_000) b";
     let mut command = sandbox.command("query", &["--format", "csv", endless]);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let command = command.env("TMPDIR", temporary).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
+    child
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = std::process::Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn an_interrupt_ends_a_statement_with_one_line() {
+    let (sandbox, temporary) = (Sandbox::finished(), tempfile::tempdir().unwrap());
+    let child = at_work(&sandbox, temporary.path());
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: statement 2, line 1: interrupted\n");
+}
+
+#[test]
+fn a_shell_that_is_terminated_leaves_no_folder() {
+    let (sandbox, temporary) = (Sandbox::finished(), tempfile::tempdir().unwrap());
+    let folders = || fs::read_dir(temporary.path()).unwrap().count();
+    let mut child = at_work(&sandbox, temporary.path());
+    assert_eq!(folders(), 1);
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert_eq!(folders(), 0);
 }
 
 #[test]

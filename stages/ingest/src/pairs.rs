@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result};
-use polars::prelude::*;
+use polars_core::df;
+use polars_core::prelude::*;
 
 use crate::buckets::StoredResult;
 use crate::bytes::{Put, Take, has};

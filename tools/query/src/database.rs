@@ -85,6 +85,14 @@ impl Database {
         Ok(Database { connection, session, interrupts, run, access, parquet: Cell::new(false), scratch })
     }
 
+    /// Takes signals from now on, see [`Interrupts::listen`].
+    ///
+    /// # Errors
+    /// Where the system refuses it.
+    pub(crate) fn listen(&self) -> anyhow::Result<()> {
+        self.interrupts.listen(self.scratch.path())
+    }
+
     /// What Ctrl-C does.
     pub(crate) fn interrupts(&self) -> &Interrupts {
         &self.interrupts

@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let width = console::Term::stdout().size_checked().filter(|_| terminal).map(|(_, columns)| columns.into());
     let output = script::Output { format: arguments.format, width };
-    database.interrupts().listen()?;
+    database.listen()?;
     let outcome = match (&arguments.sql, &arguments.file) {
         (Some(sql), _) => script::run(&database, sql, output).map(drop),
         (None, Some(path)) => {

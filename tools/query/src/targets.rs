@@ -9,7 +9,11 @@ use crate::tokens::{Kind, Token, tokens};
 /// The setting without which DuckDB orders no part of another statement, which a question becomes here.
 const ORDER: &str = "preserve_insertion_order";
 
-/// Refuses a statement that writes, or attaches, a file below `run`, and one that gives up the order of rows.
+/// Words between `ATTACH` and the path.
+const BEFORE_PATH: [&str; 6] = ["database", "or", "replace", "if", "not", "exists"];
+
+/// Refuses a statement that writes or attaches a file below `run`, that sets something to a path there, such as a log's, and that
+/// gives up the order of rows.
 ///
 /// # Errors
 /// [`ConfigError`] for such a statement, and for one whose path is not a plain text.
@@ -19,15 +23,7 @@ pub(crate) fn check(sql: &str, run: &Path) -> Result<(), ConfigError> {
         let message = format!("SQL: {ORDER}: answers keep the order of their rows; leave the setting as it is");
         Err(ConfigError::Unusable(message))?;
     }
-    for (index, token) in all.iter().enumerate() {
-        let target = if token.is("copy") {
-            after_to(&all[index + 1..])
-        } else if token.is("export") || token.is("attach") {
-            all[index + 1..].iter().find(|token| token.kind == Kind::Text)
-        } else {
-            None
-        };
-        let Some(target) = target else { continue };
+    for target in (0..all.len()).flat_map(|index| targets(&all, index)) {
         let path = path(target).ok_or_else(|| {
             ConfigError::Unusable(format!("SQL: expected a path in single quotes, found {}", target.text))
         })?;
@@ -37,6 +33,24 @@ pub(crate) fn check(sql: &str, run: &Path) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// What the token at `index` makes DuckDB write to, where it begins such a statement.
+fn targets<'t, 'a>(all: &'t [Token<'a>], index: usize) -> Vec<&'t Token<'a>> {
+    let (token, rest) = (&all[index], &all[index + 1..]);
+    let begins = index == 0 || all[index - 1].kind == Kind::End;
+    if token.is("copy") {
+        after_to(rest).into_iter().collect()
+    } else if token.is("export") {
+        rest.iter().find(|token| token.kind == Kind::Text).into_iter().collect()
+    } else if token.is("attach") {
+        rest.iter().find(|token| !BEFORE_PATH.iter().any(|word| token.is(word))).into_iter().collect()
+    } else if begins && (token.is("set") || token.is("pragma")) {
+        let statement = rest.iter().take_while(|token| token.kind != Kind::End);
+        statement.filter(|token| token.kind == Kind::Text && path(token).is_some()).collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// The token after the `TO` of a `COPY` statement.
@@ -109,12 +123,20 @@ mod tests {
                 format!("with x as (copy (select 1) to '{root}/{target}') from x"),
                 format!("export database '{root}/{target}' (format csv)"),
                 format!("attach if not exists '{root}/{target}' as d"),
+                format!("select 1; set global log_query_path = '{root}/{target}'"),
+                format!("pragma profiling_output = '{root}/{target}'"),
             ] {
                 let error = check(&sql, &run).unwrap_err().to_string();
                 assert!(error.contains("the run's folder is not written"), "{sql}: {error}");
             }
         }
-        for sql in ["copy t to ('a' || 'b')", "copy t to e'a'", "prepare p as copy t to $1", "copy t to $$x$$"] {
+        for sql in [
+            "attach ('a' || 'b') as d",
+            "copy t to ('a' || 'b')",
+            "copy t to e'a'",
+            "prepare p as copy t to $1",
+            "copy t to $$x$$",
+        ] {
             assert!(check(sql, &run).unwrap_err().to_string().contains("path in single quotes"), "{sql}");
         }
         for sql in [
@@ -124,6 +146,8 @@ mod tests {
             format!("select 'copy t to ''{root}/r/x'''"),
             "select copy, to from t".into(),
             "attach ':memory:' as m".into(),
+            format!("update t set x = '{root}/r/x'"),
+            "set default_order = 'desc'".into(),
         ] {
             check(&sql, &run).unwrap();
         }
