@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rand::RngExt;
-use ranking::metrics::{Conventions, Document, Gain, Grade, JudgedList, Metric, NoRelevant, Ranking};
+use ranking::metrics::{Conventions, Document, Gain, Grade, JudgedList, Measurements, Metric, NoRelevant, Ranking};
 use ranking::rng::{permutation, stream};
 use rayon::prelude::*;
 use serde_json::json;
@@ -25,6 +25,9 @@ const SCRIPT: &str = include_str!("../evaluate_peers.py");
 
 /// What all sides measure, and must agree on.
 const METRICS: [&str; 6] = ["ndcg@10", "map", "mrr", "precision@10", "recall@10", "success@10"];
+
+/// Queries that a thread ranks before it measures them.
+const QUERIES_AT_ONCE: usize = 64;
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -114,8 +117,8 @@ fn compared(peer: &str, threads: usize, rounds: &[(Round, Round)]) -> Vec<Compar
     vec![comparison("seconds", |round| round.seconds), comparison("peak_bytes", |round| round.peak_bytes as f64)]
 }
 
-/// Documents with scores and grades, by query.
-type Lists = BTreeMap<String, Vec<(String, f64, Grade)>>;
+/// A query and its documents with scores and grades.
+type List = (String, Vec<(String, f64, Grade)>);
 
 /// Our side: reads the files, then measures at every line of stdin.
 pub(crate) fn measure(folder: &Path) -> Result<()> {
@@ -131,25 +134,32 @@ pub(crate) fn measure(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn means(lists: &Lists, metrics: &[Metric]) -> Result<Vec<f64>> {
-    let rankings = lists.par_iter().map(|(query, rows)| ranking(query, rows)).collect::<Result<Vec<_>>>()?;
-    Ok(metrics.par_iter().map(|metric| metric.measure(&rankings).value().unwrap_or(f64::NAN)).collect())
+/// Rankings are measured while they are in the cache, some queries at a time.
+fn means(lists: &[List], metrics: &[Metric]) -> Result<Vec<f64>> {
+    let measured = |lists: &[List]| -> Result<Vec<f64>> {
+        let rankings = lists.iter().map(ranking).collect::<Result<Vec<_>>>()?;
+        let sum = |found: Measurements| found.value().unwrap_or(f64::NAN) * found.queries() as f64;
+        Ok(metrics.iter().map(|metric| sum(metric.measure(&rankings))).collect())
+    };
+    let sums = lists.par_chunks(QUERIES_AT_ONCE).map(measured).collect::<Result<Vec<_>>>()?;
+    let mean = |metric: usize| sums.iter().map(|sums| sums[metric]).sum::<f64>() / lists.len() as f64;
+    Ok((0..metrics.len()).map(mean).collect())
 }
 
-fn ranking<'a>(query: &str, rows: &'a [(String, f64, Grade)]) -> Result<Ranking<'a>> {
+fn ranking((query, rows): &List) -> Result<Ranking<'_>> {
     let conventions = Conventions { gain: Gain::Linear, no_relevant: NoRelevant::Zero, ..Conventions::default() };
     let documents = rows.iter().map(|(doc_id, score, grade)| Document { doc_id, score: *score, grade: Some(*grade) });
     let grades: Vec<Grade> = rows.iter().map(|row| row.2).collect();
     Ok(JudgedList::new(query, documents.collect(), &grades)?.ranking(&conventions))
 }
 
-fn read(folder: &Path) -> Result<Lists> {
+fn read(folder: &Path) -> Result<Vec<List>> {
     let text = |name: &str| {
         let path = folder.join(name);
         fs::read_to_string(&path).with_context(|| path.display().to_string())
     };
     let (qrels, run) = (text("qrels.txt")?, text("run.txt")?);
-    let mut lists = Lists::new();
+    let mut lists: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (judgment, answer) in qrels.lines().zip(run.lines()) {
         let (judgment, answer): (Vec<&str>, Vec<&str>) = (judgment.split(' ').collect(), answer.split(' ').collect());
         let ([query, _, doc_id, grade], [.., score]) = (&judgment[..], &answer[..]) else {
@@ -157,5 +167,5 @@ fn read(folder: &Path) -> Result<Lists> {
         };
         lists.entry((*query).to_owned()).or_default().push(((*doc_id).to_owned(), score.parse()?, grade.parse()?));
     }
-    Ok(lists)
+    Ok(lists.into_iter().collect())
 }

@@ -213,6 +213,6 @@ impl<'a> Ranking<'a> {
 
     /// The number of judged documents of the query that are relevant, retrieved or not.
     pub fn relevant(&self) -> usize {
-        self.ideal_grades.iter().filter(|&&grade| grade >= self.conventions.relevant_grade).count()
+        self.ideal_grades.partition_point(|&grade| grade >= self.conventions.relevant_grade)
     }
 }
