@@ -6,6 +6,12 @@ build_query := "cargo build --release --locked --workspace --bins" + if duckdb =
 # A folder with libduckdb.so, which `sql` links instead of compiling DuckDB
 duckdb := env("DUCKDB_LIB_DIR", "")
 libraries := if duckdb == "" { "" } else { "LD_LIBRARY_PATH=" + quote(duckdb) + "${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" }
+# Ranks that train together on this machine under mpirun, in teacher and distill: just ranks=2 teacher --set run.threads=4
+ranks := "1"
+build_mpi := "cargo build --release --locked --quiet --workspace --exclude query --features teacher/mpi,distill/mpi --bin teacher-mpi --bin distill-mpi"
+# Sets the shell's $program to how $stage is started.
+program := "program=" + target + "/$stage" + if ranks == "1" { "" } else { "; case $stage in teacher | distill) program=\"mpirun --bind-to none " + \
+    "--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3 -n " + ranks + " $program-mpi\";; esac" }
 target := env("CARGO_TARGET_DIR", "target") / "release"
 pipeline_stages := replace(trim(read(source_directory() / "stages/order")), "\n", " ")
 # all-MiniLM-L6-v2, which `cranfield` starts from
@@ -25,7 +31,8 @@ default:
 [group("pipeline")]
 run-all *options:
     {{ build }}
-    for stage in {{ pipeline_stages }}; do {{ target }}/$stage --config {{ quote(config) }} {{ options }} || exit $?; done
+    {{ if ranks == "1" { "" } else { build_mpi } }}
+    for stage in {{ pipeline_stages }}; do {{ program }}; $program --config {{ quote(config) }} {{ options }} || exit $?; done
 
 # Make a search engine's world and its click log
 [group("pipeline")]
@@ -133,12 +140,26 @@ query:
 [private]
 stage name *options:
     {{ build }}
-    {{ target }}/{{ name }} --config {{ quote(config) }} {{ options }}
+    {{ if ranks == "1" { "" } else { build_mpi } }}
+    stage={{ name }}; {{ program }}; $program --config {{ quote(config) }} {{ options }}
+
+# Submit every stage to Slurm: SHARDS=32 RANKS=4 THREADS=16 just slurm-run-all
+[group("pipeline")]
+slurm-run-all *options:
+    {{ build }}
+    {{ build_mpi }}
+    DISRANKER_BIN={{ quote(absolute_path(target)) }} cluster/slurm/run-all --config {{ quote(config) }} {{ options }}
+
+# The binaries whose processes train together as ranks of an MPI program: libopenmpi-dev and libclang-dev are needed
+[group("development")]
+build-mpi:
+    {{ build_mpi }}
 
 # Every test, of the real binaries too
 [group("development")]
 test:
     cargo build --release --locked --workspace --bins
+    @if command -v mpicc >/dev/null; then {{ build_mpi }}; else echo "ranks: not built, as mpicc is not installed"; fi
     cargo test --release --locked --workspace
 
 # Formatting and lints
@@ -146,6 +167,8 @@ test:
 lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+    @if command -v mpicc >/dev/null; then \
+        cargo clippy --release --locked --workspace --features teacher/mpi,distill/mpi --bins --lib -- --deny warnings; fi
 
 # The documentation of every crate; a broken link or another warning is an error
 [group("development")]

@@ -105,6 +105,18 @@ fn an_empty_log() {
 }
 
 #[test]
+fn a_log_that_is_a_header_alone() {
+    let sandbox = raw();
+    let header = "search_id,session_id,user_id,query,doc_id,position,clicked,dwell_seconds,shown_at\n";
+    fs::write(sandbox.path("log.csv"), header).unwrap();
+    let csv = ["--set", "ingest.log.paths=[\"log.csv\"]", "--set", "ingest.log.format=csv"];
+    assert_eq!(
+        sandbox.try_stage("ingest", &[&RAW[..], &csv].concat()).error(3),
+        "error: stage ingest: ./log.csv: expected records, found none in any file of the log; name files that hold searches"
+    );
+}
+
+#[test]
 fn no_log_at_all() {
     let outcome = ingest_damaged(|sandbox| fs::remove_file(sandbox.path("log.jsonl")).unwrap());
     assert_eq!(

@@ -69,3 +69,22 @@ fn another_model_is_scored_again_and_damage_is_mended() {
     assert!(told.iter().all(|(_, kept, all)| kept == all), "{told:?}");
     assert_eq!(sandbox.digests("evaluate"), expected);
 }
+
+#[test]
+fn shards_make_the_scores_that_one_process_makes() {
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage("evaluate", &["--force"]);
+
+    let sandbox = Sandbox::finished();
+    let earlier = sandbox.digests("evaluate");
+    fs::remove_dir_all(sandbox.run_path("evaluate.parts")).unwrap();
+    fs::remove_file(sandbox.run_path("evaluate/manifest.json")).unwrap();
+    for shard in ["2/3", "1/3", "2/3"] {
+        let stderr = sandbox.stage("evaluate", &["--shard", shard]).stderr;
+        assert!(stderr.contains(&format!("evaluate: shard {shard} is finished")), "{stderr}");
+    }
+    let stderr = sandbox.stage("evaluate", &[]).stderr;
+    assert!(stderr.contains(" lists were scored before"), "{stderr}");
+    assert_eq!(sandbox.digests("evaluate"), earlier);
+    assert_eq!(sandbox.digests("evaluate"), undisturbed.digests("evaluate"));
+}

@@ -118,7 +118,7 @@ fn configurations(pipeline: &Pipeline) -> BTreeMap<&'static str, Option<Value>> 
     }
     let all = [
         of(&simulate::Simulate, pipeline),
-        of(&ingest::Ingest, pipeline),
+        of(&ingest::Ingest::default(), pipeline),
         of(&embed::Embed, pipeline),
         of(&cpt::Cpt, pipeline),
         of(&teacher::Teacher, pipeline),

@@ -182,3 +182,21 @@ fn a_run_that_was_killed_when_its_output_was_in_place_goes_on() {
     assert!(output(&sandbox) == undisturbed(&sandbox));
     assert_tidy(&sandbox);
 }
+
+#[test]
+fn shards_in_any_order_make_what_one_process_makes() {
+    let sandbox = Sandbox::finished();
+    fs::write(sandbox.path("pairs.jsonl"), lines(3 * PART + 5)).unwrap();
+    for shard in ["2/3", "1/3", "2/3"] {
+        // A task of a job array shares nothing unless it is told to.
+        let mut command = scoring(&sandbox, &["--shard", shard]);
+        command.envs([("SLURM_ARRAY_TASK_ID", "0"), ("SLURM_ARRAY_TASK_COUNT", "9")]);
+        let stderr = finish(command).succeeded().stderr;
+        assert!(stderr.contains(&format!("score: shard {shard} is finished")), "{stderr}");
+        assert!(!sandbox.path("out.jsonl").exists());
+    }
+    let stderr = finish(scoring(&sandbox, &[])).succeeded().stderr;
+    assert!(stderr.contains("score: 1 of 4 parts to make"), "{stderr}");
+    assert_eq!(output(&sandbox), undisturbed(&sandbox));
+    assert!(!sandbox.path(PARTS).exists());
+}

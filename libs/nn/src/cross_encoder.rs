@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::folder::{InputChoice, SavedRanker, load_ranker};
 use crate::models::Model;
 use crate::ops::Precision;
-use crate::parallel::in_parallel;
+use crate::parallel::share_in_parallel;
 use crate::text::{Packed, PairTokenizer, Sequence, Texts};
 use crate::weights::Mode;
 
@@ -105,8 +105,8 @@ impl CrossEncoder {
 
 /// The raw logit of each sequence, in their order, without dropout.
 ///
-/// A batch takes sequences as they come, up to `batch_tokens` tokens, and batches are scored in parallel. Nothing is padded,
-/// so that sorting by length would save nothing.
+/// A batch takes sequences as they come, up to `batch_tokens` tokens, and batches are scored in parallel, by all ranks of the
+/// group. Nothing is padded, so that sorting by length would save nothing.
 ///
 /// # Errors
 /// A sequence that the model cannot take; a score that is not finite.
@@ -116,7 +116,8 @@ pub fn score_sequences(model: &Model, sequences: &[Sequence], execution: Executi
         let logits = model.score(&Packed::of(batches[batch])?, Mode::Eval(execution.precision))?;
         Ok(logits.to_vec1::<f32>()?)
     };
-    let scores = in_parallel(batches.len(), score)?.concat();
+    let own = share_in_parallel(group::share(batches.len()), batches.len(), score)?.concat();
+    let scores = group::gather(own);
     match scores.iter().position(|score| !score.is_finite()) {
         None => Ok(scores),
         Some(row) => {

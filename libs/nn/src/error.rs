@@ -183,6 +183,17 @@ pub enum Error {
         /// How much the scores differ.
         spread: f64,
     },
+    /// Two ranks of a training hold different weights after the same steps.
+    #[error(
+        "after step {step}, rank {rank} has other weights than rank 0, though both took the same steps: train on machines with \
+         processors of one kind"
+    )]
+    RanksDiffer {
+        /// The rank.
+        rank: usize,
+        /// Steps taken.
+        step: usize,
+    },
     /// The optimizer's state belongs to other weights.
     #[error("weight `{name}` has {found} values, the optimizer holds moments for {expected}")]
     Moments {

@@ -1,5 +1,6 @@
 //! Independent pieces of work, one thread each.
 
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,19 +13,28 @@ use crate::error::{Error, Result};
 /// end, but a single one has all threads: threads that do not meet within a pass waste less time than threads that share
 /// each small operation.
 pub(crate) fn in_parallel<T: Send>(count: usize, work: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    share_in_parallel(0..count, count, work)
+}
+
+/// As [`in_parallel`] for all `count` numbers, of which this rank of a group works on `share`.
+pub(crate) fn share_in_parallel<T: Send>(
+    share: Range<usize>,
+    count: usize,
+    work: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
     let workers = workers()?;
     if count < 2 || workers.len() < 2 {
-        return (0..count).map(work).collect();
+        return share.map(work).collect();
     }
-    let next = AtomicUsize::new(0);
+    let next = AtomicUsize::new(share.start);
     let take_turns = || -> Vec<(usize, Result<T>)> {
         let numbers =
-            std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < count));
+            std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&number| number < share.end));
         numbers.map(|number| (number, work(number))).collect()
     };
     let mut done: Vec<(usize, Result<T>)> = std::thread::scope(|scope| {
         let start = |worker: &'static ThreadPool| scope.spawn(move || worker.install(take_turns));
-        let started: Vec<_> = workers.iter().take(count).map(start).collect();
+        let started: Vec<_> = workers.iter().take(share.len()).map(start).collect();
         let ended = started.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         ended.flatten().collect()
     });

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -10,12 +10,13 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser};
 use tables::{Manifest, OutputDir};
 
 use crate::config::{ConfigError, load};
-use crate::exit::guarded;
+use crate::exit::{guarded, wait_for_first};
 use crate::freshness::{input_entries, is_fresh};
 use crate::interrupt::on_interrupt;
 use crate::lineage::outdated;
 use crate::lock::Lock;
 use crate::log::{self, LogFormat};
+use crate::ranks;
 use crate::stage::{About, Input, NothingToDo, Stage, StageContext};
 
 /// What `--help` of a stage ends with.
@@ -57,9 +58,13 @@ pub fn described<S: Stage>(command: Command) -> Command {
 
 /// A stage's `main`: parses the command line and runs `stage`.
 pub fn execute<S: Stage>(stage: &S) -> ExitCode {
-    let matches = described::<S>(Arguments::command()).get_matches();
-    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    execute_with(stage, &arguments)
+    let matches = described::<S>(Arguments::command()).try_get_matches();
+    let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+    let refuse = |error: clap::Error| {
+        wait_for_first();
+        error.exit()
+    };
+    execute_with(stage, &arguments.unwrap_or_else(refuse))
 }
 
 /// Runs `stage` as `arguments` say.
@@ -98,7 +103,10 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     let paths = pipeline.paths();
     let root = paths.run_dir();
     std::fs::create_dir_all(&root).with_context(|| format!("{}: creating failed", root.display()))?;
-    let lock = Arc::new(Lock::acquire(&root, S::NAME, stage.commits())?);
+    let lock = match group::is_first() {
+        true => Some(Arc::new(Lock::acquire(&root, S::NAME, stage.commits())?)),
+        false => None,
+    };
 
     let target = root.join(S::NAME);
     let before = Manifest::read(&target, S::NAME).ok();
@@ -115,9 +123,12 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(outdated) = outdated(&paths, &root, earlier)? {
         return Err(outdated.into());
     }
-    if !arguments.force && before.is_some_and(|before| is_fresh(&target, &before, &manifest)) {
+    let fingerprint = fingerprint(&manifest)?;
+    ranks::check(&fingerprint)?;
+    let is_fresh = !arguments.force && before.is_some_and(|before| is_fresh(&target, &before, &manifest));
+    if group::first_decides(|| anyhow::Ok(is_fresh))? {
         tracing::info!("{}: up to date", S::NAME);
-        if stage.commits() {
+        if stage.commits() && group::is_first() {
             stage.clean_up(&paths)?;
         }
         return stage.conclude(&config, &paths);
@@ -126,23 +137,27 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         let stage = S::NAME;
         Err(ConfigError::Unusable(format!("--resume: stage {stage} keeps no checkpoints; run it without --resume")))?;
     }
-    let output = match stage.commits() {
-        true => Some(OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?),
-        false => None,
+    // Other ranks than the first compute the same, and what they write is thrown away.
+    let scratch = ranks::scratch()?;
+    let output = match (&scratch, stage.commits()) {
+        (Some(scratch), _) => Some(OutputDir::open(scratch.path(), S::NAME, false)?),
+        (None, true) => Some(OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?),
+        (None, false) => None,
     };
     let out = output.as_ref().map(|output| output.path().to_path_buf()).unwrap_or_default();
     let mut context = StageContext {
-        bars: arguments.log_format == LogFormat::Text,
+        bars: arguments.log_format == LogFormat::Text && group::is_first(),
         forced: arguments.force,
-        resumed: arguments.resume,
+        resumed: arguments.resume && group::is_first(),
         inputs: manifest.inputs.clone(),
         config: manifest.config.clone(),
-        fingerprint: fingerprint(&manifest)?,
+        fingerprint,
         ..StageContext::new(paths.clone(), out, declared)
     };
     // The thread of the signals lives as long as the process; the lock goes when the stage ends.
-    let held = Arc::downgrade(&lock);
-    on_interrupt(interrupted::<S>(), move || held.upgrade().iter().for_each(|lock| lock.release()))?;
+    let held = lock.as_ref().map(Arc::downgrade);
+    let release = move || held.iter().filter_map(Weak::upgrade).for_each(|lock| lock.release());
+    on_interrupt(interrupted::<S>(), release)?;
     tracing::info!("{}: running", S::NAME);
     if let Err(error) = stage.run(&config, &mut context) {
         if let Some(output) = output.filter(|_| !stage.resumable()) {
@@ -151,7 +166,7 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         }
         return Err(error).with_context(|| format!("stage {}", S::NAME));
     }
-    let Some(output) = output else { return Ok(()) };
+    let Some(output) = output.filter(|_| group::is_first()) else { return Ok(()) };
     commit(output, context, manifest, started)?;
     stage.clean_up(&paths)?;
     stage.conclude(&config, &paths)

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::ConfigError;
 use crate::lineage::Outdated;
@@ -26,6 +27,9 @@ const BAD_DATA: u8 = 3;
 /// Exit code of a regression.
 const REGRESSION: u8 = 4;
 
+/// How long another rank waits for the first to fail too.
+const FIRST_RANK_FAILS: Duration = Duration::from_secs(5);
+
 /// Most characters of an error line: its start names the place, its end says what to do, the middle is cut.
 const LINE_START: usize = 700;
 const LINE_END: usize = 250;
@@ -39,9 +43,19 @@ pub fn guarded(work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
         Ok(Err(error)) => (one_line(&error), code_of(&error)),
         Err(panic) => (format!("internal error: {}; please report it", panic_text(panic.as_ref())), FAILED),
     };
+    wait_for_first();
+    let of_rank = if group::is_first() { String::new() } else { format!(" (rank {})", group::rank()) };
     // Nothing is left to tell the user with if stderr itself is closed.
-    let _ = writeln!(std::io::stderr(), "error: {line}");
+    let _ = writeln!(std::io::stderr(), "error{of_rank}: {line}");
+    group::abort(code);
     ExitCode::from(code)
+}
+
+/// Lets the first of several ranks tell what fails on all of them, and end all.
+pub(crate) fn wait_for_first() {
+    if !group::is_first() {
+        std::thread::sleep(FIRST_RANK_FAILS);
+    }
 }
 
 /// The chain of causes on one line; a cause its effect already quotes is not said twice.

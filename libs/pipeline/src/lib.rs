@@ -17,6 +17,8 @@ mod lock;
 mod log;
 mod paths;
 mod progress;
+mod ranks;
+mod shard;
 mod stage;
 
 pub use config::{ConfigError, Pipeline};
@@ -26,4 +28,5 @@ pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;
 pub use paths::RunPaths;
 pub use progress::Progress;
+pub use shard::{Shard, ShardArgument};
 pub use stage::{About, Input, NothingToDo, Stage, StageContext, stages};

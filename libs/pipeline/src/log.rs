@@ -14,7 +14,11 @@ pub enum LogFormat {
     Json,
 }
 
+/// Of several ranks, the first alone logs.
 pub(crate) fn start(format: LogFormat) {
+    if !group::is_first() {
+        return;
+    }
     let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
     let started = match format {
         LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).without_time().compact().try_init(),

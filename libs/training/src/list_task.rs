@@ -116,7 +116,7 @@ impl Task for ListTask<'_> {
         let texts = chosen.filter_map(|list| Some(self.corpus.texts(list.query, *list.documents.first()?)));
         let texts: Vec<_> = texts.collect();
         let length = tokens_of(&self.tokenizer.encode_passages(&texts)?.sequences).div_ceil(texts.len().max(1));
-        let tokens = (lists_per_step * list_size * length).min(tokens_at_once());
+        let tokens = (lists_per_step * list_size * length).min(tokens_at_once()).div_ceil(group::size());
         Ok(Some(step_bytes(self.ranker, tokens, training.gradient_checkpointing)))
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use pipeline::EXIT_CODES;
+use pipeline::{EXIT_CODES, ShardArgument};
 
 use crate::Evaluate;
 use crate::files_command::{Request, evaluate_files};
@@ -14,13 +14,15 @@ use crate::files_command::{Request, evaluate_files};
 struct Arguments {
     #[command(flatten)]
     stage: pipeline::Arguments,
+    #[command(flatten)]
+    shard: ShardArgument,
     /// Exit code 4 where the verdict on the student beside evaluate.baseline is REGRESSION, or with --qrels that on any run beside the
     /// baseline
     #[arg(long)]
     fail_on_regression: bool,
     /// Judgments as TREC has them, on which each --run is evaluated outside a pipeline: query, iteration, document, grade. Conventions
     /// and metrics are given as --set evaluate.KEY=VALUE
-    #[arg(long, value_name = "FILE", requires_all = ["runs", "out"], conflicts_with_all = ["config", "resume"])]
+    #[arg(long, value_name = "FILE", requires_all = ["runs", "out"], conflicts_with_all = ["config", "resume", "shard"])]
     qrels: Option<PathBuf>,
     /// A run as TREC has it: query, Q0, document, rank, score, name; may be given many times
     #[arg(long = "run", value_name = "NAME=FILE", requires = "qrels", value_parser = parse_run)]
@@ -42,7 +44,7 @@ fn parse_run(text: &str) -> Result<(String, PathBuf), String> {
 #[must_use]
 pub fn execute() -> ExitCode {
     let matches = pipeline::described::<Evaluate>(Arguments::command()).get_matches();
-    let Arguments { stage, fail_on_regression, qrels, runs, out, baseline } =
+    let Arguments { stage, shard, fail_on_regression, qrels, runs, out, baseline } =
         Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match (qrels, out) {
         (Some(qrels), Some(out)) => {
@@ -58,6 +60,9 @@ pub fn execute() -> ExitCode {
             let interrupted = format!("{} stays as it was; the same command begins again", out.display());
             pipeline::execute_alone(stage.log_format, interrupted, || evaluate_files(&request))
         }
-        _ => pipeline::execute_with(&Evaluate { fail_on_regression }, &stage),
+        _ => {
+            let shard = shard.shard::<Arguments>(stage.force);
+            pipeline::execute_with(&Evaluate { fail_on_regression, shard }, &stage)
+        }
     }
 }

@@ -7,7 +7,7 @@ use collection::{CandidateList, Corpus};
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::{InputChoice, load_ranker};
 use nn::text::Texts;
-use pipeline::{Progress, StageContext};
+use pipeline::{Progress, Shard, StageContext};
 use tables::{Error, FileEntry, Parts, Rows};
 
 use crate::Config;
@@ -51,12 +51,7 @@ impl ModelSystem {
                     kept_lists += lists.len();
                     scores
                 }
-                None => {
-                    let scores = texts.iter().map(|texts| model.score(texts)).collect::<anyhow::Result<Vec<_>>>()?;
-                    let scores = scores.concat();
-                    parts.write_made_of(number, &inputs, Rows::of(&scores).float32s("score", |&score| score))?;
-                    scores
-                }
+                None => model.make(&parts, (number, &inputs), &texts)?,
             };
             let mut rest = part.into_iter().map(f64::from);
             scores.extend(lists.iter().map(|list| rest.by_ref().take(list.documents.len()).collect()));
@@ -75,6 +70,29 @@ impl ModelSystem {
             }
         };
         Ok((scores, cost))
+    }
+
+    /// Makes those parts that are the shard's and are missing. A part of another model is an error: shards cannot begin anew.
+    pub(crate) fn make_share(
+        self,
+        context: &StageContext,
+        config: &Config,
+        (corpus, lists): (&Corpus, &[CandidateList]),
+        (shard, progress): (Shard, &mut Progress),
+    ) -> anyhow::Result<()> {
+        let parts = Parts::open(&self.folder_of_parts(context), TABLE, &self.fingerprint(context, config)?)?;
+        let mut model = Model { system: self, context, execution: config.execution(), opened: None };
+        for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
+            if shard.has(number) {
+                let texts: Vec<Vec<Texts<'_>>> = lists.iter().map(|list| texts(corpus, list)).collect();
+                let inputs = digest(&texts);
+                if kept(&parts, number, &inputs)?.is_none() {
+                    model.make(&parts, (number, &inputs), &texts)?;
+                }
+            }
+            progress.add(lists.len() as u64);
+        }
+        Ok(())
     }
 
     fn folder_of_parts(self, context: &StageContext) -> PathBuf {
@@ -124,6 +142,18 @@ struct Opened {
 impl Model<'_> {
     fn score(&mut self, texts: &[Texts<'_>]) -> anyhow::Result<Vec<f32>> {
         Ok(self.open()?.encoder.score(texts)?)
+    }
+
+    /// Makes the part of this number, of these lists.
+    fn make(
+        &mut self,
+        parts: &Parts,
+        (number, inputs): (usize, &str),
+        lists: &[Vec<Texts<'_>>],
+    ) -> anyhow::Result<Vec<f32>> {
+        let scores = lists.iter().map(|texts| self.score(texts)).collect::<anyhow::Result<Vec<_>>>()?.concat();
+        parts.write_made_of(number, inputs, Rows::of(&scores).float32s("score", |&score| score))?;
+        Ok(scores)
     }
 
     fn open(&mut self) -> anyhow::Result<&Opened> {

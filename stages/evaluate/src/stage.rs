@@ -1,10 +1,10 @@
 //! The stage: what it reads, and from there to measured systems.
 
-use collection::{Collection, TEST, VALIDATION, candidate_lists};
+use collection::{CandidateList, Collection, TEST, VALIDATION, candidate_lists};
 use models::{arithmetic, teacher_inputs};
 use nn::cross_encoder::Execution;
 use pipeline::config::{BASELINE, BaseModel, EvaluateConfig, Precision, RetrievalConfig};
-use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
 use serde::Serialize;
 use tables::StageDir;
 
@@ -16,6 +16,8 @@ use crate::{TestQuery, evaluate, held_out, interpolation, merge, slices, systems
 pub struct Evaluate {
     /// Ends with an error where the student is a regression beside the baseline; the output stays.
     pub fail_on_regression: bool,
+    /// The share of the models' scores that this process makes; without it, all that are missing, and the output.
+    pub shard: Option<Shard>,
 }
 
 /// What the stage reads of `pipeline.toml`.
@@ -115,8 +117,21 @@ impl Stage for Evaluate {
         Ok(inputs)
     }
 
+    fn commits(&self) -> bool {
+        self.shard.is_none()
+    }
+
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         let merged = config.merges_runs();
+        if let Some(shard) = self.shard {
+            if merged {
+                Err(ConfigError::Unusable(format!(
+                    "--shard {shard}: expected models whose scores are shared out, found evaluate.merge_runs; run evaluate without it"
+                )))?;
+            }
+            let Tested { collection, lists, .. } = tested(config, context)?;
+            return systems::make_share(config, context, (&collection.corpus, &lists), shard);
+        }
         let Answered { queries, mut runs, background } =
             if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };
         if let Some(name) = &config.evaluate.baseline {
@@ -143,28 +158,37 @@ impl Stage for Evaluate {
     }
 }
 
-/// The test queries with the answers of this run's systems.
-fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<Answered> {
+/// What is measured: the test queries and their candidates, behind which lie those of the validation where models are interpolated.
+struct Tested {
+    ingest: StageDir,
+    collection: Collection,
+    queries: Vec<TestQuery>,
+    lists: Vec<CandidateList>,
+    /// Lists of test queries.
+    count: usize,
+}
+
+/// Reads what is measured.
+fn tested(config: &Config, context: &StageContext) -> anyhow::Result<Tested> {
     let ingest = context.input("ingest")?;
     let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
-    let (evaluate, candidates) = (&config.evaluate, config.evaluate.validation());
     if !config.judged {
-        let (mut queries, lists) = held_out::read(&context.input("score")?, &collection.corpus)?;
-        slices::read(&ingest, &evaluate.slices, &mut queries)?;
-        let (runs, costs) = systems::runs(config, context, &ingest, &collection, &lists)?;
-        return Ok(Answered { queries, runs, background: Background { corpora: vec![collection.corpus], costs } });
+        let (queries, lists) = held_out::read(&context.input("score")?, &collection.corpus)?;
+        let count = lists.len();
+        return Ok(Tested { ingest, collection, queries, lists, count });
     }
+    let candidates = config.evaluate.validation();
     let mut lists = candidate_lists(&ingest, &collection, TEST, &candidates)?;
-    let tested = lists.len();
+    let count = lists.len();
     let unmatched = lists.iter().filter(|list| list.documents.is_empty());
     if let Some(first) = unmatched.clone().next() {
         let text = &collection.corpus.queries[first.query].text;
         let text: String = text.chars().take(60).collect();
-        tracing::warn!("evaluate: {} of {tested} test queries have no candidates, such as `{text}`", unmatched.count());
+        tracing::warn!("evaluate: {} of {count} test queries have no candidates, such as `{text}`", unmatched.count());
     }
-    if evaluate.interpolate {
+    if config.evaluate.interpolate {
         lists.extend(candidate_lists(&ingest, &collection, VALIDATION, &candidates)?);
-        if lists.len() == tested {
+        if lists.len() == count {
             Err(BadInput(format!(
                 "{}: expected judged queries of the split `validation` for evaluate.interpolate, found none; judge more \
                  queries or raise ingest.split.validation, then re-run stage `ingest`",
@@ -172,13 +196,19 @@ fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<Answered> {
             )))?;
         }
     }
-    let mut queries: Vec<TestQuery> = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
+    let queries = lists.iter().map(|list| TestQuery::of(&collection.corpus, list)).collect();
+    Ok(Tested { ingest, collection, queries, lists, count })
+}
+
+/// The test queries with the answers of this run's systems.
+fn ranked(config: &Config, context: &StageContext) -> anyhow::Result<Answered> {
+    let Tested { ingest, collection, mut queries, lists, count } = tested(config, context)?;
     let (mut runs, costs) = systems::runs(config, context, &ingest, &collection, &lists)?;
-    if evaluate.interpolate {
-        runs.extend(interpolation::with_bm25(&runs, &queries, tested, &candidates)?);
+    if config.judged && config.evaluate.interpolate {
+        runs.extend(interpolation::with_bm25(&runs, &queries, count, &config.evaluate.validation())?);
     }
-    queries.truncate(tested);
-    slices::read(&ingest, &evaluate.slices, &mut queries)?;
-    runs.iter_mut().for_each(|run| run.scores.truncate(tested));
+    queries.truncate(count);
+    slices::read(&ingest, &config.evaluate.slices, &mut queries)?;
+    runs.iter_mut().for_each(|run| run.scores.truncate(count));
     Ok(Answered { queries, runs, background: Background { corpora: vec![collection.corpus], costs } })
 }

@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use collection::{CandidateList, Collection};
-use pipeline::StageContext;
+use collection::{CandidateList, Collection, Corpus};
 use pipeline::config::{BASELINE, Retriever};
+use pipeline::{Shard, StageContext};
 use tables::StageDir;
 
 use crate::cost::Cost;
@@ -60,12 +60,7 @@ pub(crate) fn runs(
             runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
         }
     }
-    let is_there = |name: &str| match name {
-        TEACHER => config.teacher,
-        LABELS_ONLY => config.labels_only,
-        _ => true,
-    };
-    let models: Vec<_> = MODELS.into_iter().filter(|model| is_there(model.name)).collect();
+    let models = models(config);
     let mut progress = context.progress("evaluate", (models.len() * lists.len()) as u64);
     for model in models {
         let (scores, cost) = model.scores(context, config, (&collection.corpus, lists), &mut progress)?;
@@ -73,6 +68,32 @@ pub(crate) fn runs(
         runs.push(SystemRun { system: model.name.into(), scores, weights: Vec::new() });
     }
     Ok((runs, costs))
+}
+
+/// Makes the share of the models' scores that is the shard's, and leaves them beside the output.
+pub(crate) fn make_share(
+    config: &Config,
+    context: &StageContext,
+    lists: (&Corpus, &[CandidateList]),
+    shard: Shard,
+) -> anyhow::Result<()> {
+    let models = models(config);
+    let mut progress = context.progress("evaluate", (models.len() * lists.1.len()) as u64);
+    for model in models {
+        model.make_share(context, config, lists, (shard, &mut progress))?;
+    }
+    tracing::info!("evaluate: shard {shard} is finished; when all are, evaluate without --shard writes the tables");
+    Ok(())
+}
+
+/// The models among the systems.
+fn models(config: &Config) -> Vec<ModelSystem> {
+    let is_there = |name: &str| match name {
+        TEACHER => config.teacher,
+        LABELS_ONLY => config.labels_only,
+        _ => true,
+    };
+    MODELS.into_iter().filter(|model| is_there(model.name)).collect()
 }
 
 /// True if a system is one of the models.

@@ -1,9 +1,12 @@
 //! The raw files of a pipeline, and how those of the log are written.
 
+use std::collections::HashMap;
+
 use anyhow::Result;
-use pipeline::RunPaths;
 use pipeline::config::{CleanConfig, IngestConfig, LogConfig, QueryFiles};
+use pipeline::{RunPaths, StageContext};
 use records::{Layout, RawFile};
+use serde_json::Value;
 
 use crate::files;
 use crate::judgments::JudgmentFiles;
@@ -37,6 +40,31 @@ impl Files {
 pub(crate) fn log(config: &IngestConfig, paths: &RunPaths) -> Result<Vec<RawFile>> {
     let patterns = config.log.as_ref().map_or(&[][..], |log| &log.paths);
     files::list(paths, "ingest.log.paths", patterns)
+}
+
+/// The files that are not empty; others are told.
+///
+/// # Errors
+/// As [`files::without_empty`].
+pub(crate) fn without_empty(files: Vec<RawFile>) -> Result<Vec<RawFile>> {
+    let (full, empty) = files::without_empty(files)?;
+    if let Some(first) = empty.first() {
+        tracing::warn!("{} empty files are skipped, such as {}", empty.len(), first.name);
+    }
+    Ok(full)
+}
+
+/// The name of the part of each file of the log, which stands for all that decides the part's content: the file's name, its content
+/// and how it is read.
+pub(crate) fn part_names(context: &StageContext, files: &[RawFile], read_as: &Value) -> Vec<String> {
+    let inputs = context.inputs().iter().map(|input| (input.name.as_str(), input.digest.as_str()));
+    let digests: HashMap<&str, &str> = inputs.collect();
+    let name = |file: &RawFile| {
+        let digest = digests.get(&*file.name).copied().unwrap_or_default();
+        let decides = serde_json::to_vec(&(&*file.name, digest, read_as)).unwrap_or_default();
+        format!("{}.part", &::files::sha256(&decides)[..32])
+    };
+    files.iter().map(name).collect()
 }
 
 /// The files of the documents.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
-use pipeline::BadInput;
 use pipeline::config::{BinaryLines, CleanConfig, IngestConfig};
+use pipeline::{BadInput, Shard};
 use records::{Block, Blocks, Field, Layout, RawFile};
 
 use crate::bytes::Take;
@@ -38,16 +38,26 @@ pub(crate) struct LogFiles {
 }
 
 impl LogFiles {
-    /// Reads every file whose part is not in `folder` yet, and removes parts of other logs.
+    /// Reads every file whose part is not in `folder` yet, and removes parts of other logs. Of a shard, the files of its share are
+    /// read, and nothing is removed.
     ///
     /// # Errors
     /// [`BadInput`] on a file, or a share of malformed lines, that cannot be accepted.
-    pub(crate) fn read(&self, folder: &Path, clean: &CleanConfig, threads: usize) -> Result<Vec<Part>> {
+    pub(crate) fn read(
+        &self,
+        folder: &Path,
+        clean: &CleanConfig,
+        (threads, shard): (usize, Option<Shard>),
+    ) -> Result<Vec<Part>> {
         std::fs::create_dir_all(folder).with_context(|| format!("{}: creating failed", folder.display()))?;
-        self.remove_others(folder)?;
+        if shard.is_none() {
+            self.remove_others(folder)?;
+        }
+        let is_own = |file: usize| shard.is_none_or(|shard| shard.has(file));
         let paths: Vec<PathBuf> = self.parts.iter().map(|name| folder.join(name)).collect();
-        let mut parts: Vec<Option<Part>> = paths.iter().map(|path| Part::open(path)).collect();
-        let missing: Vec<usize> = (0..parts.len()).filter(|&at| parts[at].is_none()).collect();
+        let opened = paths.iter().enumerate().map(|(at, path)| if is_own(at) { Part::open(path) } else { None });
+        let mut parts: Vec<Option<Part>> = opened.collect();
+        let missing: Vec<usize> = (0..parts.len()).filter(|&at| is_own(at) && parts[at].is_none()).collect();
         let readers = if self.reading.kinds.in_order() { 1 } else { threads };
         let work = Work {
             log: self,
@@ -63,9 +73,9 @@ impl LogFiles {
         for (at, part) in unlocked(work.finished) {
             parts[at] = Some(part);
         }
-        let parts: Vec<Part> = parts.into_iter().flatten().collect();
-        self.files.iter().zip(&parts).try_for_each(|(file, part)| self.check(file, part.stats(), clean))?;
-        Ok(parts)
+        let mut made = self.files.iter().zip(&parts).filter_map(|(file, part)| Some((file, part.as_ref()?)));
+        made.try_for_each(|(file, part)| self.check(file, part.stats(), clean))?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     /// Refuses a file that cannot be what the configuration says.
@@ -77,6 +87,7 @@ impl LogFiles {
         let missing = self.reading.kinds.needed.iter().find(|&&at| !stats.found.get(at).copied().unwrap_or(false));
         // Where no record could be parsed, the first problem says more than the names of fields.
         let parsed = stats.first_malformed.as_ref().is_none_or(|(_, problem)| problem.contains("is missing"));
+        let missing = missing.filter(|_| stats.records > 0);
         if let (Some(&at), true) = (missing, parsed || stats.found.contains(&true)) {
             let blocks = Blocks::open(file, &self.layout, &[Field::required(&fields[at].name)])?;
             Err(records::missing_field(file, &fields[at].name, blocks.names()))?;
@@ -92,6 +103,9 @@ impl LogFiles {
     pub(crate) fn check_columns(&self, config: &IngestConfig, stats: &Stats) -> Result<()> {
         let missing = self.reading.kinds.fields.iter().zip(&stats.found).find(|(_, found)| !**found);
         let missing = missing.filter(|_| config.preset.is_none());
+        if let (0, Some(file)) = (stats.records, self.files.first()) {
+            Err(file.bad("expected records, found none in any file of the log; name files that hold searches"))?;
+        }
         if let (Some((field, _)), Some(file)) = (missing, self.files.first()) {
             let names = Blocks::open(file, &self.layout, &self.reading.kinds.fields)?;
             let found = format!("{}; no record of any file has it", names.names());

@@ -4,10 +4,11 @@
 //! a digest of all that decides its content, and its last bytes are a checksum.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use ::files::AtomicFile;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -21,7 +22,7 @@ use crate::stats::Stats;
 #[derive(Debug)]
 pub(crate) struct PartWriter {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: AtomicFile,
     place: u64,
     contents: Contents,
 }
@@ -50,9 +51,8 @@ impl PartWriter {
     /// # Errors
     /// Where the system refuses the file.
     pub(crate) fn create(path: PathBuf) -> Result<PartWriter> {
-        let unfinished = path.with_extension("unfinished");
-        let file = File::create(&unfinished).with_context(|| format!("{}: creating failed", unfinished.display()))?;
-        Ok(PartWriter { path, file: BufWriter::new(file), place: 0, contents: Contents::default() })
+        let file = AtomicFile::create(&path)?;
+        Ok(PartWriter { path, file, place: 0, contents: Contents::default() })
     }
 
     /// Appends a segment.
@@ -107,10 +107,7 @@ impl PartWriter {
         end.put_u64(contents.len() as u64);
         end.put_u64(checksum(&contents));
         self.put(&end)?;
-        self.file.flush().with_context(|| format!("{}: writing failed", self.path.display()))?;
-        drop(self.file);
-        let unfinished = self.path.with_extension("unfinished");
-        std::fs::rename(unfinished, &self.path).with_context(|| format!("{}: renaming failed", self.path.display()))?;
+        self.file.commit()?;
         Part::open(&self.path).with_context(|| format!("{}: damaged as soon as written", self.path.display()))
     }
 }

@@ -1,11 +1,10 @@
 //! The stage: its inputs, its steps and their order.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use pipeline::config::{ConfigError, IngestConfig, LogConfig, UserIds};
-use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
 use records::RawFile;
 use serde::Serialize;
 use serde_json::json;
@@ -13,10 +12,9 @@ use serde_json::json;
 use crate::buckets;
 use crate::checks;
 use crate::documents::{Collected, DocumentFiles, Documents};
-use crate::files;
 use crate::impressions::{self, Writing, Written};
 use crate::input::{Counts, Reject};
-use crate::inputs::{self, Files};
+use crate::inputs::{self, Files, without_empty};
 use crate::judgments::{self, GRADE_SHARES, Judged};
 use crate::log::{self, Log, LogFiles};
 use crate::names::{order, ranks};
@@ -43,8 +41,11 @@ const PART_VERSION: u32 = 4;
 const INDEX_MEMORY: usize = 256 << 20;
 
 /// The `ingest` stage.
-#[derive(Debug, Clone, Copy)]
-pub struct Ingest;
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ingest {
+    /// The share of the log's files that this process reads; without it, all that were not read, and the output is made.
+    pub shard: Option<Shard>,
+}
 
 /// The configuration of the stage.
 #[derive(Debug, Clone, Serialize)]
@@ -120,7 +121,15 @@ impl Stage for Ingest {
         Ok(all.map(|file| Input::File(file.path)).collect())
     }
 
+    fn commits(&self) -> bool {
+        self.shard.is_none()
+    }
+
     fn run(&self, settings: &Settings, context: &mut StageContext) -> Result<()> {
+        if let Some(shard) = self.shard {
+            let files = Files::list(&settings.config, context.paths())?;
+            return read_share(settings, context, (files.log, shard));
+        }
         let spills = context.out().join("spill");
         std::fs::create_dir_all(&spills).with_context(|| format!("{}: creating failed", spills.display()))?;
         let mut run = Run {
@@ -160,7 +169,8 @@ impl Run<'_> {
         let mut read = self.read_judgments()?;
         let mut collected = Collected::new(&self.spills)?;
         let document_files = self.read_documents(&mut collected)?;
-        let log_files = self.log_files()?;
+        let files = std::mem::take(&mut self.files.log);
+        let log_files = log_files(self.settings, self.context, files)?;
         let parts = log_files.as_ref().map(|log| self.read_log(log)).transpose()?.unwrap_or_default();
         if config.log.as_ref().is_some_and(LogConfig::holds_documents) {
             collected.add_seen(&parts)?;
@@ -230,51 +240,15 @@ impl Run<'_> {
         let Some(documents) = &config.documents else { return Ok(None) };
         let width = config.log.as_ref().map_or(0, |log| log.doc_id_width);
         let files = std::mem::take(&mut self.files.documents);
-        let files = self.without_empty(files)?;
+        let files = without_empty(files)?;
         let files = DocumentFiles::new(files, documents, &config.clean, width);
         collected.read(&files, &config.clean, self.threads)?;
         Ok(Some(files))
     }
 
-    fn without_empty(&self, files: Vec<RawFile>) -> Result<Vec<RawFile>> {
-        let (full, empty) = files::without_empty(files)?;
-        if let Some(first) = empty.first() {
-            tracing::warn!("{} empty files are skipped, such as {}", empty.len(), first.name);
-        }
-        Ok(full)
-    }
-
-    /// The files of the log, with a name for the part of each that stands for all that decides its content.
-    fn log_files(&mut self) -> Result<Option<LogFiles>> {
-        let settings = self.settings;
-        let config = &settings.config;
-        let (Some(log), Some(reading)) = (&config.log, settings.reading()?) else { return Ok(None) };
-        let files = std::mem::take(&mut self.files.log);
-        let files = self.without_empty(files)?;
-        let clean = &config.clean;
-        let read_as = json!([
-            PART_VERSION,
-            LogConfig { paths: Vec::new(), ..log.clone() },
-            clean.null_values,
-            clean.max_query_chars,
-            config.privacy.user_ids,
-            settings.user_key_digest,
-        ]);
-        let inputs = self.context.inputs().iter().map(|input| (input.name.as_str(), input.digest.as_str()));
-        let digests: HashMap<&str, &str> = inputs.collect();
-        let parts = files.iter().map(|file| {
-            let digest = digests.get(&*file.name).copied().unwrap_or_default();
-            let decides = serde_json::to_vec(&(&*file.name, digest, &read_as)).unwrap_or_default();
-            format!("{}.part", &::files::sha256(&decides)[..32])
-        });
-        let parts = parts.collect();
-        Ok(Some(LogFiles { files, layout: inputs::log_layout(log, clean), reading, parts }))
-    }
-
     fn read_log(&self, files: &LogFiles) -> Result<Vec<Part>> {
         let config = &self.settings.config;
-        let folder = self.context.paths().run_dir().join("ingest.parts");
-        let parts = files.read(&folder, &config.clean, self.threads)?;
+        let parts = files.read(&parts(self.context), &config.clean, (self.threads, None))?;
         let mut stats = Stats::default();
         parts.iter().for_each(|part| stats.merge(part.stats()));
         files.check_columns(config, &stats)?;
@@ -468,6 +442,44 @@ impl Run<'_> {
         output::write_rejects(self.context, Some(rejects), std::mem::take(&mut self.rejects))?;
         output::write_report(self.context, &self.reports)
     }
+}
+
+/// The files of the log and how they are read; `None` without a log.
+fn log_files(settings: &Settings, context: &StageContext, files: Vec<RawFile>) -> Result<Option<LogFiles>> {
+    let config = &settings.config;
+    let (Some(log), Some(reading)) = (&config.log, settings.reading()?) else { return Ok(None) };
+    let files = without_empty(files)?;
+    let clean = &config.clean;
+    let read_as = json!([
+        PART_VERSION,
+        LogConfig { paths: Vec::new(), ..log.clone() },
+        clean.null_values,
+        clean.max_query_chars,
+        config.privacy.user_ids,
+        settings.user_key_digest,
+    ]);
+    let parts = inputs::part_names(context, &files, &read_as);
+    Ok(Some(LogFiles { files, layout: inputs::log_layout(log, clean), reading, parts }))
+}
+
+/// Reads the share of the log's files that is the shard's.
+fn read_share(settings: &Settings, context: &StageContext, (files, shard): (Vec<RawFile>, Shard)) -> Result<()> {
+    let Some(log) = log_files(settings, context, files)? else {
+        Err(ConfigError::Unusable(format!(
+            "--shard: expected a log whose files are shared out, found no table ingest.log; run ingest without shard {shard}"
+        )))?
+    };
+    let read = log.read(&parts(context), &settings.config.clean, (rayon::current_num_threads(), Some(shard)))?;
+    let (read, all) = (read.len(), log.files.len());
+    tracing::info!(
+        "ingest: shard {shard} is finished, {read} of {all} files; when all are, ingest without --shard makes the tables"
+    );
+    Ok(())
+}
+
+/// Where what was read of each file is kept.
+fn parts(context: &StageContext) -> PathBuf {
+    context.paths().run_dir().join("ingest.parts")
 }
 
 /// Memory for the rows of the log, in bytes: half of the machine's unless the configuration says otherwise.

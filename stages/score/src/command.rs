@@ -3,28 +3,24 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 use models::arithmetic;
 use nn::folder::InputChoice;
 use pipeline::config::Precision;
-use pipeline::{EXIT_CODES, LogFormat};
+use pipeline::{EXIT_CODES, LogFormat, ShardArgument};
 use score_pairs::{Request, score_pairs};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 
 use crate::Score;
-use crate::shard::Shard;
 
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 struct Arguments {
     #[command(flatten)]
     stage: pipeline::Arguments,
-    /// Makes one share of the parts, i of n, beside other processes, and leaves the table to a run without this option; `all` is
-    /// such a run, also where the variables of a Slurm job array or an indexed Kubernetes job name a share
-    #[arg(long, value_name = "I/N", conflicts_with_all = ["force", "model"])]
-    shard: Option<String>,
+    #[command(flatten)]
+    shard: ShardArgument,
     /// Folder of any saved cross-encoder, which scores --pairs outside a pipeline. A run that was interrupted goes on; with --force
     /// it begins anew, and replaces an output that is there
     #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "resume"])]
@@ -68,6 +64,8 @@ pub fn execute() -> ExitCode {
                 pairs: &pairs,
                 out: &out,
                 force: stage.force,
+                // Tasks of a job array often score a file each: a share has to be asked for.
+                shard: shard.given::<Arguments>(),
                 bars: stage.log_format == LogFormat::Text,
             };
             let interrupted = format!(
@@ -77,20 +75,7 @@ pub fn execute() -> ExitCode {
             pipeline::execute_alone(stage.log_format, interrupted, || score_pairs(&request))
         }
         _ => {
-            let shard = match shard {
-                Some(text) => Shard::parse(&text),
-                None => Shard::of_environment(|name| std::env::var(name)),
-            };
-            let refused = |problem: String| -> Option<Shard> {
-                Arguments::command().error(ErrorKind::ValueValidation, problem).exit()
-            };
-            let shard = shard.unwrap_or_else(refused);
-            if let (Some(shard), true) = (shard, stage.force) {
-                refused(format!(
-                    "--force removes the parts of all shards, found it in shard {shard}; remove the folder score.parts once, or say \
-                     --shard all"
-                ));
-            }
+            let shard = shard.shard::<Arguments>(stage.force);
             pipeline::execute_with(&Score { shard }, &stage)
         }
     }

@@ -18,7 +18,6 @@ mod lists;
 mod orders_file;
 mod parts;
 mod scores_file;
-mod shard;
 mod sources;
 mod teachers;
 mod weights;
@@ -27,7 +26,7 @@ use collection::{Collection, Corpus, GENERATED, GeneratedQuery, Query, generate}
 use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
 use nn::cross_encoder::Execution;
 use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher, Validation};
-use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
 use serde::Serialize;
 use tables::{Parts, Rows};
 
@@ -36,7 +35,6 @@ pub use command::execute;
 use crate::fingerprint::fingerprints;
 use crate::lists::{Lists, Plan, Queries};
 use crate::parts::Written;
-use crate::shard::Shard;
 use crate::teachers::Teacher;
 
 /// What the weights of teachers are chosen by; no part depends on it.

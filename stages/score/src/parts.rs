@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use collection::{Corpus, TRAIN};
 use pipeline::config::StandardiseOver;
-use pipeline::{BadInput, Progress, RunPaths, StageContext};
+use pipeline::{BadInput, Progress, RunPaths, Shard, StageContext};
 use ranking::interpolation::standardised;
 use ranking::standardisation::Standardisation;
 use tables::{Columns, Parts, Rows};
 
 use crate::lists::{Lists, Plan, Queries, UnlabelledList, pairs};
-use crate::shard::Shard;
 use crate::sources::{Distribution, DocumentSource};
 use crate::teachers::{Scores, Teacher};
 

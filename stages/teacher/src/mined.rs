@@ -66,14 +66,18 @@ fn scores(
     let mut all = Vec::with_capacity(lists.len());
     for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
         let documents = |list: &GradedList| [&list.documents[..], &list.negatives].concat();
-        if !parts.is_finished(number)? {
+        if !group::first_decides(|| parts.is_finished(number))? {
             let pairs = lists.iter().flat_map(|list| documents(list).into_iter().map(|it| (list.query, it)));
             let texts: Vec<_> = pairs.map(|(query, document)| corpus.texts(query, document)).collect();
             let scores = encoder.score(&texts)?;
-            parts.write(number, Rows::of(&scores).float32s("score", |&score| score))?;
+            if group::is_first() {
+                parts.write(number, Rows::of(&scores).float32s("score", |&score| score))?;
+            }
         }
-        let part = parts.read(number)?;
-        let mut rest = part.float32s("score")?.values().iter().copied();
+        let part = group::values_of_first(|| {
+            Ok::<_, tables::Error>(parts.read(number)?.float32s("score")?.values().to_vec())
+        })?;
+        let mut rest = part.into_iter();
         all.extend(lists.iter().map(|list| rest.by_ref().take(documents(list).len()).collect::<Vec<f32>>()));
         progress.add(lists.len() as u64);
     }

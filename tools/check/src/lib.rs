@@ -48,7 +48,8 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let pipeline = load(&arguments.config, &arguments.overrides)?;
     let paths = pipeline.paths();
-    let settings = Ingest.configure(&pipeline).map_err(|NothingToDo(reason)| ConfigError::Unusable(reason))?;
+    let settings =
+        Ingest::default().configure(&pipeline).map_err(|NothingToDo(reason)| ConfigError::Unusable(reason))?;
     let config = arguments.config.display();
     say(&format!("{config}: the keys are valid; the run will be in {}\n", paths.run_dir().display()))?;
 

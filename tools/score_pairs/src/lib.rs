@@ -33,7 +33,8 @@ pub fn score_pairs(request: &Request<'_>) -> anyhow::Result<()> {
     let mut unfinished = Unfinished::beside(request.out);
     request.check_replacing(unfinished.may_replace())?;
     let scorer = Scorer::load(request)?;
-    let work = Work { request, parts: unfinished.open(&scorer.fingerprint, request.force)?, scorer, unfinished };
+    let parts = unfinished.open(&scorer.fingerprint, (request.force, request.shard.is_none()))?;
+    let work = Work { request, parts, scorer, unfinished };
     let path = request.pairs;
     let outcome = match format {
         Format::JsonLines => work.run(|| Ok(TextPairs { lines: jsonl::open(path)?, packing })),
@@ -41,7 +42,7 @@ pub fn score_pairs(request: &Request<'_>) -> anyhow::Result<()> {
         Format::Tsv => work.run(|| Ok(TextPairs { lines: delimited::open(path, b'\t')?, packing })),
         Format::Parquet => work.run(|| parquet::open(path)),
     };
-    if outcome.is_err() {
+    if outcome.is_err() && request.shard.is_none() {
         work.unfinished.remove_if_nothing_is_scored();
     }
     outcome

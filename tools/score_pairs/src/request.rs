@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nn::folder::InputChoice;
 use nn::ops::Precision;
-use pipeline::{BadInput, ConfigError};
+use pipeline::{BadInput, ConfigError, Shard};
 
 use crate::format::{Format, Packing};
 use crate::pairs::unreadable;
@@ -25,6 +25,8 @@ pub struct Request<'a> {
     pub out: &'a Path,
     /// Replaces an output that is there, and begins anew where a run was interrupted.
     pub force: bool,
+    /// The share of the work that this process makes; without it, all that is missing, and the output.
+    pub shard: Option<Shard>,
     /// Shows a bar on a terminal.
     pub bars: bool,
 }

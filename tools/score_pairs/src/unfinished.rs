@@ -39,9 +39,10 @@ impl Unfinished {
         self.dir.join(REPLACES).exists()
     }
 
-    /// The parts in the folder, of the model and settings with this fingerprint. With `force` those that are there are removed.
-    pub(crate) fn open(&mut self, fingerprint: &str, force: bool) -> anyhow::Result<Parts> {
-        self.claim()?;
+    /// The parts in the folder, of the model and settings with this fingerprint. With `force` those that are there are removed. A
+    /// process that is not `alone` shares the folder with others like it.
+    pub(crate) fn open(&mut self, fingerprint: &str, (force, alone): (bool, bool)) -> anyhow::Result<Parts> {
+        self.claim(alone)?;
         if force {
             self.remove_files(&[LOCK])?;
         }
@@ -52,8 +53,8 @@ impl Unfinished {
         Ok(parts)
     }
 
-    /// Makes the folder, or takes that of an interrupted run, for this process alone.
-    fn claim(&mut self) -> anyhow::Result<()> {
+    /// Makes the folder, or takes that of an interrupted run, for this process alone or beside others that are not alone.
+    fn claim(&mut self, alone: bool) -> anyhow::Result<()> {
         let refused = |found: &str| {
             ConfigError::Unusable(format!(
                 "{}: expected no such folder, or that of an interrupted run, found {found}; rename it, or choose another --out",
@@ -74,7 +75,7 @@ impl Unfinished {
             }
         }
         let lock = File::create(self.dir.join(LOCK)).with_context(failed)?;
-        if lock.try_lock().is_err() {
+        if if alone { lock.try_lock() } else { lock.try_lock_shared() }.is_err() {
             let dir = self.dir.display();
             Err(ConfigError::Unusable(format!("{dir}: another process writes this output; wait for it")))?;
         }
@@ -131,7 +132,7 @@ mod tests {
         let out = folder.path().join("out.csv");
         let open = |fingerprint: &str, force: bool| {
             let mut unfinished = Unfinished::beside(&out);
-            let parts = unfinished.open(fingerprint, force)?;
+            let parts = unfinished.open(fingerprint, (force, true))?;
             anyhow::Ok((unfinished, parts))
         };
         let (_, parts) = open("a", false).unwrap();
@@ -154,12 +155,12 @@ mod tests {
         let out = folder.path().join("out.csv");
         let refused = |expected: &str| {
             for force in [false, true] {
-                let error = Unfinished::beside(&out).open("a", force).map(|_| ()).unwrap_err().to_string();
+                let error = Unfinished::beside(&out).open("a", (force, true)).map(|_| ()).unwrap_err().to_string();
                 assert!(error.contains(expected), "{error}");
             }
         };
         let mut at_work = Unfinished::beside(&out);
-        at_work.open("a", false).unwrap();
+        at_work.open("a", (false, true)).unwrap();
         refused("another process writes this output");
         drop(at_work);
         let notes = folder.path().join("out.csv.parts/notes.txt");

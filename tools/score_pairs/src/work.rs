@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use nn::text::Texts;
-use pipeline::Progress;
+use pipeline::{Progress, Shard};
 use tables::{Parts, Rows};
 
 use crate::model::Scorer;
@@ -42,6 +42,9 @@ impl Work<'_> {
         }
         let mut meter = Meter::start(&found, self.request.bars);
         let mut pairs = open()?;
+        if let Some(shard) = self.request.shard {
+            return self.make_share(&mut pairs, shard, &mut meter);
+        }
         let out = self.request.out;
         let mut output = pairs.output(out, self.unfinished.create(out)?)?;
         let mut number = 0;
@@ -57,6 +60,19 @@ impl Work<'_> {
         let (made, seconds) = (meter.made, meter.started.elapsed().as_secs_f64());
         let rate = made as f64 / seconds.max(1e-9);
         tracing::info!("{}: {} rows, {made} scored in {seconds:.1}s, {rate:.0} pairs/s", out.display(), found.rows);
+        Ok(())
+    }
+
+    /// Makes the shard's parts that are missing, and leaves the output to a run that is no shard.
+    fn make_share(&self, pairs: &mut impl Pairs, shard: Shard, meter: &mut Meter) -> anyhow::Result<()> {
+        let mut number = 0;
+        while let Some(window) = pairs.next()? {
+            if shard.has(number) {
+                self.scores(number, &window.texts(), meter)?;
+            }
+            number += 1;
+        }
+        tracing::info!("score: shard {shard} is finished; when all are, the command without --shard writes the output");
         Ok(())
     }
 

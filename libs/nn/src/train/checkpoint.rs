@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,25 @@ pub type Snapshot = BTreeMap<String, Vec<f32>>;
 /// A weight that is not `f32`.
 pub fn snapshot(params: &Params) -> Result<Snapshot> {
     params.iter().map(|(name, var)| Ok((name.to_owned(), var.flatten_all()?.to_vec1()?))).collect()
+}
+
+/// Compares the weights with those of the other ranks, which took the same steps.
+///
+/// # Errors
+/// [`Error::RanksDiffer`].
+pub(super) fn compare_ranks(params: &Params, step: usize) -> Result<()> {
+    if group::size() == 1 {
+        return Ok(());
+    }
+    let digest = |(_, var): (&str, &Var)| -> Result<String> {
+        let values: Vec<f32> = var.flatten_all()?.to_vec1()?;
+        Ok(files::sha256(&[&Values(&values, [values.len()]).data()]))
+    };
+    let digests = params.iter().map(digest).collect::<Result<Vec<_>>>()?;
+    match group::different(digests.concat().as_bytes()) {
+        Some(rank) => Err(Error::RanksDiffer { rank, step }),
+        None => Ok(()),
+    }
 }
 
 /// Sets the weights of a model in place.
@@ -151,9 +170,27 @@ impl Checkpoint {
     /// # Errors
     /// A file that is truncated, of another kind or format, or of a run made from something else.
     pub fn load(path: &Path, fingerprint: &str) -> Result<Self> {
-        let bytes = files::read(path)?;
-        let header = header(path, &bytes)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| unparsed(path, &bytes, &error))?;
+        Self::parse(path, &files::read(path)?, fingerprint)
+    }
+
+    /// As [`Self::load`], for all ranks from the file that rank 0 has there; `None` where it has none.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(super) fn load_of_first(path: &Path, fingerprint: &str) -> Result<Option<Self>> {
+        let bytes = group::of_first(|| {
+            if !path.exists() {
+                return Ok(Vec::new());
+            }
+            let bytes = files::read(path)?;
+            header(path, &bytes).map(|_| bytes)
+        })?;
+        (!bytes.is_empty()).then(|| Self::parse(path, &bytes, fingerprint)).transpose()
+    }
+
+    fn parse(path: &Path, bytes: &[u8], fingerprint: &str) -> Result<Self> {
+        let header = header(path, bytes)?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|error| unparsed(path, bytes, &error))?;
         if header.fingerprint != fingerprint {
             return Err(Error::Format {
                 path: path.to_path_buf(),

@@ -1,10 +1,10 @@
-//! Data parallelism: the parts of a step's batch go forward and backward on a thread each, and their gradients are added
-//! in the order of the parts.
+//! Data parallelism: the parts of a step's batch go forward and backward on a thread each, of one process or of several ranks, and
+//! their gradients are added in pairs of neighbours. As many threads give the same bits, however they are divided among ranks.
 
 use std::ops::Range;
 
-use candle_core::Tensor;
 use candle_core::backprop::GradStore;
+use candle_core::{Device, Tensor, Var};
 use ranking::loss::LossValue;
 use ranking::rng::number;
 use rayon::prelude::*;
@@ -12,9 +12,14 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::models::Model;
 use crate::ops::{Precision, Tape, score_loss};
-use crate::parallel::in_parallel;
+use crate::parallel::share_in_parallel;
 use crate::text::{Packed, Sequence};
 use crate::weights::{Mode, Params};
+
+use super::optimizer::with_values;
+
+/// Gradients that are sent to other ranks at a time.
+const VALUES_AT_ONCE: usize = 1 << 20;
 
 /// Tokens of a part of a batch that is computed in parts.
 const PART_TOKENS: usize = 16_384;
@@ -31,7 +36,7 @@ pub struct Gradients {
 impl Gradients {
     /// The sum of two losses.
     pub(crate) fn add(self, other: Gradients, params: &Params) -> Result<Gradients> {
-        Ok(Gradients { loss: self.loss + other.loss, grads: sum(params, vec![self.grads, other.grads])? })
+        Ok(Gradients { loss: self.loss + other.loss, grads: add(params, self.grads, other.grads)? })
     }
 
     /// The loss times a factor.
@@ -88,15 +93,16 @@ pub fn prediction_gradients(
     }
     let mut parts = cut(lengths);
     parts.retain(|part| predictions[part.clone()].iter().any(|&predictions| predictions > 0));
-    let done = in_parallel(parts.len(), |index| {
+    let done = share_in_parallel(own_share(0..parts.len()), parts.len(), |index| {
         let part = parts[index].clone();
         let share = predictions[part.clone()].iter().sum::<usize>() as f64 / total as f64;
         let tape = Tape::default();
         let loss = (mean_loss(part, passes.mode(index, &tape))? * share)?;
-        Ok((f64::from(loss.to_scalar::<f32>()?), tape.backward(&loss)?))
+        Ok((loss.to_scalar::<f32>()?, tape.backward(&loss)?))
     })?;
-    let (losses, stores): (Vec<f64>, Vec<GradStore>) = done.into_iter().unzip();
-    Ok(Gradients { loss: losses.iter().sum(), grads: sum(params, stores)? })
+    let (losses, stores): (Vec<f32>, Vec<GradStore>) = done.into_iter().unzip();
+    let loss = group::gather(losses).into_iter().map(f64::from).sum();
+    Ok(Gradients { loss, grads: sum(params, stores, parts.len())? })
 }
 
 /// The logits of a batch, a loss on all of them together, and its gradient. They are the scores of a model with one logit per
@@ -137,13 +143,25 @@ where
 {
     let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
     let tokens: usize = lengths.iter().sum();
-    let count = if tokens > tokens_at_once() { tokens.div_ceil(PART_TOKENS) } else { rayon::current_num_threads() };
+    let count = if tokens > tokens_at_once() { tokens.div_ceil(PART_TOKENS) } else { parts_at_once() };
     gradients_of_parts(params, (sequences, &cut_into(&lengths, count)), forward, objective)
 }
 
-/// Most tokens whose forward pass is kept for the backward pass of a step.
+/// Most tokens whose forward pass is kept for the backward pass of a step, by all ranks together.
 pub fn tokens_at_once() -> usize {
-    PART_TOKENS * rayon::current_num_threads()
+    PART_TOKENS * parts_at_once()
+}
+
+/// Parts that are computed at the same time: one for each thread of each rank.
+fn parts_at_once() -> usize {
+    group::size() * rayon::current_num_threads()
+}
+
+/// Of parts that are computed at the same time, those of this rank.
+fn own_share(parts: Range<usize>) -> Range<usize> {
+    let threads = rayon::current_num_threads();
+    let at = |rank: usize| (parts.start + rank * threads).min(parts.end);
+    at(group::rank())..at(group::rank() + 1)
 }
 
 fn gradients_of_parts<E>(
@@ -155,24 +173,27 @@ fn gradients_of_parts<E>(
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    let threads = rayon::current_num_threads();
     let forward = |index: usize| -> Result<(Tensor, Tape)> {
         let tape = Tape::default();
         Ok((outputs_of(&sequences[parts[index].clone()], passes.mode(index, &tape))?, tape))
     };
-    let done = in_parallel(parts.len(), |index| {
-        let (logits, tape) = forward(index)?;
-        let scores = logits.to_vec1::<f32>()?;
-        Ok((scores, (parts.len() <= threads).then_some((logits, tape))))
-    })?;
-    let (scores, kept): (Vec<Vec<f32>>, Vec<_>) = done.into_iter().unzip();
-    let scores = scores.concat();
+    let (mut scores, mut kept) = (Vec::new(), Vec::new());
+    for round in rounds(parts.len()) {
+        let done = share_in_parallel(own_share(round.clone()), round.len(), |index| {
+            let (logits, tape) = forward(index)?;
+            let scores = logits.to_vec1::<f32>()?;
+            Ok((scores, (round.len() == parts.len()).then_some((logits, tape))))
+        })?;
+        let (own, passes): (Vec<Vec<f32>>, Vec<_>) = done.into_iter().unzip();
+        scores.extend(group::gather(own.concat()));
+        kept.extend(passes.into_iter().flatten());
+    }
     let LossValue { value, grad } = loss(&scores).map_err(|error| Error::Loss(Box::new(error)))?;
-    let backward = |index: usize| -> Result<GradStore> {
+    let backward = |index: usize, kept: Option<&(Tensor, Tape)>| -> Result<GradStore> {
         let Range { start, end } = parts[index].clone();
         let grad = grad[start * outputs..end * outputs].to_vec();
         let again;
-        let (logits, tape) = match &kept[index] {
+        let (logits, tape) = match kept {
             Some(kept) => kept,
             None => {
                 again = forward(index)?;
@@ -182,17 +203,30 @@ where
         let own = score_loss(logits, |_| Ok::<_, std::io::Error>(LossValue { value, grad }))?;
         Ok(tape.backward(&own)?)
     };
-    let mut total = Vec::new();
-    for begin in (0..parts.len()).step_by(threads) {
-        total.extend(in_parallel(threads.min(parts.len() - begin), |index| backward(begin + index))?);
-        total = vec![sum(params, total)?];
+    let mut total: Option<GradStore> = None;
+    for round in rounds(parts.len()) {
+        let (count, own) = (round.len(), own_share(round));
+        let first = own.start;
+        let stores = share_in_parallel(own, count, |index| backward(index, kept.get(index - first)))?;
+        let grads = sum(params, stores, count)?;
+        total = Some(match total {
+            Some(total) => add(params, total, grads)?,
+            None => grads,
+        });
     }
-    Ok((scores, Gradients { loss: value, grads: sum(params, total)? }))
+    let grads = total.ok_or_else(|| Error::Batch("it has no sequence".to_owned()))?;
+    Ok((scores, Gradients { loss: value, grads }))
+}
+
+/// The parts that are computed at the same time, round by round.
+fn rounds(parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let at_once = parts_at_once();
+    (0..parts).step_by(at_once).map(move |begin| begin..(begin + at_once).min(parts))
 }
 
 /// Consecutive ranges of sequences with about equally many tokens, at most one for each thread and none empty.
 fn cut(lengths: &[usize]) -> Vec<Range<usize>> {
-    cut_into(lengths, rayon::current_num_threads())
+    cut_into(lengths, parts_at_once())
 }
 
 fn cut_into(lengths: &[usize], parts: usize) -> Vec<Range<usize>> {
@@ -211,16 +245,22 @@ fn cut_into(lengths: &[usize], parts: usize) -> Vec<Range<usize>> {
     ranges
 }
 
-/// The gradients of all parts together.
-fn sum(params: &Params, mut stores: Vec<GradStore>) -> Result<GradStore> {
-    let rest = stores.split_off(1.min(stores.len()));
-    let Some(mut total) = stores.pop() else {
-        return Err(Error::Batch("it has no sequence".to_owned()));
-    };
-    let vars: Vec<_> = params.iter().map(|(_, var)| var).collect();
-    let add = |var: &&candle_core::Var| {
-        let mut parts = std::iter::once(&total).chain(&rest).filter_map(|store| store.get(var)).cloned();
-        parts.next().map(|first| parts.try_fold(first, |sum, part| sum + part)).transpose()
+/// The gradients of `count` parts together, those of this rank and of the others, see [`group::pairwise`].
+fn sum(params: &Params, own: Vec<GradStore>, count: usize) -> Result<GradStore> {
+    let own = group::pairwise(own, |a, b| add(params, a, b))?;
+    if group::size() > 1 {
+        return sum_of_ranks(params, own, count.div_ceil(rayon::current_num_threads()));
+    }
+    own.ok_or_else(|| Error::Batch("it has no sequence".to_owned()))
+}
+
+/// The gradients of both; one that either lacks is the other's.
+fn add(params: &Params, mut total: GradStore, other: GradStore) -> Result<GradStore> {
+    let vars: Vec<&Var> = params.iter().map(|(_, var)| var).collect();
+    let add = |var: &&Var| match (total.get(var), other.get(var)) {
+        (Some(own), Some(other)) => (own + other).map(Some),
+        (None, Some(other)) => Ok(Some(other.clone())),
+        (_, None) => Ok(None),
     };
     let sums = vars.par_iter().map(add).collect::<candle_core::Result<Vec<_>>>()?;
     for (var, sum) in vars.into_iter().zip(sums) {
@@ -229,6 +269,47 @@ fn sum(params: &Params, mut stores: Vec<GradStore>) -> Result<GradStore> {
         }
     }
     Ok(total)
+}
+
+/// The gradients of all ranks together, of which the first `contributing` have some.
+fn sum_of_ranks(params: &Params, own: Option<GradStore>, contributing: usize) -> Result<GradStore> {
+    // candle makes a store by a backward pass alone.
+    let mut store = own.map_or_else(|| Tensor::zeros((), candle_core::DType::F32, &Device::Cpu)?.backward(), Ok)?;
+    let vars: Vec<&Var> = params.iter().map(|(_, var)| var).collect();
+    let has = group::gather(vars.iter().map(|var| f32::from(u8::from(store.get(var).is_some()))).collect());
+    let with_gradient =
+        (0..vars.len()).filter(|place| has.iter().skip(*place).step_by(vars.len()).any(|&has| has > 0.0));
+    let vars: Vec<&Var> = with_gradient.map(|place| vars[place]).collect();
+    let mut rest = &vars[..];
+    while !rest.is_empty() {
+        let mut values = 0;
+        let fitting = rest.iter().take_while(|var| {
+            values += var.elem_count();
+            values <= VALUES_AT_ONCE
+        });
+        let (bucket, later) = rest.split_at(fitting.count().max(1));
+        rest = later;
+        sum_bucket(&mut store, bucket, contributing)?;
+    }
+    Ok(store)
+}
+
+fn sum_bucket(store: &mut GradStore, vars: &[&Var], contributing: usize) -> Result<()> {
+    let mut values = Vec::with_capacity(vars.iter().map(|var| var.elem_count()).sum());
+    for var in vars {
+        match store.get(var) {
+            Some(grad) => with_values(&grad.contiguous()?, |own| values.extend_from_slice(own))?,
+            None => values.resize(values.len() + var.elem_count(), 0.0),
+        }
+    }
+    group::sum(&mut values, contributing);
+    let mut rest = &values[..];
+    for var in vars {
+        let (own, later) = rest.split_at(var.elem_count());
+        rest = later;
+        store.insert(var, Tensor::from_slice(own, var.shape(), &Device::Cpu)?);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -321,6 +402,32 @@ mod tests {
             let (Some(a), Some(b)) = (gradient(&whole), gradient(&parted)) else { panic!("{name} has no gradient") };
             assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-5), "{name}");
         }
+    }
+
+    /// A batch of one sequence is computed by all threads of one process, or by those of one rank.
+    #[test]
+    fn one_sequence_has_the_same_gradients_with_any_number_of_threads() {
+        let config = Bert {
+            vocab_size: 200,
+            hidden_size: 64,
+            intermediate_size: 256,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            ..Bert::default()
+        };
+        let model = Model::new(Arc::new(config), Head::Score, 1).unwrap();
+        let ids: Vec<u32> = (0..300).map(|i| 1 + i * 7 % 199).collect();
+        let sequence = Sequence { type_ids: vec![0; 300], query: 0..1, document: 1..300, ids };
+        let bits = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let loss = |scores: &[f32]| Ok::<_, LossError>(LossValue { value: scores[0].into(), grad: vec![1.0] });
+            let (_, found) =
+                pool.install(|| score_gradients(&model, std::slice::from_ref(&sequence), PASSES, loss)).unwrap();
+            let of = |var: &Var| found.grads.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            model.params().iter().flat_map(|(_, var)| of(var)).map(f32::to_bits).collect::<Vec<u32>>()
+        };
+        assert_eq!(bits(1), bits(2));
+        assert_eq!(bits(1), bits(4));
     }
 
     #[test]

@@ -230,7 +230,8 @@ pub fn spread(scores: &[f32], offsets: &[usize]) -> f64 {
 /// Trains until the steps or the patience run out, and leaves the best validated weights in the model, or the last ones, or
 /// their average, if nothing was validated. `observer` gets each step before the checkpoint that holds it is written; its error ends the run.
 ///
-/// An interrupted run goes on from its checkpoint to the same bits as an undisturbed one.
+/// An interrupted run goes on from its checkpoint to the same bits as an undisturbed one. Of several ranks, the first reads and
+/// writes it.
 ///
 /// # Errors
 /// An impossible configuration, a checkpoint of another run, a loss, gradient or validation that is not finite, scores that
@@ -253,6 +254,7 @@ pub fn train(
             run.save(keep)?;
         }
     }
+    checkpoint::compare_ranks(&run.params, run.progress.step)?;
     if let Some(kept) = run.best_weights.as_ref().or(run.average.as_ref()) {
         checkpoint::restore(&run.params, kept)?;
     }
@@ -316,9 +318,9 @@ impl Run {
             max_grad_norm: config.max_grad_norm,
             ..AdamWConfig::default()
         };
-        if let Some(keep) = checkpointing.filter(|keep| keep.path.exists()) {
-            let Checkpoint { progress, weights, moments, average, best_weights } =
-                Checkpoint::load(keep.path, keep.fingerprint)?;
+        let kept = checkpointing.map(|keep| Checkpoint::load_of_first(keep.path, keep.fingerprint));
+        if let Some(kept) = kept.transpose()?.flatten() {
+            let Checkpoint { progress, weights, moments, average, best_weights } = kept;
             checkpoint::restore(&params, &weights)?;
             let optimizer = AdamW::restore(adamw, progress.step, moments);
             return Ok(Self { params, schedule, optimizer, progress, average, best_weights });
@@ -445,6 +447,10 @@ impl Run {
     }
 
     fn save(&self, keep: &Checkpointing<'_>) -> Result<()> {
+        checkpoint::compare_ranks(&self.params, self.progress.step)?;
+        if !group::is_first() {
+            return Ok(());
+        }
         let state = Checkpoint {
             progress: self.progress.clone(),
             weights: checkpoint::snapshot(&self.params)?,

@@ -144,7 +144,7 @@ mod tests {
 
     fn estimated(config: &str) -> Estimate {
         let pipeline = pipeline::config::load(&Path::new("../..").join(config), &[]).unwrap();
-        let settings = Ingest.configure(&pipeline).unwrap();
+        let settings = Ingest::default().configure(&pipeline).unwrap();
         // Without outputs of `simulate`, which may lie there.
         let simulated = pipeline.simulate.is_some();
         let inputs = if simulated { Vec::new() } else { ingest::sample::inputs(&settings, &pipeline.paths()) };

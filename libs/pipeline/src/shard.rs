@@ -1,13 +1,53 @@
-//! Which share of the parts a process works on.
+//! Which share of a stage's parts a process makes.
 
 use std::env::VarError;
 
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory};
+
 /// One of several processes that divide the parts among themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shard {
+pub struct Shard {
     /// From 0.
     index: usize,
     count: usize,
+}
+
+/// The option of stages whose parts several processes can make.
+#[derive(Debug, Args)]
+pub struct ShardArgument {
+    /// Makes one share of the parts, i of n, beside other processes, and leaves the output to a run without this option; `all` is
+    /// such a run, also where the variables of a Slurm job array or an indexed Kubernetes job name a share
+    #[arg(long, value_name = "I/N", conflicts_with = "force")]
+    shard: Option<String>,
+}
+
+impl ShardArgument {
+    /// The share that the option, or else the scheduler, names; `None` for all parts. Ends the process where neither can be
+    /// understood, and where a share is to begin anew with `forced`, which would remove the parts of all.
+    pub fn shard<C: CommandFactory>(&self, forced: bool) -> Option<Shard> {
+        let shard = match &self.shard {
+            Some(text) => Shard::parse(text),
+            None => Shard::of_environment(|name| std::env::var(name)),
+        };
+        let shard = match shard {
+            Ok(Some(shard)) if forced => Err(format!(
+                "--force removes the parts of all shards, found it in shard {shard}; remove their folder once, or say --shard {ALL}"
+            )),
+            shard => shard,
+        };
+        shard.unwrap_or_else(refuse::<C, _>)
+    }
+
+    /// The share that the option names; `None` without it, whatever a scheduler says.
+    pub fn given<C: CommandFactory>(&self) -> Option<Shard> {
+        let shard = self.shard.as_deref().map(Shard::parse).transpose();
+        shard.unwrap_or_else(refuse::<C, _>).flatten()
+    }
+}
+
+fn refuse<C: CommandFactory, T>(problem: String) -> T {
+    C::command().error(ErrorKind::ValueValidation, problem).exit()
 }
 
 /// Sets nothing apart: one process makes every part that is missing, and commits.
@@ -15,12 +55,12 @@ const ALL: &str = "all";
 
 impl Shard {
     /// True if the part is one of this shard's.
-    pub(crate) fn has(self, part: usize) -> bool {
+    pub fn has(self, part: usize) -> bool {
         part % self.count == self.index
     }
 
     /// What `--shard` says; `None` for all parts.
-    pub(crate) fn parse(text: &str) -> Result<Option<Shard>, String> {
+    fn parse(text: &str) -> Result<Option<Shard>, String> {
         if text == ALL {
             return Ok(None);
         }
@@ -32,7 +72,7 @@ impl Shard {
     }
 
     /// The shard of a task of a Slurm job array or of an indexed Kubernetes job, whose variables `get` reads.
-    pub(crate) fn of_environment(get: impl Fn(&str) -> Result<String, VarError>) -> Result<Option<Shard>, String> {
+    fn of_environment(get: impl Fn(&str) -> Result<String, VarError>) -> Result<Option<Shard>, String> {
         let number = |name: &str| match get(name) {
             Err(VarError::NotPresent) => Ok(None),
             value => {
