@@ -1,7 +1,9 @@
 # The pipeline file every recipe works on: just config=path/to.toml run-all
 config := "pipeline.toml"
 # Every stage but `query` is built together, so that they share what they depend on; DuckDB is compiled for `sql` alone.
-build := "cargo build --release --locked --quiet --workspace --exclude query --bins"
+build := "cargo build --release --locked " + quiet + " --workspace --exclude query --bins"
+# The first build takes so long that its progress is shown.
+quiet := "$([ -x " + target + "/evaluate ] && echo --quiet)"
 build_query := "cargo build --release --locked --workspace --bins" + if duckdb == "" { "" } else { " --no-default-features" }
 # A folder with libduckdb.so, which `sql` links instead of compiling DuckDB
 duckdb := env("DUCKDB_LIB_DIR", "")
@@ -29,10 +31,12 @@ default:
 
 # Run every stage of the pipeline that is not up to date
 [group("pipeline")]
+[positional-arguments]
 run-all *options:
     {{ build }}
     {{ if ranks == "1" { "" } else { build_mpi } }}
-    for stage in {{ pipeline_stages }}; do {{ program }}; $program --config {{ quote(config) }} {{ options }} || exit $?; done
+    config={{ quote(config) }}; case "${1-}" in config=*) config="${1#config=}"; shift;; esac; \
+        for stage in {{ pipeline_stages }}; do {{ program }}; $program --config "$config" "$@" || exit $?; done
 
 # Make a search engine's world and its click log
 [group("pipeline")]

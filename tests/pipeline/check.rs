@@ -259,14 +259,42 @@ fn a_log_of_clicks_alone_is_refused_if_it_is_whole() {
     );
     let more = format!("{HEADER}{}{}", rows(400, 3, 1), rows(1, 1, 1));
     let outcome = check(&world(INGEST, &more), &[]);
-    warns(&outcome, "log: in the first records, log: expected shown results that were not clicked, found clicks alone");
+    warns(&outcome, "log: in the first records, expected shown results that were not clicked, found clicks alone");
 }
 
 #[test]
 fn a_log_without_clicks_warns() {
     let outcome = check(&world(INGEST, &format!("{HEADER}{}", rows(400, 0, 1))), &[]);
-    warns(&outcome, "log: in the first records, log: expected clicks, found none in any row");
+    warns(&outcome, "log: in the first records, expected clicks, found none in any row");
     says(&outcome, &["  found: 334 searches for 10 queries, with 1000 results, of which 0 were clicked (0.0 %)"]);
+}
+
+#[test]
+fn what_ingest_will_refuse_of_the_rest_too_is_refused() {
+    let all = format!("{HEADER}{}", rows(400, 1, 1));
+    let refused = |ingest: &str, log: &str| check(&world(ingest, log), &[]).error(3).to_string();
+    let from_0 = INGEST.replace("[log]", "[log]\nfirst_position = 0");
+    let nothing_at_top = "expected results at position 1, found none; correct ingest.log.first_position";
+    assert_eq!(refused(&from_0, &format!("{HEADER}{}", rows(20, 1, 1))), format!("error: log: {nothing_at_top}"));
+    warns(&check(&world(&from_0, &all), &[]), &format!("log: in the first records, {nothing_at_top}"));
+    let unread = all.replace(",17672", ",x17672");
+    let told = refused(INGEST, &unread);
+    assert!(told.starts_with("error: log: 1000 of 1000 values of shown_at cannot be read"), "{told}");
+}
+
+#[test]
+fn documents_longer_than_the_window_are_told() {
+    let told = |more: &str| {
+        let sandbox = world(INGEST, &format!("{HEADER}{}", rows(20, 1, 1)));
+        let documents = fs::read_to_string(sandbox.path("documents.jsonl")).unwrap();
+        fs::write(sandbox.path("documents.jsonl"), documents.replace("Text", &format!("Text{}", more.repeat(100))))
+            .unwrap();
+        let stdout = check(&sandbox, &[]).succeeded().stdout;
+        stdout.lines().find(|line| line.starts_with("  documents are cut: ")).map(String::from)
+    };
+    assert_eq!(told(""), None);
+    let line = told(" and more").unwrap();
+    assert!(line.contains("distill.input reads ") && line.contains("a larger max_length, or passages"), "{line}");
 }
 
 #[test]

@@ -88,3 +88,21 @@ fn shards_make_the_scores_that_one_process_makes() {
     assert_eq!(sandbox.digests("evaluate"), earlier);
     assert_eq!(sandbox.digests("evaluate"), undisturbed.digests("evaluate"));
 }
+
+#[test]
+fn a_shard_says_what_it_cannot_do() {
+    let sandbox = Sandbox::finished();
+    let alone =
+        sandbox.try_stage("evaluate", &[&OTHER_METRIC[..], &["--shard", "1/2", "--fail-on-regression"]].concat());
+    let expected = "--fail-on-regression: expected a run that evaluates, found shard 1/2";
+    assert!(alone.error(2).contains(expected), "{}", alone.stderr);
+    // Scores of another student are not made anew by a shard.
+    sandbox.stage("distill", &["--set", "distill.steps=3"]);
+    let foreign = sandbox.try_stage("evaluate", &["--shard", "1/2"]);
+    assert!(
+        foreign.error(3).contains("remove it while no shard is at work, and start the shards again"),
+        "{}",
+        foreign.stderr
+    );
+    sandbox.stage("evaluate", &[]);
+}

@@ -84,6 +84,38 @@ fn ranks_and_threads_train_the_same_models() {
     }
 }
 
+/// What the small pipeline does not do by itself.
+const TEACHER_OPTIONS: [&str; 6] = [
+    "--set",
+    "teacher.rank.accumulation_steps=2",
+    "--set",
+    "teacher.rank.gradient_checkpointing=true",
+    "--set",
+    "teacher.mined={ loss = 'softmax', steps = 6, learning_rate = 1e-3, lists_per_step = 2, list_size = 4, candidates = 6, negatives_depth = 4, validate_every = 3 }",
+];
+const DISTILL_OPTIONS: [&str; 6] = [
+    "--set",
+    "distill.term_control.weight=0.5",
+    "--set",
+    "distill.pretrain={ steps = 6, learning_rate = 1e-3, examples_per_step = 5, validate_every = 3 }",
+    "--set",
+    "distill.average_last=0.5",
+];
+
+#[test]
+fn ranks_train_with_every_option() {
+    for (stage, options) in [("teacher", &TEACHER_OPTIONS[..]), ("distill", &DISTILL_OPTIONS)] {
+        if of_ranks(stage).is_none() {
+            return;
+        }
+        let alone = Sandbox::finished();
+        alone.stage(stage, &[options, &["--force", "--set", "run.threads=2"]].concat());
+        let together = Sandbox::finished();
+        finish(mpirun(&together, stage, (2, 1), &[options, &["--force"]].concat())).succeeded();
+        assert_eq!(together.digests(stage), alone.digests(stage), "{stage}");
+    }
+}
+
 #[test]
 fn a_killed_rank_ends_all_and_the_next_run_goes_on() {
     let arguments = ["--set", "teacher.rank.steps=400", "--set", "teacher.rank.checkpoint_every=10"];
@@ -129,9 +161,10 @@ fn exit_codes_and_one_error_line_survive_mpirun() {
     if of_ranks("teacher").is_none() {
         return;
     }
-    let sandbox = Sandbox::finished();
+    let (sandbox, temporary) = (Sandbox::finished(), tempfile::tempdir().unwrap());
     let line = |arguments: &[&str], threads: usize, code: i32| {
-        let outcome = finish(mpirun(&sandbox, "teacher", (2, threads), arguments));
+        let mut command = mpirun(&sandbox, "teacher", (2, threads), arguments);
+        let outcome = finish(std::mem::replace(command.env("TMPDIR", temporary.path()), Command::new("true")));
         assert_eq!(outcome.code, Some(code), "{}", outcome.stderr);
         let lines: Vec<&str> = outcome.stderr.lines().filter(|line| line.starts_with("error")).collect();
         assert_eq!(lines.len(), 1, "{}", outcome.stderr);
@@ -159,7 +192,11 @@ fn a_rank_that_sees_something_else_is_named() {
     command.args(["--set", "run.threads=1", "--set", "teacher.rank.steps=7"]);
     let outcome = finish(command);
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("error: rank 1 sees other inputs, another configuration"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("error: inputs, configuration and version of the program: rank 1 sees something else"),
+        "{}",
+        outcome.stderr
+    );
     let earlier = Sandbox::finished().digests("teacher");
     assert_eq!(sandbox.digests("teacher"), earlier);
 }

@@ -280,7 +280,8 @@ fn what_cannot_be_measured_or_learnt_is_refused() {
     refused("evaluate.candidates=bm25", "evaluate.candidates: expected none without ingest.judgments");
     refused(
         "distill.labels_only={ loss = \"hinge\", steps = 1, learning_rate = 1, lists_per_step = 1, list_size = 2 }",
-        "distill.labels_only: expected none without ingest.judgments, which it learns from, found a table",
+        "distill.labels_only: expected none without ingest.judgments, which it learns from (format = \"clicks\" makes grades of a \
+         log's clicks), found a table",
     );
     refused("score.teacher={ use = \"teacher\" }", "teacher: expected this table, or other teachers in score.teacher");
     refused("cpt.teacher_tokenizer={}", "cpt.teacher_tokenizer: expected none without the table teacher");

@@ -71,6 +71,13 @@ pub fn first_decides<E>(decide: impl FnOnce() -> Result<bool, E>) -> Result<bool
     Ok(of_first(|| Ok(vec![u8::from(decide()?)]))? == [1])
 }
 
+/// The number that rank 0 has found.
+pub fn number_of_first(own: f64) -> f64 {
+    let Some(transport) = transport() else { return own };
+    let bytes = transport::broadcast(transport, own.to_le_bytes().to_vec());
+    bytes.try_into().map_or(own, f64::from_le_bytes)
+}
+
 /// The values that rank 0 has made.
 ///
 /// # Errors

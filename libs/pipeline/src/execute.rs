@@ -60,11 +60,24 @@ pub fn described<S: Stage>(command: Command) -> Command {
 pub fn execute<S: Stage>(stage: &S) -> ExitCode {
     let matches = described::<S>(Arguments::command()).try_get_matches();
     let arguments = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-    let refuse = |error: clap::Error| {
+    match arguments {
+        Ok(arguments) => execute_with(stage, &arguments),
+        Err(error) => answered(&error),
+    }
+}
+
+/// Prints an error of the command line, or the help that was asked for.
+fn answered(error: &clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(1);
+    if group::is_first() {
+        // Nothing is left to tell the user with if the output itself is closed.
+        let _ = error.print();
+    }
+    if code != 0 {
         wait_for_first();
-        error.exit()
-    };
-    execute_with(stage, &arguments.unwrap_or_else(refuse))
+        group::abort(code);
+    }
+    ExitCode::from(code)
 }
 
 /// Runs `stage` as `arguments` say.
@@ -92,7 +105,9 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let pipeline = load(&arguments.config, &arguments.overrides)?;
     limit_threads(pipeline.run.threads);
-    let config = match stage.configure(&pipeline) {
+    let configured = stage.configure(&pipeline);
+    ranks::agree("the pipeline asks for the stage or not", &[u8::from(configured.is_ok())])?;
+    let config = match configured {
         Ok(config) => config,
         Err(NothingToDo(reason)) => {
             tracing::info!("{}: nothing to do: {reason}", S::NAME);
@@ -156,7 +171,12 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     };
     // The thread of the signals lives as long as the process; the lock goes when the stage ends.
     let held = lock.as_ref().map(Arc::downgrade);
-    let release = move || held.iter().filter_map(Weak::upgrade).for_each(|lock| lock.release());
+    let thrown_away = scratch.as_ref().map(|scratch| scratch.path().to_path_buf());
+    let release = move || {
+        held.iter().filter_map(Weak::upgrade).for_each(|lock| lock.release());
+        // What cannot be removed is left to the system's temporary folder.
+        thrown_away.iter().for_each(|folder| drop(std::fs::remove_dir_all(folder)));
+    };
     on_interrupt(interrupted::<S>(), release)?;
     tracing::info!("{}: running", S::NAME);
     if let Err(error) = stage.run(&config, &mut context) {
@@ -208,7 +228,8 @@ fn limit_threads(threads: usize) {
     let limits = ["RAYON_NUM_THREADS", "POLARS_MAX_THREADS"].map(|variable| (variable, threads.as_deref()));
     for (variable, value) in limits.into_iter().chain([("CANDLE_NUM_THREADS", Some("1"))]) {
         if let Some(value) = value {
-            // SAFETY: called from `main` before any other thread has been started.
+            // SAFETY: called from `main` before this program has started a thread; those that MPI has started change and read no
+            // variable any more.
             #[allow(unsafe_code)]
             unsafe {
                 std::env::set_var(variable, value);

@@ -28,7 +28,7 @@ const BAD_DATA: u8 = 3;
 const REGRESSION: u8 = 4;
 
 /// How long another rank waits for the first to fail too.
-const FIRST_RANK_FAILS: Duration = Duration::from_secs(5);
+const FIRST_RANK_FAILS: Duration = Duration::from_secs(30);
 
 /// Most characters of an error line: its start names the place, its end says what to do, the middle is cut.
 const LINE_START: usize = 700;

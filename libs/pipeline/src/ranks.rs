@@ -20,17 +20,23 @@ pub(crate) fn check(fingerprint: &str) -> anyhow::Result<()> {
             "expected a power of two as the threads of each rank, found {threads}; set run.threads"
         )))?;
     }
-    if let Some(rank) = group::different(&threads.to_le_bytes()) {
-        bail!("rank {rank} has another number of threads than rank 0, {threads}: set run.threads");
-    }
-    if let Some(rank) = group::different(fingerprint.as_bytes()) {
-        bail!(
-            "rank {rank} sees other inputs, another configuration or another version of the program than rank 0: all ranks have to \
-             read the same folders"
-        );
-    }
+    agree("the number of threads", &threads.to_le_bytes())?;
+    agree("inputs, configuration and version of the program", fingerprint.as_bytes())?;
     tracing::info!("{} ranks of {threads} threads", group::size());
     Ok(())
+}
+
+/// Checks that all ranks see the same.
+///
+/// # Errors
+/// The first rank that sees something else.
+pub(crate) fn agree(what: &str, seen: &[u8]) -> anyhow::Result<()> {
+    match group::different(seen) {
+        Some(rank) => {
+            bail!("{what}: rank {rank} sees something else than rank 0; all ranks have to read the same folders")
+        }
+        None => Ok(()),
+    }
 }
 
 /// A folder for what another rank than the first writes, removed when it is dropped; none on the first.

@@ -5,6 +5,8 @@ use std::env::VarError;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory};
 
+use crate::BadInput;
+
 /// One of several processes that divide the parts among themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
@@ -54,6 +56,21 @@ fn refuse<C: CommandFactory, T>(problem: String) -> T {
 const ALL: &str = "all";
 
 impl Shard {
+    /// What a shard says of a part of another computation: it cannot begin anew by itself.
+    #[must_use]
+    pub fn without_force(error: anyhow::Error) -> anyhow::Error {
+        match error.downcast::<tables::Error>() {
+            Ok(tables::Error::BadPart { path, found }) => BadInput(format!(
+                "{}: expected a part of this computation, found {found}; remove it while no shard is at work, and start the shards \
+                 again",
+                path.display()
+            ))
+            .into(),
+            Ok(error) => error.into(),
+            Err(error) => error,
+        }
+    }
+
     /// True if the part is one of this shard's.
     pub fn has(self, part: usize) -> bool {
         part % self.count == self.index

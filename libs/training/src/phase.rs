@@ -117,7 +117,9 @@ fn failed(
         nn::Error::Format { .. } => Err(BadInput(error.to_string()).into()),
         nn::Error::Collapsed { .. } => {
             let path = aside(context)?.join(format!("{name}.safetensors"));
-            task.params().save(&path)?;
+            if group::is_first() {
+                task.params().save(&path)?;
+            }
             let kept = path.display();
             anyhow::bail!(
                 "training {name}: {error}; {knob}, or set {table}.accept_collapse = true to keep such a model; its weights \
@@ -233,6 +235,8 @@ pub fn check_resumed(context: &StageContext) -> anyhow::Result<()> {
 /// # Errors
 /// A file that cannot be removed.
 pub fn remove_checkpoints(context: &StageContext) -> anyhow::Result<()> {
+    // Nothing is removed before every rank has come to its end.
+    group::gather(Vec::new());
     for path in checkpoints(context.out())? {
         std::fs::remove_file(&path).with_context(|| format!("{}: removing failed", path.display()))?;
     }

@@ -164,7 +164,7 @@ impl Task for PretrainTask<'_> {
 
     fn memory(&mut self) -> nn::Result<Option<u64>> {
         let mean = self.train.iter().map(|example| example.ids.len()).sum::<usize>().div_ceil(self.train.len().max(1));
-        let tokens = mean * self.config.examples_per_step;
+        let tokens = (mean * self.config.examples_per_step).div_ceil(group::size());
         Ok(Some(step_bytes(self.student, tokens, self.config.gradient_checkpointing)))
     }
 

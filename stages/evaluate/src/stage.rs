@@ -124,13 +124,19 @@ impl Stage for Evaluate {
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         let merged = config.merges_runs();
         if let Some(shard) = self.shard {
+            if self.fail_on_regression {
+                Err(ConfigError::Unusable(format!(
+                    "--fail-on-regression: expected a run that evaluates, found shard {shard}, which makes scores alone"
+                )))?;
+            }
             if merged {
                 Err(ConfigError::Unusable(format!(
                     "--shard {shard}: expected models whose scores are shared out, found evaluate.merge_runs; run evaluate without it"
                 )))?;
             }
             let Tested { collection, lists, .. } = tested(config, context)?;
-            return systems::make_share(config, context, (&collection.corpus, &lists), shard);
+            let made = systems::make_share(config, context, (&collection.corpus, &lists), shard);
+            return made.map_err(Shard::without_force);
         }
         let Answered { queries, mut runs, background } =
             if merged { merge::read(config, context.paths())? } else { ranked(config, context)? };

@@ -13,6 +13,9 @@ use crate::stats::Stats;
 /// A session can be most of a log only if the log has this many rows.
 const MIN_ROWS: u64 = 30;
 
+/// Values of which at least one can be read where they are written as is said.
+const MANY: u64 = 20;
+
 /// Dwell times in seconds rarely have such a median; in milliseconds they nearly always do.
 const MAX_MEDIAN_DWELL: f64 = 1000.0;
 
@@ -40,6 +43,21 @@ pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> 
              add the impressions, or set ingest.log.clicks_only = true and take the grades from judgment files",
         )?;
     }
+    values_are_read(stats, clean)?;
+    match stats.median_dwell() {
+        Some(median) if median > MAX_MEDIAN_DWELL && log.dwell_unit.is_none() => refuse(&format!(
+            "log: expected dwell times in seconds, found a median of about {median:.0}, which looks like milliseconds; set \
+             ingest.log.dwell_unit = \"ms\", or \"s\" if they are seconds"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a log of whose times too many cannot be read.
+///
+/// # Errors
+/// [`BadInput`].
+pub(crate) fn values_are_read(stats: &Stats, clean: &CleanConfig) -> Result<()> {
     for (column, values) in &stats.values {
         let share = values.bad as f64 / values.given.max(1) as f64;
         if let (true, Some((reason, text))) = (share > clean.max_bad_value_fraction, &values.example) {
@@ -51,13 +69,17 @@ pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> 
             ))?;
         }
     }
-    match stats.median_dwell() {
-        Some(median) if median > MAX_MEDIAN_DWELL && log.dwell_unit.is_none() => refuse(&format!(
-            "log: expected dwell times in seconds, found a median of about {median:.0}, which looks like milliseconds; set \
-             ingest.log.dwell_unit = \"ms\", or \"s\" if they are seconds"
-        )),
-        _ => Ok(()),
-    }
+    Ok(())
+}
+
+/// True if no given value of some column could be read, of many: where the first records of a log are so, the rest hardly differs.
+pub(crate) fn reads_nothing(stats: &Stats) -> bool {
+    stats.values.values().any(|values| values.given >= MANY && values.bad == values.given)
+}
+
+/// The refusal of a log without results at position 1, which all positions are compared with.
+pub(crate) fn nothing_at_top() -> BadInput {
+    BadInput("log: expected results at position 1, found none; correct ingest.log.first_position".into())
 }
 
 /// Refuses documents without any text in a title.

@@ -1,11 +1,11 @@
 //! The chance that a position is examined: estimated from the log, or read from a file.
 
 use anyhow::Result;
-use pipeline::BadInput;
 use pipeline::config::{DebiasConfig, DebiasMethod};
 use ranking::clicks::{Cell, ClickError, Propensity, debiased_ctr};
 use records::{Dialect, Field, Layout, RawFile, RawFormat, Value};
 
+use crate::checks;
 use crate::input::Source;
 use crate::pairs::{CellCount, Pair, Pairs};
 use crate::parallel;
@@ -41,7 +41,7 @@ impl Examination {
 /// Finds the examination of each position of the log.
 ///
 /// # Errors
-/// [`BadInput`] where nothing was shown at the top, and on a file that does not tell every position.
+/// [`pipeline::BadInput`] where nothing was shown at the top, and on a file that does not tell every position.
 pub(crate) fn find(
     pairs: &Pairs,
     config: &DebiasConfig,
@@ -75,10 +75,7 @@ pub(crate) fn find(
 fn estimate(model: Result<Propensity, ClickError>) -> Result<Option<Propensity>> {
     match model {
         Ok(model) => Ok(Some(model)),
-        Err(ClickError::NothingAtTop) => {
-            Err(BadInput("log: expected results at position 1, found none; correct ingest.log.first_position".into())
-                .into())
-        }
+        Err(ClickError::NothingAtTop) => Err(checks::nothing_at_top().into()),
         Err(ClickError::NoClicks | ClickError::NoItemMoves) => {
             tracing::warn!(
                 "log: no query has a clicked document that was shown at several positions, so that position bias cannot be told \

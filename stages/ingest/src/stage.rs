@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::buckets;
 use crate::checks;
 use crate::documents::{Collected, DocumentFiles, Documents};
+use crate::files;
 use crate::impressions::{self, Writing, Written};
 use crate::input::{Counts, Reject};
 use crate::inputs::{self, Files, without_empty};
@@ -116,6 +117,11 @@ impl Stage for Ingest {
 
     fn inputs(&self, settings: &Settings, paths: &RunPaths) -> Result<Vec<Input>> {
         let Files { log, documents, judgments, propensities } = Files::list(&settings.config, paths)?;
+        if let Some(shard) = self.shard {
+            // What a share does not read it does not look at.
+            let own = files::without_empty(log)?.0.into_iter().enumerate().filter(|(number, _)| shard.has(*number));
+            return Ok(own.map(|(_, file)| Input::File(file.path)).collect());
+        }
         let judged = judgments.files.into_iter().map(|(file, _)| file).chain(judgments.queries);
         let all = log.into_iter().chain(documents).chain(judged).chain(propensities);
         Ok(all.map(|file| Input::File(file.path)).collect())
@@ -465,9 +471,8 @@ fn log_files(settings: &Settings, context: &StageContext, files: Vec<RawFile>) -
 /// Reads the share of the log's files that is the shard's.
 fn read_share(settings: &Settings, context: &StageContext, (files, shard): (Vec<RawFile>, Shard)) -> Result<()> {
     let Some(log) = log_files(settings, context, files)? else {
-        Err(ConfigError::Unusable(format!(
-            "--shard: expected a log whose files are shared out, found no table ingest.log; run ingest without shard {shard}"
-        )))?
+        tracing::info!("ingest: shard {shard} has nothing to do: there is no log whose files are shared out");
+        return Ok(());
     };
     let read = log.read(&parts(context), &settings.config.clean, (rayon::current_num_threads(), Some(shard)))?;
     let (read, all) = (read.len(), log.files.len());

@@ -104,22 +104,9 @@ impl Stage for Score {
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         match self.shard {
-            Some(_) => self.score(config, context).map_err(without_force),
+            Some(_) => self.score(config, context).map_err(Shard::without_force),
             None => self.score(config, context),
         }
-    }
-}
-
-/// A shard cannot begin anew by itself.
-fn without_force(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast::<tables::Error>() {
-        Ok(tables::Error::BadPart { path, found }) => BadInput(format!(
-            "{}: expected a part of this computation, found {found}; remove it while no shard is at work, and start the shards again",
-            path.display()
-        ))
-        .into(),
-        Ok(error) => error.into(),
-        Err(error) => error,
     }
 }
 

@@ -101,7 +101,7 @@ impl Task for PretrainTask<'_> {
     fn memory(&mut self) -> nn::Result<Option<u64>> {
         let Packs(packs) = self.train;
         let lengths = packs.iter().map(|pack| pack.iter().map(|example| example.ids.len()).sum::<usize>());
-        let tokens = lengths.max().unwrap_or_default() * self.config.packs_per_step;
+        let tokens = (lengths.max().unwrap_or_default() * self.config.packs_per_step).div_ceil(group::size());
         Ok(Some(step_bytes(self.model, tokens, self.config.gradient_checkpointing)))
     }
 

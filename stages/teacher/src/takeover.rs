@@ -1,7 +1,9 @@
 //! Phases that an earlier output holds already, so that trying another rank loss, or another fold of a cross-validation,
 //! does not train them again.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use models::base_identity;
@@ -49,7 +51,16 @@ pub(crate) fn take_over(
     if context.forced() {
         return Ok(false);
     }
-    let Some(earlier) = outputs(context.paths())?.into_iter().find(same) else { return Ok(false) };
+    // Of several ranks, the first chooses: others may not see yet, or no more, what another run has written.
+    let chosen = group::of_first(|| -> anyhow::Result<Vec<u8>> {
+        let found = outputs(context.paths())?.into_iter().find(same);
+        let run = found.as_ref().and_then(|earlier| earlier.path().parent());
+        Ok(run.map_or(Vec::new(), |run| run.as_os_str().as_bytes().to_vec()))
+    })?;
+    if chosen.is_empty() {
+        return Ok(false);
+    }
+    let earlier = StageDir::open(Path::new(OsStr::from_bytes(&chosen)), Teacher::NAME)?;
     let prefix = format!("{phase}_");
     for (name, value) in earlier.manifest().facts.iter().filter(|(name, _)| name.starts_with(&prefix)) {
         context.fact(name, value.clone());

@@ -419,6 +419,8 @@ impl Run {
 
     /// Keeps the weights in the model if `value` is the best validation so far.
     fn judge(&mut self, step: usize, value: f64) -> Result<f64> {
+        // Patience and the best weights are the same on all ranks.
+        let value = group::number_of_first(value);
         if !value.is_finite() {
             return Err(Error::NonFinite { what: format!("the validation after step {step}"), value });
         }

@@ -203,7 +203,12 @@ impl Pipeline {
         let rank = self.teacher.as_ref().is_some_and(|teacher| teacher.rank.is_some());
         let labels_only = self.distill.labels_only.is_some();
         for (key, given) in [("teacher.rank", rank), ("distill.labels_only", labels_only)] {
-            checks.require(!given, key, "none without ingest.judgments, which it learns from", &"a table");
+            checks.require(
+                !given,
+                key,
+                "none without ingest.judgments, which it learns from (format = \"clicks\" makes grades of a log's clicks)",
+                &"a table",
+            );
         }
         let every = self.distill.validate_every;
         checks.require(every == 0, "distill.validate_every", "0 without ingest.judgments", &every);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Result;
 use pipeline::RunPaths;
-use pipeline::config::{IngestConfig, LogConfig, LogKind};
+use pipeline::config::{DebiasMethod, IngestConfig, LogConfig, LogKind};
 use records::{RawFile, RawFormat, Record};
 
 use super::{FILES, Found, Input, add_keys, mapping, written};
@@ -103,7 +103,7 @@ fn read(input: &mut Input, config: &IngestConfig, log: &LogConfig, reading: Read
     found.forms = read.forms.iter().map(|(form, count)| (*form, *count)).collect();
     // What one file must have, it must have in its first records: these are no shares.
     let whole_files = files.files.iter().zip(by_file()).try_for_each(|(file, stats)| files.check(file, stats, clean));
-    let results = found.results;
+    let (results, first_position) = (found.results, found.positions.map(|(first, _)| first));
     input.found = Found::Log(found);
     whole_files?;
     let columns = files.check_columns(config, &stats);
@@ -114,7 +114,15 @@ fn read(input: &mut Input, config: &IngestConfig, log: &LogConfig, reading: Read
         input.judge(columns)
     }
     input.judge(check_malformed(&files.files, by_file(), clean));
-    input.judge(checks::can_teach(log, &stats, clean));
+    if checks::reads_nothing(&stats) {
+        input.refuse(checks::values_are_read(&stats, clean));
+    } else {
+        input.judge(checks::can_teach(log, &stats, clean));
+    }
+    let compares_positions = !log.clicks_only && config.debias.method != DebiasMethod::File;
+    if compares_positions && first_position.is_some_and(|first| first > 1) {
+        input.judge(Err(checks::nothing_at_top().into()));
+    }
     if input.is_whole {
         let sessions = sessions::Found { largest, ..sessions::Found::default() };
         input.judge(checks::sessions_are_visitors(&sessions, results, clean));

@@ -179,7 +179,11 @@ impl Input {
         match outcome {
             Ok(()) => {}
             Err(error) if self.is_whole => self.problem = self.problem.take().or(Some(error)),
-            Err(error) => self.warnings.push(format!("in the first records, {error:#}")),
+            Err(error) => {
+                let told = format!("{error:#}");
+                let told = told.strip_prefix(&format!("{}: ", self.name)).unwrap_or(&told);
+                self.warnings.push(format!("in the first records, {told}"));
+            }
         }
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Estimate {
     disk: f64,
     /// Operations a second of a matrix product, by its widths.
     speeds: Vec<((usize, usize), f64)>,
+    /// As [`work::cut`].
+    cut: Option<(f64, Vec<(&'static str, f64)>)>,
     /// What is left out.
     unknown: Vec<String>,
 }
@@ -63,6 +65,7 @@ impl Estimate {
             memory: BASE + size.documents * 20.0 + (size.rows * ROW).min(size::memory_limit(pipeline)),
             disk: size.rows * KEPT_ROW + size.documents * (size.document_chars + 200.0),
             speeds: Vec::new(),
+            cut: work::cut(pipeline, &size),
             unknown: Vec::new(),
             size,
         };
@@ -121,6 +124,15 @@ impl Estimate {
         let speeds: Vec<String> = speeds.collect();
         if !speeds.is_empty() {
             let _ = writeln!(text, "  matrix products, measured just now: {}", speeds.join(", "));
+        }
+        if let Some((whole, read)) = &self.cut {
+            let read: Vec<String> = read.iter().map(|(table, tokens)| format!("{table} reads {tokens:.0}")).collect();
+            let _ = writeln!(
+                text,
+                "  documents are cut: with its query, one has about {whole:.0} tokens, of which {}; a larger max_length, or passages, \
+                 read more and take longer",
+                read.join(" and ")
+            );
         }
         if !self.unknown.is_empty() {
             let _ = writeln!(text, "  without {}, as the model is not here", self.unknown.join(", "));

@@ -21,6 +21,8 @@ const FROZEN: f64 = 4.0;
 const RECOMPUTED: f64 = 8.0;
 /// Share of the tokens that pre-training predicts.
 const PREDICTED: f64 = 0.3;
+/// Share of the mean document that a model has to read so that nothing is said of the rest.
+const CUT: f64 = 0.75;
 /// Tokens of a batch where nothing is trained.
 const BATCH: f64 = 4096.0;
 
@@ -84,11 +86,31 @@ impl Work {
 
 /// Tokens of a query with a document.
 fn length(size: &Size, input: &InputConfig, has_base: bool) -> f64 {
-    let texts = (size.query_chars + size.document_chars) / TOKEN_CHARS + TEMPLATE_TOKENS;
+    texts(size).min(window(input, has_base))
+}
+
+/// Tokens of a query with a document that is read whole.
+fn texts(size: &Size) -> f64 {
+    (size.query_chars + size.document_chars) / TOKEN_CHARS + TEMPLATE_TOKENS
+}
+
+/// The tables whose models read less of a document than there is by a quarter or more, and how many tokens: of a query with a document,
+/// then of those that each reads.
+pub(crate) fn cut(pipeline: &Pipeline, size: &Size) -> Option<(f64, Vec<(&'static str, f64)>)> {
+    let teacher = pipeline.teacher.as_ref();
+    let teacher = teacher.map(|teacher| ("teacher.input", window(&teacher.input, teacher.model.is_none())));
+    let student = ("distill.input", window(&pipeline.distill.input, pipeline.distill.model.is_none()));
+    let whole = texts(size);
+    let short: Vec<_> = teacher.into_iter().chain([student]).filter(|(_, read)| *read < CUT * whole).collect();
+    (!short.is_empty()).then_some((whole, short))
+}
+
+/// The most tokens that a model reads.
+fn window(input: &InputConfig, has_base: bool) -> f64 {
     let fields = input.max_query_tokens.zip(input.max_document_tokens).map(|(query, document)| query + document);
     let default = if has_base { LENGTHS.1 } else { LENGTHS.0 };
     let longest = fields.or(input.max_length).unwrap_or(default) as f64;
-    texts.min(longest * input.passages.map_or(1.0, |passages| passages.most as f64))
+    longest * input.passages.map_or(1.0, |passages| passages.most as f64)
 }
 
 /// All that the models compute, each with the model.
