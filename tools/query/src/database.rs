@@ -238,7 +238,10 @@ fn connect(scratch: &Path, threads: usize) -> anyhow::Result<Connection> {
 
 /// Shuts every file but those in the temporary folder, and the network, for good.
 fn shut_files(connection: &Connection, scratch: &Path) -> duckdb::Result<()> {
-    let free: Vec<String> = FREE_SETTINGS.iter().map(|name| views::text(name)).collect();
+    // An installed DuckDB may be older than the one that is compiled here, and have fewer settings.
+    let known: String = connection.query_row("SELECT string_agg(name) FROM duckdb_settings()", [], |row| row.get(0))?;
+    let is_known = |name: &&&str| known.split(',').any(|known| known == **name);
+    let free: Vec<String> = FREE_SETTINGS.iter().filter(is_known).map(|name| views::text(name)).collect();
     // INSTALL looks here, where there is no extension.
     let nowhere = views::text(&scratch.to_string_lossy());
     connection.execute_batch(&format!(
