@@ -27,7 +27,7 @@ const SCRIPT: &str = include_str!("../evaluate_peers.py");
 const METRICS: [&str; 6] = ["ndcg@10", "map", "mrr", "precision@10", "recall@10", "success@10"];
 
 /// Queries that a thread ranks before it measures them.
-const QUERIES_AT_ONCE: usize = 64;
+const QUERIES_AT_ONCE: usize = 16;
 
 /// What to measure.
 #[derive(Debug, Args)]
