@@ -1,5 +1,7 @@
 # The pipeline file every recipe works on: just config=path/to.toml run-all
 config := "pipeline.toml"
+# Sets the shell's $config: a first argument config=FILE is taken for the pipeline file
+take_config := "config=" + quote(config) + "; case \"${1-}\" in config=*) config=\"${1#config=}\"; shift;; esac"
 # Every stage but `query` is built together, so that they share what they depend on; DuckDB is compiled for `sql` alone.
 build := "cargo build --release --locked " + quiet + " --workspace --exclude query --bins"
 # The first build takes so long that its progress is shown.
@@ -35,7 +37,7 @@ default:
 run-all *options:
     {{ build }}
     {{ if ranks == "1" { "" } else { build_mpi } }}
-    config={{ quote(config) }}; case "${1-}" in config=*) config="${1#config=}"; shift;; esac; \
+    {{ take_config }}; \
         for stage in {{ pipeline_stages }}; do {{ program }}; $program --config "$config" "$@" || exit $?; done
 
 # Make a search engine's world and its click log
@@ -117,7 +119,7 @@ grade *options:
 [positional-arguments]
 check *options:
     @{{ build }}
-    @config={{ quote(config) }}; case "${1-}" in config=*) config="${1#config=}"; shift;; esac; {{ target }}/check --config "$config" "$@"
+    @{{ take_config }}; {{ target }}/check --config "$config" "$@"
 
 # Show the tokens that BM25 counts: echo '北京天气' | just analyze --analyzer unicode
 [group("pipeline")]
