@@ -11,6 +11,6 @@ mod start;
 pub use allocator::keep_freed_memory;
 pub use base::{base_folder, base_identity, base_inputs, hub_base, is_local, open_base, teacher_inputs};
 pub use memory::{gibibytes, machine_bytes};
-pub use precision::arithmetic;
+pub use precision::{scoring_precision, training_precision};
 pub use preflight::{check_layers, check_models};
 pub use start::{Origin, Start, low_rank, saved_teacher, saved_teacher_input};

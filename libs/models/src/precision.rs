@@ -5,12 +5,12 @@ use std::sync::Once;
 use nn::ops::Precision;
 use pipeline::config;
 
-/// The precision of matrix products that a choice means on this processor.
+/// The precision of a training's matrix products that a choice means on this processor.
 #[must_use]
-pub fn arithmetic(chosen: config::Precision) -> Precision {
+pub fn training_precision(chosen: config::Precision) -> Precision {
     match chosen {
         config::Precision::F32 => Precision::F32,
-        config::Precision::Auto => Precision::fastest(),
+        config::Precision::Auto | config::Precision::Int8 => Precision::fastest(),
         config::Precision::Bf16 => {
             static WARNED: Once = Once::new();
             if Precision::fastest() != Precision::Bf16 {
@@ -20,5 +20,14 @@ pub fn arithmetic(chosen: config::Precision) -> Precision {
             }
             Precision::Bf16
         }
+    }
+}
+
+/// The precision of the matrix products of a model that only scores, as a choice means it on this processor.
+#[must_use]
+pub fn scoring_precision(chosen: config::Precision) -> Precision {
+    match chosen {
+        config::Precision::Int8 => Precision::Int8,
+        other => training_precision(other),
     }
 }

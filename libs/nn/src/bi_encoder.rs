@@ -67,7 +67,7 @@ impl BiEncoder {
             found.unwrap_or_default().to_owned()
         };
         Ok(BiEncoder {
-            model,
+            model: model.for_scoring(),
             tokenizer: base.tokenizer,
             max_tokens,
             lower_case: settings["do_lower_case"].as_bool() == Some(true),

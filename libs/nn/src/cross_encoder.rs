@@ -86,9 +86,10 @@ impl CrossEncoder {
         Ok(Self::new(&saved.ranker, &pairs, execution))
     }
 
-    /// A model in memory, such as one that is being trained: its weights are shared, not copied.
+    /// A model in memory, such as one that is being trained: its weights are shared, not copied, but rounded once where they are
+    /// multiplied in int8.
     pub fn new(model: &Model, pairs: &PairTokenizer, execution: Execution) -> Self {
-        Self { model: model.clone(), pairs: pairs.clone(), execution }
+        Self { model: model.for_scoring(), pairs: pairs.clone(), execution }
     }
 
     /// The raw logit of each pair, in their order, without dropout; of a document that is read in passages, the highest one of

@@ -14,7 +14,7 @@ mod teacher_table;
 
 use anyhow::Context;
 use collection::{Collection, Corpus, GENERATED, TRAIN, VALIDATION, candidate_lists, graded_lists, read_generated};
-use models::{Start, arithmetic, base_inputs};
+use models::{Start, base_inputs, training_precision};
 use nn::folder::{Settings, Standardisation, save_ranker};
 use nn::models::{Head, Model, Sizes, TermControl, from_sizes};
 use nn::text::{Kind, PairTokenizer, Tokenizer};
@@ -173,7 +173,7 @@ impl Parts<'_> {
             objective,
             stream,
             seed: self.config.seed,
-            precision: arithmetic(self.config.precision),
+            precision: training_precision(self.config.precision),
         };
         let phase =
             Phase { name, table, config: &config.training, validation: &self.validator.name(), start_validation: None };
@@ -229,7 +229,7 @@ fn pretrain(
         validation: &validation,
         config,
         seed: parts.config.seed,
-        precision: arithmetic(parts.config.precision),
+        precision: training_precision(parts.config.precision),
     };
     let phase = Phase {
         name: "pretrain",

@@ -5,7 +5,7 @@
 
 use anyhow::Context;
 use collection::{Corpus, DOCUMENT_VECTORS, QUERY_VECTORS, VECTORS, VectorSource, VectorsWriter};
-use models::{arithmetic, base_folder, base_inputs, keep_freed_memory};
+use models::{base_folder, base_inputs, keep_freed_memory, scoring_precision};
 use nn::bi_encoder::{BiEncoder, Side};
 use nn::cross_encoder::Execution;
 use pipeline::config::{BaseModel, Precision};
@@ -61,7 +61,7 @@ impl Stage for Embed {
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
         keep_freed_memory();
         let corpus = Corpus::read(&context.input("ingest")?)?;
-        let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.batch_tokens };
+        let execution = Execution { precision: scoring_precision(config.precision), batch_tokens: config.batch_tokens };
         let folder = base_folder(context.paths(), &config.model)?;
         let encoder =
             BiEncoder::open(&folder, execution).map_err(|error| BadInput(format!("retrieval.dense: {error}")))?;

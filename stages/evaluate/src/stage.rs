@@ -1,7 +1,7 @@
 //! The stage: what it reads, and from there to measured systems.
 
 use collection::{CandidateList, Collection, TEST, VALIDATION, candidate_lists};
-use models::{arithmetic, teacher_inputs};
+use models::{scoring_precision, teacher_inputs};
 use nn::cross_encoder::Execution;
 use pipeline::config::{BASELINE, BaseModel, EvaluateConfig, Precision, RetrievalConfig};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
@@ -63,7 +63,7 @@ impl Config {
 
     /// How models score.
     pub(crate) fn execution(&self) -> Execution {
-        Execution { precision: arithmetic(self.precision), batch_tokens: self.batch_tokens }
+        Execution { precision: scoring_precision(self.precision), batch_tokens: self.batch_tokens }
     }
 
     /// True if the stage evaluates the merged test queries of other runs.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser};
-use models::arithmetic;
+use models::scoring_precision;
 use nn::folder::InputChoice;
 use pipeline::config::Precision;
 use pipeline::{EXIT_CODES, LogFormat, ShardArgument};
@@ -39,7 +39,7 @@ struct Arguments {
     /// Tokens of a query and a document together, for a model of another library; by default as many as it takes
     #[arg(long, value_name = "TOKENS", requires = "model")]
     max_length: Option<usize>,
-    /// Precision of matrix products: `f32`, `bf16`, or `auto`, which is bf16 where the processor has it
+    /// Precision of matrix products: `f32`, `bf16`, `auto`, which is bf16 where the processor has it, or `int8`
     #[arg(long, value_name = "PRECISION", requires = "model", default_value = "f32", value_parser = parse_precision)]
     precision: Precision,
 }
@@ -60,7 +60,7 @@ pub fn execute() -> ExitCode {
             let request = Request {
                 model: &model,
                 choice: &choice,
-                precision: arithmetic(precision),
+                precision: scoring_precision(precision),
                 pairs: &pairs,
                 out: &out,
                 force: stage.force,

@@ -23,7 +23,7 @@ mod teachers;
 mod weights;
 
 use collection::{Collection, Corpus, GENERATED, GeneratedQuery, Query, generate};
-use models::{arithmetic, base_inputs, keep_freed_memory, teacher_inputs};
+use models::{base_inputs, keep_freed_memory, scoring_precision, teacher_inputs};
 use nn::cross_encoder::Execution;
 use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher, Validation};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
@@ -168,7 +168,8 @@ impl Score {
         if let Some(generated) = &generated {
             collection.corpus = collection.corpus.with_generated(generated.iter().map(Query::from).collect())?;
         }
-        let execution = Execution { precision: arithmetic(config.precision), batch_tokens: config.score.batch_tokens };
+        let execution =
+            Execution { precision: scoring_precision(config.precision), batch_tokens: config.score.batch_tokens };
         let corpus = &collection.corpus;
         let queries = Queries { held_out: config.held_out };
         let teachers =

@@ -20,7 +20,7 @@ mod titles;
 
 use anyhow::Context;
 use collection::{TRAIN, VALIDATION};
-use models::{Start, arithmetic, base_inputs};
+use models::{Start, base_inputs, training_precision};
 use nn::folder::{Base, save_language_model};
 use nn::models::Head;
 use nn::text::Tokenizer;
@@ -138,7 +138,7 @@ fn pretrain(
         validation: &validation,
         config,
         seed: shared.seed,
-        precision: arithmetic(shared.precision),
+        precision: training_precision(shared.precision),
     };
     let phase = Phase {
         name: PRETRAINING,

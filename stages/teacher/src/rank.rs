@@ -2,7 +2,7 @@
 //! such a table, with those that the ranker of phase `rank` finds hardest. Their result is the teacher.
 
 use collection::{CandidateList, Collection, GradedList, TRAIN, VALIDATION, candidate_lists, graded_lists};
-use models::arithmetic;
+use models::training_precision;
 use nn::cross_encoder::Execution;
 use nn::folder::{Settings, save_adapter, save_ranker};
 use nn::models::{Head, Model};
@@ -76,7 +76,7 @@ impl<'a> Judged<'a> {
 
     /// How the ranker scores outside of training steps.
     pub(crate) fn execution(&self) -> Execution {
-        Execution { precision: arithmetic(self.config.shared.precision), ..Execution::default() }
+        Execution { precision: training_precision(self.config.shared.precision), ..Execution::default() }
     }
 
     fn validator(&self) -> Validator<'_> {
@@ -103,7 +103,7 @@ impl<'a> Judged<'a> {
             objective: Objective::default(),
             stream: name,
             seed: shared.seed,
-            precision: arithmetic(shared.precision),
+            precision: training_precision(shared.precision),
         };
         let validation = self.validator().name();
         let phase = Phase { name, table, config: &config.training, validation: &validation, start_validation };

@@ -4,7 +4,7 @@
 
 use anyhow::Context;
 use collection::{Collection, GradedList};
-use models::arithmetic;
+use models::training_precision;
 use nn::folder::{InputChoice, Settings, load_ranker, save_ranker};
 use nn::models::Model;
 use nn::text::PairTokenizer;
@@ -72,7 +72,7 @@ fn train(
         objective: Objective::default(),
         stream: TITLES,
         seed: shared.seed,
-        precision: arithmetic(shared.precision),
+        precision: training_precision(shared.precision),
     };
     let phase = Phase {
         name: TITLES,

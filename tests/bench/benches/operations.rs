@@ -4,8 +4,8 @@ use candle_core::{Device, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use nn::ops::{
-    Attention, Precision, Rotary, attention, cross_entropy, embedding, gelu, layer_norm, linear, residual, rms_norm,
-    swiglu,
+    Attention, Int8Weight, Precision, Rotary, Then, attention, cross_entropy, embedding, gelu, layer_norm, linear,
+    residual, rms_norm, swiglu,
 };
 use nn::train::{AdamW, AdamWConfig};
 use nn::weights::{Init, ParamSpec, Params};
@@ -44,6 +44,12 @@ fn products(criterion: &mut Criterion) {
     let inputs = [random(&[TOKENS, WIDTH]), random(&[INNER, WIDTH]), random(&[INNER])];
     for (name, precision) in [("f32", Precision::F32), ("bf16", Precision::Bf16)] {
         measure(&mut group, name, &inputs, &|x| linear(&x[0], &x[1], Some(&x[2]), precision));
+    }
+    let [x, weight, bias] = inputs.each_ref().map(|input| input.as_detached_tensor());
+    if let Ok(weight) = Int8Weight::of(&weight) {
+        for (name, then) in [("int8/forward", Then::Nothing), ("int8/forward and gelu", Then::Gelu)] {
+            group.bench_function(name, |bencher| bencher.iter(|| weight.apply(&x, Some(&bias), then)));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::backbone::Head;
 use super::layers::{Drops, layer};
 use super::relative::{Distances, Relative};
 use crate::Result;
-use crate::ops::{Attention, attention, disentangled, embedding, gelu, layer_norm, residual};
+use crate::ops::{Attention, attention, disentangled, embedding, layer_norm, residual};
 use crate::text::Packed;
 use crate::weights::{Init, Mode, ParamSpec, Params, View};
 
@@ -270,7 +270,7 @@ impl Encoder {
         let update = weights.linear(mixture, &mixed)?;
         let sum = residual(&asking, &update, drops.next(self.mixture_dropout))?;
         let x = self.norm(&weights, self.names.attention_norm, &sum)?;
-        let inner = gelu(&weights.linear(into, &x)?)?; // [queries, inner]
+        let inner = weights.linear_gelu(into, &x)?; // [queries, inner]
         let sum = residual(&x, &weights.linear(out, &inner)?, drops.next(self.dropout))?;
         self.norm(&weights, self.names.norm, &sum)
     }

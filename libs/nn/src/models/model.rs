@@ -212,6 +212,11 @@ impl Model {
         Ok(Self { params: self.params.merged()?, ..self.clone() })
     }
 
+    /// As [`Params::for_scoring`].
+    pub fn for_scoring(&self) -> Self {
+        Self { params: self.params.for_scoring(), ..self.clone() }
+    }
+
     /// A shallower model of the layers `keep` alone, in their order; all else stays as it is. It shares the weights of this
     /// model. `None` where the architecture does not allow it.
     ///

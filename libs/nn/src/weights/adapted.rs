@@ -52,7 +52,7 @@ impl Params {
         weights.extend(Params::init(&specs, seed)?.weights);
         let heads = self.weights.keys().filter(|name| train_head && is_head(name)).cloned();
         let trained = specs.into_iter().map(|spec| spec.name).chain(heads).collect();
-        Ok(Self { weights, lora: Some(Lora { config: config.clone(), trained }) })
+        Ok(Self { lora: Some(Lora { config: config.clone(), trained }), ..Self::all_trained(weights) })
     }
 
     /// These weights with the updates added, and nothing frozen. Weights without an update are shared with these.

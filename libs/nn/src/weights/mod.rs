@@ -2,6 +2,7 @@
 
 mod adapted;
 mod file;
+mod int8;
 mod lora;
 mod mode;
 mod params;

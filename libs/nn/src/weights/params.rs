@@ -7,6 +7,7 @@ use candle_core::{Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::file::WeightFile;
+use super::int8::Int8Weights;
 use super::lora::Lora;
 use super::spec::ParamSpec;
 use crate::{Error, Result, files};
@@ -20,11 +21,13 @@ pub struct Params {
     pub(super) weights: BTreeMap<String, Var>,
     /// Where given, only the weights it names are trained.
     pub(crate) lora: Option<Lora>,
+    /// What [`super::Mode::Eval`] in int8 multiplies by.
+    pub(super) int8: Int8Weights,
 }
 
 impl Params {
     pub(super) fn all_trained(weights: BTreeMap<String, Var>) -> Self {
-        Self { weights, lora: None }
+        Self { weights, lora: None, int8: Int8Weights::default() }
     }
 
     /// Starts every weight from the seed.
@@ -107,6 +110,12 @@ impl Params {
             vars.insert(spec.name.clone(), spec.start(seed)?);
         }
         Ok(Self::all_trained(vars))
+    }
+
+    /// These weights, shared, for a model that only scores: what int8 multiplies by is made once, so that later changes of the
+    /// weights are not seen by it.
+    pub fn for_scoring(&self) -> Self {
+        Self { int8: Int8Weights::kept(), ..self.clone() }
     }
 
     /// The weight of this name.

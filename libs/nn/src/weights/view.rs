@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::lora::{LORA_A, LORA_B};
 use super::mode::Mode;
 use super::params::Params;
-use crate::ops::{Dropout, LowRank, linear, low_rank};
+use crate::ops::{Dropout, LowRank, Precision, Then, gelu, linear, low_rank};
 use crate::{Error, Result};
 
 impl Params {
@@ -49,7 +49,15 @@ impl View<'_> {
     /// # Shapes
     /// `x` `[t, in]` -> `[t, out]`.
     pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        self.affine(name, x, |weight| Ok(weight.clone()))
+        self.affine(name, x, None, Then::Nothing)
+    }
+
+    /// The affine layer `name` below this prefix, and the exact GELU of its outputs.
+    ///
+    /// # Shapes
+    /// `x` `[t, in]` -> `[t, out]`.
+    pub(crate) fn linear_gelu(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        self.affine(name, x, None, Then::Gelu)
     }
 
     /// The outputs `rows` of the affine layer `name`: one of several layers that are stored as one.
@@ -57,16 +65,29 @@ impl View<'_> {
     /// # Shapes
     /// `x` `[t, in]` -> `[t, rows]`.
     pub(crate) fn linear_rows(&self, name: &str, rows: Range<usize>, x: &Tensor) -> Result<Tensor> {
-        self.affine(name, x, |weight| Ok(weight.narrow(0, rows.start, rows.len())?))
+        self.affine(name, x, Some(rows), Then::Nothing)
     }
 
-    /// The outputs of an affine layer that `part` leaves of what has a row for each.
-    fn affine(&self, name: &str, x: &Tensor, part: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    /// These outputs of an affine layer, all of them where none are named, and what follows it.
+    fn affine(&self, name: &str, x: &Tensor, rows: Option<Range<usize>>, then: Then) -> Result<Tensor> {
         let layer = self.child(name);
-        let (weight, bias) = (part(&layer.get("weight")?)?, layer.find("bias"));
-        let bias = bias.as_ref().map(&part).transpose()?;
-        let (Some(lora), Some(a)) = (&self.params.lora, layer.find(LORA_A)) else {
-            return Ok(linear(x, &weight, bias.as_ref(), self.mode.precision())?);
+        let part = |all: Tensor| match &rows {
+            None => Ok(all),
+            Some(rows) => all.narrow(0, rows.start, rows.len()),
+        };
+        let (weight, bias) = (part(layer.get("weight")?)?, layer.find("bias").map(part).transpose()?);
+        let update = self.params.lora.as_ref().zip(layer.find(LORA_A));
+        if matches!(self.mode, Mode::Eval(Precision::Int8)) && update.is_none() {
+            let start = rows.map_or(0, |rows| rows.start);
+            let rounded = self.params.int8.weight((layer.prefix, start), &weight)?;
+            return Ok(rounded.apply(x, bias.as_ref(), then)?);
+        }
+        let activate = |y: Tensor| match then {
+            Then::Nothing => Ok(y),
+            Then::Gelu => gelu(&y),
+        };
+        let Some((lora, a)) = update else {
+            return Ok(activate(linear(x, &weight, bias.as_ref(), self.mode.precision())?)?);
         };
         let dropout = match self.mode {
             Mode::Train { dropout_seed, .. } if lora.config.dropout > 0.0 => {
@@ -76,6 +97,6 @@ impl View<'_> {
         };
         let precision = self.mode.precision();
         let update = LowRank { weight, bias, scale: lora.config.scale(), dropout, precision };
-        Ok(low_rank(x, &a, &part(&layer.get(LORA_B)?)?, update)?)
+        Ok(activate(low_rank(x, &a, &part(layer.get(LORA_B)?)?, update)?)?)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
-use models::arithmetic;
+use models::training_precision;
 use nn::ops::{Precision, linear};
 use pipeline::Pipeline;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -40,7 +40,7 @@ impl Speed {
         let threads = if pipeline.run.threads == 0 { cores } else { pipeline.run.threads.min(cores) };
         // Alone, a thread is hardly disturbed by other programs, as threads that wait for one another are.
         let pool = ThreadPoolBuilder::new().num_threads(1).build()?;
-        Ok(Speed { pool, threads, precision: arithmetic(pipeline.run.precision), measured: Vec::new() })
+        Ok(Speed { pool, threads, precision: training_precision(pipeline.run.precision), measured: Vec::new() })
     }
 
     /// Products of `speed` operations a second, whatever their widths.

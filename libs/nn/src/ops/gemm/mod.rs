@@ -139,7 +139,9 @@ unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, acc
     let Compute { precision, threads } = compute;
     match (precision, tile::native()) {
         // SAFETY: the caller's.
-        (Precision::F32, _) => unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) },
+        (Precision::F32 | Precision::Int8, _) => unsafe {
+            write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads)
+        },
         (Precision::Bf16, Some(kernel)) if lhs.rows > 0 && lhs.cols > 0 && rhs.cols > 0 => {
             // SAFETY: the caller's, and `MaybeUninit` asks for no initialised numbers.
             let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), lhs.rows * rhs.cols) };

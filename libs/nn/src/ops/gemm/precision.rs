@@ -14,6 +14,9 @@ pub enum Precision {
     /// processors round and multiply in `f32`: slower than [`Precision::F32`], and equal to those with AVX-512 BF16 up to
     /// the order of sums.
     Bf16,
+    /// Whole numbers of 8 bits, for scoring: weights rounded by output, activations by token, sums exact (see
+    /// [`super::super::Int8Weight`]). Products other than those of linear layers are `f32`.
+    Int8,
 }
 
 impl Precision {
