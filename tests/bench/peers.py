@@ -118,28 +118,45 @@ class Predictor:
         self.scores(INPUTS["texts"])
 
 
-class OnnxModel:
-    """CrossEncoder.predict by ONNX Runtime, its graph exported and then fused by onnxruntime.transformers."""
+class Exported:
+    """A graph of the model in another runtime, whose `logits` scores arrays."""
+
+    def scores(self, batch):
+        return self.logits({name: value.numpy() for name, value in features(batch).items()})[:, 0]
+
+    def check(self):
+        return self.scores(INPUTS["batches"][0]).tolist()
+
+    def round(self):
+        for batch in INPUTS["batches"]:
+            self.scores(batch)
+
+    def predict(self, texts, batch_size, **_):
+        """As CrossEncoder.predict."""
+        order = sorted(range(len(texts)), key=lambda index: -sum(map(len, texts[index])))
+        parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        scores = numpy.empty(len(texts), dtype=numpy.float32)
+        for part, logits in zip(parts, self.all_logits(self.encoded(texts, part) for part in parts)):
+            scores[part] = logits[:, 0]
+        return scores
+
+    def encoded(self, texts, part):
+        encoded = TOKENIZER([texts[index] for index in part], padding=True, truncation=True, return_tensors="np")
+        return {name: encoded[name].astype(numpy.int64) for name in encoded}
+
+    def all_logits(self, inputs):
+        return (self.logits(arrays) for arrays in inputs)
+
+
+class OnnxModel(Exported):
+    """ONNX Runtime, the graph exported, fused by onnxruntime.transformers and for int8 quantised dynamically."""
 
     def __init__(self):
         import onnxruntime
+        from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.transformers.optimizer import optimize_model
-        from transformers import AutoTokenizer
 
-        model = classifier(attn_implementation="eager")
-        config = model.config
-        self.tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-        names = ["input_ids", "attention_mask", "token_type_ids"]
-        example = features(INPUTS["batches"][0])
-        torch.onnx.export(
-            Logits(model).eval(),
-            tuple(example[name] for name in names),
-            FOLDER / "model.onnx",
-            input_names=names,
-            output_names=["logits"],
-            dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
-            dynamo=False,
-        )
+        config = export(FOLDER / "model.onnx")
         fused = optimize_model(
             str(FOLDER / "model.onnx"),
             model_type="bert",
@@ -147,24 +164,75 @@ class OnnxModel:
             hidden_size=config.hidden_size,
         )
         print(fused.get_fused_operator_statistics(), file=sys.stderr)
-        fused.save_model_to_file(str(FOLDER / "fused.onnx"))
+        graph = FOLDER / "fused.onnx"
+        fused.save_model_to_file(str(graph))
+        if PRECISION == "int8":
+            # Without VNNI, sums of two products of 8 bits overflow.
+            narrow = "vnni" not in Path("/proc/cpuinfo").read_text()
+            quantize_dynamic(graph, FOLDER / "int8.onnx", per_channel=True, reduce_range=narrow, weight_type=QuantType.QInt8)
+            graph = FOLDER / "int8.onnx"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # Else its threads would spin while the other side works.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        self.session = onnxruntime.InferenceSession(
-            FOLDER / "fused.onnx", options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    def predict(self, texts, batch_size, **_):
-        order = sorted(range(len(texts)), key=lambda index: -sum(map(len, texts[index])))
-        scores = numpy.empty(len(texts), dtype=numpy.float32)
-        for start in range(0, len(order), batch_size):
-            part = order[start : start + batch_size]
-            encoded = self.tokenizer([texts[index] for index in part], padding=True, truncation=True, return_tensors="np")
-            inputs = {name: encoded[name].astype(numpy.int64) for name in encoded}
-            scores[part] = self.session.run(None, inputs)[0][:, 0]
-        return scores
+    def logits(self, arrays):
+        return self.session.run(None, arrays)[0]
+
+
+class OpenVinoModel(Exported):
+    """OpenVINO, for int8 quantised by NNCF on the first batch; several batches go through it side by side, one a thread."""
+
+    def __init__(self):
+        import openvino
+
+        export(FOLDER / "model.onnx")
+        core = openvino.Core()
+        model = core.read_model(FOLDER / "model.onnx")
+        if PRECISION == "int8":
+            import nncf
+
+            examples = [{name: value.numpy() for name, value in features(batch).items()} for batch in INPUTS["batches"][:4]]
+            model = nncf.quantize(model, nncf.Dataset(examples), model_type=nncf.ModelType.TRANSFORMER)
+        threads = torch.get_num_threads()
+        settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "bf16" if PRECISION == "bf16" else "f32"}
+        alone = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
+        self.model = core.compile_model(model, "CPU", settings | alone)
+        beside = {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": threads}
+        self.queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", settings | beside), threads)
+
+    def logits(self, arrays):
+        return self.model(arrays)[0]
+
+    def all_logits(self, inputs):
+        found = {}
+        self.queue.set_callback(lambda request, place: found.update({place: request.get_output_tensor(0).data.copy()}))
+        for place, arrays in enumerate(inputs):
+            self.queue.start_async(arrays, place)
+        self.queue.wait_all()
+        return [found[place] for place in sorted(found)]
+
+    def round(self):
+        batches = ({name: value.numpy() for name, value in features(batch).items()} for batch in INPUTS["batches"])
+        self.all_logits(batches)
+
+
+def export(path):
+    """Writes the model as ONNX and returns its configuration."""
+    model = classifier(attn_implementation="eager")
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    example = features(INPUTS["batches"][0])
+    torch.onnx.export(
+        Logits(model).eval(),
+        tuple(example[name] for name in names),
+        path,
+        input_names=names,
+        output_names=["logits"],
+        dynamic_axes={name: {0: "batch", 1: "length"} for name in names},
+        dynamo=False,
+    )
+    return model.config
 
 
 class Logits(torch.nn.Module):
@@ -180,7 +248,12 @@ class Logits(torch.nn.Module):
 
 def dtype():
     """Half-precision weights for scoring alone: training keeps full ones under autocast."""
-    return torch.bfloat16 if PRECISION == "bf16" and "score" in WORK else torch.float32
+    torch_runs = LIBRARY in ("transformers", "sentence-transformers")
+    return torch.bfloat16 if PRECISION == "bf16" and torch_runs and not trains() else torch.float32
+
+
+def trains():
+    return "score" not in WORK and "latency" not in WORK
 
 
 def classifier(**options):
@@ -190,18 +263,19 @@ def classifier(**options):
 
 
 def side():
-    if LIBRARY == "onnxruntime":
-        return Predictor(OnnxModel())
+    if LIBRARY in ("onnxruntime", "openvino"):
+        model = OnnxModel() if LIBRARY == "onnxruntime" else OpenVinoModel()
+        return Predictor(model) if WORK == "student-score-real" else model
     if LIBRARY == "sentence-transformers":
         from sentence_transformers import CrossEncoder
 
         model = CrossEncoder(str(FOLDER), device="cpu", model_kwargs={"dtype": dtype()}, num_labels=1)
-        return Predictor(model) if "score" in WORK else Trainer(model)
+        return Trainer(model) if trains() else Predictor(model)
     if WORK == "teacher-cpt":
         from transformers import AutoModelForCausalLM
 
         return Trainer(AutoModelForCausalLM.from_pretrained(FOLDER, dtype=dtype()))
-    return Scorer(classifier()) if "score" in WORK else Trainer(classifier())
+    return Trainer(classifier()) if trains() else Scorer(classifier())
 
 
 def peak_bytes():
@@ -217,9 +291,20 @@ ANSWERS = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 torch.manual_seed(42)
+if WORK == "student-score-real":
+    from transformers import AutoTokenizer
+
+    TOKENIZER = AutoTokenizer.from_pretrained(FOLDER)
 SIDE = side()
 say({"check": SIDE.check()})
 for _ in sys.stdin:
+    requests = []
     started = time.perf_counter()
-    SIDE.round()
-    say({"seconds": time.perf_counter() - started, "peak_bytes": peak_bytes()})
+    if "latency" in WORK:
+        for batch in INPUTS["batches"]:
+            before = time.perf_counter()
+            SIDE.scores(batch)
+            requests.append(time.perf_counter() - before)
+    else:
+        SIDE.round()
+    say({"seconds": time.perf_counter() - started, "peak_bytes": peak_bytes(), "requests": requests})

@@ -129,7 +129,7 @@ pub(crate) fn measure(folder: &Path) -> Result<()> {
         line?;
         let started = Instant::now();
         means(&lists, &metrics)?;
-        say(&Round { seconds: started.elapsed().as_secs_f64(), peak_bytes: peak_bytes()? })?;
+        say(&Round { seconds: started.elapsed().as_secs_f64(), peak_bytes: peak_bytes()?, requests: Vec::new() })?;
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ const SEED: u64 = 42;
 const INPUTS_FILE: &str = "inputs.json";
 /// Documents end after so many words, so that no side has to cut a sequence.
 const DOCUMENT_WORDS: usize = 150;
+/// Requests of a round.
+const REQUESTS: usize = 50;
 const MAX_QUERY_TOKENS: usize = 64;
 const MAX_DOCUMENT_TOKENS: usize = 440;
 
@@ -99,7 +101,10 @@ impl Source {
     pub(crate) fn prepare(&self, work: Work, folder: &Path) -> Result<()> {
         let inputs = match work {
             Work::StudentTrain128 => fixed(2, 32, 1),
-            Work::StudentScore128 => fixed(4, 32, 1),
+            Work::StudentScore128 | Work::StudentScore128Bf16 | Work::StudentScore128Int8 => fixed(4, 32, 1),
+            Work::StudentLatency1 => fixed(REQUESTS, 1, 1),
+            Work::StudentLatency10 => fixed(REQUESTS, 10, 1),
+            Work::StudentLatency50 => fixed(REQUESTS, 50, 1),
             Work::TeacherCpt => fixed(2, 16, 1),
             Work::TeacherRank => fixed(2, 32, 16),
             Work::StudentTrainReal => self.pairs(8, 32, 1)?,
@@ -108,14 +113,14 @@ impl Source {
         };
         write(&folder.join(INPUTS_FILE), &serde_json::to_string(&inputs)?)?;
         match work {
-            Work::StudentTrain128 | Work::StudentTrainReal | Work::StudentScore128 | Work::StudentScoreReal => {
+            Work::TeacherCpt => save_llama(folder, Head::LanguageModel),
+            Work::TeacherRank | Work::TeacherScore => save_llama(folder, Head::Score),
+            _ => {
                 let settings = Settings { scoring: scoring(), standardisation: None };
                 let ranker = Model::new(Arc::new(mini_lm()), Head::Score, SEED)?;
                 save_ranker(folder, &ranker, &self.tokenizer, &settings, "A student to measure.")?;
                 Ok(())
             }
-            Work::TeacherCpt => save_llama(folder, Head::LanguageModel),
-            Work::TeacherRank | Work::TeacherScore => save_llama(folder, Head::Score),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::work::Work;
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
-    /// Does the same work here and in PyTorch, transformers, sentence-transformers and ONNX Runtime, in turn
+    /// Does the same work here and in PyTorch, transformers, sentence-transformers, ONNX Runtime and OpenVINO, in turn
     Peers(Peers),
     /// Trains with and without what saves memory: low-rank updates, and layers computed again
     Memory(Memory),
@@ -65,10 +65,19 @@ enum Command {
         work: Work,
         /// Where its model and inputs are
         folder: PathBuf,
-        /// Round what matrix products multiply to bf16
-        #[arg(long)]
-        bf16: bool,
+        /// What matrix products multiply
+        #[arg(long, value_parser = precision)]
+        precision: Precision,
     },
+}
+
+fn precision(name: &str) -> Result<Precision, String> {
+    match name {
+        "f32" => Ok(Precision::F32),
+        "bf16" => Ok(Precision::Bf16),
+        "int8" => Ok(Precision::Int8),
+        other => Err(format!("{other}: expected f32, bf16 or int8")),
+    }
 }
 
 fn main() -> ExitCode {
@@ -80,9 +89,7 @@ fn main() -> ExitCode {
         Command::Measure { folder } => evaluate::measure(&folder),
         Command::Measured { command } => ingest::measured(&command),
         Command::Train { training } => training.run(),
-        Command::Worker { work, folder, bf16 } => {
-            worker::run(work, &folder, if bf16 { Precision::Bf16 } else { Precision::F32 })
-        }
+        Command::Worker { work, folder, precision } => worker::run(work, &folder, precision),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

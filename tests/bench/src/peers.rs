@@ -97,31 +97,39 @@ impl Measurement<'_> {
             threads: self.threads,
             rounds: pairs.iter().map(|(ours, theirs)| (of(ours), of(theirs))).collect(),
         };
-        Ok(vec![
+        let mut found = vec![
             comparison("peak_bytes", |round| round.peak_bytes as f64),
             comparison("seconds", |round| round.seconds),
-        ])
+        ];
+        if self.work.is_latency() {
+            found.push(comparison("p50_seconds", |round| round.quantile(0.5)));
+            found.push(comparison("p99_seconds", |round| round.quantile(0.99)));
+        }
+        Ok(found)
     }
 
-    /// Our side, in bf16 where any precision will do and that is faster here, with what it computes in f32.
+    /// Our side in the fastest precision of the work, with what it computes in f32.
     fn our_fastest(&self) -> Result<(Side, Ready)> {
-        let (side, exact) = self.start_ours("f32", &[])?;
-        if !self.work.takes_bf16() || Precision::fastest() != Precision::Bf16 {
-            return Ok((side, exact));
-        }
+        let (_, exact) = self.start_ours("f32")?;
         let mut fastest = Fastest::default();
-        fastest.race(self.work, side)?;
-        let (side, ready) = self.start_ours("bf16", &["--bf16"])?;
-        self.agree("bf16", &exact.check, &ready.check)?;
-        fastest.race(self.work, side)?;
+        for precision in self.work.precisions() {
+            let name = match precision {
+                Precision::F32 => "f32",
+                Precision::Bf16 => "bf16",
+                Precision::Int8 => "int8",
+            };
+            let (side, ready) = self.start_ours(name)?;
+            self.agree(name, &exact.check, &ready.check)?;
+            fastest.race(self.work, side)?;
+        }
         Ok((fastest.side()?, exact))
     }
 
-    fn start_ours(&self, name: &str, options: &[&str]) -> Result<(Side, Ready)> {
+    fn start_ours(&self, precision: &str) -> Result<(Side, Ready)> {
         let program = std::env::current_exe().context("finding this program")?;
         let mut command = Command::new(program);
-        command.arg("worker").arg(self.work.name()).arg(self.inputs).args(options);
-        Side::start(name, &mut command, self.threads)
+        command.arg("worker").arg(self.work.name()).arg(self.inputs).args(["--precision", precision]);
+        Side::start(precision, &mut command, self.threads)
     }
 
     /// Starts every peer, checks that it computes what we compute, and keeps the fastest.
@@ -137,9 +145,9 @@ impl Measurement<'_> {
         fastest.side()
     }
 
-    /// Scores and losses agree to 1e-3, half-precision ones to 5e-2.
+    /// Scores and losses agree to 1e-3, those of bf16 and int8 to 5e-2.
     fn agree(&self, peer: &str, ours: &[f64], theirs: &[f64]) -> Result<()> {
-        let tolerance = if peer.ends_with("bf16") { 5e-2 } else { 1e-3 };
+        let tolerance = if peer.ends_with("f32") { 1e-3 } else { 5e-2 };
         let differ = |(ours, theirs): (&f64, &f64)| (ours - theirs).abs() > tolerance * ours.abs().max(1.0);
         match ours.iter().zip(theirs).position(differ) {
             None if ours.len() == theirs.len() => Ok(()),

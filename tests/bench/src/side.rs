@@ -15,12 +15,25 @@ pub(crate) struct Ready {
 }
 
 /// What a side says after a round.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Round {
     /// Wall time.
     pub(crate) seconds: f64,
     /// Highest resident memory so far.
     pub(crate) peak_bytes: u64,
+    /// Wall time of each request, where a round is requests in turn.
+    #[serde(default)]
+    pub(crate) requests: Vec<f64>,
+}
+
+impl Round {
+    /// The time that this share of the requests took at most.
+    pub(crate) fn quantile(&self, share: f64) -> f64 {
+        let mut sorted = self.requests.clone();
+        sorted.sort_by(f64::total_cmp);
+        let place = (share * sorted.len() as f64).ceil() as usize;
+        sorted.get(place.saturating_sub(1)).copied().unwrap_or(self.seconds)
+    }
 }
 
 /// A running side; ends with its value.

@@ -35,8 +35,8 @@ pub(crate) fn run(work: Work, folder: &Path, precision: Precision) -> Result<()>
     for line in std::io::stdin().lock().lines() {
         line?;
         let started = Instant::now();
-        step.round(precision)?;
-        say(&Round { seconds: started.elapsed().as_secs_f64(), peak_bytes: peak_bytes()? })?;
+        let requests = step.round(precision)?;
+        say(&Round { seconds: started.elapsed().as_secs_f64(), peak_bytes: peak_bytes()?, requests })?;
     }
     Ok(())
 }
@@ -101,9 +101,27 @@ fn sequences(batch: &Batch) -> Vec<Sequence> {
 
 /// What a round does.
 enum Step {
-    Train { model: Trainee, optimizer: AdamW, inputs: Inputs, batches: Vec<Vec<Sequence>>, steps: u64 },
-    Score { ranker: Model, sequences: Vec<Sequence> },
-    ScoreTexts { ranker: Model, tokenizer: Tokenizer, texts: Vec<(String, String)> },
+    Train {
+        model: Trainee,
+        optimizer: AdamW,
+        inputs: Inputs,
+        batches: Vec<Vec<Sequence>>,
+        steps: u64,
+    },
+    Score {
+        ranker: Model,
+        sequences: Vec<Sequence>,
+    },
+    /// Requests in turn.
+    Serve {
+        ranker: Model,
+        requests: Vec<Vec<Sequence>>,
+    },
+    ScoreTexts {
+        ranker: Model,
+        tokenizer: Tokenizer,
+        texts: Vec<(String, String)>,
+    },
 }
 
 impl Step {
@@ -112,8 +130,15 @@ impl Step {
             (Work::StudentScoreReal, Trainee::Ranker(ranker)) => {
                 Step::ScoreTexts { ranker, tokenizer: Tokenizer::load(folder)?, texts: inputs.texts }
             }
-            (Work::StudentScore128 | Work::TeacherScore, Trainee::Ranker(ranker)) => {
-                Step::Score { ranker, sequences: inputs.batches.iter().flat_map(sequences).collect() }
+            (
+                Work::StudentScore128 | Work::StudentScore128Bf16 | Work::StudentScore128Int8 | Work::TeacherScore,
+                Trainee::Ranker(ranker),
+            ) => Step::Score {
+                ranker: ranker.for_scoring(),
+                sequences: inputs.batches.iter().flat_map(sequences).collect(),
+            },
+            (work, Trainee::Ranker(ranker)) if work.is_latency() => {
+                Step::Serve { ranker: ranker.for_scoring(), requests: inputs.batches.iter().map(sequences).collect() }
             }
             (_, model) => {
                 let params = match &model {
@@ -127,8 +152,17 @@ impl Step {
         })
     }
 
-    fn round(&mut self, precision: Precision) -> Result<()> {
+    /// The times of the requests, where the work is requests in turn.
+    fn round(&mut self, precision: Precision) -> Result<Vec<f64>> {
         match self {
+            Step::Serve { ranker, requests } => {
+                let serve = |request: &Vec<Sequence>| {
+                    let started = Instant::now();
+                    score_sequences(ranker, request, execution(precision))?;
+                    Ok(started.elapsed().as_secs_f64())
+                };
+                return requests.iter().map(serve).collect();
+            }
             Step::Train { model, optimizer, inputs, batches, steps } => {
                 for (batch, sequences) in inputs.batches.iter().zip(batches) {
                     *steps += 1;
@@ -143,7 +177,7 @@ impl Step {
                 CrossEncoder::new(ranker, &pairs, execution(precision)).score(&texts)?;
             }
         }
-        Ok(())
+        Ok(Vec::new())
     }
 }
 
