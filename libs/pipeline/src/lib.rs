@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+mod counted;
 mod execute;
 mod exit;
 mod freshness;
@@ -22,6 +23,7 @@ mod shard;
 mod stage;
 
 pub use config::{ConfigError, Pipeline};
+pub use counted::counted;
 pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, execute_with};
 pub use exit::{BadInput, Regression, guarded};
 pub use lineage::{Outdated, outdated};
