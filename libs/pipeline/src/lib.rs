@@ -28,7 +28,7 @@ pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, exec
 pub use exit::{BadInput, Regression, guarded};
 pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;
-pub use paths::RunPaths;
+pub use paths::{RunPaths, without_detours};
 pub use progress::Progress;
 pub use shard::{Shard, ShardArgument};
 pub use stage::{About, Input, NothingToDo, Stage, StageContext, stages};

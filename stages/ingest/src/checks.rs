@@ -26,8 +26,9 @@ const MAX_MEDIAN_DWELL: f64 = 1000.0;
 pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> Result<()> {
     if stats.events == 0 {
         let loss = stats.tallies.main_loss(false);
-        let why = loss
-            .map_or(String::new(), |(reason, tally)| format!(": {} left out for \"{reason}\"", counted(tally.rows, "line")));
+        let why = loss.map_or(String::new(), |(reason, tally)| {
+            format!(": {} left out for \"{reason}\"", counted(tally.rows, "line"))
+        });
         refuse(&format!("log: expected rows, found none{why}; correct ingest.log"))?;
     }
     let (_, lost_clicks) = stats.tallies.sum(Fate::is_lost);

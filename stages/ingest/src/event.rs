@@ -82,8 +82,7 @@ impl Event<'_> {
     /// Writes what the event says into `content`, without what it does not say; `query` and `document` are its texts.
     pub(crate) fn describe(&self, query: Option<&str>, document: Option<&str>, content: &mut String) {
         content.clear();
-        let texts =
-            [("search_id", self.search), ("session_id", self.session), ("query", query), ("doc_id", document)];
+        let texts = [("search_id", self.search), ("session_id", self.session), ("query", query), ("doc_id", document)];
         for (name, text) in texts {
             if let Some(text) = text {
                 let _ = write!(content, "{name}={text} ");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use pipeline::{BadInput, RunPaths, counted};
+use pipeline::{BadInput, RunPaths, counted, without_detours};
 use records::RawFile;
 
 /// All files that `patterns` match, sorted by path, each once. `key` names the patterns in the configuration.
@@ -16,7 +16,7 @@ pub(crate) fn list(paths: &RunPaths, key: &str, patterns: &[String]) -> anyhow::
         check_stage(paths, pattern)?;
         let found = matches(&paths.resolve(pattern), pattern)?;
         if found.is_empty() {
-            let looked_for = paths.resolve(pattern);
+            let looked_for = without_detours(&paths.resolve(pattern));
             let looked_for = looked_for.display();
             Err(BadInput(format!("{looked_for}: expected at least one file, found none; correct {key}")))?;
         }

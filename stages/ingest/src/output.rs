@@ -293,9 +293,11 @@ fn print(row: &ReportRow) {
     let ReportRow { input, fate, reason, rows, all_rows, clicks, all_clicks, example } = row;
     let percent = |part: u64, all: u64| 100.0 * part as f64 / all.max(1) as f64;
     let fate = fate.replace('_', " ");
-    let mut line = format!("{input}: {rows} of {} ({:.1} %) {fate}", counted(all_rows, "row"), percent(*rows, *all_rows));
+    let mut line =
+        format!("{input}: {rows} of {} ({:.1} %) {fate}", counted(all_rows, "row"), percent(*rows, *all_rows));
     if *all_clicks > 0 {
-        line += &format!(", with {clicks} of {} ({:.1} %)", counted(all_clicks, "click"), percent(*clicks, *all_clicks));
+        line +=
+            &format!(", with {clicks} of {} ({:.1} %)", counted(all_clicks, "click"), percent(*clicks, *all_clicks));
     }
     if !reason.is_empty() {
         line += &format!(": {reason}, such as `{example}`");

@@ -97,39 +97,33 @@ impl<'a> JudgedList<'a> {
     /// The ranking that the scores make of the documents.
     pub fn ranking(self, conventions: &Conventions) -> Ranking<'a> {
         let documents = self.documents;
-        let mut order: Vec<Sorted> = documents.iter().zip(0..).map(|(document, place)| Sorted::new(document, place)).collect();
+        // The first half of a score and a place are one number, and numbers sort fastest.
+        let sorted = |(place, document): (u32, &Document<'_>)| first_half(document.score) << 32 | u64::from(place);
+        let mut order: Vec<u64> = (0..).zip(&documents).map(sorted).collect();
         order.sort_unstable();
-        if conventions.ties == Ties::DocIdDescending {
-            for tied in order.chunk_by_mut(|a, b| a.key() == b.key()) {
-                tied.sort_unstable_by_key(|sorted| Reverse(documents[sorted.place()].doc_id));
+        let mut retrieved: Vec<Document<'_>> =
+            order.into_iter().map(|sorted| documents[sorted as u32 as usize]).collect();
+        for near in retrieved.chunk_by_mut(|a, b| first_half(a.score) == first_half(b.score)) {
+            let by_score = |a: &Document<'_>, b: &Document<'_>| descending(a.score).cmp(&descending(b.score));
+            match conventions.ties {
+                Ties::DocIdDescending => near.sort_by(|a, b| by_score(a, b).then_with(|| b.doc_id.cmp(a.doc_id))),
+                // Equal scores stay in the order of their places.
+                Ties::Stable => near.sort_by(by_score),
             }
         }
-        let retrieved = order.into_iter().map(|sorted| documents[sorted.place()]).collect();
         Ranking { retrieved, ideal_grades: self.ideal_grades, conventions: *conventions }
     }
 }
 
-/// A document as it is sorted: above, a number that is lower for a higher score; below, its place in the list. Numbers of 128 bits
-/// are compared without a branch, which no processor could foretell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Sorted(u128);
+/// A number that is smaller for a larger score, and the same for 0 and -0.
+fn descending(score: f64) -> u64 {
+    let bits = (score + 0.0).to_bits();
+    if bits >> 63 == 1 { bits } else { !(bits | 1 << 63) }
+}
 
-impl Sorted {
-    fn new(document: &Document<'_>, place: u64) -> Self {
-        // 0 and -0 are equal.
-        let bits = (document.score + 0.0).to_bits();
-        let ascending = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-        Self(u128::from(!ascending) << 64 | u128::from(place))
-    }
-
-    /// The same for equal scores.
-    fn key(self) -> u64 {
-        (self.0 >> 64) as u64
-    }
-
-    fn place(self) -> usize {
-        self.0 as u64 as usize
-    }
+/// The first half of [`descending`], which a few scores share that hardly differ.
+fn first_half(score: f64) -> u64 {
+    descending(score) >> 32
 }
 
 /// Grades below this one are counted by their place in an array.

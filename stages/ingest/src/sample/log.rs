@@ -229,7 +229,8 @@ fn clean_records(
 }
 
 fn example(event: &Event, queries: &Names, documents: &Names) -> String {
-    let (query, document) = (event.query.map(|query| queries.name(query)), event.document.map(|document| documents.name(document)));
+    let (query, document) =
+        (event.query.map(|query| queries.name(query)), event.document.map(|document| documents.name(document)));
     let mut content = String::new();
     event.describe(query, document, &mut content);
     content
