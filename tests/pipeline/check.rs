@@ -124,6 +124,7 @@ fn the_default_pipeline_is_still_to_be_simulated() {
             "  counted for: 400 thousand rows of the log, 3000 queries, 6000 documents, 400 judged queries",
         ],
     );
+    assert!(outcome.stdout.contains(" of checkpoints while models are trained\n"), "{}", outcome.stdout);
     assert!(!folder.path().join("runs").exists());
     assert!(outcome.stderr.is_empty(), "{}", outcome.stderr);
 }

@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn checkpoints_of_a_stage_are_there_at_once() {
+        let pipeline = pipeline::config::load(Path::new("../../pipeline.toml"), &[]).unwrap();
+        // The student's pre-training, its training and that on labels alone have the weights and two moments each; one is replaced.
+        let student = 4.0 * 3.0 * STORED * Models::of(&pipeline).student.unwrap().weights;
+        let found = estimated("pipeline.toml").checkpoints;
+        assert!((found - student).abs() < 1.0, "{found} bytes, expected {student}");
+    }
+
+    #[test]
     fn estimates_are_within_a_factor_of_two_of_what_was_measured() {
         // Seconds of all stages and the largest peak of memory, as the manifests of idle runs have them.
         for (config, seconds, memory) in [("pipeline.toml", 240.0, 283e6), ("configs/sample.toml", 4.4, 90e6)] {
