@@ -124,6 +124,7 @@ fn the_default_pipeline_is_still_to_be_simulated() {
             "  counted for: 400 thousand rows of the log, 3000 queries, 6000 documents, 400 judged queries",
         ],
     );
+    assert!(outcome.stdout.contains(" of checkpoints while models are trained\n"), "{}", outcome.stdout);
     assert!(!folder.path().join("runs").exists());
     assert!(outcome.stderr.is_empty(), "{}", outcome.stderr);
 }
@@ -206,6 +207,48 @@ fn a_log_in_csv_is_understood() {
 }
 
 #[test]
+fn one_of_a_kind_is_told_in_the_singular() {
+    let sandbox = world(INGEST, &format!("{HEADER}s0,query 1,d1,1,1,{NEW_YEAR},fr\n"));
+    fs::write(sandbox.path("judgments.csv"), "query,doc,grade\nquery 1,d1,1\n").unwrap();
+    let outcome = check(&sandbox, &[]);
+    says(
+        &outcome,
+        &[
+            "  read: all 1 record",
+            "  found: 1 search for 1 query, with 1 result, of which 1 was clicked (100.0 %)",
+            "judgments (ingest.judgments)",
+            "  read: all 1 record",
+            "  found: 1 query; 1 of grade 1",
+        ],
+    );
+}
+
+#[test]
+fn text_of_two_bytes_a_character_is_not_counted_twice() {
+    let sandbox = world(INGEST, "");
+    let text = format!("\u{feff}{HEADER}{}", rows(1000, 1, 1));
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(sandbox.path("log.csv"), wide).unwrap();
+    let outcome = check(&sandbox, &[]).succeeded();
+    // 3000 rows, estimated from the size of the text.
+    assert!(outcome.stdout.contains("  read: the first 1000 records, of about 30"), "{}", outcome.stdout);
+}
+
+#[test]
+fn judgments_by_ids_that_the_log_lacks_are_refused_as_ingest_refuses_them() {
+    let ingest = INGEST.replace("query = \"query\", doc_id", "query_id = \"query\", doc_id");
+    let sandbox = world(&ingest, &format!("{HEADER}{}", rows(20, 1, 1)));
+    let refused = check(&sandbox, &[]).error(3).to_string();
+    let expected = "error: judgments: expected query ids that the log has too, found `query 0` and no ingest.log.columns.query_id;";
+    assert!(refused.starts_with(expected), "{refused}");
+    assert_eq!(sandbox.try_stage("ingest", &[]).error(3), refused.replace("error: ", "error: stage ingest: "));
+    // Without ids of its own, a query has the first digits of its text's SHA-256.
+    let judgments = "query,doc,grade\n734728678c3654fa,d1,1\n";
+    fs::write(sandbox.path("judgments.csv"), judgments).unwrap();
+    check(&sandbox, &[]).succeeded();
+}
+
+#[test]
 fn what_is_packed_is_read_all_the_same() {
     let sandbox = world(INGEST, "");
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
@@ -234,7 +277,7 @@ fn a_column_that_is_not_there_is_named_beside_those_that_are() {
     assert_eq!(
         outcome.error(3),
         "error: log.csv: expected a column `rank`, found `sid`, `q`, `doc`, `place`, `click`, `time`, `country`; no record \
-         of any file has it; correct the columns in the configuration"
+         of any file has it; correct the columns in the configuration, or remove the key's line where it is optional"
     );
 }
 
@@ -385,7 +428,7 @@ fn events_are_joined_to_searches() {
             "  read: all 60 records",
             "  found: 20 searches for 10 queries, with 60 results, of which 20 were clicked (33.3 %)",
             "  times: 2026-01-01T10:00:00Z to 2026-01-01T10:00:00Z; 40 written as date and time",
-            "  merged: 20 for \"event of a result that has another row\", such as `search_id=s0 query= doc_id=d2 clicked=true`",
+            "  merged: 20 for \"event of a result that has another row\", such as `search_id=s0 doc_id=d2 clicked=true`",
             "  no row: 20 for \"record of another kind\", such as `{\"type\": \"login\", \"sid\": \"s0\"}`",
         ],
     );

@@ -119,6 +119,11 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
     assert_eq!(systems, &expected | &["bm25", "log_order"].map(String::from).into());
     let report = fs::read_to_string(sandbox.path("runs/pooled/evaluate/report.html")).unwrap();
     assert!(report.contains("fold-0, fold-1"));
+    for section in ["cost", "clicks", "training", "data"] {
+        let link = format!("<a href=\"../../fold-1/evaluate/report.html#{section}\">fold-1</a>");
+        assert!(report.contains(&format!("<section id=\"{section}\">")) && report.contains(&link), "{section}");
+    }
+    assert!(report.contains("student_labels_only (the student from judged labels alone)"));
     let manifest = Manifest::read(&sandbox.path("runs/pooled/evaluate"), "evaluate").unwrap();
     assert_eq!(manifest.facts["weights_teacher+bm25"].as_array().unwrap().len(), 2);
 

@@ -78,7 +78,7 @@ fn a_missing_column() {
         outcome.error(3),
         "error: stage ingest: ./log.jsonl: expected a column `position`, found `search_id`, `session_id`, `user_id`, \
          `query`, `doc_id`, `place`, `clicked`, `dwell_seconds`, `shown_at`; no record of any file has it; correct \
-         the columns in the configuration"
+         the columns in the configuration, or remove the key's line where it is optional"
     );
 }
 

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod config;
+mod counted;
 mod execute;
 mod exit;
 mod freshness;
@@ -22,11 +23,12 @@ mod shard;
 mod stage;
 
 pub use config::{ConfigError, Pipeline};
+pub use counted::counted;
 pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, execute_with};
 pub use exit::{BadInput, Regression, guarded};
 pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;
-pub use paths::RunPaths;
+pub use paths::{RunPaths, without_detours};
 pub use progress::Progress;
 pub use shard::{Shard, ShardArgument};
 pub use stage::{About, Input, NothingToDo, Stage, StageContext, stages};

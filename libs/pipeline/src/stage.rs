@@ -7,6 +7,7 @@ use serde::Serialize;
 use tables::{GroupEncoder, GroupWriter, InputEntry, StageDir, TableEntry, TableWriter, WriteOptions};
 
 use crate::config::Pipeline;
+use crate::counted;
 use crate::paths::RunPaths;
 use crate::progress::Progress;
 
@@ -257,7 +258,7 @@ impl StageContext {
     /// Enters a closed table into the manifest; returns the number of its rows.
     pub fn enter_table(&mut self, name: &str, entry: TableEntry) -> u64 {
         let rows = entry.rows;
-        tracing::info!("{name}: {rows} rows");
+        tracing::info!("{name}: {}", counted(rows, "row"));
         self.tables.insert(name.to_string(), entry);
         rows
     }

@@ -50,6 +50,21 @@ impl Text {
         Ok(Text { bytes, utf16 })
     }
 
+    /// As [`Unpacked::compression`].
+    pub(crate) fn compression(&self) -> Option<&'static str> {
+        self.bytes.compression()
+    }
+
+    /// As [`Unpacked::packed_bytes`].
+    pub(crate) fn packed_bytes(&self) -> u64 {
+        self.bytes.packed_bytes()
+    }
+
+    /// True if the file is in UTF-16.
+    pub(crate) fn is_utf16(&self) -> bool {
+        self.utf16.is_some()
+    }
+
     /// Appends up to `wanted` bytes to `to`; fewer at the end of the file alone.
     pub(crate) fn append(&mut self, to: &mut Vec<u8>, wanted: usize) -> Result<usize> {
         let Some(utf16) = &mut self.utf16 else { return self.bytes.append(to, wanted) };

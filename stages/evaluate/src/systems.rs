@@ -18,8 +18,17 @@ pub(crate) const LOG_ORDER: &str = "log_order";
 /// The lexical baseline, which every model is interpolated with.
 pub(crate) const BM25: &str = "bm25";
 
-/// The systems in the order they are reported.
-const SYSTEMS: [&str; 8] = [LOG_ORDER, BM25, "dense", "fused", TEACHER, STUDENT, LABELS_ONLY, BASELINE];
+/// The systems in the order they are reported, each with what it is where the name does not say it.
+const SYSTEMS: [(&str, &str); 8] = [
+    (LOG_ORDER, "the log's own order"),
+    (BM25, ""),
+    ("dense", "by vectors"),
+    ("fused", "BM25 and vectors"),
+    (TEACHER, ""),
+    (STUDENT, "distilled"),
+    (LABELS_ONLY, "the student from judged labels alone"),
+    (BASELINE, "the student of an earlier run"),
+];
 
 /// First-stage retrieval: the system's name, and what scores the candidates. The latter two need vectors.
 const RETRIEVERS: [(&str, Retriever); 3] =
@@ -101,6 +110,12 @@ pub(crate) fn is_model(system: &str) -> bool {
     MODELS.iter().any(|model| model.name == system)
 }
 
+/// What a system is, where its name does not say it.
+pub(crate) fn about(system: &str) -> Option<&'static str> {
+    let known = SYSTEMS.iter().find(|(name, _)| *name == system);
+    known.map(|(_, about)| *about).filter(|about| !about.is_empty())
+}
+
 /// True if a system interpolates a model with BM25.
 pub(crate) fn is_interpolated(system: &str) -> bool {
     system.strip_suffix("+bm25").is_some_and(is_model)
@@ -108,7 +123,7 @@ pub(crate) fn is_interpolated(system: &str) -> bool {
 
 /// The place of a system in reports: the interpolated ones follow the others.
 pub(crate) fn order(system: &str) -> usize {
-    let place = |name: &str| SYSTEMS.iter().position(|&known| known == name).unwrap_or(SYSTEMS.len());
+    let place = |name: &str| SYSTEMS.iter().position(|&(known, _)| known == name).unwrap_or(SYSTEMS.len());
     match system.strip_suffix("+bm25") {
         Some(model) => SYSTEMS.len() + place(model),
         None => place(system),

@@ -1,8 +1,8 @@
 //! What is said about a log, and which logs are refused: those that lose too much, and those that cannot teach.
 
 use anyhow::{Result, bail};
-use pipeline::BadInput;
 use pipeline::config::{CleanConfig, IngestConfig, LogConfig};
+use pipeline::{BadInput, counted};
 
 use crate::clean::REPEATED;
 use crate::report::{Fate, Tallies, Tally};
@@ -26,8 +26,9 @@ const MAX_MEDIAN_DWELL: f64 = 1000.0;
 pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> Result<()> {
     if stats.events == 0 {
         let loss = stats.tallies.main_loss(false);
-        let why = loss
-            .map_or(String::new(), |(reason, tally)| format!(": {} lines are left out for \"{reason}\"", tally.rows));
+        let why = loss.map_or(String::new(), |(reason, tally)| {
+            format!(": {} left out for \"{reason}\"", counted(tally.rows, "line"))
+        });
         refuse(&format!("log: expected rows, found none{why}; correct ingest.log"))?;
     }
     let (_, lost_clicks) = stats.tallies.sum(Fate::is_lost);
@@ -63,9 +64,11 @@ pub(crate) fn values_are_read(stats: &Stats, clean: &CleanConfig) -> Result<()> 
         if let (true, Some((reason, text))) = (share > clean.max_bad_value_fraction, &values.example) {
             let key = if column == "shown_at" { "ingest.log.time.format or unit" } else { "ingest.log.dwell_unit" };
             refuse(&format!(
-                "log: {} of {} values of {column} cannot be read, such as `{text}`: {reason}; say how they are written in {key}, or \
+                "log: {} of {} of {column} cannot be read, such as `{text}`: {reason}; say how they are written in {key}, or \
                  raise ingest.clean.max_bad_value_fraction = {}",
-                values.bad, values.given, clean.max_bad_value_fraction
+                values.bad,
+                counted(values.given, "value"),
+                clean.max_bad_value_fraction
             ))?;
         }
     }
@@ -95,7 +98,8 @@ pub(crate) fn documents_have_texts(config: &IngestConfig, documents: usize, stat
     if texts == 0 {
         let table = if config.documents.is_some() { "ingest.documents.columns" } else { "ingest.log.columns" };
         refuse(&format!(
-            "documents: expected text in a {what}, found none in any of {documents} documents; correct {table}.{what}"
+            "documents: expected text in a {what}, found none in any of {}; correct {table}.{what}",
+            counted(documents, "document")
         ))?;
     }
     Ok(())
@@ -131,8 +135,8 @@ pub(crate) fn losses(tallies: &Tallies, clean: &CleanConfig) -> Result<()> {
     let (rows, clicks) = tallies.sum(|fate| fate != Fate::NoRow);
     let (lost_rows, lost_clicks) = tallies.sum(Fate::is_lost);
     let limits = [
-        (false, "rows", lost_rows, rows, "max_lost_fraction", clean.max_lost_fraction),
-        (true, "clicks", lost_clicks, clicks, "max_lost_click_fraction", clean.max_lost_click_fraction),
+        (false, "row", lost_rows, rows, "max_lost_fraction", clean.max_lost_fraction),
+        (true, "click", lost_clicks, clicks, "max_lost_click_fraction", clean.max_lost_click_fraction),
     ];
     for (of_clicks, what, lost, all, key, limit) in limits {
         if lost as f64 > limit * all as f64 {
@@ -142,9 +146,11 @@ pub(crate) fn losses(tallies: &Tallies, clean: &CleanConfig) -> Result<()> {
                 None => ("", Tally::default()),
             };
             let by_reason = if of_clicks { clicks } else { rows };
+            let are = if lost == 1 { "is" } else { "are" };
             refuse(&format!(
-                "log: {lost} of {all} {what} are lost, which is more than ingest.clean.{key} = {limit}; {by_reason} of them for \
+                "log: {lost} of {} {are} lost, which is more than ingest.clean.{key} = {limit}; {by_reason} of them for \
                  \"{reason}\", such as `{example}`; {}, or raise the limit",
+                counted(all, what),
                 advice(reason)
             ))?;
         }
@@ -161,10 +167,13 @@ pub(crate) fn results_are_shown_once(tallies: &Tallies, clean: &CleanConfig) -> 
     let repeated = tallies.iter().find(|&(_, reason, _)| reason == REPEATED).map(|(_, _, tally)| tally.clone());
     match repeated {
         Some(tally) if tally.rows as f64 > clean.max_lost_fraction * rows as f64 => refuse(&format!(
-            "log: {} of {rows} rows show a result of their search once more, such as `{}`, which is more than \
+            "log: {} of {} show a result of their search once more, such as `{}`, which is more than \
              ingest.clean.max_lost_fraction = {}; map ingest.log.columns.session_id if search ids count within sessions, \
              remove repeated lines, or raise the limit",
-            tally.rows, tally.example, clean.max_lost_fraction
+            tally.rows,
+            counted(rows, "row"),
+            tally.example,
+            clean.max_lost_fraction
         )),
         _ => Ok(()),
     }
@@ -177,8 +186,8 @@ pub(crate) fn results_are_shown_once(tallies: &Tallies, clean: &CleanConfig) -> 
 pub(crate) fn clicks_are_left(tallies: &Tallies, kept_clicks: u64) -> Result<()> {
     match tallies.main_loss(true) {
         Some((reason, tally)) if kept_clicks == 0 => refuse(&format!(
-            "log: expected clicks after cleaning, found none: {} are lost for \"{reason}\", such as `{}`; {}",
-            tally.clicks,
+            "log: expected clicks after cleaning, found none: {} lost for \"{reason}\", such as `{}`; {}",
+            counted(tally.clicks, "click"),
             tally.example,
             advice(reason)
         )),

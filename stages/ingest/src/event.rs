@@ -1,6 +1,9 @@
 //! One event of the log, and its form on disk.
 
+use std::fmt::Write;
+
 use crate::bytes::{Put, Take, has};
+use crate::input::CONTENT_CHARS;
 
 /// What one line of the log, or one item of its list, says. Texts are those of the log; query and document are numbers of
 /// the segment's, later of the whole log's texts.
@@ -72,6 +75,24 @@ impl<'a> Event<'a> {
             dwell_seconds: dwell_seconds.map(f64::from_bits),
             shown_at: shown_at.map(|time| time as i64),
         }
+    }
+}
+
+impl Event<'_> {
+    /// Writes what the event says into `content`, without what it does not say; `query` and `document` are its texts.
+    pub(crate) fn describe(&self, query: Option<&str>, document: Option<&str>, content: &mut String) {
+        content.clear();
+        let texts = [("search_id", self.search), ("session_id", self.session), ("query", query), ("doc_id", document)];
+        for (name, text) in texts {
+            if let Some(text) = text {
+                let _ = write!(content, "{name}={text} ");
+            }
+        }
+        if let Some(position) = self.position {
+            let _ = write!(content, "position={position} ");
+        }
+        let _ = write!(content, "clicked={}", self.clicked);
+        *content = records::printable(content.as_bytes(), CONTENT_CHARS);
     }
 }
 

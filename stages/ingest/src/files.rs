@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use pipeline::{BadInput, RunPaths};
+use pipeline::{BadInput, RunPaths, counted, without_detours};
 use records::RawFile;
 
 /// All files that `patterns` match, sorted by path, each once. `key` names the patterns in the configuration.
@@ -16,7 +16,7 @@ pub(crate) fn list(paths: &RunPaths, key: &str, patterns: &[String]) -> anyhow::
         check_stage(paths, pattern)?;
         let found = matches(&paths.resolve(pattern), pattern)?;
         if found.is_empty() {
-            let looked_for = paths.resolve(pattern);
+            let looked_for = without_detours(&paths.resolve(pattern));
             let looked_for = looked_for.display();
             Err(BadInput(format!("{looked_for}: expected at least one file, found none; correct {key}")))?;
         }
@@ -45,6 +45,12 @@ pub(crate) fn without_empty(files: Vec<RawFile>) -> anyhow::Result<(Vec<RawFile>
         }
         _ => Ok((full, empty)),
     }
+}
+
+/// What is told of empty files.
+pub(crate) fn skipped(empty: &[RawFile]) -> Option<String> {
+    let first = empty.first()?;
+    Some(format!("{} skipped, such as {}", counted(empty.len(), "empty file"), first.name))
 }
 
 /// A pattern below `{run}/<stage>/` is only read once that stage has finished.

@@ -48,8 +48,8 @@ pub(crate) fn log(config: &IngestConfig, paths: &RunPaths) -> Result<Vec<RawFile
 /// As [`files::without_empty`].
 pub(crate) fn without_empty(files: Vec<RawFile>) -> Result<Vec<RawFile>> {
     let (full, empty) = files::without_empty(files)?;
-    if let Some(first) = empty.first() {
-        tracing::warn!("{} empty files are skipped, such as {}", empty.len(), first.name);
+    if let Some(skipped) = files::skipped(&empty) {
+        tracing::warn!("{skipped}");
     }
     Ok(full)
 }

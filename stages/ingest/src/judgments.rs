@@ -94,7 +94,7 @@ pub(crate) fn read(files: JudgmentFiles, config: &IngestConfig) -> Result<Read> 
 /// Reads the first `most` judgments of each file, without the texts of the queries that they name by ids.
 ///
 /// # Errors
-/// As [`read`].
+/// As [`read`]; [`BadInput`] on query ids where neither the log nor files of query texts have any.
 pub(crate) fn read_judged(
     files: Vec<(RawFile, Option<Split>)>,
     judgments: &JudgmentsConfig,
@@ -124,11 +124,27 @@ pub(crate) fn read_judged(
     })?;
     twice.iter().for_each(|place| counts.take_back(&source, place, Fate::Merged, GIVEN_TWICE));
     let by_text = places.query_text;
+    if !by_text && judgments.queries.is_none() {
+        check_query_ids(&given, config)?;
+    }
     given.sort_by(|a, b| (&a.query, &a.document).cmp(&(&b.query, &b.document)));
     splits_of_queries.sort_unstable();
     splits_of_queries.dedup();
     let splits = splits_of_queries;
     Ok(Read { source, given, splits, by_text, documents, counts, ..Read::of_queries(None, Counts::default()) })
+}
+
+/// Refuses query ids where the log has none, but for those that ingest itself gives to texts.
+fn check_query_ids(given: &[Given], config: &IngestConfig) -> Result<(), BadInput> {
+    let has_ids = config.log.iter().flat_map(|log| log.all_columns()).any(|columns| columns.query_id.is_some());
+    match given.first() {
+        Some(first) if !has_ids && !given.iter().any(|given| TextHash::is_id(&given.query)) => Err(BadInput(format!(
+            "judgments: expected query ids that the log has too, found `{}` and no ingest.log.columns.query_id; map it, give the \
+             queries' texts in ingest.judgments.queries, or name the column of texts in ingest.judgments.columns.query",
+            records::printable(first.query.as_bytes(), 60)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The layout of judgment files and their columns.

@@ -1,20 +1,18 @@
 //! The click log: its files to parts, all cores at work, and the texts of all parts to numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
 use pipeline::config::{BinaryLines, CleanConfig, IngestConfig};
-use pipeline::{BadInput, Shard};
+use pipeline::{BadInput, Shard, counted};
 use records::{Block, Blocks, Field, Layout, RawFile};
 
 use crate::bytes::Take;
 use crate::clean::Row;
 use crate::documents::Documents;
 use crate::event::Event;
-use crate::input::CONTENT_CHARS;
 use crate::names::Names;
 use crate::parallel::{self, FirstError, InOrder, locked, unlocked};
 use crate::part::{Part, PartWriter};
@@ -108,8 +106,12 @@ impl LogFiles {
         }
         if let (Some((field, _)), Some(file)) = (missing, self.files.first()) {
             let names = Blocks::open(file, &self.layout, &self.reading.kinds.fields)?;
-            let found = format!("{}; no record of any file has it", names.names());
-            Err(records::missing_field(file, &field.name, &found))?;
+            Err(file.bad(format!(
+                "expected a column `{}`, found {}; no record of any file has it; correct the columns in the configuration, or \
+                 remove the key's line where it is optional",
+                field.name,
+                names.names()
+            )))?;
         }
         Ok(())
     }
@@ -334,28 +336,11 @@ impl Log {
 
     /// Writes what an event says into `content`.
     pub(crate) fn describe(&self, row: &Row, content: &mut String) {
-        content.clear();
         let document = row.event.document.map(|document| match document & UNKNOWN {
             0 => self.documents.ids.name(document),
             _ => self.unknown.name(document & !UNKNOWN),
         });
-        let query = row.event.query.map(|query| self.queries.text(query));
-        let texts = [
-            ("search_id", row.event.search),
-            ("session_id", row.event.session),
-            ("query", query),
-            ("doc_id", document),
-        ];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                let _ = write!(content, "{name}={text} ");
-            }
-        }
-        if let Some(position) = row.event.position {
-            let _ = write!(content, "position={position} ");
-        }
-        let _ = write!(content, "clicked={}", row.event.clicked);
-        *content = records::printable(content.as_bytes(), CONTENT_CHARS);
+        row.event.describe(row.event.query.map(|query| self.queries.text(query)), document, content);
     }
 }
 
@@ -428,8 +413,9 @@ pub(crate) fn check_malformed<'s>(
         Some((file, (line, problem))) if share > clean.max_reject_fraction => {
             let first = file.bad_line(*line, problem.clone());
             Err(BadInput(format!(
-                "{first}, the first of {malformed} malformed among {lines} lines, which is more than \
+                "{first}, the first of {malformed} malformed among {}, which is more than \
                  ingest.clean.max_reject_fraction = {}; correct the files, or their format in the configuration",
+                counted(lines, "line"),
                 clean.max_reject_fraction
             ))
             .into())

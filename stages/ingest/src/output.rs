@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use analysis::{Analyzer, AnalyzerName};
 use anyhow::Result;
-use pipeline::StageContext;
+use pipeline::{StageContext, counted};
 use tables::{Rows, TableWriter};
 
 use crate::documents::Documents;
@@ -293,9 +293,11 @@ fn print(row: &ReportRow) {
     let ReportRow { input, fate, reason, rows, all_rows, clicks, all_clicks, example } = row;
     let percent = |part: u64, all: u64| 100.0 * part as f64 / all.max(1) as f64;
     let fate = fate.replace('_', " ");
-    let mut line = format!("{input}: {rows} of {all_rows} rows ({:.1} %) {fate}", percent(*rows, *all_rows));
+    let mut line =
+        format!("{input}: {rows} of {} ({:.1} %) {fate}", counted(all_rows, "row"), percent(*rows, *all_rows));
     if *all_clicks > 0 {
-        line += &format!(", with {clicks} of {all_clicks} clicks ({:.1} %)", percent(*clicks, *all_clicks));
+        line +=
+            &format!(", with {clicks} of {} ({:.1} %)", counted(all_clicks, "click"), percent(*clicks, *all_clicks));
     }
     if !reason.is_empty() {
         line += &format!(": {reason}, such as `{example}`");

@@ -27,6 +27,11 @@ impl TextHash {
         self.0[..8].iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// True of what can be such an id.
+    pub(crate) fn is_id(text: &str) -> bool {
+        text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// A number from other bits than the id's.
     pub(crate) fn number(&self) -> u64 {
         self.0[8..16].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))

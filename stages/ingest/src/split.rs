@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use pipeline::BadInput;
 use pipeline::config::SplitConfig;
+use pipeline::{BadInput, counted};
 
 /// A part of the queries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,9 +105,9 @@ fn share_out(hashes: &[u64], shares: &[f64; 3]) -> Result<Assignment> {
     let needed: Vec<Split> = Split::ALL.into_iter().filter(|&split| shares[split as usize] > 0.0).collect();
     if hashes.len() < needed.len() {
         Err(BadInput(format!(
-            "ingest.split: expected a query for each of {} parts, found {} queries in all; give ingest more log or judgments",
+            "ingest.split: expected a query for each of {} parts, found {} in all; give ingest more log or judgments",
             needed.len(),
-            hashes.len()
+            counted(hashes.len(), "query")
         )))?;
     }
     let by_hash: Vec<Split> = hashes.iter().map(|&hash| at(hash as f64 / 2f64.powi(64), shares)).collect();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use pipeline::config::{ConfigError, IngestConfig, LogConfig, UserIds};
-use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
+use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext, counted};
 use records::RawFile;
 use serde::Serialize;
 use serde_json::json;
@@ -191,7 +191,8 @@ impl Run<'_> {
         let mut log = Log::number(files, parts, queries, documents, self.threads)?;
         if let Some((shared, example, texts)) = log.queries.shared_ids() {
             tracing::warn!(
-                "log: {shared} query ids name several query texts, such as `{}` with {texts} texts; its text is what a query is",
+                "log: {} with several query texts, such as `{}` with {texts} texts; its text is what a query is",
+                counted(shared, "query id"),
                 records::printable(example.as_bytes(), 60)
             );
         }

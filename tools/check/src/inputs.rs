@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use ingest::sample::{DocumentSample, Found, Input, JudgmentSample, LogSample};
 use jiff::Timestamp;
+use pipeline::counted;
 
 use crate::numbers;
 
@@ -24,16 +25,16 @@ pub(crate) fn text(input: &Input, is_refused: bool) -> String {
     let packed = if input.format == "parquet" { String::new() } else { format!(", {packed}") };
     let last = others.last().map(|(last, _)| format!(" to {}", last.name)).unwrap_or_default();
     let (count, size) = (input.files.len(), numbers::bytes(size as f64));
-    let files = if count == 1 { "file" } else { "files" };
-    line(&mut text, "files", &format!("{count} {files}, {size}, {}{packed}: {}{last}", input.format, first.name));
+    let count = counted(count, "file");
+    line(&mut text, "files", &format!("{count}, {size}, {}{packed}: {}{last}", input.format, first.name));
     add_columns(&mut text, input);
     if input.records > 0 {
         let read = match (input.is_whole, input.all_records()) {
             (false, Some(all)) => {
-                format!("the first {} records, of about {}", input.records, numbers::count(all as f64))
+                format!("the first {}, of about {}", counted(input.records, "record"), numbers::count(all as f64))
             }
-            (false, None) => format!("the first {} records", input.records),
-            (true, _) => format!("all {} records", input.records),
+            (false, None) => format!("the first {}", counted(input.records, "record")),
+            (true, _) => format!("all {}", counted(input.records, "record")),
         };
         line(&mut text, "read", &read);
     }
@@ -42,7 +43,7 @@ pub(crate) fn text(input: &Input, is_refused: bool) -> String {
         Found::Log(log) => add_log(&mut text, log),
         Found::Documents(documents) => add_documents(&mut text, documents),
         Found::Judgments(judgments) => add_judgments(&mut text, judgments),
-        Found::Queries(queries) => line(&mut text, "found", &format!("{queries} queries")),
+        Found::Queries(queries) => line(&mut text, "found", &counted(queries, "query")),
     }
     for aside in &input.set_aside {
         let (fate, rows) = (aside.fate.replace('_', " "), aside.rows);
@@ -80,8 +81,12 @@ fn names(names: &[String]) -> String {
 fn add_log(text: &mut String, log: &LogSample) {
     let LogSample { searches, results, clicks, queries, .. } = log;
     let share = numbers::share(*clicks, *results);
+    let were = if *clicks == 1 { "was" } else { "were" };
     let shown = format!(
-        "{searches} searches for {queries} queries, with {results} results, of which {clicks} were clicked ({share})"
+        "{} for {}, with {}, of which {clicks} {were} clicked ({share})",
+        counted(searches, "search"),
+        counted(queries, "query"),
+        counted(results, "result")
     );
     line(text, "found", &shown);
     if let Some((first, last)) = log.positions {
@@ -100,7 +105,7 @@ fn moment(microseconds: i64) -> String {
 
 fn add_documents(text: &mut String, sample: &DocumentSample) {
     let DocumentSample { documents, repeated, without_title, without_summary, .. } = sample;
-    let mut parts = vec![format!("{documents} documents")];
+    let mut parts = vec![counted(documents, "document")];
     if *repeated > 0 {
         parts.push(format!("{repeated} of them with an id that an earlier one has"));
     }
@@ -113,5 +118,5 @@ fn add_judgments(text: &mut String, sample: &JudgmentSample) {
     let grades = sample.grades.iter().enumerate().filter(|(_, count)| **count > 0);
     let grades: Vec<String> = grades.map(|(grade, count)| format!("{count} of grade {grade}")).collect();
     let found = if grades.is_empty() { "no judgments".into() } else { grades.join(", ") };
-    line(text, "found", &format!("{} queries; {found}", sample.queries));
+    line(text, "found", &format!("{}; {found}", counted(sample.queries, "query")));
 }

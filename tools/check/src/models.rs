@@ -5,7 +5,7 @@ use nn::folder::Base;
 use nn::models::Head;
 use nn::text::Kind;
 use pipeline::config::{BaseModel, DecoderConfig, EncoderConfig, TokenizerConfig};
-use pipeline::{BadInput, Pipeline};
+use pipeline::{BadInput, Pipeline, counted, without_detours};
 
 use crate::numbers;
 
@@ -86,8 +86,7 @@ impl Shape {
 
     fn text(&self) -> String {
         let Shape { weights, layers, hidden, .. } = self;
-        let noun = if *layers == 1 { "layer" } else { "layers" };
-        format!("{} weights in {layers} {noun} of width {hidden}", numbers::count(*weights))
+        format!("{} weights in {} of width {hidden}", numbers::count(*weights), counted(layers, "layer"))
     }
 }
 
@@ -144,7 +143,7 @@ impl Models {
             .flatten()
             .filter_map(|tokenizer| tokenizer.path.as_ref())
         {
-            let folder = paths.resolve(path);
+            let folder = without_detours(&paths.resolve(path));
             if !folder.is_dir() {
                 Err(BadInput(format!(
                     "{}: expected the folder of a tokenizer, found none; correct [cpt]",
@@ -183,7 +182,8 @@ impl Models {
     /// What is known of the models.
     pub(crate) fn text(&self, pipeline: &Pipeline) -> String {
         let servers = pipeline.score.teacher.iter().filter(|teacher| teacher.servers.is_some()).count();
-        let asked = (servers > 0).then(|| format!("{servers} teachers are servers, which are not asked now"));
+        let asked =
+            (servers > 0).then(|| format!("{} behind servers, which are not asked now", counted(servers, "teacher")));
         let lines = self.lines.iter().cloned().chain(asked);
         let lines: Vec<String> = lines.map(|line| format!("  {line}\n")).collect();
         format!("\nmodels\n{}", lines.concat())

@@ -1,9 +1,11 @@
 //! Numbers as people read them.
 
+use pipeline::counted;
+
 /// A size in bytes.
 pub(crate) fn bytes(bytes: f64) -> String {
     match bytes {
-        bytes if bytes < 999.5 => format!("{bytes:.0} bytes"),
+        bytes if bytes < 999.5 => counted(format!("{bytes:.0}"), "byte"),
         bytes if bytes < 999.5e3 => format!("{} kB", digits(bytes / 1e3)),
         bytes if bytes < 999.5e6 => format!("{} MB", digits(bytes / 1e6)),
         bytes => format!("{} GB", digits(bytes / 1e9)),
@@ -14,8 +16,8 @@ pub(crate) fn bytes(bytes: f64) -> String {
 pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds < 59.5 => format!("{} s", digits(seconds.max(1.0).round())),
-        seconds if seconds < 119.5 * 60.0 => format!("{} minutes", digits(seconds / 60.0)),
-        seconds if seconds < 47.5 * 3600.0 => format!("{} hours", digits(seconds / 3600.0)),
+        seconds if seconds < 119.5 * 60.0 => counted(digits(seconds / 60.0), "minute"),
+        seconds if seconds < 47.5 * 3600.0 => counted(digits(seconds / 3600.0), "hour"),
         seconds => format!("{} days", digits(seconds / 86400.0)),
     }
 }
@@ -48,8 +50,8 @@ mod tests {
     fn two_digits_are_enough() {
         let sizes = [0.0, 999.0, 40_544.0, 999_600.0, 2.34e6, 3.2e9].map(bytes);
         assert_eq!(sizes, ["0 bytes", "999 bytes", "41 kB", "1.0 MB", "2.3 MB", "3.2 GB"]);
-        let times = [0.2, 59.4, 90.0, 3590.0, 7200.0, 864_000.0].map(duration);
-        assert_eq!(times, ["1 s", "59 s", "1.5 minutes", "60 minutes", "2 hours", "10 days"]);
+        let times = [0.2, 59.4, 60.0, 90.0, 3590.0, 7200.0, 864_000.0].map(duration);
+        assert_eq!(times, ["1 s", "59 s", "1 minute", "1.5 minutes", "60 minutes", "2 hours", "10 days"]);
         assert_eq!([812.0, 9999.0, 12_345.0, 6.84e6].map(count), ["812", "9999", "12 thousand", "6.8 million"]);
         assert_eq!(share(1, 3), "33.3 %");
     }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use pipeline::counted;
 
 use crate::answer::{Answer, Cells, Column, Kind};
 use crate::grid::Grid;
@@ -120,9 +121,8 @@ impl Sink for TableSink<'_> {
 
     fn end(&mut self) -> io::Result<()> {
         self.grid.write(self.out)?;
-        let plural = if self.rows == 1 { "row" } else { "rows" };
         let shown = if self.rows > SHOWN_ROWS { format!(", the first {SHOWN_ROWS} shown") } else { String::new() };
-        writeln!(self.out, "{} {plural}{shown}", self.rows)
+        writeln!(self.out, "{}{shown}", counted(self.rows, "row"))
     }
 }
 

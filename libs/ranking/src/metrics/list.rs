@@ -1,6 +1,7 @@
 //! The ranked documents of a query with their judgments.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use hashbrown::HashSet;
 
@@ -85,8 +86,8 @@ impl<'a> JudgedList<'a> {
         }
         let judged = GradeCounts::of(judged_grades.iter().copied());
         let listed = GradeCounts::of(documents.iter().filter_map(|document| document.grade));
-        let missing = listed.0.iter().filter(|&&(grade, listed)| listed > judged.count(grade));
-        if let Some(&(grade, listed)) = missing.min() {
+        let missing = listed.iter().find(|&(grade, listed)| listed > judged.count(grade));
+        if let Some((grade, listed)) = missing {
             let (query_id, judged) = (query_id.to_owned(), judged.count(grade));
             return Err(MetricError::MissingJudgments { query_id, grade, listed, judged });
         }
@@ -96,29 +97,44 @@ impl<'a> JudgedList<'a> {
     /// The ranking that the scores make of the documents.
     pub fn ranking(self, conventions: &Conventions) -> Ranking<'a> {
         let documents = self.documents;
-        let keys = documents.iter().map(|document| Reverse(order_preserving(document.score)));
-        let mut places: Vec<(Reverse<u64>, usize)> = keys.zip(0..).collect();
-        // Equal scores stay in the order of their places.
-        places.sort_unstable();
-        if conventions.ties == Ties::DocIdDescending {
-            for tied in places.chunk_by_mut(|a, b| a.0 == b.0) {
-                tied.sort_unstable_by_key(|&(_, place)| Reverse(documents[place].doc_id));
+        // The first half of a score and a place are one number, and numbers sort fastest.
+        let sorted = |(place, document): (u32, &Document<'_>)| first_half(document.score) << 32 | u64::from(place);
+        let mut order: Vec<u64> = (0..).zip(&documents).map(sorted).collect();
+        order.sort_unstable();
+        let mut retrieved: Vec<Document<'_>> =
+            order.into_iter().map(|sorted| documents[sorted as u32 as usize]).collect();
+        for near in retrieved.chunk_by_mut(|a, b| first_half(a.score) == first_half(b.score)) {
+            let by_score = |a: &Document<'_>, b: &Document<'_>| descending(a.score).cmp(&descending(b.score));
+            match conventions.ties {
+                Ties::DocIdDescending => near.sort_by(|a, b| by_score(a, b).then_with(|| b.doc_id.cmp(a.doc_id))),
+                // Equal scores stay in the order of their places.
+                Ties::Stable => near.sort_by(by_score),
             }
         }
-        let retrieved = places.into_iter().map(|(_, place)| documents[place]).collect();
         Ranking { retrieved, ideal_grades: self.ideal_grades, conventions: *conventions }
     }
 }
 
-/// A number that is larger for a larger score, and the same for 0 and -0.
-fn order_preserving(score: f64) -> u64 {
+/// A number that is smaller for a larger score, and the same for 0 and -0.
+fn descending(score: f64) -> u64 {
     let bits = (score + 0.0).to_bits();
-    if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    if bits >> 63 == 1 { bits } else { !(bits | 1 << 63) }
 }
 
-/// How many documents have each grade. Judgments have few different ones.
+/// The first half of [`descending`], which a few scores share that hardly differ.
+fn first_half(score: f64) -> u64 {
+    descending(score) >> 32
+}
+
+/// Grades below this one are counted by their place in an array.
+const USUAL_GRADES: usize = 8;
+
+/// How many documents have each grade.
 #[derive(Debug, Default)]
-pub(super) struct GradeCounts(pub(super) Vec<(Grade, usize)>);
+pub(super) struct GradeCounts {
+    usual: [usize; USUAL_GRADES],
+    higher: BTreeMap<Grade, usize>,
+}
 
 impl GradeCounts {
     fn of(grades: impl Iterator<Item = Grade>) -> Self {
@@ -128,20 +144,27 @@ impl GradeCounts {
     }
 
     pub(super) fn add(&mut self, grade: Grade, documents: usize) {
-        match self.0.iter_mut().find(|(own, _)| *own == grade) {
-            Some((_, count)) => *count += documents,
-            None => self.0.push((grade, documents)),
+        match self.usual.get_mut(grade as usize) {
+            Some(count) => *count += documents,
+            None => *self.higher.entry(grade).or_default() += documents,
         }
     }
 
     fn count(&self, grade: Grade) -> usize {
-        self.0.iter().find(|(own, _)| *own == grade).map_or(0, |&(_, count)| count)
+        self.usual.get(grade as usize).or_else(|| self.higher.get(&grade)).copied().unwrap_or(0)
+    }
+
+    /// Each grade with its number of documents, the lowest grade first; grades without a document may be among them.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (Grade, usize)> {
+        let usual = (0..USUAL_GRADES as Grade).zip(self.usual);
+        usual.chain(self.higher.iter().map(|(&grade, &count)| (grade, count)))
     }
 
     /// The grade of each document, the highest first.
-    fn best_first(mut self) -> Vec<Grade> {
-        self.0.sort_unstable_by_key(|&(grade, _)| Reverse(grade));
-        self.0.into_iter().flat_map(|(grade, count)| std::iter::repeat_n(grade, count)).collect()
+    fn best_first(&self) -> Vec<Grade> {
+        let mut grades = Vec::with_capacity(self.iter().map(|(_, count)| count).sum());
+        self.iter().rev().for_each(|(grade, count)| grades.extend(std::iter::repeat_n(grade, count)));
+        grades
     }
 }
 

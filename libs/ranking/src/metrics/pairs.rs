@@ -33,7 +33,7 @@ impl PairCounts {
                 counts.tied += lower_and_higher(&group, grade).iter().sum::<u64>();
                 group.add(grade, 1);
             }
-            group.0.into_iter().for_each(|(grade, documents)| above.add(grade, documents));
+            group.iter().for_each(|(grade, documents)| above.add(grade, documents));
         }
         counts
     }
@@ -53,7 +53,7 @@ impl PairCounts {
 
 /// The number of documents of a lower grade, and of a higher one.
 fn lower_and_higher(counts: &GradeCounts, grade: Grade) -> [u64; 2] {
-    counts.0.iter().fold([0, 0], |[lower, higher], &(own, documents)| match own.cmp(&grade) {
+    counts.iter().fold([0, 0], |[lower, higher], (own, documents)| match own.cmp(&grade) {
         Ordering::Less => [lower + documents as u64, higher],
         Ordering::Equal => [lower, higher],
         Ordering::Greater => [lower, higher + documents as u64],

@@ -1,5 +1,7 @@
 //! What the models cost.
 
+use pipeline::counted;
+
 use super::html::{paragraph, table};
 use crate::cost::{Cost, LIST_SIZES};
 use crate::number;
@@ -13,13 +15,13 @@ pub(super) fn html(costs: &[Cost]) -> String {
     if let Some((student, teacher)) = find(STUDENT).zip(find(TEACHER)) {
         rows.push(shares(student, teacher));
     }
-    let times = LIST_SIZES.map(|size| format!("ms a pair, {}", documents(size)));
+    let times = LIST_SIZES.map(|size| format!("ms a pair, {}", counted(size, "document")));
     let header = ["model", "parameters", "size on disk", &times[0], &times[1]];
     table("Size and time of the models", &header, &rows, 1) + &paragraph(&explained(find(STUDENT), first.threads))
 }
 
 fn explained(student: Option<&Cost>, threads: usize) -> String {
-    let threads = format!("{threads} {}", if threads == 1 { "thread" } else { "threads" });
+    let threads = counted(threads, "thread");
     let mut text = format!(
         "Time of a query's documents over their number, tokenization included: the mean over queries of the test split, of each the \
          fastest pass, with its candidates, repeated where there are fewer, on {threads} of the machine that scored them. The size is \
@@ -27,13 +29,9 @@ fn explained(student: Option<&Cost>, threads: usize) -> String {
     );
     if let Some(ten) = student.and_then(|student| student.milliseconds[1]) {
         let all = number::milliseconds(ten * LIST_SIZES[1] as f64);
-        text += &format!(" The student takes {all} ms for a query of {}.", documents(LIST_SIZES[1]));
+        text += &format!(" The student takes {all} ms for a query of {}.", counted(LIST_SIZES[1], "document"));
     }
     text
-}
-
-fn documents(size: usize) -> String {
-    if size == 1 { "1 document".into() } else { format!("{size} documents") }
 }
 
 fn row(cost: &Cost) -> Vec<String> {

@@ -25,8 +25,8 @@ use tables::{Manifest, StageDir};
 use crate::cost::Cost;
 use crate::evaluation::Evaluation;
 use crate::input::Background;
-use crate::number;
-use crate::{Config, Evaluate};
+use crate::measure::Measured;
+use crate::{Config, Evaluate, number, systems};
 use html::{Section, escape, paragraph, sections};
 
 const STYLE: &str = include_str!("style.css");
@@ -113,6 +113,10 @@ fn page(subject: &Subject, evaluation: &Evaluation) -> String {
     let Subject { config, manifests, settings, .. } = *subject;
     let name = escape(subject.name);
     let section = |id, heading, body| Section { id, heading, body };
+    let of_run = |id, heading, body| {
+        let runs = &config.merge_runs;
+        section(id, heading, if runs.is_empty() { body } else { of_each_run(runs, id) })
+    };
     let today =
         if evaluation.is_of_files() { "How do the runs compare?" } else { "Is it better than what is shown today?" };
     let answers = [
@@ -123,11 +127,11 @@ fn page(subject: &Subject, evaluation: &Evaluation) -> String {
             "Where does it lose, and where does it win?",
             queries::html(config, evaluation, &|doc_id| subject.title(doc_id)),
         ),
-        section("cost", "What does it cost?", costs::html(subject.costs)),
+        of_run("cost", "What does it cost?", costs::html(subject.costs)),
         section("scores", "Scores of teacher and student", scores::html(evaluation)),
-        section("clicks", "Clicks by position", clicks::html(&subject.positions)),
-        section("training", "Training", training::html(&subject.curves, config.primary)),
-        section("data", "What became of the data", data::html(&subject.fates)),
+        of_run("clicks", "Clicks by position", clicks::html(&subject.positions)),
+        of_run("training", "Training", training::html(&subject.curves, config.primary)),
+        of_run("data", "What became of the data", data::html(&subject.fates)),
         section("slices", "Slices", slices::html(config, evaluation)),
         section("conventions", "Conventions and special cases", conventions::html(config, evaluation)),
         section("configuration", "Configuration", configuration::configuration(manifests, settings)),
@@ -158,6 +162,9 @@ fn header(subject: &Subject, name: &str, evaluation: &Evaluation) -> String {
         evaluation.systems.len(),
         number::count(evaluation.queries.len() as u64)
     ));
+    if !evaluation.is_of_files() {
+        html += &paragraph(&names(evaluation));
+    }
     if let Some(ingest) = subject.manifests.iter().find(|manifest| manifest.stage == "ingest") {
         let entry = |table: &&str| Some(format!("{} {table}", number::count(ingest.tables.get(*table)?.rows)));
         let sizes: Vec<String> =
@@ -183,6 +190,26 @@ fn header(subject: &Subject, name: &str, evaluation: &Evaluation) -> String {
     html += "<noscript><p class=\"note\">Charts are drawn by a script, which is off. The tables below them have their values.</p>\
              </noscript>\n";
     html + "</header>\n"
+}
+
+/// The names of the systems with what they are.
+fn names(evaluation: &Evaluation) -> String {
+    let name = |system: &Measured| match systems::about(system.system) {
+        Some(about) => format!("{} ({about})", system.system),
+        None => system.system.to_string(),
+    };
+    let names: Vec<String> = evaluation.systems.iter().map(name).collect();
+    format!("The systems: {}.", names.join(", "))
+}
+
+/// What stands for a section that each of the merged runs has for itself.
+fn of_each_run(runs: &[String], id: &str) -> String {
+    let link = |run: &String| {
+        let run = escape(run);
+        format!("<a href=\"../../{run}/evaluate/report.html#{id}\">{run}</a>")
+    };
+    let links: Vec<String> = runs.iter().map(link).collect();
+    format!("<p>Each of the merged runs has its own, in its report: {}.</p>\n", links.join(", "))
 }
 
 #[cfg(test)]

@@ -229,11 +229,11 @@ fn clean_records(
 }
 
 fn example(event: &Event, queries: &Names, documents: &Names) -> String {
-    let query = event.query.map_or("", |query| queries.name(query));
-    let document = event.document.map_or("", |document| documents.name(document));
-    let search = event.search.unwrap_or_default();
-    let line = format!("search_id={search} query={query} doc_id={document} clicked={}", event.clicked);
-    records::printable(line.as_bytes(), crate::input::CONTENT_CHARS)
+    let (query, document) =
+        (event.query.map(|query| queries.name(query)), event.document.map(|document| documents.name(document)));
+    let mut content = String::new();
+    event.describe(query, document, &mut content);
+    content
 }
 
 fn clicks_of(search: &Search) -> u64 {

@@ -144,9 +144,7 @@ impl Input {
     /// Takes over the files but for empty ones, and looks at their sizes.
     fn list(&mut self, files: Vec<RawFile>) -> Result<()> {
         let (full, empty) = files::without_empty(files)?;
-        if let Some(first) = empty.first() {
-            self.warnings.push(format!("{} empty files are skipped, such as {}", empty.len(), first.name));
-        }
+        self.warnings.extend(files::skipped(&empty));
         let count = full.len();
         let is_looked_at = |place: usize| (0..count.min(FILES)).any(|at| place == spread(at, count));
         let mut text_per_byte = 1.0;

@@ -257,10 +257,7 @@ fn names_with_brackets_and_hidden_files() {
     let paths = "ingest.log.paths=[\"logs [2026]/*\"]";
     let stage = world.output(&[paths]);
     assert_eq!(rows(&stage, "impressions", &["source"]), ["logs [2026]/part-0.csv"; 6]);
-    world.warns(
-        &[paths, "ingest.clean.max_query_chars=100"],
-        "1 empty files are skipped, such as logs [2026]/part-1.csv",
-    );
+    world.warns(&[paths, "ingest.clean.max_query_chars=100"], "1 empty file skipped, such as logs [2026]/part-1.csv");
     // Brackets are a pattern where no such name exists.
     world.file("logs 2/part-0.csv", &log);
     let stage = world.output(&["ingest.log.paths=[\"logs [123]/part-[0-9].csv\"]"]);

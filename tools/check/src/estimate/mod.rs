@@ -7,6 +7,7 @@ mod size;
 mod speed;
 mod work;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use ingest::sample::Input;
@@ -37,8 +38,10 @@ pub(crate) struct Estimate {
     seconds: Vec<(String, f64)>,
     /// Bytes of memory of the stage that needs most.
     memory: f64,
-    /// Bytes.
+    /// Bytes that are kept.
     disk: f64,
+    /// Bytes of the checkpoints that are there at once, until their stage ends.
+    checkpoints: f64,
     /// Operations a second of a matrix product, by its widths.
     speeds: Vec<((usize, usize), f64)>,
     /// As [`work::cut`].
@@ -64,12 +67,14 @@ impl Estimate {
             seconds: Vec::new(),
             memory: BASE + size.documents * 20.0 + (size.rows * ROW).min(size::memory_limit(pipeline)),
             disk: size.rows * KEPT_ROW + size.documents * (size.document_chars + 200.0),
+            checkpoints: 0.0,
             speeds: Vec::new(),
             cut: work::cut(pipeline, &size),
             unknown: Vec::new(),
             size,
         };
         estimate.tables(pipeline, speed.threads());
+        let mut checkpoints: BTreeMap<String, [f64; 2]> = BTreeMap::new();
         for (work, shape) in work::all(pipeline, &estimate.size, teacher.as_ref(), student.as_ref()) {
             let Some(shape) = shape else {
                 estimate.unknown.push(work.name);
@@ -79,8 +84,13 @@ impl Estimate {
             let trained = if work.trains { TRAINED } else { STORED };
             estimate.memory = estimate.memory.max(BASE + shape.weights * trained + work.activations(shape));
             estimate.disk += if work.trains { shape.weights * STORED } else { 0.0 };
+            // Those of all phases of a stage stay until it ends, and one is replaced by another that is written beside it.
+            let [all, largest] = checkpoints.entry(work.stage().to_string()).or_default();
+            let bytes = shape.weights * work.checkpoint * STORED;
+            (*all, *largest) = (*all + bytes, largest.max(bytes));
             estimate.seconds.push((work.name, seconds));
         }
+        estimate.checkpoints = checkpoints.values().map(|[all, largest]| all + largest).fold(0.0, f64::max);
         estimate.speeds = speed.measured();
         Ok(estimate)
     }
@@ -115,7 +125,12 @@ impl Estimate {
             stages.iter().map(|(name, seconds)| format!("{name} {}", numbers::duration(*seconds))).collect();
         let _ = writeln!(text, "  time: {}: {}", numbers::duration(all), parts.join(", "));
         let memory = numbers::bytes(self.memory);
-        let _ = writeln!(text, "  memory: {memory}; disk: {}", numbers::bytes(self.disk));
+        let [kept, checkpoints] = [self.disk, self.checkpoints].map(numbers::bytes);
+        let checkpoints = match self.checkpoints {
+            0.0 => String::new(),
+            _ => format!(", and {checkpoints} of checkpoints while models are trained"),
+        };
+        let _ = writeln!(text, "  memory: {memory}; disk: {kept}{checkpoints}");
         let _ = writeln!(text, "  counted for: {}", self.size.text());
         let speeds = self
             .speeds
@@ -164,6 +179,15 @@ mod tests {
         let shapes = [models.teacher.unwrap(), models.student.unwrap()];
         let speed = Speed::known(THREADS, PRODUCTS, &shapes).unwrap();
         Estimate::new(&pipeline, &inputs, models.teacher, models.student, speed).unwrap()
+    }
+
+    #[test]
+    fn checkpoints_of_a_stage_are_there_at_once() {
+        let pipeline = pipeline::config::load(Path::new("../../pipeline.toml"), &[]).unwrap();
+        // The student's pre-training, its training and that on labels alone have the weights and two moments each; one is replaced.
+        let student = 4.0 * 3.0 * STORED * Models::of(&pipeline).student.unwrap().weights;
+        let found = estimated("pipeline.toml").checkpoints;
+        assert!((found - student).abs() < 1.0, "{found} bytes, expected {student}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! `[simulate]`.
 
 use ingest::sample::{Found, Input};
-use pipeline::Pipeline;
+use pipeline::{Pipeline, counted};
 
 use crate::{named, numbers};
 
@@ -101,8 +101,9 @@ impl Size {
     /// The counts, in words.
     pub(crate) fn text(&self) -> String {
         let Size { rows, queries, documents, judged_queries, .. } = *self;
-        let [rows, queries, documents, judged] = [rows, queries, documents, judged_queries].map(numbers::count);
-        format!("{rows} rows of the log, {queries} queries, {documents} documents, {judged} judged queries")
+        let counts = [(rows, "row"), (queries, "query"), (documents, "document"), (judged_queries, "judged query")];
+        let [rows, queries, documents, judged] = counts.map(|(count, noun)| counted(numbers::count(count), noun));
+        format!("{rows} of the log, {queries}, {documents}, {judged}")
     }
 }
 

@@ -11,12 +11,16 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use super::work::Work;
 use crate::models::Shape;
 
-/// Rows of the product that is measured: tokens of a step of one thread.
-const ROWS: usize = 512;
+/// Rows of the product that is measured, the tokens of a step of one thread, and how few they may be where it is wide.
+const ROWS: (usize, usize) = (64, 512);
+/// Operations of such a product, which take it a few milliseconds: other programs then leave many undisturbed.
+const OPERATIONS: f64 = 150e6;
 /// Share of the threads' speeds that is left of them together.
 const TOGETHER: f64 = 0.9;
-/// How long it is measured.
-const LONG_ENOUGH: Duration = Duration::from_millis(200);
+/// How often and how long it is measured, and the pause before each time, after which a thread is served first.
+const TIMES: usize = 12;
+const BURST: Duration = Duration::from_millis(15);
+const PAUSE: Duration = Duration::from_millis(30);
 /// Seconds of a thread for a number of the layers' values, of which a layer has a few for each token beside its products.
 const VALUE: f64 = 0.35e-9;
 /// Share of the last layer that is left out where one token gives the score.
@@ -95,17 +99,22 @@ impl Speed {
     }
 }
 
-/// Operations a second of a thread in the product of a feed-forward layer: those of the fastest one, which other programs
-/// disturbed least.
+/// Operations a second of a thread in the product of a feed-forward layer: those of the fastest of many short ones, which other
+/// programs disturbed least.
 fn measure(hidden: usize, intermediate: usize, precision: Precision) -> anyhow::Result<f64> {
     let tensor = |rows: usize| Tensor::rand(-1.0f32, 1.0, (rows, hidden), &Device::Cpu);
-    let (x, weight) = (tensor(ROWS)?, tensor(intermediate)?);
-    let operations = 2.0 * (ROWS * hidden * intermediate) as f64;
-    let (begun, mut shortest) = (Instant::now(), f64::INFINITY);
-    while begun.elapsed() < LONG_ENOUGH {
-        let started = Instant::now();
-        linear(&x, &weight, None, precision)?;
-        shortest = shortest.min(started.elapsed().as_secs_f64());
+    let of_row = 2.0 * (hidden * intermediate) as f64;
+    let rows = ((OPERATIONS / of_row) as usize).clamp(ROWS.0, ROWS.1);
+    let (x, weight) = (tensor(rows)?, tensor(intermediate)?);
+    let mut shortest = f64::INFINITY;
+    for _ in 0..TIMES {
+        std::thread::sleep(PAUSE);
+        let begun = Instant::now();
+        while begun.elapsed() < BURST {
+            let started = Instant::now();
+            linear(&x, &weight, None, precision)?;
+            shortest = shortest.min(started.elapsed().as_secs_f64());
+        }
     }
-    Ok(operations / shortest)
+    Ok(of_row * rows as f64 / shortest)
 }

@@ -45,6 +45,8 @@ pub(crate) struct Work {
     pub(crate) trains: bool,
     /// True where layers keep nothing for the backward pass.
     pub(crate) recomputes: bool,
+    /// Values for each weight in the checkpoint that an interrupted training goes on from; 0 without one.
+    pub(crate) checkpoint: f64,
 }
 
 impl Work {
@@ -58,6 +60,7 @@ impl Work {
             predicted: 0.0,
             trains: true,
             recomputes: training.gradient_checkpointing,
+            checkpoint: checkpoint(training),
         }
     }
 
@@ -72,7 +75,13 @@ impl Work {
             predicted: 0.0,
             trains: false,
             recomputes: false,
+            checkpoint: 0.0,
         }
+    }
+
+    /// The stage.
+    pub(crate) fn stage(&self) -> &str {
+        self.name.split('.').next().unwrap_or_default()
     }
 
     /// Memory of what the layers keep, in bytes.
@@ -82,6 +91,13 @@ impl Work {
         let logits = 3.0 * self.predicted * shape.vocabulary as f64;
         4.0 * self.tokens * (of_layer * layers + logits)
     }
+}
+
+/// Values for each weight in the checkpoint of a training: itself and two moments, its value where validation was best, and its mean.
+fn checkpoint(training: &TrainingConfig) -> f64 {
+    let others = [training.validate_every > 0, training.average_last > 0.0];
+    let others = others.into_iter().filter(|&is_there| is_there).count() as f64;
+    if training.checkpoint_every > 0 { 3.0 + others } else { 0.0 }
 }
 
 /// Tokens of a query with a document.
@@ -176,6 +192,8 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
         }
         if teacher.lora.is_some() {
             all.iter_mut().filter(|work| work.operations == TRAINING).for_each(|work| work.operations = FROZEN);
+            // Those of low-rank updates are small.
+            all.iter_mut().for_each(|work| work.checkpoint = 0.0);
         }
     }
     let rankers = pipeline.score.teachers().iter().filter(|teacher| teacher.ranker.is_some()).count();
