@@ -208,8 +208,7 @@ fn what_is_missing_is_one_line() {
     let sandbox = Sandbox::new();
     store.put("logs/a.jsonl", b"{}");
     let refused = |code: i32, url: &str, change: &dyn Fn(&mut Command)| {
-        let mut command =
-            store.read_by(sandbox.command("ingest", &["--set", &format!("ingest.log.paths=['{url}']")]));
+        let mut command = store.read_by(sandbox.command("ingest", &["--set", &format!("ingest.log.paths=['{url}']")]));
         change(&mut command);
         let outcome = finish(command);
         assert!(!outcome.stderr.contains(SECRET), "{}", outcome.stderr);

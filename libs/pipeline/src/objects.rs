@@ -28,9 +28,10 @@ pub fn local_file(path: PathBuf) -> anyhow::Result<PathBuf> {
     let mut found = fetch_objects(url)?;
     match (found.len(), found.pop()) {
         (1, Some(file)) => Ok(file),
-        (count, _) => {
-            Err(BadInput(format!("{url}: expected one object, found {}; correct it", if count == 0 { "none" } else { "several" })))?
-        }
+        (count, _) => Err(BadInput(format!(
+            "{url}: expected one object, found {}; correct it",
+            if count == 0 { "none" } else { "several" }
+        )))?,
     }
 }
 

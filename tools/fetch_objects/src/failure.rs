@@ -22,9 +22,9 @@ impl Failure {
     pub(crate) fn of_io(path: &Path, action: &str, cause: &io::Error) -> Failure {
         let line = format!("{}: {action} failed: {cause}", path.display());
         match cause.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                Failure::BadInput(format!("{line}; free some space there, or name another folder by DISRANKER_OBJECT_CACHE"))
-            }
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Failure::BadInput(format!(
+                "{line}; free some space there, or name another folder by DISRANKER_OBJECT_CACHE"
+            )),
             _ => Failure::Failed(line),
         }
     }

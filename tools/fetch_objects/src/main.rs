@@ -54,7 +54,8 @@ fn run((fetches, is_folder): (bool, bool), url: &str, cache: &Cache) -> Result<V
     let runtime = runtime.map_err(|cause| Failure::Failed(format!("{url}: {cause}")))?;
     runtime.block_on(async {
         let store = Store::open(&url).await?;
-        let found = if is_folder { listing::folder(&store, &url).await? } else { listing::objects(&store, &url).await? };
+        let found =
+            if is_folder { listing::folder(&store, &url).await? } else { listing::objects(&store, &url).await? };
         if fetches {
             copy::missing(&store, cache, &found).await?;
             if is_folder && !found.is_empty() {
