@@ -1,5 +1,7 @@
 //! Which objects there are.
 
+use std::collections::HashSet;
+
 use futures_util::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStoreExt};
@@ -22,7 +24,7 @@ pub(crate) struct Found {
 pub(crate) async fn objects(store: &Store, url: &ObjectUrl) -> Result<Vec<Found>, Failure> {
     let bad = |error: objects::Error| Failure::BadInput(error.to_string());
     if let Some(pattern) = Pattern::of(url).map_err(bad)? {
-        let listed = listed(store, &url.with_key(&pattern.folder)).await?;
+        let listed = listed(store, url, &pattern.folder).await?;
         return Ok(pattern.matching(listed, |found| &found.url.key));
     }
     match store.client.head(&location(url)?).await {
@@ -30,7 +32,7 @@ pub(crate) async fn objects(store: &Store, url: &ObjectUrl) -> Result<Vec<Found>
         Err(object_store::Error::NotFound { .. }) => {
             // Says whether the bucket is there, which the first answer does not.
             let folder = url.key.rsplit_once('/').map_or("", |(folder, _)| folder);
-            let below = (!folder.is_empty()).then(|| Path::parse(folder)).transpose().ok().flatten();
+            let below = if folder.is_empty() { None } else { Some(location(&url.with_key(folder))?) };
             let first = store.client.list(below.as_ref()).try_next().await;
             first.map(|_| Vec::new()).map_err(|error| store.failure(url, &error))
         }
@@ -40,24 +42,22 @@ pub(crate) async fn objects(store: &Store, url: &ObjectUrl) -> Result<Vec<Found>
 
 /// The objects below a URL.
 pub(crate) async fn folder(store: &Store, url: &ObjectUrl) -> Result<Vec<Found>, Failure> {
-    listed(store, url).await
+    listed(store, url, &url.key).await
 }
 
-/// The objects below a URL in the order of their keys; of the whole bucket, where it has no key.
-async fn listed(store: &Store, url: &ObjectUrl) -> Result<Vec<Found>, Failure> {
-    let below = if url.key.is_empty() { None } else { Some(location(url)?) };
+/// The objects below a folder of the bucket of `url` in the order of their keys; of the whole bucket, where the folder has no name.
+async fn listed(store: &Store, url: &ObjectUrl, folder: &str) -> Result<Vec<Found>, Failure> {
+    let below = if folder.is_empty() { None } else { Some(location(&url.with_key(folder))?) };
     let listed = store.client.list(below.as_ref()).try_collect::<Vec<ObjectMeta>>().await;
     let mut metas = listed.map_err(|error| store.failure(url, &error))?;
     metas.sort_by(|a, b| a.location.cmp(&b.location));
     let mut found: Vec<Found> = metas.into_iter().map(|meta| self::found(url, meta)).collect();
     // Consoles mark folders by empty objects.
-    let is_folder = |at: usize, all: &[Found]| {
-        let below = format!("{}/", all[at].url.key);
-        all[at].version.bytes == 0 && all.iter().skip(at + 1).any(|other| other.url.key.starts_with(&below))
-    };
-    let folders: Vec<bool> = (0..found.len()).map(|at| is_folder(at, &found)).collect();
-    let mut folders = folders.into_iter();
-    found.retain(|found| !folders.next().unwrap_or_default() && found.url.key != url.key);
+    let mut folders = HashSet::from([folder.to_string()]);
+    for Found { url, .. } in &found {
+        folders.extend(url.key.match_indices('/').map(|(end, _)| url.key[..end].to_string()));
+    }
+    found.retain(|found| found.version.bytes > 0 || !folders.contains(&found.url.key));
     Ok(found)
 }
 
