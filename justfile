@@ -13,6 +13,8 @@ libraries := if duckdb == "" { "" } else { "LD_LIBRARY_PATH=" + quote(duckdb) + 
 # Ranks that train together on this machine under mpirun, in teacher and distill: just ranks=2 teacher --set run.threads=4
 ranks := "1"
 build_mpi := "cargo build --release --locked --quiet --workspace --exclude query --features teacher/mpi,distill/mpi --bin teacher-mpi --bin distill-mpi"
+# The program by which stages read s3:// and gs:// URLs
+build_objects := "cargo build --release --locked --workspace --exclude query --features fetch_objects/object-store --bin fetch-objects"
 # Sets the shell's $program to how $stage is started.
 program := "program=" + target + "/$stage" + if ranks == "1" { "" } else { "; case $stage in teacher | distill) program=\"mpirun --bind-to none " + \
     "--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3 -n " + ranks + " $program-mpi\";; esac" }
@@ -161,10 +163,16 @@ slurm-run-all *options:
 build-mpi:
     {{ build_mpi }}
 
+# The program that reads object stores, which the stages start for URLs such as s3://bucket/logs/*.csv.gz
+[group("development")]
+build-objects:
+    {{ build_objects }}
+
 # Every test, of the real binaries too
 [group("development")]
 test:
     cargo build --release --locked --workspace --bins
+    {{ build_objects }}
     @if command -v mpicc >/dev/null; then {{ build_mpi }}; else echo "ranks: not built, as mpicc is not installed"; fi
     cargo test --release --locked --workspace
 
@@ -173,6 +181,7 @@ test:
 lint:
     cargo fmt --all --check
     cargo clippy --release --locked --workspace --all-targets -- --deny warnings
+    cargo clippy --release --locked --workspace --features fetch_objects/object-store --bin fetch-objects -- --deny warnings
     @if command -v mpicc >/dev/null; then \
         cargo clippy --release --locked --workspace --features teacher/mpi,distill/mpi --bins --lib -- --deny warnings; fi
 

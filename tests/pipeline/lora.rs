@@ -17,10 +17,10 @@ const PAIRS: [[&str; 3]; 4] = [
     ["wool", "scarf of wool", "warm"],
 ];
 const LORA: &str = "rank = 4\nalpha = 8\ndropout = 0.1\n";
-const PROJECTIONS: &str = "[\"q_proj\", \"down_proj\"]";
+pub(crate) const PROJECTIONS: &str = "[\"q_proj\", \"down_proj\"]";
 
 /// A sandbox whose teacher is adapted from one of its base models.
-fn adapted(base: &str, targets: &str, merge: bool) -> Sandbox {
+pub(crate) fn adapted(base: &str, targets: &str, merge: bool) -> Sandbox {
     let sandbox = with_bases();
     start_from(&sandbox, "teacher", base);
     let lora: Table = toml::from_str(&format!("{LORA}targets = {targets}\nmerge = {merge}\n")).unwrap();

@@ -32,6 +32,7 @@ mod method_options;
 mod model_cards;
 mod my_log;
 mod no_log;
+mod object_store;
 mod phases;
 mod process;
 mod query;

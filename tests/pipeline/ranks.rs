@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::lora::{PROJECTIONS, adapted};
 use crate::process::{binary, finish, start, wait_until};
 use crate::sandbox::Sandbox;
 
@@ -112,6 +113,48 @@ fn ranks_train_with_every_option() {
         alone.stage(stage, &[options, &["--force", "--set", "run.threads=2"]].concat());
         let together = Sandbox::finished();
         finish(mpirun(&together, stage, (2, 1), &[options, &["--force"]].concat())).succeeded();
+        assert_eq!(together.digests(stage), alone.digests(stage), "{stage}");
+    }
+}
+
+#[test]
+fn ranks_train_an_adapter() {
+    if of_ranks("teacher").is_none() {
+        return;
+    }
+    let sandbox = adapted("decoder", PROJECTIONS, false);
+    let mut trained = Vec::new();
+    for ranks in [1, 2] {
+        finish(mpirun(&sandbox, "teacher", (ranks, 2 / ranks), &["--force"])).succeeded();
+        trained.push(sandbox.digests("teacher"));
+    }
+    assert!(trained[0].contains_key("rank/adapter_model.safetensors"));
+    assert_eq!(trained[0], trained[1]);
+}
+
+/// More tokens than are kept of a step at once, so that it is computed in several rounds.
+const TOKENS_OF_ROUNDS: f64 = 2.0 * 2.0 * 16_384.0;
+
+#[test]
+fn ranks_train_steps_of_several_rounds() {
+    for (stage, table) in [("teacher", "teacher.rank"), ("distill", "distill")] {
+        if of_ranks(stage).is_none() {
+            return;
+        }
+        let options =
+            [format!("{table}.lists_per_step=600"), format!("{table}.steps=2"), format!("{table}.validate_every=0")];
+        let options: Vec<&str> = options.iter().flat_map(|option| ["--set", option]).chain(["--force"]).collect();
+        let [alone, together] = [(1, 2), (2, 1)].map(|shape| {
+            let sandbox = Sandbox::finished();
+            finish(mpirun(&sandbox, stage, shape, &options)).succeeded();
+            sandbox
+        });
+        let metrics = alone.table(stage, "training_metrics");
+        let (names, steps) = (metrics.strings("metric").unwrap(), metrics.int64s("step").unwrap());
+        let values = metrics.float64s("value").unwrap();
+        let is_first = |row: &usize| names.value(*row) == "tokens" && steps.value(*row) == 1;
+        let most = (0..metrics.rows()).filter(is_first).map(|row| values.value(row)).fold(0.0, f64::max);
+        assert!(most > TOKENS_OF_ROUNDS, "{stage}: {most} tokens");
         assert_eq!(together.digests(stage), alone.digests(stage), "{stage}");
     }
 }

@@ -137,6 +137,29 @@ fn a_checkpoint_of_another_configuration_is_set_aside() {
 }
 
 #[test]
+fn another_number_of_threads_is_said() {
+    let sandbox = Sandbox::finished();
+    let with = |threads: &'static str| [&TEACHER[..], &["--set", threads]].concat();
+    sandbox.kill_stage_at("teacher", &with("run.threads=1"), &[".teacher.partial/cpt.checkpoint"]);
+    sandbox.kill_stage_at("teacher", &with("run.threads=1"), &[".teacher.partial/rank.checkpoint"]);
+    let stderr = sandbox.stage("teacher", &with("run.threads=2")).stderr;
+    for phase in ["cpt", "rank"] {
+        let said = format!(
+            "{phase}: goes on with 2 threads, of all ranks together, where the interrupted training had 1: the result will not \
+             be equal byte for byte to that of an undisturbed run; run it with 1 threads for that"
+        );
+        assert_eq!(stderr.matches(&said).count(), 1, "{stderr}");
+    }
+    sandbox.kill_stage_at(
+        "teacher",
+        &[&with("run.threads=1")[..], &["--force"]].concat(),
+        &[".teacher.partial/cpt.checkpoint"],
+    );
+    let stderr = sandbox.stage("teacher", &with("run.threads=1")).stderr;
+    assert!(stderr.contains("cpt: resumed after step") && !stderr.contains("goes on with"), "{stderr}");
+}
+
+#[test]
 fn only_an_interrupted_training_can_be_asked_to_go_on() {
     let sandbox = Sandbox::finished();
     let resume = [&TEACHER[..], &["--resume"]].concat();

@@ -19,7 +19,8 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub(crate) fn of(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    /// The error of an action on `path`, to be given the system's reason.
+    pub fn of(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.to_path_buf();
         move |cause| Error { path, action, cause }
     }

@@ -1,4 +1,4 @@
-//! Base models, by folder or fetched from the Hugging Face Hub.
+//! Base models, by folder, or fetched from an object store or the Hugging Face Hub.
 
 use std::path::{Path, PathBuf};
 
@@ -63,14 +63,14 @@ pub(crate) fn locate(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<(Path
     Ok((folder, hub))
 }
 
-/// The folder of a base model, which is fetched first if it is on the Hub.
+/// The folder of a base model, which is fetched first if it is in an object store or on the Hub.
 ///
 /// # Errors
 /// A base that cannot be fetched.
 pub fn base_folder(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<PathBuf> {
     match base {
         BaseModel::Teacher => Ok(StageDir::open(&paths.run_dir(), TEACHER)?.folder(RANK)?),
-        BaseModel::Folder(path) => Ok(paths.resolve(path)),
+        BaseModel::Folder(path) => paths.local_folder(path),
         BaseModel::Hub { repository, revision } => fetch(repository, revision),
     }
 }
@@ -93,7 +93,8 @@ pub fn hub_base(folder: &Path) -> anyhow::Result<Option<PathBuf>> {
 pub fn is_local(paths: &RunPaths, base: &BaseModel) -> anyhow::Result<bool> {
     let folder = match base {
         BaseModel::Teacher => return Ok(true),
-        BaseModel::Folder(path) => paths.resolve(path),
+        BaseModel::Folder(path) if objects::is_url(path) && !pipeline::is_fetched(path)? => return Ok(false),
+        BaseModel::Folder(path) => paths.local_folder(path)?,
         BaseModel::Hub { repository, revision } => match cached(repository, revision)? {
             Some(folder) => folder,
             None => return Ok(hub::is_offline()),

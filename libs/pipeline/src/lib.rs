@@ -16,6 +16,7 @@ mod interrupt;
 mod lineage;
 mod lock;
 mod log;
+mod objects;
 mod paths;
 mod progress;
 mod ranks;
@@ -28,6 +29,7 @@ pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, exec
 pub use exit::{BadInput, Regression, guarded};
 pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;
+pub use objects::{fetch_objects, is_fetched, local_file, local_folder};
 pub use paths::{RunPaths, without_detours};
 pub use progress::Progress;
 pub use shard::{Shard, ShardArgument};

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use objects::Cache;
+
 /// The folders of a pipeline: where its configuration file lies, and where its run is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunPaths {
@@ -41,21 +43,27 @@ impl RunPaths {
     }
 
     /// A path of the configuration: `{run}/` stands for the run's folder, relative paths start at the configuration
-    /// file.
+    /// file, and the URL of an object stands for its local copy, whether it is fetched yet or not.
     #[must_use]
     pub fn resolve(&self, path: &str) -> PathBuf {
         match path.strip_prefix("{run}/") {
             Some(rest) => self.run_dir().join(rest),
-            None => replaced(&self.base.join(path), &self.written_root, &self.root),
+            None => {
+                let below = || replaced(&self.base.join(path), &self.written_root, &self.root);
+                Cache::from_env().file_of(path).unwrap_or_else(below)
+            }
         }
     }
 
     /// A file as tables, manifests and reports name it: relative to the configuration file where it lies below its
-    /// folder.
+    /// folder, and the copy of an object by its URL.
     #[must_use]
     pub fn display_name(&self, file: &Path) -> String {
-        let file = replaced(file, &self.root, &self.written_root);
-        file.strip_prefix(&self.base).unwrap_or(&file).to_string_lossy().into_owned()
+        let below = || {
+            let file = replaced(file, &self.root, &self.written_root);
+            file.strip_prefix(&self.base).unwrap_or(&file).to_string_lossy().into_owned()
+        };
+        Cache::from_env().url_of(file).unwrap_or_else(below)
     }
 }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use models::{gibibytes, keep_freed_memory, machine_bytes};
 use nn::ops::Precision;
-use nn::train::checkpoint::Checkpoint;
-use nn::train::{Checkpointing, Decay, Passes, StepReport, Task, TrainConfig, TrainSummary, train};
+use nn::train::checkpoint::{Checkpoint, Made};
+use nn::train::{Checkpointing, Decay, Passes, StepReport, Task, TrainConfig, TrainSummary, parts_at_once, train};
 use pipeline::config::{ScheduleKind, TrainingConfig};
 use pipeline::{BadInput, ConfigError, StageContext};
 use ranking::rng::number;
@@ -158,11 +158,21 @@ fn aside(context: &StageContext) -> anyhow::Result<PathBuf> {
     Ok(folder)
 }
 
-/// Moves a checkpoint of other data or another configuration out of the way, and drops what its training logged.
+/// Moves a checkpoint of other data or another configuration out of the way, and drops what its training logged. Says where one
+/// goes on with another number of threads, which gives other last bits.
 fn set_aside(context: &StageContext, log: &mut TrainingLog, path: &Path, name: &str) -> anyhow::Result<()> {
-    if !path.exists()
-        || Checkpoint::fingerprint(path).map_err(|error| BadInput(error.to_string()))? == context.fingerprint()
-    {
+    if !path.exists() {
+        return Ok(());
+    }
+    let Made { fingerprint, threads } = Checkpoint::made(path).map_err(|error| BadInput(error.to_string()))?;
+    if fingerprint == context.fingerprint() {
+        let now = parts_at_once();
+        if let Some(before) = threads.filter(|&before| before != now) {
+            tracing::warn!(
+                "{name}: goes on with {now} threads, of all ranks together, where the interrupted training had {before}: the \
+                 result will not be equal byte for byte to that of an undisturbed run; run it with {before} threads for that"
+            );
+        }
         return Ok(());
     }
     let kept = aside(context)?.join(path.file_name().unwrap_or_default());

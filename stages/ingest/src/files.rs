@@ -1,4 +1,4 @@
-//! Which raw files there are: paths with wildcards, sorted; empty ones and those that other programs hide are skipped.
+//! Which raw files there are: paths or URLs with wildcards, sorted; empty ones and those that other programs hide are skipped.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,16 @@ use records::RawFile;
 pub(crate) fn list(paths: &RunPaths, key: &str, patterns: &[String]) -> anyhow::Result<Vec<RawFile>> {
     let mut found_paths = Vec::new();
     for pattern in patterns {
-        check_stage(paths, pattern)?;
-        let found = matches(&paths.resolve(pattern), pattern)?;
+        let is_url = objects::is_url(pattern);
+        let looked_for = if is_url { PathBuf::from(pattern) } else { paths.resolve(pattern) };
+        let found = if is_url {
+            pipeline::fetch_objects(pattern)?
+        } else {
+            check_stage(paths, pattern)?;
+            matches(&looked_for, pattern)?
+        };
         if found.is_empty() {
-            let looked_for = without_detours(&paths.resolve(pattern));
+            let looked_for = if is_url { looked_for } else { without_detours(&looked_for) };
             let looked_for = looked_for.display();
             Err(BadInput(format!("{looked_for}: expected at least one file, found none; correct {key}")))?;
         }

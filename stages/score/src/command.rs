@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use models::scoring_precision;
 use nn::folder::InputChoice;
 use pipeline::config::Precision;
-use pipeline::{EXIT_CODES, LogFormat, ShardArgument};
+use pipeline::{EXIT_CODES, LogFormat, ShardArgument, local_file, local_folder};
 use score_pairs::{Request, score_pairs};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -21,11 +21,11 @@ struct Arguments {
     stage: pipeline::Arguments,
     #[command(flatten)]
     shard: ShardArgument,
-    /// Folder of any saved cross-encoder, which scores --pairs outside a pipeline. A run that was interrupted goes on; with --force
+    /// Folder or URL of any saved cross-encoder, which scores --pairs outside a pipeline. A run that was interrupted goes on; with --force
     /// it begins anew, and replaces an output that is there
     #[arg(long, value_name = "DIR", requires_all = ["pairs", "out"], conflicts_with_all = ["config", "overrides", "resume"])]
     model: Option<PathBuf>,
-    /// Rows with query, title and summary, and any other columns: `.parquet`, or `.jsonl`, `.csv` or `.tsv`, plain or packed as
+    /// Rows with query, title and summary, and any other columns; a file, or the URL of an object: `.parquet`, or `.jsonl`, `.csv` or `.tsv`, plain or packed as
     /// `.gz`, `.zst`, `.bz2` or `.lz4`
     #[arg(long, value_name = "FILE", requires = "model")]
     pairs: Option<PathBuf>,
@@ -57,22 +57,24 @@ pub fn execute() -> ExitCode {
     match (model, pairs, out) {
         (Some(model), Some(pairs), Some(out)) => {
             let choice = InputChoice { template, max_length, ..InputChoice::default() };
-            let request = Request {
-                model: &model,
-                choice: &choice,
-                precision: scoring_precision(precision),
-                pairs: &pairs,
-                out: &out,
-                force: stage.force,
-                // Tasks of a job array often score a file each: a share has to be asked for.
-                shard: shard.given::<Arguments>(),
-                bars: stage.log_format == LogFormat::Text,
-            };
             let interrupted = format!(
                 "the scores made so far are kept in {}.parts; the same command goes on from there",
                 out.display()
             );
-            pipeline::execute_alone(stage.log_format, interrupted, || score_pairs(&request))
+            pipeline::execute_alone(stage.log_format, interrupted, || {
+                let (model, pairs) = (local_folder(model)?, local_file(pairs)?);
+                score_pairs(&Request {
+                    model: &model,
+                    choice: &choice,
+                    precision: scoring_precision(precision),
+                    pairs: &pairs,
+                    out: &out,
+                    force: stage.force,
+                    // Tasks of a job array often score a file each: a share has to be asked for.
+                    shard: shard.given::<Arguments>(),
+                    bars: stage.log_format == LogFormat::Text,
+                })
+            })
         }
         _ => {
             let shard = shard.shard::<Arguments>(stage.force);

@@ -129,6 +129,9 @@ impl Config {
         let template = teacher.template().map(|path| path.to_string_lossy().into_owned());
         let scores = teacher.scores.iter().flat_map(|file| [Some(file.path.clone()), file.permutations.clone()]);
         for path in scores.flatten().chain(template) {
+            if objects::is_url(&path) {
+                pipeline::local_file(path.clone().into())?;
+            }
             if !paths.resolve(&path).is_file() {
                 Err(ConfigError::Unusable(format!(
                     "score.teacher: expected a file {path}, found none; correct the path"

@@ -27,6 +27,13 @@ pub(crate) fn text(input: &Input, is_refused: bool) -> String {
     let (count, size) = (input.files.len(), numbers::bytes(size as f64));
     let count = counted(count, "file");
     line(&mut text, "files", &format!("{count}, {size}, {}{packed}: {}{last}", input.format, first.name));
+    let remote = input.files.iter().filter(|(file, _)| objects::is_url(&file.name));
+    let copied: u64 = remote.map(|(_, packing)| packing.bytes).sum();
+    if copied > 0 {
+        let cache = objects::Cache::from_env();
+        let copies = format!("{} of disk, in {}", numbers::bytes(copied as f64), cache.folder().display());
+        line(&mut text, "copies of objects", &copies);
+    }
     add_columns(&mut text, input);
     if input.records > 0 {
         let read = match (input.is_whole, input.all_records()) {

@@ -1,5 +1,5 @@
 //! Says what a pipeline file means before anything runs: the first records of each input as `ingest` reads them, the models, and
-//! how long a run takes and what it needs, as an estimate. Nothing is written.
+//! how long a run takes and what it needs, as an estimate. Nothing is written but copies of objects, which the run would fetch too.
 
 // Unit tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]

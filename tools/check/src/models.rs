@@ -165,8 +165,11 @@ impl Models {
         let paths = pipeline.paths();
         if !is_local(&paths, base)? {
             *all_local = false;
-            self.lines
-                .push(format!("{role}: {base} is not in the cache of the Hugging Face tools; the run downloads it"));
+            let cache = match base {
+                BaseModel::Hub { .. } => "the cache of the Hugging Face tools",
+                BaseModel::Folder(_) | BaseModel::Teacher => "the cache of objects",
+            };
+            self.lines.push(format!("{role}: {base} is not in {cache}; the run downloads it"));
             return Ok(None);
         }
         let opened = open_base(&paths, base)?;

@@ -11,6 +11,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 
+use super::data_parallel::parts_at_once;
 use super::optimizer::Moments;
 use crate::error::{Error, Result};
 use crate::files;
@@ -123,8 +124,19 @@ mod exact {
 #[derive(Serialize, Deserialize)]
 struct Header {
     format: u32,
-    fingerprint: String,
     progress: Progress,
+    #[serde(flatten)]
+    made: Made,
+}
+
+/// What a checkpoint was made from, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// Identifies all that decides the run: data, configuration, code.
+    pub fingerprint: String,
+    /// Threads of all ranks together, by which gradients are added; `None` in a checkpoint of an earlier version.
+    #[serde(default)]
+    pub threads: Option<usize>,
 }
 
 /// All that a run needs to go on.
@@ -149,20 +161,21 @@ impl Checkpoint {
     /// # Errors
     /// A file that cannot be written.
     pub fn save(&self, path: &Path, fingerprint: &str) -> Result<()> {
-        let header = Header { format: FORMAT, fingerprint: fingerprint.to_owned(), progress: self.progress.clone() };
+        let made = Made { fingerprint: fingerprint.to_owned(), threads: Some(parts_at_once()) };
+        let header = Header { format: FORMAT, progress: self.progress.clone(), made };
         let metadata = HashMap::from([(METADATA.to_owned(), serde_json::to_string(&header)?)]);
         let unwritable = |source| Error::Safetensors { path: path.to_path_buf(), source };
         let bytes = safetensors::serialize(self.tensors(), Some(metadata)).map_err(unwritable)?;
         files::write_atomically(path, &bytes)
     }
 
-    /// What the state of the file `path` identifies its run by.
+    /// What the state of the file `path` was made from, and how.
     ///
     /// # Errors
     /// A file that is truncated, or of another kind.
-    pub fn fingerprint(path: &Path) -> Result<String> {
+    pub fn made(path: &Path) -> Result<Made> {
         let bytes = files::read(path)?;
-        Ok(header(path, &bytes)?.fingerprint)
+        Ok(header(path, &bytes)?.made)
     }
 
     /// Reads the state of a run made from the same `fingerprint`.
@@ -191,11 +204,11 @@ impl Checkpoint {
     fn parse(path: &Path, bytes: &[u8], fingerprint: &str) -> Result<Self> {
         let header = header(path, bytes)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| unparsed(path, bytes, &error))?;
-        if header.fingerprint != fingerprint {
+        if header.made.fingerprint != fingerprint {
             return Err(Error::Format {
                 path: path.to_path_buf(),
                 expected: format!("a checkpoint of this data and configuration, {fingerprint} ({REMEDY})"),
-                found: format!("one of {}", header.fingerprint),
+                found: format!("one of {}", header.made.fingerprint),
             });
         }
         Self::from_tensors(header.progress, &tensors)

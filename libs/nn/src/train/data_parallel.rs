@@ -152,8 +152,9 @@ pub fn tokens_at_once() -> usize {
     PART_TOKENS * parts_at_once()
 }
 
-/// Parts that are computed at the same time: one for each thread of each rank.
-fn parts_at_once() -> usize {
+/// Parts that are computed at the same time: one for each thread of each rank. The order of sums, and so the last bits of a training,
+/// depend on their number.
+pub fn parts_at_once() -> usize {
     group::size() * rayon::current_num_threads()
 }
 

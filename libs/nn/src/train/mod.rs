@@ -7,7 +7,9 @@ mod optimizer;
 mod schedule;
 mod trainer;
 
-pub use data_parallel::{Gradients, Passes, output_gradients, prediction_gradients, score_gradients, tokens_at_once};
+pub use data_parallel::{
+    Gradients, Passes, output_gradients, parts_at_once, prediction_gradients, score_gradients, tokens_at_once,
+};
 pub use memory::step_bytes;
 pub use optimizer::{AdamW, AdamWConfig, Moments, StepStats};
 pub use schedule::{Decay, Schedule};

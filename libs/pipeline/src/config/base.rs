@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use super::load::Checks;
 
-/// A base model: a Hugging Face folder, `hf:org/name[@revision]` on the Hugging Face Hub, or, for a student, `teacher`.
+/// A base model: a Hugging Face folder, also one in an object store (`s3://bucket/folder`, `gs://bucket/folder`), `hf:org/name[@revision]`
+/// on the Hugging Face Hub, or, for a student, `teacher`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub enum BaseModel {
     /// `teacher`: this run's own teacher, for a student.
     Teacher,
-    /// A Hugging Face folder; a relative path starts at the configuration file.
+    /// A Hugging Face folder; a relative path starts at the configuration file, a URL names a folder in an object store.
     Folder(String),
     /// `hf:org/name[@revision]`: a model of the Hugging Face Hub.
     Hub {

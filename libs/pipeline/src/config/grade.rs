@@ -1,5 +1,7 @@
 //! The table `[grade]`: which queries and documents a language model grades, and how.
 
+use std::path::Path;
+
 use remote::chat::GradeConfig;
 use remote::pool::{Api, PoolConfig};
 use schemars::JsonSchema;
@@ -57,6 +59,8 @@ impl GradingConfig {
         let is_once = self.from.iter().enumerate().all(|(place, source)| !self.from[..place].contains(source));
         let expected = "one or more of judged, shown and bm25, each once";
         checks.require(!self.from.is_empty() && is_once, "grade.from", expected, &format!("{:?}", self.from));
+        let template = self.prompt.template.as_deref().map(Path::to_string_lossy);
+        checks.local("grade.prompt.template", &template.unwrap_or_default());
         let is_chat = self.servers.api == Api::Chat;
         checks.require(is_chat, "grade.servers.api", "chat, as servers of other APIs give no grades", &"another");
         if let Err(error) = self.servers.check() {

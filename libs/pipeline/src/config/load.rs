@@ -86,6 +86,11 @@ impl Checks {
         }
     }
 
+    /// Requires a path of this machine, as what lies there is not read as an input is.
+    pub(super) fn local(&mut self, key: &str, path: &str) {
+        self.require(!objects::is_url(path), key, "a path of this machine", &path);
+    }
+
     /// Requires `value` in `0.0..=1.0`.
     pub(super) fn fraction(&mut self, key: &str, value: f64) {
         self.require((0.0..=1.0).contains(&value), key, "a number from 0 to 1", &value);

@@ -13,7 +13,8 @@ use super::load::{Checks, default_fn};
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
     /// File patterns with `*`, `?` and `[...]`; a path that exists as it is written is that file. Compression (gzip, zstd, bzip2,
-    /// lz4) and UTF-16 are recognised by the first bytes. Empty files and files whose names start with `_` or `.` are skipped.
+    /// lz4) and UTF-16 are recognised by the first bytes. Empty files and files whose names start with `_` or `.` are skipped. Patterns
+    /// of objects too, `s3://bucket/logs/*.csv.gz` or `gs://...`, which are fetched into a cache on this machine.
     pub paths: Vec<String>,
     /// File format.
     pub format: RawFormat,

@@ -289,6 +289,8 @@ impl CptConfig {
         for (key, tokenizer) in [("teacher", &self.teacher_tokenizer), ("student", &self.student_tokenizer)] {
             let size = tokenizer.as_ref().map_or(usize::MAX, |tokenizer| tokenizer.vocab_size);
             checks.at_least(&format!("cpt.{key}_tokenizer.vocab_size"), size, 300);
+            let path = tokenizer.as_ref().and_then(|tokenizer| tokenizer.path.as_deref());
+            checks.local(&format!("cpt.{key}_tokenizer.path"), path.unwrap_or_default());
         }
         checks.at_least("cpt.min_satisfied_clicks", self.min_satisfied_clicks, 1);
     }

@@ -56,6 +56,7 @@ pub(super) fn is_run_name(name: &str) -> bool {
 impl RunConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         checks.require(is_run_name(&self.name), "run.name", RUN_NAME, &self.name);
+        checks.local("run.root", &self.root);
         checks.require(self.threads <= 1024, "run.threads", "at most 1024", &self.threads);
     }
 }

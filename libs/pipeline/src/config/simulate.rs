@@ -125,6 +125,7 @@ impl SimulateConfig {
     pub(super) fn check(&self, checks: &mut Checks) {
         let both = self.collection.is_some() && self.world.is_some();
         checks.require(!both, "simulate.world", "no such table beside simulate.collection", &"both");
+        checks.local("simulate.collection", self.collection.as_deref().unwrap_or_default());
         checks.at_least("simulate.days", self.days, 1);
         checks.at_least("simulate.searches", self.searches, self.days.max(1));
         checks.positive("simulate.zipf_exponent", self.zipf_exponent);
