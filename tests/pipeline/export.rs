@@ -56,9 +56,10 @@ impl Exported {
 
     /// The scores that `score --model` gives the pairs.
     fn own(&self, model: &Path) -> Vec<f64> {
-        let lines = self.pairs.iter().map(|[query, title, summary]| {
-            json!({ "query": query, "title": title, "summary": summary }).to_string()
-        });
+        let lines = self
+            .pairs
+            .iter()
+            .map(|[query, title, summary]| json!({ "query": query, "title": title, "summary": summary }).to_string());
         fs::write(self.root.path().join("pairs.jsonl"), lines.collect::<Vec<_>>().join("\n")).unwrap();
         let model = model.to_str().unwrap();
         let arguments = ["--model", model, "--pairs", "pairs.jsonl", "--out", "scored.jsonl", "--force"];
@@ -137,10 +138,8 @@ impl Variant {
         let (base, scoring) = base.for_training(&InputChoice::default()).unwrap();
         self.config["vocab_size"] = base.tokenizer.vocabulary_size().into();
         let ranker = Model::new(read_config(&self.config).unwrap(), self.head, 11).unwrap();
-        let settings = Settings {
-            scoring: nn::text::Scoring { pooling: ranker.pooling(), ..scoring },
-            standardisation: None,
-        };
+        let settings =
+            Settings { scoring: nn::text::Scoring { pooling: ranker.pooling(), ..scoring }, standardisation: None };
         save_ranker(&root.join(self.name), &ranker, &base.tokenizer, &settings, "# A ranker\n").unwrap();
         root.join(self.name)
     }
@@ -212,7 +211,8 @@ fn scores(logits: &[Vec<f64>]) -> Vec<f64> {
         [logit] => *logit,
         grades => {
             let shares: Vec<f64> = grades.iter().map(|logit| logit.exp()).collect();
-            shares.iter().enumerate().map(|(grade, share)| grade as f64 * share).sum::<f64>() / shares.iter().sum::<f64>()
+            shares.iter().enumerate().map(|(grade, share)| grade as f64 * share).sum::<f64>()
+                / shares.iter().sum::<f64>()
         }
     };
     logits.iter().map(score).collect()
@@ -282,8 +282,12 @@ fn the_card_says_how_to_serve() {
     let exported = Exported::all();
     let card = |name: &str| fs::read_to_string(exported.folder(name).join("README.md")).unwrap();
     let bert = card("bert");
-    assert!(bert.starts_with("# A ranker\n\n## Serving\n\n`onnx/model.onnx` takes `input_ids`, `attention_mask` and `token_type_ids`"));
-    for section in ["sentence-transformers", "transformers", "text-embeddings-inference", "ONNX Runtime", "OpenVINO", "Vespa"] {
+    assert!(bert.starts_with(
+        "# A ranker\n\n## Serving\n\n`onnx/model.onnx` takes `input_ids`, `attention_mask` and `token_type_ids`"
+    ));
+    for section in
+        ["sentence-transformers", "transformers", "text-embeddings-inference", "ONNX Runtime", "OpenVINO", "Vespa"]
+    {
         assert!(bert.contains(&format!("\n### {section}\n\n")), "{section}: {bert}");
     }
     assert!(bert.contains("customTokenInputIds(2, 3, 64, query(q), attribute(tokens))"), "{bert}");
@@ -346,7 +350,8 @@ fn equal_models_give_equal_bytes() {
     let root = tempfile::tempdir().unwrap();
     let read = |name: &str| {
         let out = root.path().join(name);
-        export(&Path::new(FOREIGN).join("deberta"), &["--precision", "int8", "--out", out.to_str().unwrap()]).succeeded();
+        export(&Path::new(FOREIGN).join("deberta"), &["--precision", "int8", "--out", out.to_str().unwrap()])
+            .succeeded();
         ["model.onnx", "model_quantized.onnx"].map(|file| fs::read(out.join("onnx").join(file)).unwrap())
     };
     assert!(read("a") == read("b"));

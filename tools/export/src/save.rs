@@ -37,7 +37,7 @@ fn move_numbers(model: &mut Model, path: &Path) -> anyhow::Result<()> {
     let name = format!("{name}_data");
     let path = path.with_file_name(&name);
     let mut file = AtomicFile::create(&path)?;
-    let mut end = 0;
+    let mut end = 0usize;
     let constants = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
     for constant in constants {
         let Some(bytes) = constant.raw_data.take_if(|bytes| bytes.len() >= MOVED) else { continue };

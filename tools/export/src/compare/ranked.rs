@@ -25,7 +25,7 @@ pub(super) fn ndcg(pairs: &[JudgedPair], scores: &[f32]) -> anyhow::Result<Optio
         JudgedList::new(query, rows.iter().map(document).collect(), &grades)
     };
     let lists = queries.iter().map(list).collect::<Result<Vec<_>, _>>()?;
-    let rankings: Vec<_> = lists.iter().map(|list| list.ranking(&Conventions::default())).collect();
+    let rankings: Vec<_> = lists.into_iter().map(|list| list.ranking(&Conventions::default())).collect();
     Ok(Metric::PRIMARY.measure(&rankings).value())
 }
 

@@ -9,6 +9,7 @@ use nn::weights::Params;
 
 use crate::proto::{Attribute, Constant, DataType, GraphProto, Node, ValueInfo};
 use int8::Quantised;
+pub(crate) use layers::Activation;
 
 /// The name of a tensor in the graph.
 pub(crate) type Value = String;
