@@ -251,7 +251,7 @@ fn every_family_scores_alike_in_the_runtimes() {
             let (difference, alike) = (largest_difference(&own, &quantised), ordered_alike(&own, &quantised));
             println!("{name}, {runtime}, int8: {difference:.1e} (quantize_dynamic {theirs:.1e}), {alike:.2} alike");
             assert!(difference > 0.0, "{name}, {runtime}: nothing was quantised");
-            assert!(difference < 0.2 * spread, "{name}, {runtime}: {difference} of {spread}");
+            assert!(difference < 0.25 * spread, "{name}, {runtime}: {difference} of {spread}");
             assert!(alike > 0.85, "{name}, {runtime}: {alike}");
         }
         for operation in ["DynamicQuantizeLinear", "MatMulInteger"] {

@@ -209,7 +209,10 @@ impl Facts {
              }}\n    \
              function input_ids() {{ expression: customTokenInputIds({cls}, {separator}, {max_tokens}, query(q), attribute(tokens)) }}\n    \
              function attention_mask() {{ expression: tokenAttentionMask({max_tokens}, query(q), attribute(tokens)) }}{types_function}\n    \
-             global-phase {{ rerank-count: 50, expression: onnx(cross_encoder){{d0:0,d1:0}} }}"
+             global-phase {{\n        \
+             rerank-count: 50\n        \
+             expression: onnx(cross_encoder){{d0:0,d1:0}}\n    \
+             }}"
         )
     }
 }
