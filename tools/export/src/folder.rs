@@ -82,6 +82,7 @@ fn write_parts((folder, saved): (&Path, &SavedRanker), out: &Path, precisions: &
     let card = card::text(saved, own_card.as_deref(), precisions)?;
     save_ranker(out, &saved.ranker, &saved.tokenizer, &saved.settings, &card)?;
     complete_config(&out.join("config.json"))?;
+    name_tokenizer(&out.join("tokenizer_config.json"))?;
     let length = PairTokenizer::new(&saved.tokenizer, &saved.settings.scoring)?.max_tokens();
     set(&out.join("sentence_bert_config.json"), "max_seq_length", json!(length))
 }
@@ -94,6 +95,15 @@ fn complete_config(path: &Path) -> anyhow::Result<()> {
         if let (None, Some(value)) = (config.get(name), config.get(own)) {
             set(path, name, value.clone())?;
         }
+    }
+    Ok(())
+}
+
+/// transformers 5 writes a name for tokenizers without a class of their own that transformers 4, which optimum asks for, does not know;
+/// both know the older one.
+fn name_tokenizer(path: &Path) -> anyhow::Result<()> {
+    if read(path)?["tokenizer_class"] == "TokenizersBackend" {
+        set(path, "tokenizer_class", json!("PreTrainedTokenizerFast"))?;
     }
     Ok(())
 }

@@ -53,11 +53,14 @@ pub(crate) fn compare(
     let tokenizer = PairTokenizer::new(&saved.tokenizer, &saved.settings.scoring)?;
     let texts: Vec<Texts<'_>> = pairs.iter().map(JudgedPair::texts).collect();
     let encoded = tokenizer.encode_passages(&texts)?;
-    let execution = Execution { batch_tokens: usize::MAX, ..Execution::default() };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut own = Vec::new();
     let mut seconds = Vec::new();
     // As for the runtimes, the first batch warms up.
     for batch in encoded.sequences.chunks(BATCH).take(1).chain(encoded.sequences.chunks(BATCH)) {
+        // As many parts as there are threads, each of which scores one.
+        let tokens: usize = batch.iter().map(|sequence| sequence.ids.len()).sum();
+        let execution = Execution { batch_tokens: tokens.div_ceil(threads), ..Execution::default() };
         let started = Instant::now();
         own.push(score_sequences(&saved.ranker, batch, execution)?);
         seconds.push(started.elapsed().as_secs_f64());
