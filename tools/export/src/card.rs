@@ -173,7 +173,7 @@ impl Facts {
 
     fn openvino(&self) -> String {
         "### OpenVINO\n\n\
-         `pip install openvino`; with `tokenizer` as above:\n\n    \
+         `pip install openvino`; with `tokenizer` as above. The file in single precision is the faster one here:\n\n    \
          import openvino\n    \
          model = openvino.Core().compile_model(\"FOLDER/onnx/model.onnx\", \"CPU\")\n    \
          inputs = {each.any_name: batch[each.any_name].astype(\"int64\") for each in model.inputs}\n    \
