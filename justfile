@@ -69,6 +69,13 @@ score *options:
     {{ build }}
     {{ target }}/score {{ if options =~ '(^| )--model\b' { "" } else { "--config " + quote(config) } }} "$@"
 
+# A saved encoder as ONNX for other libraries and servers: just export --model DIR --to onnx --precision int8
+[group("pipeline")]
+[positional-arguments]
+export *options:
+    @{{ build }}
+    @{{ target }}/export "$@"
+
 # Distil the student
 [group("pipeline")]
 distill *options: (stage "distill" options)

@@ -15,6 +15,7 @@ mod config_errors;
 mod dense;
 mod determinism;
 mod evaluate_files;
+mod export;
 mod folds;
 mod full_disk;
 mod grade;

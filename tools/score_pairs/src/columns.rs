@@ -4,6 +4,8 @@ use pipeline::BadInput;
 
 /// The column the output adds.
 pub(crate) const SCORE: &str = "score";
+/// The column that a file may have with what people think of a document.
+pub(crate) const GRADE: &str = "grade";
 /// Characters of what was found that an error tells.
 const TOLD: usize = 120;
 

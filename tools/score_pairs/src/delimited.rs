@@ -5,7 +5,7 @@ use std::path::Path;
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use crate::columns::{COLUMNS, SCORE, check_names, not_text};
+use crate::columns::{COLUMNS, GRADE, SCORE, check_names, not_text};
 use crate::text::{self, LONGEST, Lines, Row};
 use pipeline::BadInput;
 
@@ -31,6 +31,8 @@ struct Header {
     fields: usize,
     /// Which fields are query, title and summary.
     places: [usize; 3],
+    /// Which field is the grade, where there is one.
+    grade: Option<usize>,
     line_end: &'static str,
 }
 
@@ -113,7 +115,8 @@ impl<R: Read> Delimited<'_, R> {
         let line_end = if bytes.ends_with(b"\r") || bytes.ends_with(b"\r\n") { "\r\n" } else { "\n" };
         let score = format!("{}{SCORE}{line_end}", char::from(self.delimiter));
         let bytes = [without_line_end(bytes), score.as_bytes()].concat();
-        Ok(Header { bytes, fields: names.len(), places, line_end })
+        let grade = names.iter().position(|name| name == GRADE);
+        Ok(Header { bytes, fields: names.len(), places, grade, line_end })
     }
 }
 
@@ -132,7 +135,8 @@ impl<R: Read> Lines for Delimited<'_, R> {
         };
         let texts = [text(0)?, text(1)?, text(2)?];
         let before = [without_line_end(&bytes), &[self.delimiter]].concat();
-        Ok(Some(Row { texts, before, after: self.header.line_end.into() }))
+        let grade = self.header.grade.map(|place| String::from_utf8_lossy(&self.record[place]).into_owned());
+        Ok(Some(Row { texts, grade, before, after: self.header.line_end.into() }))
     }
 
     fn header(&self) -> &[u8] {

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::columns::{COLUMNS, Column, SCORE, check_names, not_text, told};
+use crate::columns::{COLUMNS, Column, GRADE, SCORE, check_names, not_text, told};
 use crate::text::{self, LONGEST, Lines, Row};
 use pipeline::BadInput;
 
@@ -95,10 +95,15 @@ fn row(place: &str, line: &[u8]) -> Result<Row, BadInput> {
     };
     let [query, title, summary] = COLUMNS;
     let texts = [text(query)?, text(title)?, text(summary)?];
+    let grade = match fields.remove(GRADE).unwrap_or_default() {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    };
     let line_end = if line.ends_with(b"\r\n") { "\r\n" } else { "\n" };
     // The line is an object with fields, so that it ends in a brace.
     let before = [&object[..object.len() - 1], format!(",\"{SCORE}\":").as_bytes()].concat();
-    Ok(Row { texts, before, after: format!("}}{line_end}").into_bytes() })
+    Ok(Row { texts, grade, before, after: format!("}}{line_end}").into_bytes() })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod columns;
 mod delimited;
 mod format;
 mod jsonl;
+mod judged;
 mod model;
 mod pairs;
 mod parquet;
@@ -14,6 +15,7 @@ mod text;
 mod unfinished;
 mod work;
 
+pub use judged::{JudgedPair, read_judged};
 pub use request::Request;
 
 use crate::format::Format;

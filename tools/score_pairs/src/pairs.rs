@@ -27,6 +27,9 @@ pub(crate) trait Pairs {
 pub(crate) trait Window {
     /// What the model reads of each.
     fn texts(&self) -> Vec<Texts<'_>>;
+
+    /// What each has in the column `grade`, which only some files have, and there not in every row.
+    fn grades(&self) -> Vec<Option<String>>;
 }
 
 /// An output that is written from the front.

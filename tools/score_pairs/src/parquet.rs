@@ -17,7 +17,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use pipeline::BadInput;
 
-use crate::columns::{COLUMNS, SCORE, check_names, not_text};
+use crate::columns::{COLUMNS, GRADE, SCORE, check_names, not_text};
 use crate::pairs::{Output, Pairs, ROWS, Window, unreadable};
 
 /// Rows of a row group of the output.
@@ -58,6 +58,13 @@ impl Window for Batch {
         let text =
             |row| Texts { query: query.value(row), title: or_empty(title, row), summary: or_empty(summary, row) };
         (0..query.len()).map(text).collect()
+    }
+
+    fn grades(&self) -> Vec<Option<String>> {
+        let grades = self.batch.column_by_name(GRADE).and_then(|values| cast(values, &DataType::Utf8).ok());
+        let grades = grades.as_ref().and_then(|values| values.as_any().downcast_ref::<StringArray>());
+        let grade = |row| grades.filter(|grades| !grades.is_null(row)).map(|grades| grades.value(row).to_string());
+        (0..self.batch.num_rows()).map(grade).collect()
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) const LONGEST: usize = 256 << 20;
 pub(crate) struct Row {
     /// Query, title and summary.
     pub(crate) texts: [String; 3],
+    /// What it has in the column `grade`.
+    pub(crate) grade: Option<String>,
     pub(crate) before: Vec<u8>,
     pub(crate) after: Vec<u8>,
 }
@@ -46,6 +48,10 @@ pub(crate) struct TextPairs<L> {
 impl Window for Vec<Row> {
     fn texts(&self) -> Vec<Texts<'_>> {
         self.iter().map(|Row { texts: [query, title, summary], .. }| Texts { query, title, summary }).collect()
+    }
+
+    fn grades(&self) -> Vec<Option<String>> {
+        self.iter().map(|row| row.grade.clone()).collect()
     }
 }
 
@@ -154,6 +160,7 @@ mod tests {
         fn row(&mut self) -> anyhow::Result<Option<Row>> {
             let row = |number| Row {
                 texts: [format!("q{number}"), String::new(), String::new()],
+                grade: None,
                 before: format!("{number},").into_bytes(),
                 after: b"\n".to_vec(),
             };

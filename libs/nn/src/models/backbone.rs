@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::Value;
 
+use super::encoder::Encoder;
 use crate::text::{Kind, Packed, Pooling};
 use crate::weights::{Mode, ParamSpec, Params};
 use crate::{Error, Result};
@@ -68,6 +69,12 @@ pub trait Backbone: fmt::Debug + Send + Sync {
     /// What the score is read from.
     fn pooling(&self) -> Pooling {
         self.kind().pooling()
+    }
+
+    /// What the body computes, where it is that of BERT or a descendant's: all that another runtime needs to know beside the
+    /// weights.
+    fn body(&self) -> Option<Encoder> {
+        None
     }
 
     /// Refuses sizes that do not fit together.

@@ -238,6 +238,10 @@ impl Backbone for DebertaV2 {
         Kind::Encoder
     }
 
+    fn body(&self) -> Option<Encoder> {
+        Some(self.encoder())
+    }
+
     fn check(&self) -> Result<()> {
         positive("vocab_size", self.vocab_size)?;
         positive("embedding_size", self.embedding_size.unwrap_or(self.hidden_size))?;

@@ -120,6 +120,10 @@ impl Backbone for DistilBert {
         Kind::Encoder
     }
 
+    fn body(&self) -> Option<Encoder> {
+        Some(self.encoder())
+    }
+
     fn check(&self) -> Result<()> {
         positive("vocab_size", self.vocab_size)?;
         positive("max_position_embeddings", self.max_position_embeddings)?;

@@ -130,6 +130,10 @@ impl Backbone for Electra {
         Kind::Encoder
     }
 
+    fn body(&self) -> Option<Encoder> {
+        Some(self.encoder())
+    }
+
     fn check(&self) -> Result<()> {
         positive("vocab_size", self.vocab_size)?;
         positive("embedding_size", self.embedding_size)?;

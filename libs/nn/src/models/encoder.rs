@@ -13,17 +13,17 @@ use crate::weights::{Init, Mode, ParamSpec, Params, View};
 
 /// Names of the weights of a layer, below its number.
 #[derive(Debug)]
-pub(super) struct LayerNames {
+pub struct LayerNames {
     /// What stands before the number of a layer, below the root.
-    pub(super) layers: &'static str,
+    pub layers: &'static str,
     /// The projections to queries, keys and values, and the one of their mixture.
-    pub(super) attention: [&'static str; 4],
+    pub attention: [&'static str; 4],
     /// The norm after attention.
-    pub(super) attention_norm: &'static str,
+    pub attention_norm: &'static str,
     /// The two layers of the feed-forward block.
-    pub(super) feed_forward: [&'static str; 2],
+    pub feed_forward: [&'static str; 2],
     /// The norm after the feed-forward block.
-    pub(super) norm: &'static str,
+    pub norm: &'static str,
 }
 
 /// The names of BERT, which RoBERTa kept.
@@ -37,59 +37,59 @@ pub(super) const BERT_LAYERS: LayerNames = LayerNames {
 
 /// Where embeddings that are narrower than the layers are projected to their width.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Projection {
+pub enum Projection {
     /// After norm and dropout, with a bias, from this width: ELECTRA.
     AfterNorm(usize),
     /// Before the norm, without a bias, from this width: DeBERTa.
     BeforeNorm(usize),
 }
 
-/// An encoder without its head.
+/// The body of BERT and its descendants with all that decides what it computes, but for the weights' values.
 #[derive(Debug, Clone)]
-pub(super) struct Encoder {
+pub struct Encoder {
     /// What all names begin with.
-    pub(super) root: &'static str,
+    pub root: &'static str,
     /// Names within a layer.
-    pub(super) names: &'static LayerNames,
+    pub names: &'static LayerNames,
     /// Rows of the token embedding.
-    pub(super) vocab_size: usize,
+    pub vocab_size: usize,
     /// Width of the residual stream.
-    pub(super) width: usize,
+    pub width: usize,
     /// How the embeddings become so wide, where they are not.
-    pub(super) projection: Option<Projection>,
+    pub projection: Option<Projection>,
     /// Width inside the feed-forward block.
-    pub(super) inner: usize,
+    pub inner: usize,
     /// Layers.
-    pub(super) layers: usize,
+    pub layers: usize,
     /// Attention heads.
-    pub(super) heads: usize,
+    pub heads: usize,
     /// Rows of the position embedding, or as many positions as there may be without one.
-    pub(super) positions: usize,
+    pub positions: usize,
     /// True if there is a position embedding.
-    pub(super) adds_positions: bool,
+    pub adds_positions: bool,
     /// The row of a sequence's first token; where it is not 0, one more than the id of the padding token.
-    pub(super) first_position: usize,
+    pub first_position: usize,
     /// Rows of the token type embedding, where there is one. With a single row, all tokens are of type 0.
-    pub(super) types: Option<usize>,
+    pub types: Option<usize>,
     /// Scores that depend on distance, if there are any.
-    pub(super) relative: Option<Relative>,
+    pub relative: Option<Relative>,
     /// What the scores are multiplied by, as [`Attention::scale`].
-    pub(super) scale: Option<f32>,
+    pub scale: Option<f32>,
     /// Added to the variance inside the norms.
-    pub(super) norm_eps: f64,
+    pub norm_eps: f64,
     /// Share dropped of the embeddings and after the feed-forward block.
-    pub(super) dropout: f64,
+    pub dropout: f64,
     /// Share dropped after the mixture of attention.
-    pub(super) mixture_dropout: f64,
+    pub mixture_dropout: f64,
     /// Share dropped of the attention weights.
-    pub(super) attention_dropout: f64,
+    pub attention_dropout: f64,
     /// Standard deviation of a fresh weight.
-    pub(super) initializer_range: f64,
+    pub initializer_range: f64,
 }
 
 impl Encoder {
     /// The longest sequence.
-    pub(super) fn max_tokens(&self) -> usize {
+    pub fn max_tokens(&self) -> usize {
         self.positions - self.first_position
     }
 

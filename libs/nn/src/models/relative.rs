@@ -16,19 +16,19 @@ const QUERY: &str = "attention.self.pos_query_proj";
 
 /// Scores that depend on the distance of two tokens, whose embeddings all layers share.
 #[derive(Debug, Clone)]
-pub(super) struct Relative {
+pub struct Relative {
     /// Distances from which on all are one.
-    pub(super) farthest: usize,
+    pub farthest: usize,
     /// How many embeddings each direction has, where far distances share them.
-    pub(super) buckets: Option<usize>,
+    pub buckets: Option<usize>,
     /// True if tokens ask for distances.
-    pub(super) content_to_position: bool,
+    pub content_to_position: bool,
     /// True if distances ask for tokens.
-    pub(super) position_to_content: bool,
+    pub position_to_content: bool,
     /// True if distances are projected as tokens are, false if they have projections of their own.
-    pub(super) shares_projections: bool,
+    pub shares_projections: bool,
     /// True if the embeddings have a norm.
-    pub(super) norm: bool,
+    pub norm: bool,
 }
 
 /// The distances within a batch.
@@ -61,7 +61,7 @@ impl Relative {
     }
 
     /// The embedding of a distance, position of the asking token less position of the other one.
-    pub(super) fn row(&self, distance: i64) -> usize {
+    pub fn row(&self, distance: i64) -> usize {
         let span = self.span() as i64;
         (self.bucket(distance) + span).clamp(0, 2 * span - 1) as usize
     }
@@ -91,6 +91,11 @@ impl Relative {
         specs
     }
 
+    /// The names of a layer's projections of distances to queries and keys, below the layer; `shared` are those of tokens.
+    pub fn projections<'a>(&self, shared: [&'a str; 2]) -> [&'a str; 2] {
+        if self.shares_projections { shared } else { [QUERY, KEY] }
+    }
+
     /// What a layer's scores have besides content. `shared` are the names of the layer's projections to queries and keys.
     ///
     /// # Shapes
@@ -102,7 +107,7 @@ impl Relative {
         embeddings: &Tensor,
         distances: &Distances,
     ) -> Result<ops::Relative> {
-        let [query, key] = if self.shares_projections { shared } else { [QUERY, KEY] };
+        let [query, key] = self.projections(shared);
         let project = |has: bool, name: &str| has.then(|| layer.linear(name, embeddings)).transpose();
         Ok(ops::Relative {
             keys: project(self.content_to_position, key)?,

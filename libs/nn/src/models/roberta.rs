@@ -155,6 +155,10 @@ impl Backbone for Roberta {
         Kind::Encoder
     }
 
+    fn body(&self) -> Option<Encoder> {
+        Some(self.encoder())
+    }
+
     fn check(&self) -> Result<()> {
         positive("vocab_size", self.vocab_size)?;
         positive("hidden_size", self.hidden_size)?;
