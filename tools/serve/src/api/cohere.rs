@@ -22,6 +22,7 @@ pub(crate) enum Version {
 
 /// What `POST /v1/rerank` and `POST /v2/rerank` read. The model is the one that is served, whatever `model` names.
 #[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "CohereRerankRequest")]
 pub(crate) struct RerankRequest {
     /// The query.
     pub(crate) query: String,
@@ -61,6 +62,7 @@ pub(crate) struct RelevantSpans {
 
 /// What `POST /v1/rerank` and `POST /v2/rerank` answer.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CohereRerankResponse")]
 pub(crate) struct RerankResponse {
     /// A random name of the answer.
     pub(crate) id: String,
@@ -141,6 +143,7 @@ pub(crate) struct Usage {
 
 /// An error, for clients of Cohere and of Jina.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CohereErrorResponse")]
 pub(crate) struct ErrorResponse {
     /// One line, as Cohere has it.
     pub(crate) message: String,
