@@ -67,6 +67,13 @@ score *options:
     {{ build }}
     {{ target }}/score {{ if options =~ '(^| )--model\b' { "" } else { "--config " + quote(config) } }} "$@"
 
+# Serve a student over HTTP, by the rerank APIs of TEI, Cohere and Jina: just serve --model DIR; docs/serving.md
+[group("pipeline")]
+[positional-arguments]
+serve *options:
+    @{{ build }}
+    @exec {{ target }}/serve "$@"
+
 # Distil the student
 [group("pipeline")]
 distill *options: (stage "distill" options)

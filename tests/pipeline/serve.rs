@@ -40,7 +40,10 @@ fn texts_are_ranked_as_text_embeddings_inference_does() {
             for (rank, &index) in ranks.as_array().unwrap().iter().zip(&order) {
                 let expected = if raw_scores { logits[index] } else { sigmoid(logits[index]) };
                 assert_eq!(number(&rank["score"]).to_bits(), expected.to_bits());
-                assert_eq!((&rank["index"], rank.get("text")), (&json!(index), return_text.then(|| json!(texts[index])).as_ref()));
+                assert_eq!(
+                    (&rank["index"], rank.get("text")),
+                    (&json!(index), return_text.then(|| json!(texts[index])).as_ref())
+                );
             }
             assert_eq!(ranks.as_array().unwrap().len(), texts.len());
             let tokens: usize = answer.headers["x-compute-tokens"].to_str().unwrap().parse().unwrap();
@@ -63,7 +66,8 @@ fn pairs_are_labelled_as_text_embeddings_inference_does() {
     assert_eq!(one, json!([{ "score": logits[0], "label": "LABEL_0" }]));
     let batch: Vec<[&str; 2]> = texts.iter().map(|text| [QUERY, text]).collect();
     let all = serving.post("/predict", &json!({ "inputs": batch })).with_status(200);
-    let expected: Vec<Value> = logits.iter().map(|&logit| json!([{ "score": sigmoid(logit), "label": "LABEL_0" }])).collect();
+    let expected: Vec<Value> =
+        logits.iter().map(|&logit| json!([{ "score": sigmoid(logit), "label": "LABEL_0" }])).collect();
     assert_eq!(all, json!(expected));
 }
 
@@ -75,9 +79,7 @@ fn documents_are_ranked_as_cohere_and_jina_do() {
     let order = ranked(&logits);
     let objects: Vec<Value> = texts.iter().map(|text| json!({ "text": text, "price": 3 })).collect();
     let body = |documents: Value| json!({ "model": "any", "query": QUERY, "documents": documents, "top_n": 5 });
-    let result = |index: usize, document: Value| {
-        json!({ "index": index, "relevance_score": sigmoid(logits[index]), "document": document })
-    };
+    let result = |index: usize, document: Value| json!({ "index": index, "relevance_score": sigmoid(logits[index]), "document": document });
     let v1 = serving.post("/v1/rerank", &body(json!(texts))).with_status(200);
     let expected: Vec<Value> = order[..5].iter().map(|&index| result(index, json!({ "text": texts[index] }))).collect();
     assert_eq!(v1["results"], json!(expected));
@@ -102,7 +104,9 @@ fn a_score_is_the_same_alone_and_among_others() {
         let texts = documents(60);
         let expected = logits(&serving.model(), QUERY, &texts);
         let scores = |texts: &[String]| -> Vec<u32> {
-            let ranks = serving.post("/rerank", &json!({ "query": QUERY, "texts": texts, "raw_scores": true })).with_status(200);
+            let ranks = serving
+                .post("/rerank", &json!({ "query": QUERY, "texts": texts, "raw_scores": true }))
+                .with_status(200);
             let mut scores = vec![0; texts.len()];
             for rank in ranks.as_array().unwrap() {
                 scores[rank["index"].as_u64().unwrap() as usize] = number(&rank["score"]).to_bits();
@@ -115,7 +119,15 @@ fn a_score_is_the_same_alone_and_among_others() {
         let scores = &scores;
         std::thread::scope(|scope| {
             let sizes = [60, 1, 7, 33, 60, 2, 59, 13];
-            let asked = sizes.map(|size| (size, scope.spawn({ let texts = &texts; move || scores(&texts[..size]) })));
+            let asked = sizes.map(|size| {
+                (
+                    size,
+                    scope.spawn({
+                        let texts = &texts;
+                        move || scores(&texts[..size])
+                    }),
+                )
+            });
             for (size, scores) in asked {
                 assert_eq!(scores.join().unwrap(), expected[..size]);
             }
@@ -139,10 +151,12 @@ fn long_texts_are_cut_as_the_request_says() {
     };
     let by_default = rerank(&long, json!({}));
     assert_eq!(by_default.to_bits(), logits(&serving.model(), QUERY, std::slice::from_ref(&long))[0].to_bits());
-    let directions = ["right", "Right", "left", "Left"].map(|side| rerank(&long, json!({ "truncation_direction": side })));
+    let directions =
+        ["right", "Right", "left", "Left"].map(|side| rerank(&long, json!({ "truncation_direction": side })));
     assert_eq!(directions[..2], [by_default; 2]);
     assert!(directions[2] == directions[3] && directions[2] != by_default, "{directions:?}");
-    let refused = serving.post("/rerank", &json!({ "query": QUERY, "texts": [short, long], "truncate": false })).with_status(422);
+    let refused =
+        serving.post("/rerank", &json!({ "query": QUERY, "texts": [short, long], "truncate": false })).with_status(422);
     let error = refused["error"].as_str().unwrap();
     assert!(error.starts_with(&format!("`inputs` must have at most {WINDOW} tokens. Given: ")), "{error}");
     assert_eq!(refused["error_type"], "Validation");
@@ -168,12 +182,27 @@ fn what_cannot_be_answered_is_refused_in_the_words_of_the_api() {
         ("/rerank", json!({ "query": "a", "texts": many }), 422, "batch size 4 > maximum allowed batch size 3"),
         ("/rerank", json!({ "query": "a", "texts": long }), 413, "the body is longer than 2000 bytes"),
         ("/rerank", json!({ "texts": ["a"] }), 422, "missing field `query`"),
-        ("/rerank", json!({ "query": "a", "texts": ["a", null] }), 422, "texts[1]: invalid type: null, expected a string"),
+        (
+            "/rerank",
+            json!({ "query": "a", "texts": ["a", null] }),
+            422,
+            "texts[1]: invalid type: null, expected a string",
+        ),
         ("/predict", json!({ "inputs": "a" }), 422, "`inputs`: expected pairs of 2 strings, found one string"),
-        ("/predict", json!({ "inputs": [["a", "b"], ["c"]] }), 422, "`inputs`: expected pairs of 2 strings, found 1 string(s)"),
+        (
+            "/predict",
+            json!({ "inputs": [["a", "b"], ["c"]] }),
+            422,
+            "`inputs`: expected pairs of 2 strings, found 1 string(s)",
+        ),
         ("/predict", json!({ "inputs": [] }), 422, "`inputs`: expected pairs of 2 strings, found 0 string(s)"),
         ("/predict", json!({ "inputs": 3 }), 422, "inputs: expected a pair of strings"),
-        ("/v1/rerank", json!({ "query": "a", "documents": [] }), 400, "invalid request: documents: expected at least one"),
+        (
+            "/v1/rerank",
+            json!({ "query": "a", "documents": [] }),
+            400,
+            "invalid request: documents: expected at least one",
+        ),
         ("/v1/rerank", json!({ "query": "a", "documents": many }), 400, "batch size 4"),
         ("/v2/rerank", json!({ "query": "a", "documents": long }), 413, "the body is longer than 2000 bytes"),
         ("/v2/rerank", json!({ "query": "a", "documents": ["a"], "top_n": -1 }), 400, "top_n: invalid value"),
@@ -232,7 +261,9 @@ fn requests_are_logged_and_counted() {
     assert!(!serving.log().contains("red shoes"), "texts are not logged");
     let openapi = serving.get("/openapi.json").with_status(200);
     let paths: Vec<&String> = openapi["paths"].as_object().unwrap().keys().collect();
-    for path in ["/rerank", "/predict", "/v1/rerank", "/v2/rerank", "/info", "/health", "/metrics", "/openapi.json", "/"] {
+    for path in
+        ["/rerank", "/predict", "/v1/rerank", "/v2/rerank", "/info", "/health", "/metrics", "/openapi.json", "/"]
+    {
         assert!(paths.iter().any(|found| *found == path), "{path}: {paths:?}");
     }
 }

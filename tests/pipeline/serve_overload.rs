@@ -62,7 +62,8 @@ fn at_twice_its_capacity_it_answers_in_time_or_refuses_at_once() {
 fn what_can_never_be_done_in_time_is_told_so() {
     let serving = Serving::start_with(128, &["--deadline-ms", "20"], |_| {});
     let texts = vec!["red shoes blue lamp cheap for the house"; 1000];
-    let refused = serving.post("/v2/rerank", &json!({ "query": "cheap red shoes", "documents": texts })).with_status(429);
+    let refused =
+        serving.post("/v2/rerank", &json!({ "query": "cheap red shoes", "documents": texts })).with_status(429);
     let message = refused["message"].as_str().unwrap();
     assert!(message.starts_with("the request alone takes about ") && message.contains("send fewer"), "{message}");
 }

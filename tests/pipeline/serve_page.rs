@@ -19,7 +19,8 @@ fn the_page_ranks_and_is_readable_and_usable_by_keyboard() {
     browser.show(TELEPHONE, "light");
     browser.open_url(&serving.url("/"));
     browser.run(CHECKS);
-    let texts = ["old table", "red shoes", "<b>blue</b> lamp and a word that does not end ".repeat(9).trim().to_owned().leak()];
+    let texts =
+        ["old table", "red shoes", "<b>blue</b> lamp and a word that does not end ".repeat(9).trim().to_owned().leak()];
     fill(&browser, "red shoes", &texts.join("\n\n"));
     assert_eq!(focused_by_tab(&browser), json!(["query", "documents", "SUMMARY", "BUTTON"]));
     browser.press(ENTER, 1);
@@ -30,7 +31,13 @@ fn the_page_ranks_and_is_readable_and_usable_by_keyboard() {
     let mut order = [0, 1, 2];
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     assert_eq!(shown, json!(order.map(|index| texts[index].as_str())));
-    assert!(browser.run("return document.getElementById('status').textContent").as_str().unwrap().starts_with("3 documents in "));
+    assert!(
+        browser
+            .run("return document.getElementById('status').textContent")
+            .as_str()
+            .unwrap()
+            .starts_with("3 documents in ")
+    );
     for (size, scheme) in [(TELEPHONE, "light"), (TELEPHONE, "dark"), (DESKTOP, "dark"), (DESKTOP, "light")] {
         browser.show(size, scheme);
         assert_eq!(browser.run("return page.isDark()"), scheme == "dark");
@@ -39,7 +46,12 @@ fn the_page_ranks_and_is_readable_and_usable_by_keyboard() {
         }
     }
     assert_eq!(browser.run("return page.misplacedHeadings()"), json!([]));
-    assert_eq!(browser.run("return [...document.querySelectorAll('input, textarea')].filter((field) => !field.labels.length).length"), 0);
+    assert_eq!(
+        browser.run(
+            "return [...document.querySelectorAll('input, textarea')].filter((field) => !field.labels.length).length"
+        ),
+        0
+    );
     // Nothing is asked of another server.
     let loaded = browser.run("return page.loaded()");
     assert_eq!(loaded, json!([serving.url("/rerank")]));

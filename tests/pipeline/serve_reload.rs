@@ -55,7 +55,8 @@ fn another_model_is_loaded_under_load_and_no_request_is_lost() {
             let mut found = Vec::new();
             while !ends.load(Ordering::Relaxed) {
                 let answer = serving.post("/predict", &body).with_status(200);
-                let scores = answer.as_array().unwrap().iter().map(|labels| labels[0]["score"].as_f64().unwrap() as f32);
+                let scores =
+                    answer.as_array().unwrap().iter().map(|labels| labels[0]["score"].as_f64().unwrap() as f32);
                 let scores: Vec<f32> = scores.collect();
                 // All scores of a request are of one model.
                 found.push(expected.iter().position(|expected| *expected == scores).unwrap());
@@ -115,7 +116,8 @@ fn a_signal_ends_it_when_what_it_took_is_answered() {
         let mut serving = Serving::start_with(128, &["--deadline-ms", "60000"], |_| {});
         let body = json!({ "query": QUERY, "texts": documents(600) });
         std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..6).map(|_| scope.spawn(|| serving.post("/rerank", &body).with_status(200))).collect();
+            let clients: Vec<_> =
+                (0..6).map(|_| scope.spawn(|| serving.post("/rerank", &body).with_status(200))).collect();
             // All are read when five wait behind the first.
             wait_until("six requests", || serving.counter("disranker_queue_tokens") > 4.0 * 600.0 * 5.0);
             serving.signal(signal);

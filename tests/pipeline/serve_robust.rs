@@ -27,7 +27,8 @@ fn bodies_and_lists_that_are_too_large_are_refused_and_not_kept() {
         serving.post_bytes(path, &large).with_status(413);
         // Without its length beforehand.
         let mut stream = serving.connect();
-        write!(stream, "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        write!(stream, "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+            .unwrap();
         for chunk in large.chunks(8 << 20) {
             write!(stream, "{:x}\r\n", chunk.len()).unwrap();
             stream.write_all(chunk).unwrap();
@@ -58,8 +59,12 @@ fn slow_and_half_open_connections_are_closed() {
     let body = json!({ "query": "red", "texts": ["shoes"] }).to_string();
     let whole = request("/rerank", body.as_bytes());
     let half_body = &whole[..whole.len() - 5];
-    let cases: [(&[u8], &str); 4] =
-        [(b"", ""), (b"POST /rerank HT", ""), (b"POST /rerank HTTP/1.1\r\nHost: x\r\n", ""), (half_body, "HTTP/1.1 408 ")];
+    let cases: [(&[u8], &str); 4] = [
+        (b"", ""),
+        (b"POST /rerank HT", ""),
+        (b"POST /rerank HTTP/1.1\r\nHost: x\r\n", ""),
+        (half_body, "HTTP/1.1 408 "),
+    ];
     for (sent, expected) in cases {
         let began = Instant::now();
         let said = serving.exchange(sent);
@@ -76,7 +81,9 @@ fn slow_and_half_open_connections_are_closed() {
     }
     assert!(began.elapsed() < Duration::from_secs(20));
     // What is no HTTP is told so.
-    assert!(serving.exchange(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert!(
+        serving.exchange(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n").starts_with("HTTP/1.1 400 ")
+    );
     assert_eq!(serving.get("/health").status, 200);
 }
 

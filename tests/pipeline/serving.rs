@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const WINDOW: usize = 32;
 
 /// Words that the models here know.
-pub(crate) const WORDS: [&str; 8] = ["red shoes", "blue lamp", "cheap", "school", "a table", "green", "for the house", "old"];
+pub(crate) const WORDS: [&str; 8] =
+    ["red shoes", "blue lamp", "cheap", "school", "a table", "green", "for the house", "old"];
 
 /// Writes a small BERT with random weights.
 pub(crate) fn save_model(folder: &Path, hidden_size: usize, seed: u64) {
@@ -98,7 +99,11 @@ impl Serving {
     }
 
     /// Serves what is in the folder `model` of `folder`.
-    pub(crate) fn start_in(folder: tempfile::TempDir, arguments: &[&str], change: impl FnOnce(&mut Command)) -> Serving {
+    pub(crate) fn start_in(
+        folder: tempfile::TempDir,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Serving {
         let own = ["--model", "model", "--port", "0", "--log-format", "json"];
         let mut command = command(folder.path(), "serve", &[&own[..], arguments].concat());
         let log = File::create(folder.path().join("log")).unwrap();
@@ -109,7 +114,10 @@ impl Serving {
         let agent = settings.proxy(None).build().new_agent();
         let mut serving = Serving { folder, process, address: String::new(), agent };
         let listening = |line: &Value| line["address"].as_str().map(str::to_owned);
-        serving.address = serving.wait_for_line("the address", |line| listening(line).is_some())["address"].as_str().unwrap().to_owned();
+        serving.address = serving.wait_for_line("the address", |line| listening(line).is_some())["address"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         serving
     }
 
@@ -161,7 +169,9 @@ impl Serving {
 
     #[track_caller]
     pub(crate) fn post_with(&self, path: &str, body: &[u8], headers: &[(&str, &str)]) -> Answer {
-        let request = headers.iter().fold(self.agent.post(self.url(path)), |request, (name, value)| request.header(*name, *value));
+        let request = headers
+            .iter()
+            .fold(self.agent.post(self.url(path)), |request, (name, value)| request.header(*name, *value));
         answer(request.send(body).unwrap_or_else(|error| panic!("{path}: {error}: {}", self.log())))
     }
 

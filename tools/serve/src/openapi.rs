@@ -164,7 +164,8 @@ mod tests {
             assert!(document().pointer(pointer).is_some(), "{reference}");
         }
         let paths = &document()["paths"];
-        let body = |path: &str| paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].clone();
+        let body =
+            |path: &str| paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].clone();
         assert_ne!(body("/rerank"), body("/v1/rerank"));
     }
 }
