@@ -78,12 +78,15 @@ fn the_page_asks_for_a_key_and_tells_what_is_wrong() {
 
 fn fill(browser: &Browser, query: &str, documents: &str) {
     let (query, documents) = (json!(query), json!(documents));
-    browser.run(&format!("const set = (id, text) => document.getElementById(id).value = text; set('query', {query}); set('documents', {documents})"));
+    let values = format!("{{ query: {query}, documents: {documents} }}");
+    browser
+        .run(&format!("for (const [id, text] of Object.entries({values})) document.getElementById(id).value = text"));
 }
 
 /// What the Tab key reaches up to the button, from the top of the page.
 fn focused_by_tab(browser: &Browser) -> Value {
-    browser.run("window.reached = []; document.addEventListener('focusin', ({ target }) => window.reached.push(target.id || target.tagName))");
+    let name = "({ target }) => window.reached.push(target.id || target.tagName)";
+    browser.run(&format!("window.reached = []; document.addEventListener('focusin', {name})"));
     browser.press(TAB, 4);
     browser.run("return window.reached")
 }

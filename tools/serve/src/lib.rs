@@ -44,8 +44,8 @@ const IO_THREADS: usize = 2;
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`pipeline::ConfigError`] for bad API keys, [`pipeline::BadInput`] for a folder without a ranker, and an address that cannot be
-/// listened on.
+/// [`pipeline::ConfigError`] for bad API keys, [`pipeline::BadInput`] for a folder without a ranker, and an address that
+/// cannot be listened on.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     models::keep_freed_memory();
     let keys = Keys::of_environment()?;

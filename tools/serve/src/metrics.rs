@@ -46,6 +46,7 @@ pub(crate) struct Metrics {
     pub(crate) request_seconds: Histogram,
     pub(crate) queue_seconds: Histogram,
     pub(crate) queue_tokens: Gauge,
+    pub(crate) queue_requests: Gauge,
     pub(crate) connections: Gauge,
 }
 
@@ -64,6 +65,7 @@ impl Metrics {
             request_seconds: seconds(),
             queue_seconds: seconds(),
             queue_tokens: Gauge::default(),
+            queue_requests: Gauge::default(),
             connections: Gauge::default(),
             registry: Registry::default(),
         };
@@ -76,6 +78,7 @@ impl Metrics {
         registry.register_with_unit("request", "Time of requests with scores", Unit::Seconds, request);
         registry.register_with_unit("queue", "Time that requests with scores waited", Unit::Seconds, queue);
         registry.register("queue_tokens", "Tokens that wait, estimated", clone.queue_tokens.clone());
+        registry.register("queue_requests", "Requests that wait", clone.queue_requests.clone());
         registry.register("connections", "Open connections", clone.connections.clone());
         registry.register("model_loads", "Loads of the folder while serving", clone.loads.clone());
         registry.register("model_info", "The model that is served", clone.model.clone());

@@ -17,8 +17,8 @@ const PAGE: &str = include_str!("page.html");
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let [script, style] = ["script", "style"].map(|name| digest(content(name)));
     format!(
-        "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
+        "default-src 'none'; script-src {script}; style-src {style}; img-src data:; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
     )
 });
 

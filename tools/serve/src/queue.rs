@@ -129,7 +129,9 @@ impl Queue {
     }
 
     fn tell(&self, state: &Waiting) {
-        self.metrics.queue_tokens.set(i64::try_from(state.waiting.tokens).unwrap_or(i64::MAX));
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.metrics.queue_tokens.set(number(state.waiting.tokens));
+        self.metrics.queue_requests.set(number(state.jobs.len()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -73,8 +73,6 @@ pub(crate) struct PredictRequest {
     expecting = "expected a pair of strings [string, string], or a batch of pairs [[string, string], ...]"
 )]
 pub(crate) enum PredictInput {
-    /// One text.
-    Text(String),
     /// One pair.
     Sequence(Vec<String>),
     /// Some pairs.
@@ -197,9 +195,6 @@ impl PredictRequest {
             ))),
         };
         match &self.inputs {
-            PredictInput::Text(_) => {
-                Err(Refusal::validation("`inputs`: expected pairs of 2 strings, found one string"))
-            }
             PredictInput::Sequence(texts) => Ok(vec![of_texts(texts)?]),
             PredictInput::Batch(batch) => batch.iter().map(of_texts).collect(),
         }
@@ -216,9 +211,7 @@ impl PredictRequest {
         let mut predictions: Vec<_> = logits.iter().map(prediction).collect();
         match self.inputs {
             PredictInput::Batch(_) => PredictResponse::Batch(predictions),
-            PredictInput::Text(_) | PredictInput::Sequence(_) => {
-                PredictResponse::Single(predictions.pop().unwrap_or_default())
-            }
+            PredictInput::Sequence(_) => PredictResponse::Single(predictions.pop().unwrap_or_default()),
         }
     }
 }
