@@ -76,6 +76,13 @@ export *options:
     @{{ build }}
     @{{ target }}/export "$@"
 
+# Serve a student over HTTP, by the rerank APIs of TEI, Cohere and Jina: just serve --model DIR; docs/serving.md
+[group("pipeline")]
+[positional-arguments]
+serve *options:
+    @{{ build }}
+    @exec {{ target }}/serve "$@"
+
 # Distil the student
 [group("pipeline")]
 distill *options: (stage "distill" options)

@@ -50,7 +50,12 @@ impl Browser {
     /// Opens a file.
     pub(crate) fn open(&self, path: &Path) {
         let path = path.canonicalize().unwrap();
-        self.command("/url", &json!({ "url": format!("file://{}", path.display()) }));
+        self.open_url(&format!("file://{}", path.display()));
+    }
+
+    /// Opens an address.
+    pub(crate) fn open_url(&self, url: &str) {
+        self.command("/url", &json!({ "url": url }));
     }
 
     /// Sets the size of the window in pixels of CSS, and the colour scheme that its user prefers.

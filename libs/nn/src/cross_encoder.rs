@@ -99,8 +99,21 @@ impl CrossEncoder {
     /// A failure inside the tokenizer; a score that is not finite.
     pub fn score(&self, texts: &[Texts<'_>]) -> Result<Vec<f32>> {
         let pairs = self.pairs.encode_passages(texts)?;
-        let scores = score_sequences(&self.model, &pairs.sequences, self.execution)?;
+        let scores = self.score_sequences(&pairs.sequences)?;
         Ok(pairs.highest(&scores).into_iter().map(|place| scores[place]).collect())
+    }
+
+    /// The raw logit of each sequence of [`Self::pairs`], in their order, without dropout.
+    ///
+    /// # Errors
+    /// As [`score_sequences`].
+    pub fn score_sequences(&self, sequences: &[Sequence]) -> Result<Vec<f32>> {
+        score_sequences(&self.model, sequences, self.execution)
+    }
+
+    /// What turns texts into sequences.
+    pub fn pairs(&self) -> &PairTokenizer {
+        &self.pairs
     }
 }
 

@@ -93,12 +93,17 @@ pub fn execute_alone(
     interrupted: String,
     work: impl FnOnce() -> anyhow::Result<()>,
 ) -> ExitCode {
-    log::start(log_format);
-    limit_threads(0);
-    guarded(|| {
+    execute_service(log_format, 0, || {
         on_interrupt(interrupted, || {})?;
         work()
     })
+}
+
+/// Runs work that takes the signals itself, with the logs and exit codes of a stage, on `threads` threads, or on all cores for 0.
+pub fn execute_service(log_format: LogFormat, threads: usize, work: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    log::start(log_format);
+    limit_threads(threads);
+    guarded(work)
 }
 
 fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {

@@ -25,7 +25,7 @@ mod stage;
 
 pub use config::{ConfigError, Pipeline};
 pub use counted::counted;
-pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, execute_with};
+pub use execute::{Arguments, EXIT_CODES, described, execute, execute_alone, execute_service, execute_with};
 pub use exit::{BadInput, Regression, guarded};
 pub use lineage::{Outdated, outdated};
 pub use log::LogFormat;

@@ -1,4 +1,4 @@
-//! Measures the compute core, the stage `ingest` and the metrics beside other libraries.
+//! Measures the compute core, the stage `ingest`, the metrics and the server beside other libraries.
 
 // Tests may unwrap: a failure is reported as a failed test.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -10,6 +10,7 @@ mod memory;
 mod peers;
 mod python;
 mod record;
+mod serve;
 mod side;
 mod work;
 mod worker;
@@ -25,9 +26,10 @@ use crate::evaluate::Evaluate;
 use crate::ingest::Ingest;
 use crate::memory::{Memory, Training};
 use crate::peers::Peers;
+use crate::serve::Serve;
 use crate::work::Work;
 
-/// Measures the compute core, the stage ingest and the metrics beside other libraries
+/// Measures the compute core, the stage ingest, the metrics and the server beside other libraries
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 enum Command {
@@ -39,6 +41,8 @@ enum Command {
     Ingest(Ingest),
     /// Measures a made-up run on its judgments here, in ranx and in pytrec_eval, in turn
     Evaluate(Evaluate),
+    /// Loads the server of a student and infinity with the same requests, in turn
+    Serve(Serve),
     /// Our side of `evaluate`: reads `round` from each line of stdin, answers with a line of JSON
     #[command(hide = true)]
     Measure {
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Memory(memory) => memory.run(),
         Command::Ingest(ingest) => ingest.run(),
         Command::Evaluate(evaluate) => evaluate.run(),
+        Command::Serve(serve) => serve.run(),
         Command::Measure { folder } => evaluate::measure(&folder),
         Command::Measured { command } => ingest::measured(&command),
         Command::Train { training } => training.run(),

@@ -84,6 +84,20 @@ impl PairTokenizer {
         Ok(Self { tokenizer, window, layout, fixed_tokens, last, cuts_left, passages })
     }
 
+    /// This one, where texts that are too long lose their first tokens (`left`) or their last. Where they lose their first,
+    /// documents are not read in passages.
+    #[must_use]
+    pub fn cutting(&self, left: bool) -> Self {
+        let passages = self.passages.filter(|_| !left);
+        Self { cuts_left: left, passages, ..self.clone() }
+    }
+
+    /// This one with a window that has room for all tokens of all texts.
+    #[must_use]
+    pub fn without_window(&self) -> Self {
+        Self { window: Window::LongestFirst { max_length: usize::MAX }, passages: None, ..self.clone() }
+    }
+
     /// The length of the longest sequence.
     pub fn max_tokens(&self) -> usize {
         self.window.max_tokens(self.fixed_tokens)
