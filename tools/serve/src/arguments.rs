@@ -34,7 +34,7 @@ pub struct Arguments {
     /// The port to listen on; 0 for a free one, which the log tells
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// Precision of matrix products: f32, bf16, or auto for bf16 where the processor has instructions for it
+    /// Precision of matrix products: f32, bf16, auto for bf16 where the processor has instructions for it, or int8
     #[arg(long, default_value = "f32", value_parser = precision)]
     pub precision: Precision,
     /// Threads that score; 0 for one on each core

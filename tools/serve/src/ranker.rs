@@ -50,7 +50,8 @@ impl Loader {
     pub(crate) fn new(arguments: &Arguments) -> Loader {
         let batch_tokens = arguments.batch_tokens();
         let of_thread = (batch_tokens / rayon::current_num_threads()).max(1);
-        let execution = Execution { precision: models::arithmetic(arguments.precision), batch_tokens: of_thread };
+        let execution =
+            Execution { precision: models::scoring_precision(arguments.precision), batch_tokens: of_thread };
         Loader { folder: arguments.model.clone(), execution, batch_tokens }
     }
 
@@ -70,6 +71,7 @@ impl Loader {
         match self.execution.precision {
             nn::ops::Precision::F32 => "float32".into(),
             nn::ops::Precision::Bf16 => "bfloat16".into(),
+            nn::ops::Precision::Int8 => "int8".into(),
         }
     }
 
