@@ -318,6 +318,25 @@ fn a_packed_sequence_scores_as_it_does_alone() {
 }
 
 #[test]
+fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
+    for file in ["llama_score"].into_iter().chain(DECODERS).chain(ENCODERS) {
+        let model = Golden::open(&format!("{file}.safetensors")).ranker();
+        let sequences = typed_of(file);
+        let score = |model: &Model, sequences: &[_], precision| {
+            numbers(&model.score(&Packed::from_typed(sequences).unwrap(), Mode::Eval(precision)).unwrap())
+        };
+        let (exact, rounded) = (score(&model, &sequences, Precision::F32), score(&model, &sequences, Precision::Int8));
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.05 * a.abs().max(1.0);
+        assert!(exact.iter().zip(&rounded).all(near), "{file}: {exact:?} {rounded:?}");
+        assert_ne!(exact, rounded, "{file}");
+        let kept = model.for_scoring();
+        for (sequence, &score_in_batch) in sequences.into_iter().zip(&rounded) {
+            assert_eq!(score(&kept, std::slice::from_ref(&sequence), Precision::Int8), [score_in_batch], "{file}");
+        }
+    }
+}
+
+#[test]
 fn two_runs_give_the_same_bytes() {
     let config = Bert { hidden_size: 48, num_attention_heads: 3, num_hidden_layers: 2, ..small_bert() };
     let run = || {
