@@ -10,12 +10,14 @@ use crate::ops::Int8Weight;
 
 /// An affine layer, or the outputs from a number on of one that holds several: its prefix and this number.
 type Layer = (String, usize);
+/// The layers that were multiplied before.
+type Kept = Mutex<HashMap<Layer, Arc<Int8Weight>>>;
 
 /// The rounded weights of affine layers: kept by a model that only scores, made anew for each pass by one that may be trained
 /// meanwhile.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Int8Weights {
-    kept: Option<Arc<Mutex<HashMap<Layer, Arc<Int8Weight>>>>>,
+    kept: Option<Arc<Kept>>,
 }
 
 impl Int8Weights {
