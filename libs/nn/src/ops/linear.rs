@@ -4,10 +4,10 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use rayon::prelude::*;
 
 use super::Precision;
-use super::gemm::{Compute, Matrix, product};
+use super::gemm::{Compute, Matrix, product, product_by_rows};
 use super::{gradient, input, lanes, lend, output, task_rows};
 
-/// `y = x w^T + b`.
+/// `y = x w^T + b`. A row of `y` has the same bits whatever other rows stand beside it.
 ///
 /// # Shapes
 /// `x` `[t, i]`, `weight` `[o, i]`, `bias` `[o]` -> `[t, o]`.
@@ -40,7 +40,7 @@ impl Linear {
             candle_core::bail!("linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}", bias.map(<[f32]>::len));
         }
         let (x, weight) = (Matrix::new(x, i), Matrix::new(weight, i).t());
-        let mut y = product(x, weight, 1.0, self.compute());
+        let mut y = product_by_rows(x, weight, self.compute());
         if let Some(bias) = bias {
             let add = |rows: &mut [f32]| rows.chunks_exact_mut(o).for_each(|row| lanes::add_to(row, bias));
             y.par_chunks_mut((task_rows(o) * o).max(1)).for_each(add);

@@ -2,6 +2,7 @@
 
 mod bf16;
 mod precision;
+mod rows;
 mod tile;
 
 use std::mem::MaybeUninit;
@@ -9,6 +10,7 @@ use std::mem::MaybeUninit;
 use ::gemm::Parallelism;
 
 pub use precision::Precision;
+pub(super) use rows::product_by_rows;
 
 /// A matrix view: `rows x cols` numbers of a slice, any strides.
 #[derive(Debug, Clone, Copy)]
