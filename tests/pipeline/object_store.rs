@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use files::sha256_of_file;
 
 use crate::process::{self, Outcome, binary, command, finish};
+use crate::real_servers::scores;
 use crate::sandbox::{CONFIG, Sandbox};
 use crate::score_pairs::MODEL;
 use crate::scoring_teachers::teacher;
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The secret of the tests' user.
 const SECRET: &str = "a-secret-that-nobody-prints";
+
+/// The key of user ids, without which no two runs have the same ones.
+const USER_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// What a signed request has; the server looks at no signature.
 const SIGNED: &str =
@@ -79,7 +83,7 @@ impl Store {
 
     /// `command` with the environment by which it reads this server.
     fn read_by(&self, mut command: Command) -> Command {
-        command.env("DISRANKER_OBJECT_CACHE", self.cache.path());
+        command.env("DISRANKER_OBJECT_CACHE", self.cache.path()).env("DISRANKER_USER_KEY", USER_KEY);
         command.envs([("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ALLOW_HTTP", "true")]);
         command.env("AWS_ENDPOINT", &self.address);
         command.envs([("GOOGLE_SKIP_SIGNATURE", "true"), ("GOOGLE_ALLOW_HTTP", "true")]);
@@ -282,11 +286,12 @@ fn models_and_pairs_in_a_bucket_score_as_local_ones() {
     let some = ["--set", "score.max_queries=20"];
     teacher(&sandbox, &format!("teacher = {{ use = '{MODEL}' }}"));
     sandbox.stage("score", &some);
-    let local = sandbox.digests("score");
+    let scores = || scores(&sandbox.table("score", "teacher_scores"));
+    let local = scores();
     teacher(&sandbox, "teacher = { use = 's3://bucket/models/teacher' }");
     let said = store.stage(&sandbox, "score", &some).succeeded().stderr;
     assert!(said.contains("score: done in") && !said.contains("fetching"), "{said}");
-    assert_eq!(sandbox.digests("score"), local);
+    assert_eq!(scores(), local);
     assert!(store.stage(&sandbox, "score", &some).succeeded().stderr.contains("score: up to date"));
     let said = store.stage(&sandbox, "check", &[]).succeeded().stdout;
     assert!(said.contains("scoring teacher: s3://bucket/models/teacher is there"), "{said}");
