@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use arrow::util::pretty::pretty_format_batches;
 use files::sha256_of_file;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::process::{self, Outcome, binary, command, finish};
+use crate::real_servers::scores;
 use crate::sandbox::{CONFIG, Sandbox};
 use crate::score_pairs::MODEL;
 use crate::scoring_teachers::teacher;
@@ -21,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The secret of the tests' user.
 const SECRET: &str = "a-secret-that-nobody-prints";
+
+/// The key of user ids, without which no two runs have the same ones.
+const USER_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// What a signed request has; the server looks at no signature.
 const SIGNED: &str =
@@ -79,7 +85,7 @@ impl Store {
 
     /// `command` with the environment by which it reads this server.
     fn read_by(&self, mut command: Command) -> Command {
-        command.env("DISRANKER_OBJECT_CACHE", self.cache.path());
+        command.env("DISRANKER_OBJECT_CACHE", self.cache.path()).env("DISRANKER_USER_KEY", USER_KEY);
         command.envs([("AWS_ACCESS_KEY_ID", "tester"), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_ALLOW_HTTP", "true")]);
         command.env("AWS_ENDPOINT", &self.address);
         command.envs([("GOOGLE_SKIP_SIGNATURE", "true"), ("GOOGLE_ALLOW_HTTP", "true")]);
@@ -121,20 +127,31 @@ fn sample(store: &Store, root: &Path, at: &str) -> Outcome {
     finish(store.read_by(command(root, "ingest", &arguments)))
 }
 
-/// SHA-256 of the tables of a run of the sample. The table of rejects names the files, and is left out.
-fn tables(root: &Path) -> BTreeMap<String, String> {
+/// SHA-256 of the files of a run of the sample over files below `at`; of the two tables that name the files, the rows, without `at`.
+fn tables(root: &Path, at: &str) -> BTreeMap<String, String> {
     let ingest = root.join("sample/ingest");
     let mut found = BTreeMap::new();
     for table in fs::read_dir(&ingest).unwrap().map(|entry| entry.unwrap()).filter(|entry| entry.path().is_dir()) {
         let name = table.file_name().into_string().unwrap();
         for file in fs::read_dir(table.path()).unwrap().map(|entry| entry.unwrap().path()) {
             let file_name = format!("{name}/{}", file.file_name().unwrap().to_str().unwrap());
-            found.insert(file_name, sha256_of_file(&file).unwrap());
+            let names_files = ["impressions", "rejects"].contains(&name.as_str());
+            let content = if names_files { rows(&file).replace(at, "") } else { sha256_of_file(&file).unwrap() };
+            found.insert(file_name, content);
         }
     }
-    found.retain(|name, _| !name.starts_with("rejects/"));
-    assert!(found.len() > 6, "{found:?}");
+    assert!(found.len() > 8 && found["rejects/part-00000.parquet"].contains("/log.jsonl"), "{found:?}");
     found
+}
+
+/// The rows of a table, as text.
+fn rows(table: &Path) -> String {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(table).unwrap()).unwrap().build().unwrap();
+    let batches: Vec<_> = reader.map(Result::unwrap).collect();
+    let text = pretty_format_batches(&batches).unwrap().to_string();
+    // Without borders, which are as wide as the names.
+    let lines = text.lines().filter(|line| !line.starts_with('+'));
+    lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
 #[test]
@@ -148,16 +165,20 @@ fn logs_in_a_bucket_give_the_tables_of_local_files() {
     store.put("raw/_temporary/log2.jsonl", b"hidden");
     let root = || tempfile::tempdir().unwrap();
     let (local, s3, gs) = (root(), root(), root());
-    sample(&store, local.path(), folder.canonicalize().unwrap().to_str().unwrap()).succeeded();
+    let here = folder.canonicalize().unwrap().to_str().unwrap().to_string();
+    sample(&store, local.path(), &here).succeeded();
+    let expected = tables(local.path(), &here);
     for (scheme, run) in [("s3", &s3), ("gs", &gs)] {
-        let said = sample(&store, run.path(), &format!("{scheme}://bucket/raw")).succeeded().stderr;
+        let at = format!("{scheme}://bucket/raw");
+        let said = sample(&store, run.path(), &at).succeeded().stderr;
         assert_eq!(said.matches("fetching 1 object, 1 MiB, into").count(), names.len(), "{said}");
-        assert_eq!(tables(run.path()), tables(local.path()));
+        assert_eq!(tables(run.path(), &at), expected);
         let manifest = fs::read_to_string(run.path().join("sample/ingest/manifest.json")).unwrap();
         assert!(manifest.contains(&format!("\"{scheme}://bucket/raw/log.jsonl\"")), "{manifest}");
     }
 
-    let again = || sample(&store, s3.path(), "s3://bucket/raw").succeeded().stderr;
+    let at = "s3://bucket/raw";
+    let again = || sample(&store, s3.path(), at).succeeded().stderr;
     let said = again();
     assert!(said.contains("ingest: up to date") && !said.contains("fetching"), "{said}");
     let log = fs::read_to_string(folder.join("log.jsonl")).unwrap();
@@ -166,10 +187,10 @@ fn logs_in_a_bucket_give_the_tables_of_local_files() {
     store.put("raw/log.jsonl", lines.join("\n").as_bytes());
     let said = again();
     assert!(said.contains("fetching 1 object") && said.contains("ingest: done in"), "{said}");
-    assert_ne!(tables(s3.path()), tables(local.path()));
+    assert_ne!(tables(s3.path(), at), expected);
     store.put("raw/log.jsonl", log.as_bytes());
     assert!(again().contains("ingest: done in"));
-    assert_eq!(tables(s3.path()), tables(local.path()));
+    assert_eq!(tables(s3.path(), at), expected);
 
     // Another file that the pattern matches.
     store.put("raw/log3.jsonl", log.lines().next().unwrap().as_bytes());
@@ -282,11 +303,12 @@ fn models_and_pairs_in_a_bucket_score_as_local_ones() {
     let some = ["--set", "score.max_queries=20"];
     teacher(&sandbox, &format!("teacher = {{ use = '{MODEL}' }}"));
     sandbox.stage("score", &some);
-    let local = sandbox.digests("score");
+    let scores = || scores(&sandbox.table("score", "teacher_scores"));
+    let local = scores();
     teacher(&sandbox, "teacher = { use = 's3://bucket/models/teacher' }");
     let said = store.stage(&sandbox, "score", &some).succeeded().stderr;
     assert!(said.contains("score: done in") && !said.contains("fetching"), "{said}");
-    assert_eq!(sandbox.digests("score"), local);
+    assert_eq!(scores(), local);
     assert!(store.stage(&sandbox, "score", &some).succeeded().stderr.contains("score: up to date"));
     let said = store.stage(&sandbox, "check", &[]).succeeded().stdout;
     assert!(said.contains("scoring teacher: s3://bucket/models/teacher is there"), "{said}");

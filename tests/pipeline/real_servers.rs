@@ -93,7 +93,7 @@ fn llama(sandbox: &Sandbox, name: &str, python: &Path) -> RealServer {
 }
 
 /// The scores of a table by query and document.
-fn scores(table: &Columns) -> BTreeMap<(String, String), f32> {
+pub(crate) fn scores(table: &Columns) -> BTreeMap<(String, String), f32> {
     let pairs = strings(table, "query_id").into_iter().zip(strings(table, "doc_id"));
     pairs.zip(table.float32s("score").unwrap().values().iter().copied()).collect()
 }

@@ -150,11 +150,8 @@ fn another_number_of_threads_is_said() {
         );
         assert_eq!(stderr.matches(&said).count(), 1, "{stderr}");
     }
-    sandbox.kill_stage_at(
-        "teacher",
-        &[&with("run.threads=1")[..], &["--force"]].concat(),
-        &[".teacher.partial/cpt.checkpoint"],
-    );
+    let sandbox = Sandbox::finished();
+    sandbox.kill_stage_at("teacher", &with("run.threads=1"), &[".teacher.partial/cpt.checkpoint"]);
     let stderr = sandbox.stage("teacher", &with("run.threads=1")).stderr;
     assert!(stderr.contains("cpt: resumed after step") && !stderr.contains("goes on with"), "{stderr}");
 }
