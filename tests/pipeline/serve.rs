@@ -85,7 +85,8 @@ fn documents_are_ranked_as_cohere_and_jina_do() {
     let order = ranked(&logits);
     let objects: Vec<Value> = texts.iter().map(|text| json!({ "text": text, "price": 3 })).collect();
     let body = |documents: Value| json!({ "model": "any", "query": QUERY, "documents": documents, "top_n": 5 });
-    let result = |index: usize, document: Value| json!({ "index": index, "relevance_score": shortest(sigmoid(logits[index])), "document": document });
+    let score = |index: usize| shortest(sigmoid(logits[index]));
+    let result = |index: usize, document: Value| json!({ "index": index, "relevance_score": score(index), "document": document });
     let v1 = serving.post("/v1/rerank", &body(json!(texts))).with_status(200);
     let expected: Vec<Value> = order[..5].iter().map(|&index| result(index, json!({ "text": texts[index] }))).collect();
     assert_eq!(v1["results"], json!(expected));

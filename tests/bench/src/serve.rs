@@ -1,4 +1,5 @@
-//! The server of a student under load beside `infinity`, in turn: the same model, requests and clients, by the load generator `oha`.
+//! The server of a student under load beside `infinity`, in turn: the same model, requests and clients, by the load generator
+//! `oha`.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -99,7 +100,7 @@ impl Serve {
         let file = folder.join("body.json");
         python::write(&file, body)?;
         let mut command = Command::new(oha);
-        command.args(["--no-tui", "--output-format", "json", "--method", "POST", "--content-type", "application/json"]);
+        command.args(["--no-tui", "--output-format", "json", "--method", "POST", "-T", "application/json"]);
         command.args(["-z", &format!("{seconds}s"), "-w", "-c", &self.clients.to_string(), "-D"]).arg(&file);
         command.arg(format!("http://127.0.0.1:{}/rerank", server.port));
         let output = command.output().with_context(|| format!("{command:?}: starting failed"))?;

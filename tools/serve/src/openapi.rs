@@ -1,4 +1,5 @@
-//! The description of all routes as OpenAPI 3.1; schemas and their descriptions are those of the types that are read and answered.
+//! The description of all routes as OpenAPI 3.1; schemas and their descriptions are those of the types that are read and
+//! answered.
 
 use std::sync::LazyLock;
 

@@ -69,7 +69,7 @@ pub(crate) struct Speed {
 }
 
 impl Speed {
-    /// The speed of a first batch of many pairs. Batches with fewer tokens than `telling_tokens` will say nothing about the model's.
+    /// The speed of a first batch of many pairs. Batches with fewer tokens than `telling_tokens` will say nothing about it.
     pub(crate) fn of(first: &Took, telling_tokens: usize) -> Speed {
         let per_second = |count: usize, time: Duration| count.max(1) as f64 / time.as_secs_f64().max(1e-6);
         Speed {

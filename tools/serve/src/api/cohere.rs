@@ -1,5 +1,5 @@
-//! The rerank APIs of Cohere, versions 1 and 2, and of Jina, which has the path of Cohere's version 1. The answer to that path has
-//! the fields of both, and so have its errors.
+//! The rerank APIs of Cohere, versions 1 and 2, and of Jina, which has the path of Cohere's version 1. The answer to that
+//! path has the fields of both, and so have its errors.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use super::{Compute, Matrix, product};
 
-/// Numbers of a product that the library `gemm` computes as so many dot products, each summed in another order than in larger ones.
+/// Numbers of a product that the library `gemm` computes as so many dot products, summed in another order than larger ones.
 const DOTS: usize = 256;
 /// Rows and columns of a product whose blocks of summands have a size of their own, where there are more than `SUMMANDS`.
 const SMALL: usize = 64;
