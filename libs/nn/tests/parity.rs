@@ -326,7 +326,7 @@ fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
             numbers(&model.score(&Packed::from_typed(sequences).unwrap(), Mode::Eval(precision)).unwrap())
         };
         let (exact, rounded) = (score(&model, &sequences, Precision::F32), score(&model, &sequences, Precision::Int8));
-        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.05 * a.abs().max(1.0);
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.1 * a.abs().max(1.0);
         assert!(exact.iter().zip(&rounded).all(near), "{file}: {exact:?} {rounded:?}");
         assert_ne!(exact, rounded, "{file}");
         let kept = model.for_scoring();

@@ -39,13 +39,7 @@ impl Linear {
         if i != weight_i || bias.is_some_and(|bias| bias.len() != o) {
             candle_core::bail!("linear: input [{t}, {i}], weight [{o}, {weight_i}], bias {:?}", bias.map(<[f32]>::len));
         }
-        let (x, weight) = (Matrix::new(x, i), Matrix::new(weight, i).t());
-        let mut y = product_by_rows(x, weight, self.compute());
-        if let Some(bias) = bias {
-            let add = |rows: &mut [f32]| rows.chunks_exact_mut(o).for_each(|row| lanes::add_to(row, bias));
-            y.par_chunks_mut((task_rows(o) * o).max(1)).for_each(add);
-        }
-        output(y, (t, o))
+        output(affine(Matrix::new(x, i), Matrix::new(weight, i), bias, self.compute()), (t, o))
     }
 
     fn backward(&self, x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -111,6 +105,20 @@ impl CustomOp3 for Linear {
             if b.track_op() { lend([&grad], |[grad]| gradient(column_sums(grad, b.elem_count()), b))? } else { None };
         Ok((dx, dw, db))
     }
+}
+
+/// `x w^T + b`, whose rows have the same bits whatever other rows stand beside them.
+///
+/// # Shapes
+/// `x` `[t, i]`, `weight` `[o, i]`, `bias` `[o]` -> `[t, o]`.
+pub(super) fn affine(x: Matrix<'_>, weight: Matrix<'_>, bias: Option<&[f32]>, compute: Compute) -> Vec<f32> {
+    let mut y = product_by_rows(x, weight.t(), compute);
+    if let Some(bias) = bias {
+        let o = bias.len();
+        let add = |rows: &mut [f32]| rows.chunks_exact_mut(o).for_each(|row| lanes::add_to(row, bias));
+        y.par_chunks_mut((task_rows(o) * o).max(1)).for_each(add);
+    }
+    y
 }
 
 /// The sum of rows of width `d`.

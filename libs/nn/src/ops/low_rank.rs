@@ -5,6 +5,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use super::Precision;
 use super::dropout::Dropout;
 use super::gemm::{Compute, Matrix, gemm, product};
+use super::linear::affine;
 use super::{gradient, input, lend, output};
 
 /// The frozen part of [`low_rank`] and how the update is applied.
@@ -64,12 +65,8 @@ impl CustomOp3 for LowRank {
         let (x, a, b) = (input(x, xl)?, input(a, al)?, input(b, bl)?);
         let (rows, compute) = (Matrix::new(x, i), Compute::shared(self.precision));
         let mut y = lend([&self.weight], |[weight]| match &self.bias {
-            Some(bias) => lend([bias], |[bias]| {
-                let mut y = bias.repeat(t);
-                gemm(&mut y, rows, Matrix::new(weight, i).t(), 1.0, true, compute);
-                Ok(y)
-            }),
-            None => Ok(product(rows, Matrix::new(weight, i).t(), 1.0, compute)),
+            Some(bias) => lend([bias], |[bias]| Ok(affine(rows, Matrix::new(weight, i), Some(bias), compute))),
+            None => Ok(affine(rows, Matrix::new(weight, i), None, compute)),
         })?;
         let inner = product(Matrix::new(&self.seen(x), i), Matrix::new(a, i).t(), 1.0, compute); // [t, r]
         gemm(&mut y, Matrix::new(&inner, r), Matrix::new(b, r).t(), self.scale, true, compute);
