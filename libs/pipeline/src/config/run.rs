@@ -36,7 +36,7 @@ pub enum Precision {
     Bf16,
     /// `bf16` on processors with AVX-512 BF16, else `f32`.
     Auto,
-    /// Whole numbers of 8 bits where a model only scores, in `embed`, `score` and `evaluate`: the fastest on all x86-64 processors.
+    /// Whole numbers of 8 bits where a model only scores, in `embed`, `score` and `evaluate`.
     /// Trainings are as with `auto`.
     Int8,
 }
