@@ -83,10 +83,15 @@ class Trainer:
 
 
 class Scorer:
-    """Scores batch by batch."""
+    """Scores batch by batch, sequences of like lengths together."""
 
     def __init__(self, model):
         self.model = model.eval()
+        keys = ("ids", "types") if WORK.startswith("student") else ("ids",)
+        rows = [row for batch in INPUTS["batches"] for row in zip(*(batch[key] for key in keys))]
+        rows.sort(key=lambda row: len(row[0]))
+        parts = [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
+        self.batches = [dict(zip(keys, map(list, zip(*part)))) for part in parts]
 
     def scores(self, batch):
         with torch.inference_mode():
@@ -96,7 +101,7 @@ class Scorer:
         return self.scores(INPUTS["batches"][0]).tolist()
 
     def round(self):
-        for batch in INPUTS["batches"]:
+        for batch in self.batches:
             self.scores(batch)
 
 
@@ -153,6 +158,7 @@ class OnnxModel(Exported):
 
     def __init__(self):
         import onnxruntime
+        from onnx import TensorProto
         from onnxruntime.quantization import QuantType, quantize_dynamic
         from onnxruntime.transformers.optimizer import optimize_model
 
@@ -169,8 +175,11 @@ class OnnxModel(Exported):
         if PRECISION == "int8":
             # Without VNNI, sums of two products of 8 bits overflow.
             narrow = "vnni" not in Path("/proc/cpuinfo").read_text()
-            quantize_dynamic(graph, FOLDER / "int8.onnx", per_channel=True, reduce_range=narrow, weight_type=QuantType.QInt8)
-            graph = FOLDER / "int8.onnx"
+            # The types of what fused operators write are not inferred.
+            types = {"DefaultTensorType": TensorProto.FLOAT}
+            int8 = FOLDER / "int8.onnx"
+            quantize_dynamic(graph, int8, per_channel=True, reduce_range=narrow, weight_type=QuantType.QInt8, extra_options=types)
+            graph = int8
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         # Else its threads would spin while the other side works.
@@ -247,9 +256,10 @@ class Logits(torch.nn.Module):
 
 
 def dtype():
-    """Half-precision weights for scoring alone: training keeps full ones under autocast."""
-    torch_runs = LIBRARY in ("transformers", "sentence-transformers")
-    return torch.bfloat16 if PRECISION == "bf16" and torch_runs and not trains() else torch.float32
+    """Half-precision weights where they are not trained: training keeps full ones under autocast."""
+    torch_runs = LIBRARY in ("transformers", "sentence-transformers", "peft")
+    frozen = LIBRARY == "peft" or not trains()
+    return torch.bfloat16 if PRECISION == "bf16" and torch_runs and frozen else torch.float32
 
 
 def trains():
@@ -271,6 +281,11 @@ def side():
 
         model = CrossEncoder(str(FOLDER), device="cpu", model_kwargs={"dtype": dtype()}, num_labels=1)
         return Trainer(model) if trains() else Predictor(model)
+    if LIBRARY == "peft":
+        from peft import LoraConfig, get_peft_model
+
+        low_rank = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="SEQ_CLS")
+        return Trainer(get_peft_model(classifier(), low_rank))
     if WORK == "teacher-cpt":
         from transformers import AutoModelForCausalLM
 

@@ -15,7 +15,9 @@ pub fn training_precision(chosen: config::Precision) -> Precision {
             static WARNED: Once = Once::new();
             if Precision::fastest() != Precision::Bf16 {
                 WARNED.call_once(|| {
-                    tracing::warn!("precision bf16: this processor lacks AVX-512 BF16; f32 would be faster");
+                    tracing::warn!(
+                        "precision bf16: this processor has no fast instructions for it; f32 would be faster"
+                    );
                 });
             }
             Precision::Bf16

@@ -1,6 +1,7 @@
 //! Models and inputs, written once for both sides.
 
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::python::write;
-use crate::work::Work;
+use crate::work::{Shape, Work};
 
 const SEED: u64 = 42;
 const INPUTS_FILE: &str = "inputs.json";
@@ -110,18 +111,23 @@ impl Source {
             Work::StudentTrainReal => self.pairs(8, 32, 1)?,
             Work::StudentScoreReal => self.pairs(32, 32, 1)?,
             Work::TeacherScore => self.pairs(6, 50, 50)?,
+            Work::SmolLm2Rank | Work::SmolLm2Lora => self.pairs(2, 16, 8)?,
+            Work::SmolLm2Score => self.pairs(2, 50, 50)?,
+            Work::Decoder1bScoreBf16 | Work::Decoder1bScoreInt8 => random(2, 8, 1, 128..=256),
         };
         write(&folder.join(INPUTS_FILE), &serde_json::to_string(&inputs)?)?;
-        match work {
-            Work::TeacherCpt => save_llama(folder, Head::LanguageModel),
-            Work::TeacherRank | Work::TeacherScore => save_llama(folder, Head::Score),
-            _ => {
-                let settings = Settings { scoring: scoring(), standardisation: None };
-                let ranker = Model::new(Arc::new(mini_lm()), Head::Score, SEED)?;
-                save_ranker(folder, &ranker, &self.tokenizer, &settings, "A student to measure.")?;
-                Ok(())
-            }
-        }
+        let head = if work == Work::TeacherCpt { Head::LanguageModel } else { Head::Score };
+        let Some(llama) = llama(work.shape()) else {
+            let settings = Settings { scoring: scoring(), standardisation: None };
+            let ranker = Model::new(Arc::new(mini_lm()), head, SEED)?;
+            save_ranker(folder, &ranker, &self.tokenizer, &settings, "A student to measure.")?;
+            return Ok(());
+        };
+        let model = Model::new(Arc::new(llama), head, SEED)?;
+        let config: Value = model.config_json()?;
+        write(&folder.join("config.json"), &serde_json::to_string_pretty(&config)?)?;
+        model.params().save(&folder.join("model.safetensors"))?;
+        Ok(())
     }
 
     /// Batches of lists: each the same query with products of which the first is its own.
@@ -152,15 +158,26 @@ impl Source {
 
 /// Batches of 128 random tokens; targets are grades.
 fn fixed(batches: usize, size: usize, list_size: usize) -> Inputs {
-    const LENGTH: usize = 128;
-    let mut rng = stream(SEED, "fixed", 0);
-    let mut batch = || Batch {
-        ids: (0..size).map(|_| (0..LENGTH).map(|_| rng.random_range(5..30_000)).collect()).collect(),
-        types: (0..size).map(|_| (0..LENGTH).map(|index| u32::from(2 * index >= LENGTH)).collect()).collect(),
-        targets: (0..size).map(|_| (rng.next_u32() % 5) as f32).collect(),
+    random(batches, size, list_size, 128..=128)
+}
+
+/// Batches of random tokens; targets are grades.
+fn random(batches: usize, size: usize, list_size: usize, lengths: RangeInclusive<usize>) -> Inputs {
+    let mut rng = stream(SEED, "random", 0);
+    let loss_start = lengths.start() / 8;
+    let mut batch = || {
+        let lengths: Vec<usize> = (0..size).map(|_| rng.random_range(lengths.clone())).collect();
+        Batch {
+            ids: lengths.iter().map(|&length| (0..length).map(|_| rng.random_range(5..30_000)).collect()).collect(),
+            types: lengths
+                .iter()
+                .map(|&length| (0..length).map(|index| u32::from(2 * index >= length)).collect())
+                .collect(),
+            targets: (0..size).map(|_| (rng.next_u32() % 5) as f32).collect(),
+        }
     };
     let batches = (0..batches).map(|_| batch()).collect();
-    Inputs { batches, list_size, loss_start: LENGTH / 8, texts: Vec::new() }
+    Inputs { batches, list_size, loss_start, texts: Vec::new() }
 }
 
 /// How the student scores.
@@ -174,8 +191,9 @@ fn mini_lm() -> Bert {
     Bert { hidden_size: 384, intermediate_size: 1536, num_hidden_layers: 6, num_attention_heads: 12, ..Bert::default() }
 }
 
-fn save_llama(folder: &Path, head: Head) -> Result<()> {
-    let config = Llama {
+/// The configuration of a decoder.
+fn llama(shape: Shape) -> Option<Llama> {
+    let small = Llama {
         hidden_size: 512,
         intermediate_size: 1376,
         num_hidden_layers: 4,
@@ -184,9 +202,26 @@ fn save_llama(folder: &Path, head: Head) -> Result<()> {
         pad_token_id: Some(0),
         ..Llama::default()
     };
-    let model = Model::new(Arc::new(config), head, SEED)?;
-    let config: Value = model.config_json()?;
-    write(&folder.join("config.json"), &serde_json::to_string_pretty(&config)?)?;
-    model.params().save(&folder.join("model.safetensors"))?;
-    Ok(())
+    match shape {
+        Shape::MiniLm => None,
+        Shape::SmallLlama => Some(small),
+        Shape::SmolLm2 => Some(Llama {
+            hidden_size: 576,
+            intermediate_size: 1536,
+            num_hidden_layers: 30,
+            num_attention_heads: 9,
+            num_key_value_heads: Some(3),
+            vocab_size: 49_152,
+            tie_word_embeddings: true,
+            ..small
+        }),
+        Shape::Decoder1b => Some(Llama {
+            hidden_size: 2048,
+            intermediate_size: 5632,
+            num_hidden_layers: 22,
+            num_attention_heads: 32,
+            num_key_value_heads: Some(4),
+            ..small
+        }),
+    }
 }

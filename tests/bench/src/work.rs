@@ -37,6 +37,34 @@ pub(crate) enum Work {
     TeacherRank,
     /// Scores of a Llama of 4 layers for lists of 50 products of their own lengths
     TeacherScore,
+    /// Rank loss steps of a decoder of SmolLM2-135M's shape on 16 product pairs of their own lengths, in bf16
+    #[value(name = "smollm2-rank")]
+    SmolLm2Rank,
+    /// The same by updates of rank 16 on every linear layer
+    #[value(name = "smollm2-lora")]
+    SmolLm2Lora,
+    /// Its scores for lists of 50 products of their own lengths
+    #[value(name = "smollm2-score")]
+    SmolLm2Score,
+    /// Scores of a Llama of 1.1 billion weights for sequences of 128 to 256 tokens, in bf16
+    #[value(name = "decoder-1b-score-bf16")]
+    Decoder1bScoreBf16,
+    /// The same, ours in int8
+    #[value(name = "decoder-1b-score-int8")]
+    Decoder1bScoreInt8,
+}
+
+/// The shape of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// MiniLM-L6-H384
+    MiniLm,
+    /// A Llama of 4 layers and width 512
+    SmallLlama,
+    /// SmolLM2-135M
+    SmolLm2,
+    /// A Llama of 22 layers and width 2048
+    Decoder1b,
 }
 
 impl Work {
@@ -49,12 +77,16 @@ impl Work {
     pub(crate) fn precisions(self) -> &'static [Precision] {
         match self {
             Work::StudentTrain128 | Work::StudentScore128 | Work::TeacherCpt | Work::TeacherRank => &[Precision::F32],
-            Work::StudentScore128Bf16 => &[Precision::Bf16],
-            Work::StudentScore128Int8 => &[Precision::Int8],
-            Work::StudentTrainReal | Work::TeacherScore => &[Precision::F32, Precision::Bf16],
-            Work::StudentScoreReal | Work::StudentLatency1 | Work::StudentLatency10 | Work::StudentLatency50 => {
-                &[Precision::F32, Precision::Bf16, Precision::Int8]
+            Work::StudentScore128Bf16 | Work::SmolLm2Rank | Work::SmolLm2Lora | Work::Decoder1bScoreBf16 => {
+                &[Precision::Bf16]
             }
+            Work::StudentScore128Int8 | Work::Decoder1bScoreInt8 => &[Precision::Int8],
+            Work::StudentTrainReal | Work::TeacherScore => &[Precision::F32, Precision::Bf16],
+            Work::SmolLm2Score
+            | Work::StudentScoreReal
+            | Work::StudentLatency1
+            | Work::StudentLatency10
+            | Work::StudentLatency50 => &[Precision::F32, Precision::Bf16, Precision::Int8],
         }
     }
 
@@ -84,7 +116,50 @@ impl Work {
                 "openvino bf16",
                 "openvino int8",
             ],
-            Work::TeacherScore => &["transformers f32", "transformers bf16"],
+            Work::TeacherScore | Work::SmolLm2Score => &["transformers f32", "transformers bf16"],
+            Work::SmolLm2Rank | Work::Decoder1bScoreBf16 | Work::Decoder1bScoreInt8 => &["transformers bf16"],
+            Work::SmolLm2Lora => &["peft bf16"],
+        }
+    }
+
+    /// False if one side computes in bf16 alone and this processor has no instructions for it: PyTorch then takes minutes for
+    /// what takes seconds in f32.
+    pub(crate) fn runs_here(self) -> bool {
+        let ours = self.precisions().iter().any(|&precision| precision != Precision::Bf16);
+        let peers = self.peers().iter().any(|peer| precision_is_here(peer));
+        (ours && peers) || precision_is_here("bf16")
+    }
+
+    /// The model that works.
+    pub(crate) fn shape(self) -> Shape {
+        match self {
+            Work::TeacherCpt | Work::TeacherRank | Work::TeacherScore => Shape::SmallLlama,
+            Work::SmolLm2Rank | Work::SmolLm2Lora | Work::SmolLm2Score => Shape::SmolLm2,
+            Work::Decoder1bScoreBf16 | Work::Decoder1bScoreInt8 => Shape::Decoder1b,
+            _ => Shape::MiniLm,
+        }
+    }
+
+    /// True if a round is scores of sequences.
+    pub(crate) fn only_scores(self) -> bool {
+        match self {
+            Work::StudentScore128
+            | Work::StudentScore128Bf16
+            | Work::StudentScore128Int8
+            | Work::TeacherScore
+            | Work::SmolLm2Score
+            | Work::Decoder1bScoreBf16
+            | Work::Decoder1bScoreInt8 => true,
+            Work::StudentTrain128
+            | Work::StudentTrainReal
+            | Work::StudentLatency1
+            | Work::StudentLatency10
+            | Work::StudentLatency50
+            | Work::StudentScoreReal
+            | Work::TeacherCpt
+            | Work::TeacherRank
+            | Work::SmolLm2Rank
+            | Work::SmolLm2Lora => false,
         }
     }
 
@@ -92,4 +167,9 @@ impl Work {
     pub(crate) fn is_latency(self) -> bool {
         matches!(self, Work::StudentLatency1 | Work::StudentLatency10 | Work::StudentLatency50)
     }
+}
+
+/// True unless what this name ends with is a precision that the processor has no instructions for.
+pub(crate) fn precision_is_here(name: &str) -> bool {
+    !name.ends_with("bf16") || Precision::fastest() == Precision::Bf16
 }

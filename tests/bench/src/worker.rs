@@ -10,7 +10,7 @@ use nn::models::{Head, Model, read_config};
 use nn::ops::Precision;
 use nn::text::{Packed, PairTokenizer, Sequence, Texts, Tokenizer};
 use nn::train::{AdamW, AdamWConfig, Gradients, Passes, prediction_gradients, score_gradients};
-use nn::weights::Mode;
+use nn::weights::{LoraConfig, Mode};
 use ranking::loss::{Logistic, Loss, LossError, LossValue, PointwiseMse};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,6 +19,8 @@ use crate::inputs::{Batch, Inputs, scoring};
 use crate::side::{Ready, Round};
 use crate::work::Work;
 
+const SEED: u64 = 42;
+const LORA_RANK: usize = 16;
 const LEARNING_RATE: f64 = 2e-5;
 /// Tokens scored at a time: those of 32 sequences of 128.
 const TOKEN_BUDGET: usize = 4096;
@@ -70,6 +72,11 @@ impl Trainee {
         };
         Ok(match work {
             Work::TeacherCpt => Trainee::Language(load(Head::LanguageModel)?),
+            Work::SmolLm2Lora => {
+                let targets = vec!["all-linear".to_owned()];
+                let lora = LoraConfig { rank: LORA_RANK, alpha: 2.0 * LORA_RANK as f64, dropout: 0.0, targets };
+                Trainee::Ranker(load(Head::Score)?.with_lora(&lora, SEED)?)
+            }
             _ => Trainee::Ranker(load(Head::Score)?),
         })
     }
@@ -127,13 +134,12 @@ enum Step {
 impl Step {
     fn of(work: Work, model: Trainee, inputs: Inputs, folder: &Path) -> Result<Step> {
         Ok(match (work, model) {
-            (Work::StudentScoreReal, Trainee::Ranker(ranker)) => {
-                Step::ScoreTexts { ranker, tokenizer: Tokenizer::load(folder)?, texts: inputs.texts }
-            }
-            (
-                Work::StudentScore128 | Work::StudentScore128Bf16 | Work::StudentScore128Int8 | Work::TeacherScore,
-                Trainee::Ranker(ranker),
-            ) => Step::Score {
+            (Work::StudentScoreReal, Trainee::Ranker(ranker)) => Step::ScoreTexts {
+                ranker: ranker.for_scoring(),
+                tokenizer: Tokenizer::load(folder)?,
+                texts: inputs.texts,
+            },
+            (work, Trainee::Ranker(ranker)) if work.only_scores() => Step::Score {
                 ranker: ranker.for_scoring(),
                 sequences: inputs.batches.iter().flat_map(sequences).collect(),
             },
@@ -142,10 +148,10 @@ impl Step {
             }
             (_, model) => {
                 let params = match &model {
-                    Trainee::Ranker(ranker) => ranker.params(),
-                    Trainee::Language(llama) => llama.params(),
+                    Trainee::Ranker(ranker) => ranker.params().trained(),
+                    Trainee::Language(llama) => llama.params().trained(),
                 };
-                let optimizer = AdamW::new(AdamWConfig::default(), params);
+                let optimizer = AdamW::new(AdamWConfig::default(), &params);
                 let batches = inputs.batches.iter().map(sequences).collect();
                 Step::Train { model, optimizer, inputs, batches, steps: 0 }
             }
@@ -192,11 +198,11 @@ fn train(
     let (params, gradients) = match model {
         Trainee::Ranker(ranker) => {
             let loss = |scores: &[f32]| score_loss(inputs, batch, scores);
-            (ranker.params(), score_gradients(ranker, sequences, passes, loss)?.1)
+            (ranker.params().trained(), score_gradients(ranker, sequences, passes, loss)?.1)
         }
-        Trainee::Language(llama) => (llama.params(), language_gradients(llama, inputs, batch, passes)?),
+        Trainee::Language(llama) => (llama.params().trained(), language_gradients(llama, inputs, batch, passes)?),
     };
-    optimizer.step(params, &gradients.grads, LEARNING_RATE, &|_| 1.0)?;
+    optimizer.step(&params, &gradients.grads, LEARNING_RATE, &|_| 1.0)?;
     Ok(())
 }
 

@@ -46,14 +46,16 @@ fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
 }
 
 /// `f(a[i], b[i])` for every pair of numbers.
-fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+pub(super) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     assert_eq!(a.len(), b.len(), "numbers without a partner");
     let mut out = Vec::with_capacity(a.len());
     let unwritten = &mut out.spare_capacity_mut()[..a.len()];
     unwritten.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
-        for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-            out.write(f(a, b));
-        }
+        lanes::wide(|| {
+            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                out.write(f(a, b));
+            }
+        });
     });
     // SAFETY: there is room for as many numbers as `a` and `b` have, and each was written.
     #[allow(unsafe_code)]
@@ -66,7 +68,7 @@ fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
 /// `a[i] *= b[i]`.
 fn multiply(a: &mut [f32], b: &[f32]) {
     a.par_chunks_mut(TASK).zip(b.par_chunks(TASK)).for_each(|(a, b)| {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a *= b);
+        lanes::wide(|| a.iter_mut().zip(b).for_each(|(a, b)| *a *= b));
     });
 }
 

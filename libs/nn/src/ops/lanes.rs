@@ -1,5 +1,28 @@
 //! Loops over slices that the compiler turns into vector instructions.
 
+/// Runs a loop in a copy that is compiled for AVX-512 where the processor has it. Every number is computed by the same operations
+/// in either copy, so that the bits are the same.
+#[inline(always)]
+pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn compiled_for_avx512<R>(work: impl FnOnce() -> R) -> R {
+            work()
+        }
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+        {
+            // SAFETY: the processor has these features.
+            #[allow(unsafe_code)]
+            return unsafe { compiled_for_avx512(work) };
+        }
+    }
+    work()
+}
+
 /// Independent partial sums: two AVX2 registers of `f32`, enough to hide the latency of an addition.
 const LANES: usize = 16;
 
@@ -18,19 +41,23 @@ fn fold(a: &[f32], b: &[f32], add: impl Fn(f32, f32, f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+#[inline(always)]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     fold(a, b, |sum, a, b| a.mul_add(b, sum))
 }
 
+#[inline(always)]
 pub(super) fn sum(a: &[f32]) -> f32 {
     fold(a, a, |sum, a, _| sum + a)
 }
 
 /// Sum of `(a[i] - center)^2`.
+#[inline(always)]
 pub(super) fn squared_deviation(a: &[f32], center: f32) -> f32 {
     fold(a, a, |sum, a, _| (a - center).mul_add(a - center, sum))
 }
 
+#[inline(always)]
 pub(super) fn max(a: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = a.chunks_exact(LANES);
@@ -44,12 +71,14 @@ pub(super) fn max(a: &[f32]) -> f32 {
 }
 
 /// `to[i] += a[i]`.
+#[inline(always)]
 pub(super) fn add_to(to: &mut [f32], a: &[f32]) {
     for (to, a) in to.iter_mut().zip(a) {
         *to += a;
     }
 }
 
+#[inline(always)]
 pub(super) fn scale(a: &mut [f32], factor: f32) {
     for a in a {
         *a *= factor;
@@ -83,6 +112,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// Softmax in place.
+#[inline(always)]
 pub(super) fn softmax(row: &mut [f32]) {
     let max = max(row);
     for x in row.iter_mut() {
@@ -99,6 +129,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 }
 
 /// Replaces each number `x` by `cap tanh(x / cap)`, below `cap` in size.
+#[inline(always)]
 pub(super) fn soft_cap(row: &mut [f32], cap: f32) {
     for x in row {
         *x = cap * tanh(*x / cap);

@@ -7,6 +7,8 @@
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor};
 
 mod activation;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod attention;
 mod cross_entropy;
 mod dropout;
@@ -19,6 +21,8 @@ mod linear;
 mod low_rank;
 mod mean;
 mod norm;
+#[cfg(target_arch = "x86_64")]
+mod processor;
 mod recompute;
 mod residual;
 mod row_means;

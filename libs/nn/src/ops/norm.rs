@@ -31,7 +31,7 @@ fn map_rows(x: &[f32], d: usize, row: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec
     let mut y = vec![0.0; x.len()];
     let task = task_rows(d) * d;
     y.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(y, x)| {
-        y.chunks_exact_mut(d).zip(x.chunks_exact(d)).for_each(|(y, x)| row(x, y));
+        lanes::wide(|| y.chunks_exact_mut(d).zip(x.chunks_exact(d)).for_each(|(y, x)| row(x, y)));
     });
     y
 }
@@ -42,7 +42,7 @@ fn map_rows2(x: &[f32], grad: &[f32], d: usize, row: impl Fn(&[f32], &[f32], &mu
     let task = task_rows(d) * d;
     dx.par_chunks_mut(task).zip(x.par_chunks(task)).zip(grad.par_chunks(task)).for_each(|((dx, x), grad)| {
         let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(grad.chunks_exact(d));
-        rows.for_each(|((dx, x), grad)| row(x, grad, dx));
+        lanes::wide(|| rows.for_each(|((dx, x), grad)| row(x, grad, dx)));
     });
     dx
 }

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::activation::map2;
 use super::dropout::masked;
 use super::{Dropout, TASK, gradient, input, lanes, lend, output};
 
@@ -27,13 +28,14 @@ impl CustomOp2 for Residual {
         if xl.shape() != ul.shape() {
             candle_core::bail!("residual: x {:?}, update {:?}", xl.shape(), ul.shape());
         }
-        let x = input(x, xl)?;
-        let mut sum = input(update, ul)?.to_vec();
+        let (x, update) = (input(x, xl)?, input(update, ul)?);
+        let Some(dropout) = self.dropout else {
+            return output(map2(x, update, |x, update| x + update), xl.shape());
+        };
+        let mut sum = update.to_vec();
         sum.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).enumerate().for_each(|(task, (sum, x))| {
-            if let Some(dropout) = self.dropout {
-                dropout.apply(task * TASK, sum);
-            }
-            lanes::add_to(sum, x);
+            dropout.apply(task * TASK, sum);
+            lanes::wide(|| lanes::add_to(sum, x));
         });
         output(sum, xl.shape())
     }

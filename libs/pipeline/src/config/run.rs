@@ -32,9 +32,9 @@ pub enum Precision {
     /// 32-bit floats.
     #[default]
     F32,
-    /// Operands rounded to bfloat16: faster on processors with AVX-512 BF16, slower on others.
+    /// Operands rounded to bfloat16: faster on AMD's processors with AVX-512 BF16 and Intel's with AMX, slower on others.
     Bf16,
-    /// `bf16` on processors with AVX-512 BF16, else `f32`.
+    /// `bf16` where it is faster, else `f32`.
     Auto,
     /// Whole numbers of 8 bits where a model only scores, in `embed`, `score` and `evaluate`.
     /// Trainings are as with `auto`.

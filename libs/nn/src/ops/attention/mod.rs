@@ -204,13 +204,15 @@ impl Attention {
         if let Some(terms) = terms {
             terms.add(place, [q, k], &mut weights);
         }
-        for (query, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
-            let seen = self.seen(sequence, query);
-            let seen = seen.start - keys.start..seen.end - keys.start;
-            lanes::softmax(&mut weights[seen.clone()]);
-            weights[..seen.start].fill(0.0);
-            weights[seen.end..].fill(0.0);
-        }
+        lanes::wide(|| {
+            for (query, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
+                let seen = self.seen(sequence, query);
+                let seen = seen.start - keys.start..seen.end - keys.start;
+                lanes::softmax(&mut weights[seen.clone()]);
+                weights[..seen.start].fill(0.0);
+                weights[seen.end..].fill(0.0);
+            }
+        });
         weights
     }
 
@@ -218,7 +220,7 @@ impl Attention {
     fn scores(&self, [q, k]: [Matrix<'_>; 2]) -> Vec<f32> {
         let mut scores = product(q, k.t(), self.factor(), Compute::ALONE);
         if let Some(cap) = self.soft_cap {
-            lanes::soft_cap(&mut scores, cap);
+            lanes::wide(|| lanes::soft_cap(&mut scores, cap));
         }
         scores
     }

@@ -9,14 +9,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Matrix;
-use super::tile::{COLUMNS, Kernel, ROWS};
+#[cfg(target_arch = "x86_64")]
+use super::tile::{Amx, Avx512};
+use super::tile::{COLUMNS, Instructions, Kernel, TILE};
+use crate::ops::lanes;
 
 /// Summands of a block at most: a panel of columns then takes half of a first-level cache of 48 KB.
 const DEPTH: usize = 384;
 /// Columns of a block at most, so that it stays in a second-level cache or not far from it.
 const WIDTH: usize = 64 * COLUMNS;
-/// Rows of a task at most: its block of the left matrix stays in the second-level cache.
-const TASK_ROWS: usize = 8 * ROWS;
+/// Rows of a task at most, whole tiles of every kernel: its block of the left matrix stays in the second-level cache.
+const TASK_ROWS: usize = 96;
 
 /// Pairs of a row that are packed together: a panel's rows of them, turned, stay in the first-level cache.
 const TURNED: usize = 8;
@@ -54,7 +57,7 @@ impl Matrix<'_> {
     }
 
     /// The rows `first..first + W` of the columns `depth`, pair by pair; 0 beyond the edges.
-    fn pack<const W: usize>(&self, first: usize, depth: Range<usize>, panel: &mut [[u32; W]]) {
+    pub(super) fn pack<const W: usize>(&self, first: usize, depth: Range<usize>, panel: &mut [[u32; W]]) {
         let rows = W.min(self.rows - first);
         if self.col_stride == 1 {
             let row = |index: usize| &self.data[(first + index) * self.row_stride..][depth.clone()];
@@ -78,6 +81,21 @@ impl Matrix<'_> {
                     numbers.for_each(|(to, &a)| *to = pair(a, 0.0));
                 }
                 to[rows..].fill(0);
+            }
+        }
+    }
+
+    /// The rows from `first` on, as many as the panel has of this width, of which the columns `depth`, one after the other; zeros stay
+    /// beyond the edges.
+    pub(super) fn pack_rows(&self, first: usize, depth: Range<usize>, width: usize, panel: &mut [u16]) {
+        for (row, to) in (first..self.rows).zip(panel.chunks_exact_mut(width)) {
+            let row = &self.data[row * self.row_stride + depth.start * self.col_stride..];
+            if self.col_stride == 1 {
+                let row = &row[..depth.len()];
+                lanes::wide(|| to.iter_mut().zip(row).for_each(|(to, &x)| *to = (round(x) >> 16) as u16));
+            } else {
+                let row = row.iter().step_by(self.col_stride).take(depth.len());
+                to.iter_mut().zip(row).for_each(|(to, &x)| *to = (round(x) >> 16) as u16);
             }
         }
     }
@@ -106,42 +124,55 @@ struct Block {
 impl Product<'_> {
     /// Writes every number of `out` `[m, n]`, initialised before where the product accumulates, in about `tasks` parallel
     /// tasks.
-    pub(super) fn write(&self, kernel: Kernel, out: &mut [MaybeUninit<f32>], tasks: usize) {
+    pub(super) fn write(&self, instructions: Instructions, out: &mut [MaybeUninit<f32>], tasks: usize) {
+        match instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Amx => self.write_by::<Amx>(out, tasks),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => self.write_by::<Avx512>(out, tasks),
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Instructions::Emulated => self.write_by::<super::tile::Emulated>(out, tasks),
+        }
+    }
+
+    fn write_by<K: Kernel>(&self, out: &mut [MaybeUninit<f32>], tasks: usize) {
         let (m, k, n) = (self.lhs.rows, self.lhs.cols, self.rhs.cols);
-        let task_rows = m.div_ceil(tasks).next_multiple_of(ROWS).min(TASK_ROWS);
-        let step = k.div_ceil(k.div_ceil(DEPTH)).next_multiple_of(2);
+        let task_rows = m.div_ceil(tasks).next_multiple_of(K::ROWS).min(TASK_ROWS);
+        let step = k.div_ceil(k.div_ceil(DEPTH)).next_multiple_of(2 * K::PAIRS);
         for left in (0..n).step_by(WIDTH) {
             for start in (0..k).step_by(step) {
-                let block = self.block(left..n.min(left + WIDTH), start..k.min(start + step));
+                let block = self.block::<K>(left..n.min(left + WIDTH), start..k.min(start + step));
                 out.par_chunks_mut(task_rows * n).enumerate().for_each(|(task, out)| {
-                    self.write_rows(kernel, out, task * task_rows, &block);
+                    K::prepared(|| self.write_rows::<K>(out, task * task_rows, &block));
                 });
             }
         }
     }
 
-    fn block(&self, columns: Range<usize>, depth: Range<usize>) -> Block {
-        let pairs = depth.len().div_ceil(2);
+    fn block<K: Kernel>(&self, columns: Range<usize>, depth: Range<usize>) -> Block {
+        let filled = depth.len().div_ceil(2);
+        let pairs = filled.next_multiple_of(K::PAIRS);
         let mut packed = vec![[0; COLUMNS]; columns.len().div_ceil(COLUMNS) * pairs];
         packed.par_chunks_exact_mut(pairs).enumerate().for_each(|(panel, to)| {
-            self.rhs.t().pack(columns.start + panel * COLUMNS, depth.clone(), to);
+            self.rhs.t().pack(columns.start + panel * COLUMNS, depth.clone(), &mut to[..filled]);
         });
         Block { columns, packed, depth }
     }
 
     /// The part of the product that a block makes up, in the rows of `out`, which begin at row `first`.
-    fn write_rows(&self, kernel: Kernel, out: &mut [MaybeUninit<f32>], first: usize, block: &Block) {
-        let (n, pairs) = (self.rhs.cols, block.depth.len().div_ceil(2));
-        let mut packed = vec![[0; ROWS]; (out.len() / n).div_ceil(ROWS) * pairs];
-        for (panel, to) in packed.chunks_exact_mut(pairs).enumerate() {
-            self.lhs.pack(first + panel * ROWS, block.depth.clone(), to);
+    fn write_rows<K: Kernel>(&self, out: &mut [MaybeUninit<f32>], first: usize, block: &Block) {
+        let (n, pairs) = (self.rhs.cols, block.depth.len().div_ceil(2).next_multiple_of(K::PAIRS));
+        let panel = K::panel(pairs);
+        let mut packed = vec![K::Number::default(); (out.len() / n).div_ceil(K::ROWS) * panel];
+        for (index, to) in packed.chunks_exact_mut(panel).enumerate() {
+            K::pack(self.lhs, first + index * K::ROWS, block.depth.clone(), to);
         }
-        let mut tile = [[0.0; COLUMNS]; ROWS];
+        let mut tile = [0.0; TILE];
         for (rhs, left) in block.packed.chunks_exact(pairs).zip(block.columns.clone().step_by(COLUMNS)) {
             let columns = left..block.columns.end.min(left + COLUMNS);
-            for (lhs, out) in packed.chunks_exact(pairs).zip(out.chunks_mut(ROWS * n)) {
-                kernel(lhs, rhs, &mut tile);
-                for (out, sums) in out.chunks_exact_mut(n).zip(&tile) {
+            for (lhs, out) in packed.chunks_exact(panel).zip(out.chunks_mut(K::ROWS * n)) {
+                K::multiply(lhs, rhs, &mut tile);
+                for (out, sums) in out.chunks_exact_mut(n).zip(tile.chunks_exact(COLUMNS)) {
                     self.write_row(&mut out[columns.clone()], sums, block.depth.start > 0);
                 }
             }

@@ -139,7 +139,7 @@ fn check(lhs: Matrix<'_>, rhs: Matrix<'_>, out: usize) {
 #[allow(unsafe_code)]
 unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, compute: Compute) {
     let Compute { precision, threads } = compute;
-    match (precision, tile::native()) {
+    match (precision, tile::Instructions::native()) {
         // SAFETY: the caller's.
         (Precision::F32 | Precision::Int8, _) => unsafe {
             write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads)

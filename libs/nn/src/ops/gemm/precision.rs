@@ -1,6 +1,6 @@
 //! How exactly matrix products are computed.
 
-use super::tile;
+use super::tile::Instructions;
 
 /// The precision of the factors in the matrix products of linear layers and language-model heads. Everything else is always
 /// `f32`: sums, weights, weight gradients of linear layers, activations, attention, scoring heads, and the last layer for
@@ -10,9 +10,9 @@ pub enum Precision {
     /// `f32` factors.
     #[default]
     F32,
-    /// Factors rounded to bf16 (8 significant bits), which processors with AVX-512 BF16 multiply twice as fast. Other
-    /// processors round and multiply in `f32`: slower than [`Precision::F32`], and equal to those with AVX-512 BF16 up to
-    /// the order of sums.
+    /// Factors rounded to bf16 (8 significant bits), which AMD's processors with AVX-512 BF16 multiply twice as fast, Intel's with AMX
+    /// several times. Other processors round and multiply in `f32`: slower than [`Precision::F32`], and equal to these up to the
+    /// order of sums.
     Bf16,
     /// Whole numbers of 8 bits, for scoring: weights rounded by output, activations by token, sums exact (see
     /// [`super::super::Int8Weight`]). Products other than those of linear layers are `f32`.
@@ -20,8 +20,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// The faster one on this processor: bf16 where it has instructions for it.
+    /// The faster one of this processor for models that are trained: bf16 where it has fast instructions for it.
     pub fn fastest() -> Precision {
-        if tile::native().is_some() { Precision::Bf16 } else { Precision::F32 }
+        if Instructions::native().is_some_and(Instructions::are_faster) { Precision::Bf16 } else { Precision::F32 }
     }
 }

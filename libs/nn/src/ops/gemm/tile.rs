@@ -1,25 +1,86 @@
-//! The micro-kernel of bf16: a tile of a matrix product by the dot products of AVX-512 BF16.
+//! The micro-kernels of bf16: a tile of a matrix product by the dot products of AVX-512 BF16, or by the tiles of AMX.
 
-/// Rows of a tile: with two registers each they leave eight of the 32 for what is multiplied.
-pub(super) const ROWS: usize = 12;
-/// Columns of a tile: two registers of `f32`.
+use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use super::super::{amx, processor};
+use super::Matrix;
+
+/// Columns of a tile: two registers of `f32`, or two tiles.
 pub(super) const COLUMNS: usize = 32;
+/// Numbers of the largest tile.
+pub(super) const TILE: usize = 32 * COLUMNS;
 
-/// The sums of a tile.
-pub(super) type Tile = [[f32; COLUMNS]; ROWS];
+/// A way to multiply a panel of rows with a panel of columns. Each number of a panel of columns is a pair of neighbours along the
+/// dimension summed over, as bf16: the first in the lower half.
+pub(super) trait Kernel {
+    /// What a panel of rows consists of.
+    type Number: Copy + Default + Send + Sync;
+    /// Rows of a tile.
+    const ROWS: usize;
+    /// Panels have a multiple of so many pairs.
+    const PAIRS: usize;
 
-/// Multiplies a panel of rows with a panel of columns. Each number of a panel is a pair of neighbours along the dimension
-/// summed over, as bf16: the first in the lower half.
-pub(super) type Kernel = fn(&[[u32; ROWS]], &[[u32; COLUMNS]], &mut Tile);
+    /// The numbers of a panel of rows.
+    fn panel(pairs: usize) -> usize;
 
-/// The kernel of this processor, if it multiplies bf16.
-pub(super) fn native() -> Option<Kernel> {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
-        return Some(x86::native);
+    /// The rows from `first` on, of which the columns `depth`, as a panel; zeros stay beyond the edges.
+    fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, panel: &mut [Self::Number]);
+
+    /// Does work that multiplies, on a thread that is ready for it.
+    #[inline(always)]
+    fn prepared<R>(work: impl FnOnce() -> R) -> R {
+        work()
     }
-    None
+
+    /// The sums of a tile, row by row.
+    ///
+    /// # Shapes
+    /// `lhs` a panel of `p` pairs, `rhs` `[p, COLUMNS]` -> the first numbers of `tile` `[ROWS, COLUMNS]`.
+    fn multiply(lhs: &[Self::Number], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]);
 }
+
+/// The kernels that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// The tests' stand-in for the instruction, so that all around it is tested on any processor with AVX-512.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    Emulated,
+}
+
+impl Instructions {
+    /// The fastest of this processor, if it multiplies bf16.
+    pub(super) fn native() -> Option<Self> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if amx::multiplies_bf16() {
+                return Some(Self::Amx);
+            }
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+                return Some(Self::Avx512);
+            }
+        }
+        None
+    }
+
+    /// True if they are faster than products of `f32`. Intel's processors compute dot products of bf16 at half the rate of AMD's,
+    /// where `f32` is nearly twice as fast, since they have AMX.
+    pub(super) fn are_faster(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Self::Amx || !processor::is_by_intel();
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(super) use x86::Emulated;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Amx, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -28,44 +89,93 @@ mod x86 {
         _mm512_storeu_ps,
     };
 
-    use super::{COLUMNS, ROWS, Tile};
+    use std::ops::Range;
+
+    use super::super::Matrix;
+    use super::{COLUMNS, Kernel, TILE, amx};
+
+    /// Products by the tiles of AMX.
+    pub(in super::super) struct Amx;
+
+    impl Kernel for Amx {
+        type Number = u16;
+        const ROWS: usize = amx::ROWS;
+        const PAIRS: usize = amx::ROW_BYTES / 4;
+
+        fn panel(pairs: usize) -> usize {
+            Self::ROWS * 2 * pairs
+        }
+
+        fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, panel: &mut [u16]) {
+            lhs.pack_rows(first, depth, panel.len() / Self::ROWS, panel);
+        }
+
+        #[inline(always)]
+        fn prepared<R>(work: impl FnOnce() -> R) -> R {
+            amx::with_tiles(work)
+        }
+
+        fn multiply(lhs: &[u16], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]) {
+            amx::multiply_bf16(lhs, rhs, tile);
+        }
+    }
+
+    /// Rows of a tile of vectors: with two registers each they leave eight of the 32 for what is multiplied.
+    const ROWS: usize = 12;
 
     /// A kernel around an instruction `(sums, pairs, pairs) -> sums`.
     macro_rules! kernel {
         ($name:ident, $features:literal, $dot:ident) => {
-            #[allow(unsafe_code)]
-            pub(in super::super) fn $name(lhs: &[[u32; ROWS]], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
-                #[target_feature(enable = $features)]
-                fn run(lhs: &[[u32; ROWS]], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
-                    let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-                    for (lhs, rhs) in lhs.iter().zip(rhs) {
-                        // SAFETY: both loads stay within the 32 numbers of `rhs`.
-                        let columns: [__m512i; 2] = unsafe {
-                            [_mm512_loadu_si512(rhs.as_ptr().cast()), _mm512_loadu_si512(rhs[16..].as_ptr().cast())]
-                        };
-                        for (sums, &pair) in sums.iter_mut().zip(lhs) {
-                            let pair = _mm512_set1_epi32(pair.cast_signed());
-                            sums[0] = $dot(sums[0], pair, columns[0]);
-                            sums[1] = $dot(sums[1], pair, columns[1]);
-                        }
-                    }
-                    for (to, sums) in tile.iter_mut().zip(sums) {
-                        // SAFETY: both stores stay within the 32 numbers of `to`.
-                        unsafe {
-                            _mm512_storeu_ps(to.as_mut_ptr(), sums[0]);
-                            _mm512_storeu_ps(to[16..].as_mut_ptr(), sums[1]);
-                        }
-                    }
+            pub(in super::super) struct $name;
+
+            impl Kernel for $name {
+                /// Pairs, one row below the other.
+                type Number = u32;
+                const ROWS: usize = ROWS;
+                const PAIRS: usize = 1;
+
+                fn panel(pairs: usize) -> usize {
+                    ROWS * pairs
                 }
-                // SAFETY: whoever hands out this kernel has seen that the processor has these features.
-                unsafe { run(lhs, rhs, tile) }
+
+                fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, panel: &mut [u32]) {
+                    lhs.pack::<ROWS>(first, depth, panel.as_chunks_mut().0);
+                }
+
+                #[allow(unsafe_code)]
+                fn multiply(lhs: &[u32], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]) {
+                    #[target_feature(enable = $features)]
+                    fn run(lhs: &[[u32; ROWS]], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]) {
+                        let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+                        for (lhs, rhs) in lhs.iter().zip(rhs) {
+                            // SAFETY: both loads stay within the 32 numbers of `rhs`.
+                            let columns: [__m512i; 2] = unsafe {
+                                [_mm512_loadu_si512(rhs.as_ptr().cast()), _mm512_loadu_si512(rhs[16..].as_ptr().cast())]
+                            };
+                            for (sums, &pair) in sums.iter_mut().zip(lhs) {
+                                let pair = _mm512_set1_epi32(pair.cast_signed());
+                                sums[0] = $dot(sums[0], pair, columns[0]);
+                                sums[1] = $dot(sums[1], pair, columns[1]);
+                            }
+                        }
+                        for (to, sums) in tile.chunks_exact_mut(COLUMNS).zip(sums) {
+                            // SAFETY: both stores stay within the 32 numbers of `to`.
+                            unsafe {
+                                _mm512_storeu_ps(to.as_mut_ptr(), sums[0]);
+                                _mm512_storeu_ps(to[16..].as_mut_ptr(), sums[1]);
+                            }
+                        }
+                    }
+                    // SAFETY: whoever hands out this kernel has seen that the processor has these features.
+                    unsafe { run(lhs.as_chunks().0, rhs, tile) }
+                }
             }
         };
     }
 
-    kernel!(native, "avx512f,avx512bf16", dot);
+    kernel!(Avx512, "avx512f,avx512bf16", dot);
     #[cfg(test)]
-    kernel!(emulated, "avx512f", emulated_dot);
+    kernel!(Emulated, "avx512f", emulated_dot);
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bf16")]
@@ -88,14 +198,21 @@ mod x86 {
     }
 }
 
-/// Every kernel that runs here: the tests' stand-in for the instruction as well, so that all around it is tested on any
-/// processor with AVX-512.
+/// Every kernel that runs here.
 #[cfg(test)]
-pub(super) fn testable() -> Vec<Kernel> {
-    let mut kernels: Vec<Kernel> = native().into_iter().collect();
+pub(super) fn testable() -> Vec<Instructions> {
+    let mut kernels = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
-        kernels.push(x86::emulated);
+    {
+        if amx::multiplies_bf16() {
+            kernels.push(Instructions::Amx);
+        }
+        if is_x86_feature_detected!("avx512f") {
+            kernels.push(Instructions::Emulated);
+            if is_x86_feature_detected!("avx512bf16") {
+                kernels.push(Instructions::Avx512);
+            }
+        }
     }
     kernels
 }

@@ -1,7 +1,7 @@
 //! The micro-kernels of int8: a tile of a product of rounded activations and weights.
 
 /// Numbers of the largest tile.
-pub(super) const TILE: usize = 384;
+pub(super) const TILE: usize = 1024;
 
 /// A way to multiply a panel of rows with a panel of columns.
 pub(super) trait Kernel {
@@ -11,6 +11,14 @@ pub(super) trait Kernel {
     const ROWS: usize;
     /// Columns of a tile and of a panel.
     const COLUMNS: usize;
+    /// Rows and panels have a multiple of so many numbers along the dimension summed over, itself one of 4.
+    const DEPTH: usize;
+
+    /// Does work that multiplies, on a thread that is ready for it.
+    #[inline(always)]
+    fn prepared<R>(work: impl FnOnce() -> R) -> R {
+        work()
+    }
 
     /// An activation of so many units.
     fn number(units: i8) -> Self::Number;
@@ -21,13 +29,15 @@ pub(super) trait Kernel {
     /// The sums of a tile, row by row.
     ///
     /// # Shapes
-    /// `rows` `[ROWS, 4 q]`, `panel` `[q, COLUMNS, 4]` -> `tile` `[ROWS, COLUMNS]`.
+    /// `rows` `[ROWS, 4 q]`, `panel` `[q, COLUMNS, 4]` -> the first numbers of `tile` `[ROWS, COLUMNS]`.
     fn multiply(rows: &[Self::Number], panel: &[i8], tile: &mut [i32; TILE]);
 }
 
 /// The kernels that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Instructions {
+    #[cfg(target_arch = "x86_64")]
+    Amx,
     #[cfg(target_arch = "x86_64")]
     Vnni,
     #[cfg(target_arch = "x86_64")]
@@ -45,6 +55,8 @@ impl Instructions {
     pub(super) fn all() -> Vec<Self> {
         vec![
             #[cfg(target_arch = "x86_64")]
+            Self::Amx,
+            #[cfg(target_arch = "x86_64")]
             Self::Vnni,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2,
@@ -55,6 +67,8 @@ impl Instructions {
     /// True if this processor has them.
     pub(super) fn are_here(self) -> bool {
         match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => amx::multiplies_int8(),
             #[cfg(target_arch = "x86_64")]
             Self::Vnni => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "x86_64")]
@@ -67,10 +81,25 @@ impl Instructions {
     pub(super) fn columns(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Self::Amx => Amx::COLUMNS,
+            #[cfg(target_arch = "x86_64")]
             Self::Vnni => Vnni::COLUMNS,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => Avx2::COLUMNS,
             Self::Portable => Portable::COLUMNS,
+        }
+    }
+
+    /// A panel has a multiple of so many inputs.
+    pub(super) fn depth(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Amx::DEPTH,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => Vnni::DEPTH,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Avx2::DEPTH,
+            Self::Portable => Portable::DEPTH,
         }
     }
 }
@@ -82,6 +111,7 @@ impl Kernel for Portable {
     type Number = i8;
     const ROWS: usize = 4;
     const COLUMNS: usize = 8;
+    const DEPTH: usize = 4;
 
     fn number(units: i8) -> i8 {
         units
@@ -105,7 +135,9 @@ impl Kernel for Portable {
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Vnni};
+use super::super::amx;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Amx, Avx2, Vnni};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -115,7 +147,34 @@ mod x86 {
         _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
     };
 
-    use super::{Kernel, TILE};
+    use super::{Kernel, TILE, amx};
+
+    /// Products of signed bytes by the tiles of AMX.
+    pub(in super::super) struct Amx;
+
+    impl Kernel for Amx {
+        type Number = i8;
+        const ROWS: usize = amx::ROWS;
+        const COLUMNS: usize = amx::COLUMNS;
+        const DEPTH: usize = amx::ROW_BYTES;
+
+        #[inline(always)]
+        fn prepared<R>(work: impl FnOnce() -> R) -> R {
+            amx::with_tiles(work)
+        }
+
+        fn number(units: i8) -> i8 {
+            units
+        }
+
+        fn excess(_: i32) -> i32 {
+            0
+        }
+
+        fn multiply(rows: &[i8], panel: &[i8], tile: &mut [i32; TILE]) {
+            amx::multiply_int8(rows, panel, tile);
+        }
+    }
 
     /// Products of 16 bits, which AVX2 adds in pairs without an overflow.
     pub(in super::super) struct Avx2;
@@ -125,6 +184,7 @@ mod x86 {
         /// With two registers of sums each they leave four of the 16 for what is multiplied.
         const ROWS: usize = 6;
         const COLUMNS: usize = 8;
+        const DEPTH: usize = 4;
 
         fn number(units: i8) -> i16 {
             i16::from(units)
@@ -184,6 +244,7 @@ mod x86 {
         /// With two registers of sums each they leave eight of the 32 for what is multiplied.
         const ROWS: usize = 12;
         const COLUMNS: usize = 32;
+        const DEPTH: usize = 4;
 
         fn number(units: i8) -> u8 {
             (i32::from(units) + Self::OFFSET) as u8

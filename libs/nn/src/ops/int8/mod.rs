@@ -16,8 +16,8 @@ use kernel::{Instructions, Kernel, Portable, TILE};
 
 /// Units of the largest magnitude.
 const LARGEST: f32 = 127.0;
-/// Rows of a parallel task at most, so that its rounded activations stay in a second-level cache.
-const TASK_ROWS: usize = 48;
+/// Rows of a parallel task at most, so that its rounded activations stay in a second-level cache: whole tiles of every kernel.
+const TASK_ROWS: usize = 96;
 /// Neighbours along the dimension summed over that the instructions multiply at once.
 const QUAD: usize = 4;
 
@@ -35,7 +35,8 @@ pub enum Then {
 pub struct Int8Weight {
     instructions: Instructions,
     inputs: usize,
-    /// Panels of columns (outputs): for each four inputs, four numbers of each column; 0 beyond the edges.
+    /// Panels of columns (outputs): for each four inputs, four numbers of each column; 0 beyond the edges. A panel has
+    /// [`Kernel::DEPTH`] inputs or a multiple.
     panels: Vec<i8>,
     /// The unit of each output.
     units: Vec<f32>,
@@ -59,7 +60,7 @@ impl Int8Weight {
     fn laid_out(weight: &[f32], inputs: usize, instructions: Instructions) -> Self {
         let columns = instructions.columns();
         let outputs = weight.len() / inputs.max(1);
-        let panel = inputs.div_ceil(QUAD) * QUAD * columns;
+        let panel = inputs.next_multiple_of(instructions.depth()) * columns;
         let mut panels = vec![0; outputs.div_ceil(columns) * panel];
         let (mut units, mut sums) = (Vec::with_capacity(outputs), Vec::with_capacity(outputs));
         for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
@@ -99,14 +100,16 @@ impl Int8Weight {
             );
         }
         let y = match bias {
-            Some(bias) => lend([&x.contiguous()?, bias], |[x, bias]| Ok(self.product(x, Some(bias), then)))?,
-            None => lend([&x.contiguous()?], |[x]| Ok(self.product(x, None, then)))?,
+            Some(bias) => lend([&x.contiguous()?, bias], |[x, bias]| Ok(self.product(x, bias, then)))?,
+            None => lend([&x.contiguous()?], |[x]| Ok(self.product(x, &vec![0.0; self.outputs()], then)))?,
         };
         Tensor::from_vec(y, (tokens, self.outputs()), &Device::Cpu)
     }
 
-    fn product(&self, x: &[f32], bias: Option<&[f32]>, then: Then) -> Vec<f32> {
+    fn product(&self, x: &[f32], bias: &[f32], then: Then) -> Vec<f32> {
         match self.instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Amx => self.product_by::<kernel::Amx>(x, bias, then),
             #[cfg(target_arch = "x86_64")]
             Instructions::Vnni => self.product_by::<kernel::Vnni>(x, bias, then),
             #[cfg(target_arch = "x86_64")]
@@ -115,7 +118,7 @@ impl Int8Weight {
         }
     }
 
-    fn product_by<K: Kernel>(&self, x: &[f32], bias: Option<&[f32]>, then: Then) -> Vec<f32> {
+    fn product_by<K: Kernel>(&self, x: &[f32], bias: &[f32], then: Then) -> Vec<f32> {
         let (inputs, outputs) = (self.inputs, self.outputs());
         let tokens = x.len() / inputs.max(1);
         let mut y = Vec::with_capacity(tokens * outputs);
@@ -125,7 +128,13 @@ impl Int8Weight {
         let rows = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(K::ROWS).min(TASK_ROWS);
         let unwritten = &mut y.spare_capacity_mut()[..tokens * outputs];
         let tasks = unwritten.par_chunks_mut(rows * outputs).zip(x.par_chunks(rows * inputs));
-        tasks.for_each(|(y, x)| self.write_rows::<K>(&Rounded::<K>::of(x, inputs), y, bias, then));
+        tasks.for_each(|(y, x)| {
+            let x = lanes::wide(|| Rounded::<K>::of(x, inputs));
+            K::prepared(|| match then {
+                Then::Nothing => lanes::wide(|| self.write_rows::<K>(&x, y, bias, |y| y)),
+                Then::Gelu => lanes::wide(|| self.write_rows::<K>(&x, y, bias, |y| y * lanes::normal(y).0)),
+            });
+        });
         // SAFETY: there is room for so many numbers, and each was written: every task writes all columns of its rows.
         #[allow(unsafe_code)]
         unsafe {
@@ -135,62 +144,50 @@ impl Int8Weight {
     }
 
     /// Writes every number of `y`, the outputs of some tokens.
-    fn write_rows<K: Kernel>(&self, x: &Rounded<K>, y: &mut [MaybeUninit<f32>], bias: Option<&[f32]>, then: Then) {
-        let (outputs, quads) = (self.outputs(), self.inputs.div_ceil(QUAD));
+    #[inline(always)]
+    fn write_rows<K: Kernel>(
+        &self,
+        x: &Rounded<K>,
+        y: &mut [MaybeUninit<f32>],
+        bias: &[f32],
+        then: impl Fn(f32) -> f32 + Copy,
+    ) {
+        let (outputs, width) = (self.outputs(), self.inputs.next_multiple_of(K::DEPTH));
         let mut tile = [0; TILE];
-        for (panel, first) in self.panels.chunks_exact(quads * QUAD * K::COLUMNS).zip((0..).step_by(K::COLUMNS)) {
+        for (panel, first) in self.panels.chunks_exact(width * K::COLUMNS).zip((0..).step_by(K::COLUMNS)) {
             let columns = first..outputs.min(first + K::COLUMNS);
-            let blocks = x.numbers.chunks_exact(quads * QUAD * K::ROWS).zip(x.units.chunks(K::ROWS));
+            let blocks = x.numbers.chunks_exact(width * K::ROWS).zip(x.units.chunks(K::ROWS));
             for ((rows, units), y) in blocks.zip(y.chunks_mut(K::ROWS * outputs)) {
                 K::multiply(rows, panel, &mut tile);
                 let rows = y.chunks_exact_mut(outputs).zip(tile.chunks_exact(K::COLUMNS)).zip(units);
                 for ((y, sums), &unit) in rows {
-                    self.write_row::<K>(&mut y[columns.clone()], sums, unit, first, bias);
+                    self.write_row::<K>(&mut y[columns.clone()], sums, unit, first, &bias[first..], then);
                 }
             }
-        }
-        if then == Then::Gelu {
-            gelu(y);
         }
     }
 
     /// Writes the outputs of one token from output `first` on.
+    #[inline(always)]
     fn write_row<K: Kernel>(
         &self,
         y: &mut [MaybeUninit<f32>],
         sums: &[i32],
         unit: f32,
         first: usize,
-        bias: Option<&[f32]>,
+        bias: &[f32],
+        then: impl Fn(f32) -> f32,
     ) {
-        let columns = self.units[first..].iter().zip(&self.sums[first..]).zip(sums);
-        for (y, ((&column, &weights), &sum)) in y.iter_mut().zip(columns) {
-            y.write((sum - K::excess(weights)) as f32 * (unit * column));
+        let columns = self.units[first..].iter().zip(&self.sums[first..]).zip(sums).zip(bias);
+        for (y, (((&column, &weights), &sum), &bias)) in y.iter_mut().zip(columns) {
+            y.write(then((sum - K::excess(weights)) as f32 * (unit * column) + bias));
         }
-        if let Some(bias) = bias {
-            for (y, bias) in y.iter_mut().zip(&bias[first..]) {
-                // SAFETY: the loop above has written it.
-                #[allow(unsafe_code)]
-                let before = unsafe { y.assume_init() };
-                y.write(before + bias);
-            }
-        }
-    }
-}
-
-/// The exact GELU of numbers that were written.
-fn gelu(y: &mut [MaybeUninit<f32>]) {
-    for y in y {
-        // SAFETY: the caller's: each was written.
-        #[allow(unsafe_code)]
-        let x = unsafe { y.assume_init() };
-        y.write(x * lanes::normal(x).0);
     }
 }
 
 /// The activations of some tokens, rounded.
 struct Rounded<K: Kernel> {
-    /// Rows, padded to whole quads; as many as fill the last tile.
+    /// Rows, padded to a multiple of [`Kernel::DEPTH`]; as many as fill the last tile.
     numbers: Vec<K::Number>,
     /// The unit of each token.
     units: Vec<f32>,
@@ -199,8 +196,9 @@ struct Rounded<K: Kernel> {
 impl<K: Kernel> Rounded<K> {
     /// # Shapes
     /// `x` `[t, inputs]`.
+    #[inline(always)]
     fn of(x: &[f32], inputs: usize) -> Self {
-        let width = inputs.next_multiple_of(QUAD);
+        let width = inputs.next_multiple_of(K::DEPTH);
         let rows = (x.len() / inputs).next_multiple_of(K::ROWS);
         let mut numbers = vec![K::number(0); rows * width];
         let rounded = numbers.chunks_exact_mut(width).zip(x.chunks_exact(inputs)).map(|(numbers, row)| {
@@ -214,6 +212,7 @@ impl<K: Kernel> Rounded<K> {
 }
 
 /// How many units a number of 1 has, and the unit; NaN where a number is not finite, so that results are not either.
+#[inline(always)]
 fn unit(row: &[f32]) -> (f32, f32) {
     // Without their signs, floats are in the order of their bits, those that are not finite last.
     let largest = f32::from_bits(row.iter().fold(0, |largest, x| largest.max(x.abs().to_bits())));
@@ -257,7 +256,7 @@ mod tests {
         #[test]
         fn whole_numbers_are_multiplied_exactly(
             tokens in prop_oneof![1usize..20, 95usize..110],
-            inputs in 1usize..70,
+            inputs in 1usize..140,
             outputs in 1usize..80,
         ) {
             let (x, weight) = (numbers(1, tokens, inputs), numbers(2, outputs, inputs));
@@ -267,7 +266,7 @@ mod tests {
                 .collect();
             for instructions in here() {
                 let weight = Int8Weight::laid_out(&weight, inputs, instructions);
-                let found = weight.product(&x, Some(&vec![0.5; outputs]), Then::Nothing);
+                let found = weight.product(&x, &vec![0.5; outputs], Then::Nothing);
                 prop_assert_eq!(&found, &expected, "{:?}", instructions);
             }
         }
@@ -281,7 +280,7 @@ mod tests {
         let (exact, x, bias) = (values(&exact), values(&x), values(&bias));
         let results: Vec<Vec<f32>> = here()
             .map(|instructions| {
-                Int8Weight::laid_out(&values(&weight), 130, instructions).product(&x, Some(&bias), Then::Gelu)
+                Int8Weight::laid_out(&values(&weight), 130, instructions).product(&x, &bias, Then::Gelu)
             })
             .collect();
         let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
