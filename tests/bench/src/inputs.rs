@@ -18,7 +18,8 @@ use serde_json::Value;
 use crate::python::write;
 use crate::work::{Shape, Work};
 
-const SEED: u64 = 42;
+/// Of models and inputs.
+pub(crate) const SEED: u64 = 42;
 const INPUTS_FILE: &str = "inputs.json";
 /// Documents end after so many words, so that no side has to cut a sequence.
 const DOCUMENT_WORDS: usize = 150;

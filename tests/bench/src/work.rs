@@ -142,25 +142,16 @@ impl Work {
 
     /// True if a round is scores of sequences.
     pub(crate) fn only_scores(self) -> bool {
-        match self {
+        matches!(
+            self,
             Work::StudentScore128
-            | Work::StudentScore128Bf16
-            | Work::StudentScore128Int8
-            | Work::TeacherScore
-            | Work::SmolLm2Score
-            | Work::Decoder1bScoreBf16
-            | Work::Decoder1bScoreInt8 => true,
-            Work::StudentTrain128
-            | Work::StudentTrainReal
-            | Work::StudentLatency1
-            | Work::StudentLatency10
-            | Work::StudentLatency50
-            | Work::StudentScoreReal
-            | Work::TeacherCpt
-            | Work::TeacherRank
-            | Work::SmolLm2Rank
-            | Work::SmolLm2Lora => false,
-        }
+                | Work::StudentScore128Bf16
+                | Work::StudentScore128Int8
+                | Work::TeacherScore
+                | Work::SmolLm2Score
+                | Work::Decoder1bScoreBf16
+                | Work::Decoder1bScoreInt8
+        )
     }
 
     /// True if a round is requests in turn, whose times are measured one by one.

@@ -10,16 +10,15 @@ use nn::models::{Head, Model, read_config};
 use nn::ops::Precision;
 use nn::text::{Packed, PairTokenizer, Sequence, Texts, Tokenizer};
 use nn::train::{AdamW, AdamWConfig, Gradients, Passes, prediction_gradients, score_gradients};
-use nn::weights::{LoraConfig, Mode};
+use nn::weights::{LoraConfig, Mode, Params};
 use ranking::loss::{Logistic, Loss, LossError, LossValue, PointwiseMse};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::inputs::{Batch, Inputs, scoring};
+use crate::inputs::{Batch, Inputs, SEED, scoring};
 use crate::side::{Ready, Round};
 use crate::work::Work;
 
-const SEED: u64 = 42;
 const LORA_RANK: usize = 16;
 const LEARNING_RATE: f64 = 2e-5;
 /// Tokens scored at a time: those of 32 sequences of 128.
@@ -108,13 +107,7 @@ fn sequences(batch: &Batch) -> Vec<Sequence> {
 
 /// What a round does.
 enum Step {
-    Train {
-        model: Trainee,
-        optimizer: AdamW,
-        inputs: Inputs,
-        batches: Vec<Vec<Sequence>>,
-        steps: u64,
-    },
+    Train(Box<Training>),
     Score {
         ranker: Model,
         sequences: Vec<Sequence>,
@@ -153,7 +146,7 @@ impl Step {
                 };
                 let optimizer = AdamW::new(AdamWConfig::default(), &params);
                 let batches = inputs.batches.iter().map(sequences).collect();
-                Step::Train { model, optimizer, inputs, batches, steps: 0 }
+                Step::Train(Box::new(Training { model, params, optimizer, inputs, batches, steps: 0 }))
             }
         })
     }
@@ -169,12 +162,7 @@ impl Step {
                 };
                 return requests.iter().map(serve).collect();
             }
-            Step::Train { model, optimizer, inputs, batches, steps } => {
-                for (batch, sequences) in inputs.batches.iter().zip(batches) {
-                    *steps += 1;
-                    train(model, optimizer, inputs, (batch, sequences), passes(*steps, precision))?;
-                }
-            }
+            Step::Train(training) => training.round(precision)?,
             Step::Score { ranker, sequences } => drop(score_sequences(ranker, sequences, execution(precision))?),
             Step::ScoreTexts { ranker, tokenizer, texts } => {
                 let pairs = PairTokenizer::new(tokenizer, &scoring())?;
@@ -187,23 +175,33 @@ impl Step {
     }
 }
 
-/// One optimizer step, with dropout as the model has it.
-fn train(
-    model: &Trainee,
-    optimizer: &mut AdamW,
-    inputs: &Inputs,
-    (batch, sequences): (&Batch, &[Sequence]),
-    passes: Passes,
-) -> Result<()> {
-    let (params, gradients) = match model {
-        Trainee::Ranker(ranker) => {
-            let loss = |scores: &[f32]| score_loss(inputs, batch, scores);
-            (ranker.params().trained(), score_gradients(ranker, sequences, passes, loss)?.1)
+/// Optimizer steps, with dropout as the model has it.
+struct Training {
+    model: Trainee,
+    /// Those of the model that are trained.
+    params: Params,
+    optimizer: AdamW,
+    inputs: Inputs,
+    batches: Vec<Vec<Sequence>>,
+    steps: u64,
+}
+
+impl Training {
+    fn round(&mut self, precision: Precision) -> Result<()> {
+        let Self { model, params, optimizer, inputs, batches, steps } = self;
+        for (batch, sequences) in inputs.batches.iter().zip(batches) {
+            *steps += 1;
+            let passes = passes(*steps, precision);
+            let gradients = match model {
+                Trainee::Ranker(ranker) => {
+                    score_gradients(ranker, sequences, passes, |scores: &[f32]| score_loss(inputs, batch, scores))?.1
+                }
+                Trainee::Language(llama) => language_gradients(llama, inputs, batch, passes)?,
+            };
+            optimizer.step(params, &gradients.grads, LEARNING_RATE, &|_| 1.0)?;
         }
-        Trainee::Language(llama) => (llama.params().trained(), language_gradients(llama, inputs, batch, passes)?),
-    };
-    optimizer.step(&params, &gradients.grads, LEARNING_RATE, &|_| 1.0)?;
-    Ok(())
+        Ok(())
+    }
 }
 
 fn execution(precision: Precision) -> Execution {

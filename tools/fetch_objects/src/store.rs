@@ -4,9 +4,9 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{CredentialProvider, ObjectStore};
 use objects::ObjectUrl;
 
 use crate::failure::Failure;
@@ -52,8 +52,7 @@ impl Store {
             let is_public = is_true(builder.get_config_value(&AmazonS3ConfigKey::SkipSignature));
             let client = builder.build().map_err(bad)?;
             if !is_public {
-                let found = tokio::time::timeout(PATIENCE, client.credentials().get_credential()).await;
-                found.map_err(|_| without(None))?.map_err(|error| without(Some(error)))?;
+                credentials_of(client.credentials()).await.map_err(without)?;
             }
             Arc::new(client)
         } else {
@@ -61,8 +60,7 @@ impl Store {
             let is_public = is_true(builder.get_config_value(&GoogleConfigKey::SkipSignature));
             let client = builder.build().map_err(bad)?;
             if !is_public {
-                let found = tokio::time::timeout(PATIENCE, client.credentials().get_credential()).await;
-                found.map_err(|_| without(None))?.map_err(|error| without(Some(error)))?;
+                credentials_of(client.credentials()).await.map_err(without)?;
             }
             Arc::new(client)
         };
@@ -101,6 +99,14 @@ impl Store {
         }
         Failure::Failed(format!("{url}: {text}"))
     }
+}
+
+/// Looks for credentials: what failed, or nothing where there was no answer in time.
+async fn credentials_of<C>(
+    provider: &Arc<dyn CredentialProvider<Credential = C>>,
+) -> Result<(), Option<object_store::Error>> {
+    let found = tokio::time::timeout(PATIENCE, provider.get_credential()).await;
+    found.map_err(|_| None)?.map(|_| ()).map_err(Some)
 }
 
 /// The chain of causes on one line, each said once, with its end cut.

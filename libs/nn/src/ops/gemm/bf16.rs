@@ -199,7 +199,6 @@ impl Product<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tile::testable;
     use super::*;
 
     #[test]
@@ -243,7 +242,7 @@ mod tests {
                 2.0 * sum + if accumulate { 5.0 } else { 0.0 }
             });
             let expected: Vec<f32> = expected.collect();
-            for kernel in testable() {
+            for kernel in Instructions::testable() {
                 let mut out = vec![MaybeUninit::new(if accumulate { 5.0 } else { f32::NAN }); m * n];
                 Product { lhs, rhs, scale: 2.0, accumulate }.write(kernel, &mut out, tasks);
                 // SAFETY: every number was initialised from the start.

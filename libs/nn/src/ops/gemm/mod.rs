@@ -139,17 +139,17 @@ fn check(lhs: Matrix<'_>, rhs: Matrix<'_>, out: usize) {
 #[allow(unsafe_code)]
 unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, compute: Compute) {
     let Compute { precision, threads } = compute;
-    match (precision, tile::Instructions::native()) {
+    if precision != Precision::Bf16 {
         // SAFETY: the caller's.
-        (Precision::F32 | Precision::Int8, _) => unsafe {
-            write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads)
-        },
-        (Precision::Bf16, Some(kernel)) if lhs.rows > 0 && lhs.cols > 0 && rhs.cols > 0 => {
+        return unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) };
+    }
+    match tile::Instructions::native() {
+        Some(instructions) if lhs.rows > 0 && lhs.cols > 0 && rhs.cols > 0 => {
             // SAFETY: the caller's, and `MaybeUninit` asks for no initialised numbers.
             let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), lhs.rows * rhs.cols) };
-            bf16::Product { lhs, rhs, scale, accumulate }.write(kernel, out, threads);
+            bf16::Product { lhs, rhs, scale, accumulate }.write(instructions, out, threads);
         }
-        (Precision::Bf16, _) => {
+        _ => {
             let (lhs_rounded, rhs_rounded) = (lhs.rounded(), rhs.rounded());
             let (lhs, rhs) = (Matrix { data: &lhs_rounded, ..lhs }, Matrix { data: &rhs_rounded, ..rhs });
             // SAFETY: the caller's: the rounded matrices have the shapes and strides of those they are made from.

@@ -56,15 +56,30 @@ impl Instructions {
     /// The fastest of this processor, if it multiplies bf16.
     pub(super) fn native() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        {
-            if amx::multiplies_bf16() {
-                return Some(Self::Amx);
-            }
-            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
-                return Some(Self::Avx512);
-            }
+        return [Self::Amx, Self::Avx512].into_iter().find(|instructions| instructions.are_here());
+        #[cfg(not(target_arch = "x86_64"))]
+        return None;
+    }
+
+    /// Every kernel that runs here.
+    #[cfg(test)]
+    pub(super) fn testable() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let all = [Self::Amx, Self::Avx512, Self::Emulated];
+        #[cfg(not(target_arch = "x86_64"))]
+        let all = [];
+        all.into_iter().filter(|instructions: &Self| instructions.are_here())
+    }
+
+    /// True if this processor has them.
+    #[cfg(target_arch = "x86_64")]
+    fn are_here(self) -> bool {
+        match self {
+            Self::Amx => amx::multiplies_bf16(),
+            Self::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
+            #[cfg(test)]
+            Self::Emulated => is_x86_feature_detected!("avx512f"),
         }
-        None
     }
 
     /// True if they are faster than products of `f32`. Intel's processors compute dot products of bf16 at half the rate of AMD's,
@@ -196,23 +211,4 @@ mod x86 {
         let high = |x| _mm512_castsi512_ps(_mm512_and_si512(x, _mm512_set1_epi32(-0x1_0000)));
         _mm512_fmadd_ps(low(a), low(b), _mm512_fmadd_ps(high(a), high(b), sums))
     }
-}
-
-/// Every kernel that runs here.
-#[cfg(test)]
-pub(super) fn testable() -> Vec<Instructions> {
-    let mut kernels = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        if amx::multiplies_bf16() {
-            kernels.push(Instructions::Amx);
-        }
-        if is_x86_feature_detected!("avx512f") {
-            kernels.push(Instructions::Emulated);
-            if is_x86_feature_detected!("avx512bf16") {
-                kernels.push(Instructions::Avx512);
-            }
-        }
-    }
-    kernels
 }
