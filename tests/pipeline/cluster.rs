@@ -52,6 +52,14 @@ impl Cluster {
         command
     }
 
+    /// The training of the teacher by a rank on each node, without Slurm.
+    fn command_of_ranks(&self, sandbox: &Sandbox, options: &[&str]) -> Command {
+        let program = binary("teacher").with_file_name("teacher-mpi");
+        let program = ["--host", "node1,node2,node3", program.to_str().unwrap(), "--config", CONFIG];
+        let line = [&["mpirun"], &KEEP_ALIVE[..], &program, options, &["--set", "run.threads=1"]].concat();
+        self.command(sandbox, &line)
+    }
+
     /// Submits a recipe for a stage with its options; returns the id of the job.
     #[track_caller]
     fn submit(&self, sandbox: &Sandbox, options: &[&str], recipe: &str, arguments: &[&str]) -> String {
@@ -232,11 +240,9 @@ fn a_cut_cable_ends_mpirun_and_the_next_one_goes_on() {
     let alone = trained_alone("teacher", &TEACHER);
     let sandbox = Sandbox::finished();
     let earlier = sandbox.digests("teacher");
-    let program = binary("teacher").with_file_name("teacher-mpi");
-    let program = ["--host", "node1,node2,node3", program.to_str().unwrap(), "--config", CONFIG];
-    let line = [&["mpirun"], &KEEP_ALIVE[..], &program, &TEACHER, &["--set", "run.threads=1"]].concat();
+    let training = || cluster.command_of_ranks(&sandbox, &TEACHER);
 
-    let mut child = start(cluster.command(&sandbox, &line));
+    let mut child = start(training());
     wait_until(&mut child, "a checkpoint", || sandbox.run_path(TEACHER_CHECKPOINT).exists());
     cluster.hosts("cut", &["node3"]);
     let cut = Instant::now();
@@ -251,9 +257,26 @@ fn a_cut_cable_ends_mpirun_and_the_next_one_goes_on() {
     assert_eq!(sandbox.digests("teacher"), earlier);
 
     cluster.hosts("join", &["node3"]);
-    let Outcome { stderr, .. } = finish(cluster.command(&sandbox, &line)).succeeded();
+    let Outcome { stderr, .. } = finish(training()).succeeded();
     assert!(stderr.contains("rank: resumed after step"), "{stderr}");
     assert_eq!(sandbox.digests("teacher"), alone.digests("teacher"));
+}
+
+#[test]
+fn hosts_that_do_not_reach_each_other_end_mpirun() {
+    let Some(cluster) = Cluster::start(true) else { return };
+    let sandbox = Sandbox::finished();
+    let earlier = sandbox.digests("teacher");
+    // As behind a firewall: what node3 sends to node2 is lost.
+    let nobody = ["lladdr", "02:00:00:00:00:01", "dev", "eth0", "nud", "permanent"];
+    cluster.hosts("on", &[&["node3", "ip", "neigh", "replace", "10.77.0.2"], &nobody[..]].concat());
+    let outcome = finish(cluster.command_of_ranks(&sandbox, &TEACHER));
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    let between = |(own, other): (usize, usize)| {
+        format!("error (rank {own}): expected a connection with rank {other} within 30s, found none on node{}", own + 1)
+    };
+    assert!([(1, 2), (2, 1)].map(between).iter().any(|line| outcome.stderr.contains(line)), "{}", outcome.stderr);
+    assert_eq!(sandbox.digests("teacher"), earlier);
 }
 
 /// Submits a whole pipeline; returns the ids of the jobs and what they are.

@@ -3,10 +3,14 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 /// Long enough for any machine; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Longer than any command of a test takes.
+const ENDLESS: Duration = Duration::from_secs(900);
 
 /// The command line `<stage> <arguments>`, to be run in `dir`.
 pub(crate) fn command(dir: &Path, stage: &str, arguments: &[&str]) -> Command {
@@ -33,8 +37,13 @@ pub(crate) struct Outcome {
 }
 
 /// Runs a command to its end.
+#[track_caller]
 pub(crate) fn finish(mut command: Command) -> Outcome {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let ended = receiver.recv_timeout(ENDLESS);
+    let output = ended.unwrap_or_else(|_| panic!("{command:?} is still at work after {ENDLESS:?}")).unwrap();
     Outcome {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
