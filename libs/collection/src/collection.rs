@@ -92,7 +92,16 @@ impl Collection {
     /// alone finds documents, as such queries have no vectors.
     #[must_use]
     pub fn asked_by_titles(&self, documents: &[usize]) -> Collection {
-        let corpus = self.corpus.asked_by_titles(documents);
+        self.asked(self.corpus.asked_by_titles(documents))
+    }
+
+    /// The same documents without their first sentences, as [`Collection::asked_by_titles`].
+    #[must_use]
+    pub fn asked_by_first_sentences(&self, documents: &[usize]) -> Collection {
+        self.asked(self.corpus.asked_by_first_sentences(documents))
+    }
+
+    fn asked(&self, corpus: Corpus) -> Collection {
         Collection { corpus, dense: None, lists: Retriever::Bm25, ..self.clone() }
     }
 

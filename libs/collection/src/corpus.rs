@@ -3,9 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use analysis::sentences;
 use nn::text::Texts;
 use pipeline::BadInput;
 use tables::StageDir;
+
+use crate::generated::SENTENCE_WORDS;
 
 /// A query of the run.
 #[derive(Debug, Clone)]
@@ -29,8 +32,17 @@ pub struct Corpus {
     /// Queries that are not generated.
     own_queries: usize,
     documents: Arc<search::Texts>,
-    /// False where titles are asked, so that no text may show its own.
-    titles_shown: bool,
+    shown: Shown,
+}
+
+/// What a document shows of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    All,
+    /// Not its title, as titles are asked.
+    BelowTitle,
+    /// Not its first sentence, as first sentences are asked.
+    BelowFirstSentence,
 }
 
 impl Corpus {
@@ -41,7 +53,7 @@ impl Corpus {
     pub fn read(ingest: &StageDir) -> anyhow::Result<Corpus> {
         let documents = search::open_texts(&ingest.folder(search::FOLDER)?)?;
         let queries = queries(ingest)?;
-        Ok(Corpus { own_queries: queries.len(), queries, documents: Arc::new(documents), titles_shown: true })
+        Ok(Corpus { own_queries: queries.len(), queries, documents: Arc::new(documents), shown: Shown::All })
     }
 
     /// A corpus in memory: queries and documents (id, title, summary), each in the order of its id.
@@ -53,20 +65,30 @@ impl Corpus {
         documents: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
     ) -> search::Result<Corpus> {
         let documents = Arc::new(search::Texts::of(documents)?);
-        Ok(Corpus { own_queries: queries.len(), queries, documents, titles_shown: true })
+        Ok(Corpus { own_queries: queries.len(), queries, documents, shown: Shown::All })
     }
 
     /// The same documents without their titles; those of `documents` are the queries.
     #[must_use]
     pub fn asked_by_titles(&self, documents: &[usize]) -> Corpus {
+        self.asked_by(documents, |document| self.title_as_query(document), Shown::BelowTitle)
+    }
+
+    /// The same documents without their first sentences; those of `documents` are the queries.
+    #[must_use]
+    pub fn asked_by_first_sentences(&self, documents: &[usize]) -> Corpus {
+        self.asked_by(documents, |document| self.first_sentence_as_query(document), Shown::BelowFirstSentence)
+    }
+
+    fn asked_by(&self, documents: &[usize], text: impl Fn(usize) -> String, shown: Shown) -> Corpus {
         let query = |&document: &usize| Query {
             query_id: self.doc_id(document).into(),
-            text: self.title_as_query(document),
+            text: text(document),
             searches: 0,
             split: crate::TRAIN.into(),
         };
         let queries: Vec<Query> = documents.iter().map(query).collect();
-        Corpus { own_queries: queries.len(), queries, documents: self.documents.clone(), titles_shown: false }
+        Corpus { own_queries: queries.len(), queries, documents: self.documents.clone(), shown }
     }
 
     /// The same documents with `generated` queries, in the order of their ids, behind the corpus's own. The indices of these stay.
@@ -106,13 +128,17 @@ impl Corpus {
     /// The title of a document.
     #[must_use]
     pub fn title(&self, document: usize) -> &str {
-        if self.titles_shown { self.documents.title(document) } else { "" }
+        if self.shown == Shown::BelowTitle { "" } else { self.documents.title(document) }
     }
 
     /// The summary of a document.
     #[must_use]
     pub fn summary(&self, document: usize) -> &str {
-        self.documents.summary(document)
+        let summary = self.documents.summary(document);
+        match self.shown {
+            Shown::BelowFirstSentence => first_sentence(summary).map_or(summary, |(_, rest)| rest),
+            Shown::All | Shown::BelowTitle => summary,
+        }
     }
 
     /// Identity of the queries' texts in their order.
@@ -154,6 +180,14 @@ impl Corpus {
         if title.trim().is_empty() || summary.trim().is_empty() { String::new() } else { title.to_lowercase() }
     }
 
+    /// The first sentence of a summary as a query, in lower case as queries are; empty where it is no sentence of its own, or the
+    /// only one.
+    #[must_use]
+    pub fn first_sentence_as_query(&self, document: usize) -> String {
+        first_sentence(self.documents.summary(document))
+            .map_or_else(String::new, |(sentence, _)| sentence.to_lowercase())
+    }
+
     /// The texts of a document below its own title, which [`Corpus::title_as_query`] made: the summary, or all its text
     /// below an empty one.
     #[must_use]
@@ -161,6 +195,13 @@ impl Corpus {
         let own = if title.is_empty() { self.documents.title(document) } else { "" };
         Texts { query: title, title: own, summary: self.documents.summary(document) }
     }
+}
+
+/// The sentence that a text begins with, and the rest of the text.
+fn first_sentence(text: &str) -> Option<(&str, &str)> {
+    let sentence = sentences(text, SENTENCE_WORDS).next()?;
+    let rest = text.trim_start().strip_prefix(sentence)?.trim();
+    (!rest.is_empty()).then_some((sentence, rest))
 }
 
 fn queries(ingest: &StageDir) -> tables::Result<Vec<Query>> {
@@ -199,5 +240,21 @@ mod tests {
         assert_eq!(asked.texts(0, 1), Texts { query: "cup", title: "", summary: "of tin" });
         assert_eq!(asked.texts(0, 0), Texts { query: "cup", title: "", summary: "of glass" });
         assert_eq!((asked.query("b").unwrap(), asked.document("a")), (0, Some(0)));
+    }
+
+    #[test]
+    fn a_text_does_not_show_the_first_sentence_that_is_asked() {
+        let summaries = [
+            " Is a red bowl made of glass? No. It is of clay.",
+            "No! Is a red bowl made of glass?",
+            "Is it so, or is it not?",
+        ];
+        let documents = ["a", "b", "c"].into_iter().zip(summaries).map(|(id, summary)| (id, "", summary));
+        let corpus = Corpus::new(Vec::new(), documents).unwrap();
+        let sentences = [0, 1, 2].map(|document| corpus.first_sentence_as_query(document));
+        assert_eq!(sentences, ["is a red bowl made of glass?", "", ""]);
+        let asked = corpus.asked_by_first_sentences(&[0]);
+        assert_eq!(asked.texts(0, 0), Texts { query: &sentences[0], title: "", summary: "No. It is of clay." });
+        assert_eq!([1, 2].map(|document| asked.summary(document)), summaries[1..]);
     }
 }

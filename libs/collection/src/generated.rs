@@ -14,7 +14,7 @@ use crate::{Corpus, Query, TRAIN};
 pub const GENERATED: &str = "generated_queries";
 
 /// Words of a sentence that is a query.
-const SENTENCE_WORDS: RangeInclusive<usize> = 5..=40;
+pub(crate) const SENTENCE_WORDS: RangeInclusive<usize> = 5..=40;
 
 /// A query that was made of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -85,7 +85,7 @@ pub(crate) fn nothing_at_top() -> BadInput {
     BadInput("log: expected results at position 1, found none; correct ingest.log.first_position".into())
 }
 
-/// Refuses documents without any text in a title.
+/// Refuses documents without any text in a title, but for those whose column is there and empty: collections without titles.
 ///
 /// # Errors
 /// [`BadInput`].
@@ -95,14 +95,24 @@ pub(crate) fn documents_have_texts(config: &IngestConfig, documents: usize, stat
     if documents == 0 {
         refuse("documents: expected documents, found none; correct ingest.documents")?;
     }
-    if texts == 0 {
-        let table = if config.documents.is_some() { "ingest.documents.columns" } else { "ingest.log.columns" };
+    if texts == 0 && !titles_are_empty(config, stats) {
+        let (table, none) = match config.documents {
+            Some(_) if titled => ("ingest.documents.columns", ", or leave it out where documents have none"),
+            Some(_) => ("ingest.documents.columns", ""),
+            None => ("ingest.log.columns", ""),
+        };
         refuse(&format!(
-            "documents: expected text in a {what}, found none in any of {}; correct {table}.{what}",
+            "documents: expected text in a {what}, found none in any of {}; correct {table}.{what}{none}",
             counted(documents, "document")
         ))?;
     }
     Ok(())
+}
+
+/// True where the column of the titles is there and always empty, as in collections of posts or passages.
+fn titles_are_empty(config: &IngestConfig, stats: &Stats) -> bool {
+    // The field after the id, see `DocumentFiles`.
+    config.documents.is_some() && stats.summaries > 0 && stats.found.get(1) == Some(&true)
 }
 
 /// Refuses a log most of which is one session.

@@ -1,6 +1,6 @@
 //! Phase `titles`: the ranker learns which text belongs to which title of the collection itself. A title takes the place of
-//! a query; its own text is relevant, and BM25's first other texts for the title are not. No judgment is used, so the
-//! result is the same for every split of the queries.
+//! a query; its own text is relevant, and BM25's first other texts for the title are not. Where no document has a title, the first
+//! sentence of each text is its title. No judgment is used, so the result is the same for every split of the queries.
 
 use anyhow::Context;
 use collection::{Collection, GradedList};
@@ -52,8 +52,8 @@ fn train(
         lessons(&Collection::read(|stage| context.input(stage), retrieval)?, needed, shared.seed);
     if lists.is_empty() {
         Err(BadInput(format!(
-            "{}: expected documents with a title and a summary for phase titles, found none; remove the table \
-             teacher.titles",
+            "{}: expected documents with a title and a summary, or with several sentences, for phase titles, found none; remove the \
+             table teacher.titles",
             ingest.path().join("documents").display()
         )))?;
     }
@@ -102,13 +102,17 @@ fn train(
 }
 
 /// Random documents with a title and a summary, at most `count`: those titles as queries of the collection, and a list for
-/// each, whose own text alone is relevant.
+/// each, whose own text alone is relevant. Without any such document, first sentences are titles.
 fn lessons(collection: &Collection, count: usize, seed: u64) -> (Collection, Vec<GradedList>) {
     let corpus = &collection.corpus;
-    let titled = (0..corpus.documents().len()).filter(|&document| !corpus.title_as_query(document).is_empty());
-    let titled: Vec<usize> = titled.collect();
-    let order = permutation(&mut stream(seed, TITLES, 0), titled.len());
-    let drawn: Vec<usize> = order.into_iter().take(count).map(|at| titled[at]).collect();
+    let with = |query: &dyn Fn(usize) -> String| -> Vec<usize> {
+        (0..corpus.documents().len()).filter(|&document| !query(document).is_empty()).collect()
+    };
+    let titled = with(&|document| corpus.title_as_query(document));
+    let by_title = !titled.is_empty();
+    let documents = if by_title { titled } else { with(&|document| corpus.first_sentence_as_query(document)) };
+    let order = permutation(&mut stream(seed, TITLES, 0), documents.len());
+    let drawn: Vec<usize> = order.into_iter().take(count).map(|at| documents[at]).collect();
     let list = |(query, &document): (usize, &usize)| GradedList {
         query,
         documents: vec![document],
@@ -116,7 +120,8 @@ fn lessons(collection: &Collection, count: usize, seed: u64) -> (Collection, Vec
         negatives: Vec::new(),
     };
     let lists = drawn.iter().enumerate().map(list).collect();
-    (collection.asked_by_titles(&drawn), lists)
+    let asked = if by_title { collection.asked_by_titles(&drawn) } else { collection.asked_by_first_sentences(&drawn) };
+    (asked, lists)
 }
 
 #[cfg(test)]
@@ -149,5 +154,16 @@ mod tests {
         assert_eq!(negatives, ["a", "d"]);
         assert!(lists[1].negatives.is_empty());
         assert_eq!(lessons(&all, 1, 1).1.len(), 1);
+    }
+
+    #[test]
+    fn without_titles_a_first_sentence_asks_for_the_rest() {
+        let documents =
+            [("a", "", "Is a red bowl made of glass? It is of clay."), ("b", "", "Tin."), ("c", " ", "A cup.")];
+        let corpus = Corpus::new(Vec::new(), documents).unwrap();
+        let (collection, lists) = lessons(&Collection::new(corpus, AnalyzerName::Unicode).unwrap(), 9, 1);
+        let [list] = &lists[..] else { panic!("{lists:?}") };
+        let pair = collection.corpus.texts(list.query, list.documents[0]);
+        assert_eq!((pair.query, pair.title, pair.summary), ("is a red bowl made of glass?", "", "It is of clay."));
     }
 }

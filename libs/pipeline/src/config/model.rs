@@ -68,8 +68,9 @@ pub struct TeacherConfig {
     /// Phase 1: continued pre-training of a decoder, where the pipeline has this table.
     pub cpt: Option<CptPhaseConfig>,
     /// Before phase `rank`, where the pipeline has this table: the same training on the titles of the collection. The title
-    /// of a document takes the place of a query, its text is relevant, and BM25's first other texts are not. It uses no
-    /// judgments, so that its result serves every fold of a cross-validation: the runs of one root share it.
+    /// of a document takes the place of a query, its text is relevant, and BM25's first other texts are not. Where no document has a
+    /// title, the first sentence of a text takes its place. It uses no judgments, so that its result serves every fold of a
+    /// cross-validation: the runs of one root share it.
     pub titles: Option<TitlesConfig>,
     /// Phase 2: fine-tuning with a rank loss; needed without `use`.
     pub rank: Option<RankConfig>,

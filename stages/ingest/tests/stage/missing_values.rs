@@ -51,14 +51,23 @@ fn missing_texts_of_documents_are_no_texts() {
 }
 
 #[test]
-fn documents_without_any_title_are_refused() {
+fn documents_need_no_title_but_a_text() {
     let world = csv("search_id,query,doc_id,position,clicked\nk1,tea,d1,1,0\nk1,tea,d2,2,1\n");
     world.file("documents.tsv", "id\ttitle\tbody\nd1\t\\N\tx\nd2\t\ty\nd8\tNULL\tz\nd9\t-\tz\n");
-    world.refuses(
-        &[],
-        "documents: expected text in a title, found none in any of 4 documents; correct \
-        ingest.documents.columns.title",
-    );
+    world.warns(&[], "documents: none of 4 documents has a title");
+    assert_eq!(rows(&world.output(&[]), "documents", &["title", "summary"]), [" x", " y", " z", " z"]);
+    let refusal =
+        "documents: expected text in a title, found none in any of 2 documents; correct ingest.documents.columns.title";
+    world.file("documents.tsv", "id\ttitle\tbody\nd1\t\\N\t\nd2\t\tNULL\n");
+    world.refuses(&[], refusal);
+    // A name that no record has is a slip, and not a collection without titles.
+    world.file("documents.jsonl", "{\"id\": \"d1\", \"body\": \"x\"}\n{\"id\": \"d2\", \"body\": \"y\"}\n");
+    let jsonl = ["ingest.documents.paths=[\"documents.jsonl\"]", "ingest.documents.format=jsonl"];
+    world.refuses(&jsonl, &format!("{refusal}, or leave it out where documents have none"));
+    let titles = [("d1", "\"\""), ("d2", "null"), ("d8", "\" \""), ("d9", "\"\"")];
+    let record = |(id, title)| format!("{{\"id\": \"{id}\", \"title\": {title}, \"body\": \"x\"}}\n");
+    world.file("documents.jsonl", titles.map(record).concat());
+    assert_eq!(rows(&world.output(&jsonl), "documents", &["title", "summary"]), [" x"; 4]);
 }
 
 #[test]
