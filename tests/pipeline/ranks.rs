@@ -71,7 +71,9 @@ fn ranks_and_threads_train_the_same_models() {
                 let together = Sandbox::finished();
                 let of_each = threads / ranks;
                 let outcome = finish(mpirun(&together, stage, (ranks, of_each), &["--force"])).succeeded();
-                assert!(outcome.stderr.contains(&format!("{ranks} ranks of {of_each} threads")), "{}", outcome.stderr);
+                let plural = if of_each == 1 { "" } else { "s" };
+                let told = format!("{ranks} ranks of {of_each} thread{plural}\n");
+                assert!(outcome.stderr.contains(&told), "{}", outcome.stderr);
                 assert_eq!(outcome.stderr.matches(": done in ").count(), 1, "{}", outcome.stderr);
                 assert_eq!(
                     together.digests(stage),

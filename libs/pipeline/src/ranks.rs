@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use crate::config::ConfigError;
+use crate::counted;
 
 /// Checks that all ranks have the same inputs, the same configuration, given by their digest, and threads whose sums do not depend on
 /// how they are divided.
@@ -22,7 +23,7 @@ pub(crate) fn check(fingerprint: &str) -> anyhow::Result<()> {
     }
     agree("the number of threads", &threads.to_le_bytes())?;
     agree("inputs, configuration and version of the program", fingerprint.as_bytes())?;
-    tracing::info!("{} ranks of {threads} threads", group::size());
+    tracing::info!("{} of {}", counted(group::size(), "rank"), counted(threads, "thread"));
     Ok(())
 }
 
