@@ -85,7 +85,7 @@ pub(crate) fn nothing_at_top() -> BadInput {
     BadInput("log: expected results at position 1, found none; correct ingest.log.first_position".into())
 }
 
-/// Refuses documents without any text in a title, but for those whose column is there and empty: collections without titles.
+/// Refuses documents without any text in a title; warns of those whose column is there and empty: collections without titles.
 ///
 /// # Errors
 /// [`BadInput`].
@@ -95,15 +95,17 @@ pub(crate) fn documents_have_texts(config: &IngestConfig, documents: usize, stat
     if documents == 0 {
         refuse("documents: expected documents, found none; correct ingest.documents")?;
     }
-    if texts == 0 && !titles_are_empty(config, stats) {
+    let all = counted(documents, "document");
+    if texts == 0 && titles_are_empty(config, stats) {
+        tracing::warn!("documents: none of {all} has a title");
+    } else if texts == 0 {
         let (table, none) = match config.documents {
             Some(_) if titled => ("ingest.documents.columns", ", or leave it out where documents have none"),
             Some(_) => ("ingest.documents.columns", ""),
             None => ("ingest.log.columns", ""),
         };
         refuse(&format!(
-            "documents: expected text in a {what}, found none in any of {}; correct {table}.{what}{none}",
-            counted(documents, "document")
+            "documents: expected text in a {what}, found none in any of {all}; correct {table}.{what}{none}"
         ))?;
     }
     Ok(())

@@ -270,9 +270,6 @@ impl Run<'_> {
         let files = files.map_or(&[][..], |files| &files.files);
         let (documents, mut stats, rejects) = collected.number(&self.spills, files, self.threads)?;
         checks::documents_have_texts(&self.settings.config, documents.ids.len(), &stats)?;
-        if stats.titles == 0 {
-            tracing::warn!("documents: none of {} has a title", counted(documents.ids.len(), "document"));
-        }
         if !files.is_empty() {
             let (others, _) = stats.tallies.sum(|_| true);
             stats.tallies.add(Fate::Kept, "", stats.records - others, 0, "");
