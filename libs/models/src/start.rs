@@ -1,6 +1,7 @@
 //! What the teacher and the students start from, or what the teacher is.
 
-use nn::folder::{Base, InputChoice, SavedRanker, Truncation, load_ranker_on, ranker_scoring};
+use nn::folder::{Base, InputChoice, SavedRanker, Truncation, load_scorer, ranker_scoring};
+use nn::ops::Precision;
 use nn::text::{Kind, Passages, Pooling, Scoring, Template, Tokenizer, Window};
 use nn::weights::LoraConfig;
 use pipeline::config::{self, BaseModel, InputConfig, TeacherPooling};
@@ -118,7 +119,7 @@ pub(crate) fn for_training(paths: &RunPaths, origin: &Origin<'_>, base: &BaseMod
     Ok((opened, scoring))
 }
 
-/// A saved ranker that is a teacher as it is, named by the key `use` of the table `table`.
+/// A saved ranker that is a teacher as it is, named by the key `use` of the table `table`, and scores in this precision.
 ///
 /// # Errors
 /// [`BadInput`] for a folder that holds no ranker; [`ConfigError`] for one whose input nobody says.
@@ -127,9 +128,10 @@ pub fn saved_teacher(
     table: &str,
     saved: &BaseModel,
     input: &InputConfig,
+    precision: Precision,
 ) -> anyhow::Result<SavedRanker> {
     let (folder, hub) = locate(paths, saved)?;
-    Ok(load_ranker_on(&folder, hub.as_deref(), &choice(input))
+    Ok(load_scorer(&folder, hub.as_deref(), &choice(input), precision)
         .map_err(|error| unusable(table, &format!("{table}.use"), saved, &error))?)
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::folder::{InputChoice, SavedRanker, load_ranker};
+use crate::folder::{InputChoice, SavedRanker, load_scorer};
 use crate::models::Model;
 use crate::ops::Precision;
 use crate::parallel::share_in_parallel;
@@ -72,9 +72,9 @@ impl CrossEncoder {
     /// The ranker of a folder that says how its texts are read.
     ///
     /// # Errors
-    /// As [`load_ranker`].
+    /// As [`load_scorer`].
     pub fn open(folder: &Path, execution: Execution) -> Result<Self> {
-        Self::of_saved(&load_ranker(folder, &InputChoice::default())?, execution)
+        Self::of_saved(&load_scorer(folder, None, &InputChoice::default(), execution.precision)?, execution)
     }
 
     /// The ranker of a folder that was read before.

@@ -320,7 +320,8 @@ fn a_packed_sequence_scores_as_it_does_alone() {
 #[test]
 fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
     for file in ["llama_score"].into_iter().chain(DECODERS).chain(ENCODERS) {
-        let model = Golden::open(&format!("{file}.safetensors")).ranker();
+        let golden = Golden::open(&format!("{file}.safetensors"));
+        let model = golden.ranker();
         let sequences = typed_of(file);
         let score = |model: &Model, sequences: &[_], precision| {
             numbers(&model.score(&Packed::from_typed(sequences).unwrap(), Mode::Eval(precision)).unwrap())
@@ -329,9 +330,17 @@ fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
         let near = |(a, b): (&f32, &f32)| (a - b).abs() < 0.1 * a.abs().max(1.0);
         assert!(exact.iter().zip(&rounded).all(near), "{file}: {exact:?} {rounded:?}");
         assert_ne!(exact, rounded, "{file}");
-        let kept = model.for_scoring();
-        for (sequence, &score_in_batch) in sequences.into_iter().zip(&rounded) {
-            assert_eq!(score(&kept, std::slice::from_ref(&sequence), Precision::Int8), [score_in_batch], "{file}");
+        let backbone = read_config(&golden.config).unwrap();
+        let stored = Model::load_to_round(backbone, Head::Score, &[&golden.checkpoint]).unwrap();
+        assert_eq!(stored.params().count(), model.params().count(), "{file}");
+        assert_eq!(stored.params().to_bytes().unwrap(), model.params().to_bytes().unwrap(), "{file}");
+        let read_at_once = stored.rounded().unwrap();
+        // Nothing is read any more.
+        std::fs::write(&golden.checkpoint, []).unwrap();
+        for kept in [model.for_scoring(), read_at_once] {
+            for (sequence, &score_in_batch) in sequences.iter().zip(&rounded) {
+                assert_eq!(score(&kept, std::slice::from_ref(sequence), Precision::Int8), [score_in_batch], "{file}");
+            }
         }
     }
 }

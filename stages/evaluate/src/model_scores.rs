@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use collection::{CandidateList, Corpus};
 use nn::cross_encoder::{CrossEncoder, Execution};
-use nn::folder::{InputChoice, load_ranker};
+use nn::folder::{InputChoice, load_scorer};
 use nn::text::Texts;
 use pipeline::{Progress, Shard, StageContext};
 use tables::{Error, FileEntry, Parts, Rows};
@@ -161,7 +161,8 @@ impl Model<'_> {
             Some(opened) => opened,
             None => {
                 let ModelSystem { stage, folder, .. } = self.system;
-                let saved = load_ranker(&self.context.input(stage)?.folder(folder)?, &InputChoice::default())?;
+                let folder = self.context.input(stage)?.folder(folder)?;
+                let saved = load_scorer(&folder, None, &InputChoice::default(), self.execution.precision)?;
                 let parameters = saved.ranker.params().count();
                 Opened { encoder: CrossEncoder::of_saved(&saved, self.execution)?, parameters }
             }

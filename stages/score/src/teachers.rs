@@ -60,7 +60,7 @@ impl<'a> Teacher<'a> {
         let (name, scorer) = match (&config.servers, &config.ranker) {
             (Some(servers), _) => (servers.name(), asked(context.paths(), config, servers)?),
             (None, Some(saved)) if !config.is_own() => {
-                let saved = saved_teacher(context.paths(), "score.teacher", saved, &config.input)?;
+                let saved = saved_teacher(context.paths(), "score.teacher", saved, &config.input, execution.precision)?;
                 let ranker = CrossEncoder::of_saved(&saved, execution)?;
                 (config.ranker.as_ref().map(ToString::to_string).unwrap_or_default(), Scorer::Ranker(Box::new(ranker)))
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use nn::cross_encoder::{CrossEncoder, Execution};
-use nn::folder::{identity_on, load_ranker_on};
+use nn::folder::{identity_on, load_scorer};
 use nn::text::{Scoring, Template, Texts, Window};
 use pipeline::BadInput;
 use pipeline::config::ScoreConfig;
@@ -27,7 +27,7 @@ impl<'a> Scorer<'a> {
         let Request { model, choice, precision, .. } = *request;
         let hub = models::hub_base(model)?;
         let unreadable = |error| BadInput(unreadable_model(&error));
-        let saved = load_ranker_on(model, hub.as_deref(), choice).map_err(unreadable)?;
+        let saved = load_scorer(model, hub.as_deref(), choice, precision).map_err(unreadable)?;
         if saved.is_foreign {
             tracing::info!("{}: {}", model.display(), input_of(&saved.settings.scoring));
         }

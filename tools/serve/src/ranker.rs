@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use nn::cross_encoder::{CrossEncoder, Execution};
-use nn::folder::{InputChoice, identity_on, load_ranker_on};
+use nn::folder::{InputChoice, identity_on, load_scorer};
 use nn::text::{PairTokenizer, Sequence, Texts, Tokenizer};
 use pipeline::BadInput;
 use serde_json::Value;
@@ -86,7 +86,8 @@ impl Loader {
         let folder = folder.map_err(|error| BadInput(format!("{}: {error}", self.folder.display())))?;
         let hub = models::hub_base(&folder)?;
         let identity = identity_on(&folder, hub.as_deref()).map_err(bad)?;
-        let saved = load_ranker_on(&folder, hub.as_deref(), &InputChoice::default()).map_err(bad)?;
+        let saved = load_scorer(&folder, hub.as_deref(), &InputChoice::default(), self.execution.precision);
+        let saved = saved.map_err(bad)?;
         if identity_on(&folder, hub.as_deref()).map_err(bad)? != identity {
             Err(BadInput(format!(
                 "{}: expected files that stay as they are, found changes while they were read",

@@ -9,6 +9,7 @@ use super::adapter::{self, Adapter};
 use super::layout::{CONFIG_FILE, SETTINGS_FILE, format_error, read_json, weight_files};
 use super::sentence_transformers::Words;
 use crate::models::{Backbone, Head, Model, is_head, keeping, read_config};
+use crate::ops::Precision;
 use crate::text::Tokenizer;
 use crate::weights::LoraConfig;
 use crate::{Error, Result};
@@ -119,17 +120,20 @@ impl Base {
 
     /// The ranker of this folder with this head: exactly its weights. Of a foreign classifier of two labels, the score is the logit of label 1 less
     /// that of label 0; of a language model, the logit of one word less that of another, `yes` and `no` unless the folder
-    /// says other ones.
+    /// says other ones. In int8, it scores alone, and in int8 alone.
     ///
     /// # Errors
     /// A model of another kind; weights that are not its own.
-    pub(super) fn whole_ranker(&self, head: Head, words: Option<Words>) -> Result<Model> {
+    pub(super) fn whole_ranker(&self, head: Head, words: Option<Words>, precision: Precision) -> Result<Model> {
         let path = self.folder.join(CONFIG_FILE);
         let class = self.class().unwrap_or_default();
+        let load = |head| match precision {
+            Precision::Int8 => Model::load_to_round(self.backbone.clone(), head, &self.weights),
+            _ => Model::load(self.backbone.clone(), head, &self.weights, None),
+        };
         if class.ends_with(LANGUAGE_MODEL_CLASS) {
             let words = words.map_or_else(|| self.default_words(), Ok)?;
-            let model = Model::load(self.backbone.clone(), Head::LanguageModel, &self.weights, None)?;
-            return model.scored_by_words(words.yes, words.no);
+            return load(Head::LanguageModel)?.scored_by_words(words.yes, words.no);
         }
         if !self.is_ranker() {
             let expected = format!(
@@ -137,7 +141,6 @@ impl Base {
             );
             return Err(format_error(&path, &expected, self.config["architectures"][0].to_string()));
         }
-        let load = |head| Model::load(self.backbone.clone(), head, &self.weights, None);
         match (head, self.config["id2label"].as_object().map(serde_json::Map::len)) {
             (Head::Grades(grades), Some(labels)) if labels == grades => load(head),
             (Head::Grades(grades), labels) => {

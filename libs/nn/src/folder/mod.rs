@@ -17,7 +17,8 @@ pub use identity::{identity, identity_on};
 pub use input::{InputChoice, Truncation};
 pub(crate) use layout::format_error;
 pub use ranker::{
-    SavedRanker, load_ranker, load_ranker_on, ranker_scoring, save_adapter, save_language_model, save_ranker,
+    SavedRanker, load_ranker, load_ranker_on, load_scorer, ranker_scoring, save_adapter, save_language_model,
+    save_ranker,
 };
 pub(crate) use sentence_transformers::{LENGTH_FILE, MODULES_FILE, PROMPTS_FILE, module_files, optional};
 pub use settings::{Settings, Standardisation};

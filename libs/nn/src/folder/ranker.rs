@@ -14,6 +14,7 @@ use super::{adapter, export};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::models::Model;
+use crate::ops::Precision;
 use crate::text::{Kind, PairTokenizer, Pooling, Scoring, Tokenizer, check_fit};
 use crate::weights::Params;
 
@@ -101,11 +102,32 @@ pub fn load_ranker(folder: &Path, choice: &InputChoice) -> Result<SavedRanker> {
 /// # Errors
 /// As [`load_ranker`].
 pub fn load_ranker_on(folder: &Path, hub: Option<&Path>, choice: &InputChoice) -> Result<SavedRanker> {
+    read_ranker(folder, hub, choice, Precision::F32)
+}
+
+/// As [`load_ranker_on`], of a ranker that only scores, in this precision. In int8, its linear layers take a byte a weight: they
+/// are rounded one after the other, and `f32` copies are kept of those alone that int8 computes in `f32`, in the last layer. An
+/// adapter is merged in `f32` first.
+///
+/// # Errors
+/// As [`load_ranker`].
+pub fn load_scorer(
+    folder: &Path,
+    hub: Option<&Path>,
+    choice: &InputChoice,
+    precision: Precision,
+) -> Result<SavedRanker> {
+    let saved = read_ranker(folder, hub, choice, precision)?;
+    let ranker = if precision == Precision::Int8 { saved.ranker.rounded()? } else { saved.ranker };
+    Ok(SavedRanker { ranker, ..saved })
+}
+
+fn read_ranker(folder: &Path, hub: Option<&Path>, choice: &InputChoice, precision: Precision) -> Result<SavedRanker> {
     let base = Base::open_on(folder, hub)?;
     let library = SentenceTransformers::read(folder)?;
     let head = settings::head(&folder.join(SETTINGS_FILE))?;
     let ranker = match &base.adapted {
-        None => base.whole_ranker(head, library.words)?,
+        None => base.whole_ranker(head, library.words, precision)?,
         Some(adapted) => {
             let specs = base.backbone.weights(head);
             let names = |stored: &str| base.backbone.weight_name(stored);

@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::backbone::{Backbone, Head, is_head, keeping};
 use super::check_head;
 use super::decoder::{self, LM_HEAD};
-use crate::ops::{cross_entropy, expected_class, linear, sequence_means};
+use crate::ops::{Precision, cross_entropy, expected_class, linear, sequence_means};
 use crate::text::{Kind, Packed, Pooling};
-use crate::weights::{LoraConfig, Mode, Params};
+use crate::weights::{LoraConfig, Mode, ParamSpec, Params, linear_layer};
 use crate::{Error, Result};
 
 /// An architecture with the values of its weights: a ranker, which gives a score per sequence, or a language model.
@@ -50,15 +50,36 @@ impl Model {
         files: &[P],
         new_head: Option<u64>,
     ) -> Result<Self> {
+        Self::loaded(backbone, head, |specs, names, is_head| match new_head {
+            None => Params::load(files, specs, names),
+            Some(seed) => Params::load_body(files, specs, names, seed, is_head),
+        })
+    }
+
+    /// As [`Self::load`] without a new head, of a model that only scores and in int8: the weights of linear layers stay in their
+    /// files until they are rounded, see [`Self::rounded`].
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn load_to_round<P: AsRef<Path>>(backbone: Arc<dyn Backbone>, head: Head, files: &[P]) -> Result<Self> {
+        Self::loaded(backbone, head, |specs, names, is_head| {
+            let is_layer = |spec: &ParamSpec| linear_layer(&spec.name, spec.shape.len(), &is_head).is_some();
+            Params::load_but(files, specs, names, is_layer)
+        })
+    }
+
+    /// A model with the weights that `load` reads, which is given those there are, what a stored name stands for, and which are a
+    /// head's.
+    fn loaded(
+        backbone: Arc<dyn Backbone>,
+        head: Head,
+        load: impl FnOnce(&[ParamSpec], &dyn Fn(&str) -> Option<String>, &dyn Fn(&str) -> bool) -> Result<Params>,
+    ) -> Result<Self> {
         check_head(backbone.as_ref(), head)?;
-        let specs = backbone.weights(head);
         // A ranker that was made of a language model may have kept the head that it does not use.
         let unused = |name: &str| head != Head::LanguageModel && backbone.kind() == Kind::Decoder && name == LM_HEAD;
         let names = |stored: &str| backbone.weight_name(stored).filter(|name| !unused(name));
-        let params = match new_head {
-            None => Params::load(files, &specs, names)?,
-            Some(seed) => Params::load_body(files, &specs, names, seed, |name| is_head(backbone.as_ref(), name))?,
-        };
+        let params = load(&backbone.weights(head), &names, &|name: &str| is_head(backbone.as_ref(), name))?;
         Ok(Self { pooling: backbone.pooling(), backbone, head, params })
     }
 
@@ -215,6 +236,17 @@ impl Model {
     /// As [`Params::for_scoring`].
     pub fn for_scoring(&self) -> Self {
         Self { params: self.params.for_scoring(), ..self.clone() }
+    }
+
+    /// This ranker for scores in int8, every linear layer rounded by a pass over one token, so that none is read or refused
+    /// later.
+    ///
+    /// # Errors
+    /// A file of weights that cannot be read, or whose numbers are not finite.
+    pub fn rounded(&self) -> Result<Self> {
+        let model = self.for_scoring();
+        model.score(&Packed::from_sequences(&[vec![0]])?, Mode::Eval(Precision::Int8))?;
+        Ok(model)
     }
 
     /// A shallower model of the layers `keep` alone, in their order; all else stays as it is. It shares the weights of this

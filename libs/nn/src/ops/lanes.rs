@@ -179,6 +179,26 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     (if x < 0.0 { tail } else { 1.0 - tail }, FRAC_1_SQRT_TAU * gauss)
 }
 
+/// `x Phi(x)` to 6e-5, far below what eight bits tell apart: a minimax polynomial of `Phi(x) - 1/2`, odd and 1/2 at the bound,
+/// from where on it stays.
+#[inline(always)]
+#[allow(clippy::excessive_precision)]
+pub(super) fn near_gelu(x: f32) -> f32 {
+    const BOUND: f32 = 4.5;
+    let bounded = x.clamp(-BOUND, BOUND);
+    let squared = bounded * bounded;
+    let poly = 3.000_006_146e-11f32
+        .mul_add(squared, -3.283_911_587e-9)
+        .mul_add(squared, 1.580_256_850e-7)
+        .mul_add(squared, -4.431_683_919e-6)
+        .mul_add(squared, 8.120_970_597e-5)
+        .mul_add(squared, -1.036_253_292e-3)
+        .mul_add(squared, 9.580_653_161e-3)
+        .mul_add(squared, -6.597_726_792e-2)
+        .mul_add(squared, 3.987_085_819e-1);
+    x * poly.mul_add(bounded, 0.5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +236,17 @@ mod tests {
             assert!((normal(x).0 - phi).abs() < 2e-7, "{x}");
         }
         assert!((normal(1.0).1 - 0.241_970_72).abs() < 1e-7);
+    }
+
+    #[test]
+    fn near_gelu_is_as_near_as_it_says() {
+        for i in -8000..8000 {
+            let x = i as f32 / 1000.0;
+            let exact = x * normal(x).0;
+            assert!((near_gelu(x) - exact).abs() < 6e-5, "{x}: {}, expected {exact}", near_gelu(x));
+        }
+        assert!(near_gelu(-1e4).abs() < 1e-2 && (near_gelu(1e4) - 1e4).abs() < 1e-2 && near_gelu(0.0) == 0.0);
+        assert!(near_gelu(f32::NAN).is_nan());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::spec::{Init, ParamSpec};
 use crate::Result;
 
 /// The linear layer that a weight of this name and rank belongs to, unless it is a head.
-fn linear_layer<'a>(name: &'a str, rank: usize, is_head: &impl Fn(&str) -> bool) -> Option<&'a str> {
+pub(crate) fn linear_layer<'a>(name: &'a str, rank: usize, is_head: &impl Fn(&str) -> bool) -> Option<&'a str> {
     // A projection of the embeddings is linear, the embeddings are not.
     let is_table = name.contains("embed") && !name.contains("_proj");
     name.strip_suffix(".weight").filter(|_| rank == 2 && !is_head(name) && !is_table)

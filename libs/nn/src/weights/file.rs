@@ -1,7 +1,9 @@
 //! Weights on disk: safetensors files, whose tensors are read one at a time.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -14,11 +16,15 @@ use crate::{Error, Result};
 /// Bytes before the header that hold its length.
 const PREFIX: u64 = 8;
 
+/// Bytes of a tensor that are read at a time: whole numbers of every type.
+const PIECE: usize = 1 << 20;
+
 /// Why no pickle file is read, and what to do.
 pub(crate) const PICKLE: &str = "a pickle file, which may run any code and is never loaded: save the model as safetensors \
                                  (transformers: save_pretrained)";
 
 /// An open safetensors file of which the header is known to fit the file.
+#[derive(Debug)]
 pub(crate) struct WeightFile {
     path: PathBuf,
     file: File,
@@ -73,8 +79,13 @@ impl WeightFile {
         self.shape(name)?.first().copied()
     }
 
-    /// Reads the tensor `name` as the weight of `spec`; other floating-point types become `f32`.
-    pub(crate) fn read(&mut self, name: &str, spec: &ParamSpec) -> Result<Var> {
+    /// Refuses a tensor `name` that is not the weight of `spec`.
+    pub(crate) fn check(&self, name: &str, spec: &ParamSpec) -> Result<()> {
+        self.place(name, spec).map(drop)
+    }
+
+    /// The type of the weight of `spec`, which is the tensor `name`, and the bytes of the file's tensors that hold it.
+    fn place(&self, name: &str, spec: &ParamSpec) -> Result<(DType, Range<usize>)> {
         let info = self.header.info(name).ok_or_else(|| Error::UnknownWeight(name.to_owned()))?;
         let path = || self.path.clone();
         if info.shape != spec.shape {
@@ -90,15 +101,23 @@ impl WeightFile {
                 return Err(Error::WeightType { path: path(), name: name.to_owned(), found: format!("{other:?}") });
             }
         };
-        let (from, to) = info.data_offsets;
-        let mut bytes = vec![0; to - from];
-        let start = SeekFrom::Start(self.start + from as u64);
-        self.file.seek(start).and_then(|_| self.file.read_exact(&mut bytes)).map_err(io_error(&self.path))?;
-        let tensor = Tensor::from_raw_buffer(&bytes, dtype, &spec.shape, &Device::Cpu)?;
-        let values: Vec<f32> = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        Ok((dtype, info.data_offsets.0..info.data_offsets.1))
+    }
+
+    /// Reads the tensor `name` as the weight of `spec`; other floating-point types become `f32`.
+    pub(crate) fn read(&self, name: &str, spec: &ParamSpec) -> Result<Var> {
+        let (dtype, place) = self.place(name, spec)?;
+        let mut values: Vec<f32> = Vec::with_capacity(place.len() / dtype.size_in_bytes());
+        let mut bytes = vec![0; place.len().min(PIECE)];
+        for start in place.clone().step_by(PIECE) {
+            let piece = &mut bytes[..PIECE.min(place.end - start)];
+            self.file.read_exact_at(piece, self.start + start as u64).map_err(io_error(&self.path))?;
+            let piece = Tensor::from_raw_buffer(piece, dtype, &[piece.len() / dtype.size_in_bytes()], &Device::Cpu)?;
+            values.extend(piece.to_dtype(DType::F32)?.to_vec1::<f32>()?);
+        }
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             let expected = format!("finite numbers in weight `{name}`");
-            return Err(Error::Format { path: path(), expected, found: value.to_string() });
+            return Err(Error::Format { path: self.path.clone(), expected, found: value.to_string() });
         }
         Ok(Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?)
     }

@@ -21,19 +21,19 @@ pub(crate) struct Int8Weights {
 }
 
 impl Int8Weights {
-    /// Weights that are rounded when they are first multiplied, and kept.
-    pub(super) fn kept() -> Self {
-        Self { kept: Some(Arc::default()) }
+    /// Weights that are rounded when they are first multiplied, and kept: these, where they are.
+    pub(super) fn kept(&self) -> Self {
+        Self { kept: Some(self.kept.clone().unwrap_or_default()) }
     }
 
-    /// The rounded weights of a layer; `weight` `[o, i]` are its weights.
-    pub(super) fn weight(&self, layer: Layer, weight: &Tensor) -> Result<Arc<Int8Weight>> {
-        let Some(kept) = &self.kept else { return Ok(Arc::new(Int8Weight::of(weight)?)) };
+    /// The rounded weights of a layer; `weights` reads its weights `[o, i]`, where they are not rounded yet.
+    pub(super) fn weight(&self, layer: Layer, weights: impl FnOnce() -> Result<Tensor>) -> Result<Arc<Int8Weight>> {
+        let Some(kept) = &self.kept else { return Ok(Arc::new(Int8Weight::of(&weights()?)?)) };
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(rounded) = kept.get(&layer) {
             return Ok(rounded.clone());
         }
-        let rounded = Arc::new(Int8Weight::of(weight)?);
+        let rounded = Arc::new(Int8Weight::of(&weights()?)?);
         kept.insert(layer, rounded.clone());
         Ok(rounded)
     }

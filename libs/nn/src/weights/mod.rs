@@ -7,8 +7,10 @@ mod lora;
 mod mode;
 mod params;
 mod spec;
+mod stored;
 mod view;
 
+pub(crate) use adapted::linear_layer;
 pub(crate) use file::{PICKLE, WeightFile};
 pub(crate) use lora::LORA_A;
 pub use lora::LoraConfig;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
@@ -10,6 +11,7 @@ use super::file::WeightFile;
 use super::int8::Int8Weights;
 use super::lora::Lora;
 use super::spec::ParamSpec;
+use super::stored::{Stored, StoredWeights};
 use crate::{Error, Result, files};
 
 /// Weights whose rows are the labels of a task.
@@ -19,6 +21,8 @@ const CLASSIFIERS: [&str; 2] = ["classifier.", "score."];
 #[derive(Debug, Clone)]
 pub struct Params {
     pub(super) weights: BTreeMap<String, Var>,
+    /// Those that are not in memory.
+    pub(super) stored: StoredWeights,
     /// Where given, only the weights it names are trained.
     pub(crate) lora: Option<Lora>,
     /// What [`super::Mode::Eval`] in int8 multiplies by.
@@ -27,7 +31,7 @@ pub struct Params {
 
 impl Params {
     pub(super) fn all_trained(weights: BTreeMap<String, Var>) -> Self {
-        Self { weights, lora: None, int8: Int8Weights::default() }
+        Self { weights, stored: StoredWeights::new(), lora: None, int8: Int8Weights::default() }
     }
 
     /// Starts every weight from the seed.
@@ -47,10 +51,21 @@ impl Params {
         specs: &[ParamSpec],
         names: impl Fn(&str) -> Option<String>,
     ) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs, names, OtherLabels::Subtracted)?;
-        match extra.into_iter().next() {
-            Some((path, name)) => Err(Error::ExtraWeight { path, name }),
-            None => Self::complete(files, vars, specs, |_| None),
+        Self::load_but(files, specs, names, |_| false)
+    }
+
+    /// As [`Self::load`], but the weights for which `stays` holds stay in their files: they are read when they are rounded for
+    /// [`Mode::Eval`](super::Mode::Eval) in int8, and are in memory as `f32` only where it needs them so.
+    pub(crate) fn load_but<P: AsRef<Path>>(
+        files: &[P],
+        specs: &[ParamSpec],
+        names: impl Fn(&str) -> Option<String>,
+        stays: impl Fn(&ParamSpec) -> bool,
+    ) -> Result<Self> {
+        let found = read_known(files, specs, (names, stays), OtherLabels::Subtracted)?;
+        match found.extra.first() {
+            Some((path, name)) => Err(Error::ExtraWeight { path: path.clone(), name: name.clone() }),
+            None => Self::complete(files, found, specs, |_| None),
         }
     }
 
@@ -64,41 +79,49 @@ impl Params {
         seed: u64,
         is_head: impl Fn(&str) -> bool,
     ) -> Result<Self> {
-        let Found { vars, extra } = read_known(files, specs, names, OtherLabels::LeftOut)?;
-        match extra.into_iter().find(|(_, name)| !is_head(name)) {
-            Some((path, name)) => Err(Error::ExtraWeight { path, name }),
-            None => Self::complete(files, vars, specs, |name| is_head(name).then_some(seed)),
+        let found = read_known(files, specs, (names, |_: &ParamSpec| false), OtherLabels::LeftOut)?;
+        match found.extra.iter().find(|(_, name)| !is_head(name)) {
+            Some((path, name)) => Err(Error::ExtraWeight { path: path.clone(), name: name.clone() }),
+            None => Self::complete(files, found, specs, |name| is_head(name).then_some(seed)),
         }
     }
 
     /// The weights of `specs`, all but the one that these lack shared with these; `missing` is that one.
     pub(crate) fn with_score(&self, specs: &[ParamSpec], missing: &Tensor) -> Result<Self> {
-        let known = |spec: &ParamSpec| match self.weights.get(&spec.name) {
-            Some(var) => Ok((spec.name.clone(), var.clone())),
-            None => Ok((spec.name.clone(), Var::from_tensor(&missing.reshape(spec.shape.as_slice())?)?)),
-        };
-        Ok(Self::all_trained(specs.iter().map(known).collect::<Result<_>>()?))
+        self.sharing(specs, |spec| Ok(Var::from_tensor(&missing.reshape(spec.shape.as_slice())?)?))
     }
 
     /// The weights of `specs`: those that these have in the same shape are shared with these, others start from the seed.
     pub(crate) fn with_specs(&self, specs: &[ParamSpec], seed: u64) -> Result<Self> {
-        let var = |spec: &ParamSpec| match self.weights.get(&spec.name).filter(|var| var.dims() == spec.shape) {
-            Some(var) => Ok((spec.name.clone(), var.clone())),
-            None => Ok((spec.name.clone(), spec.start(seed)?)),
-        };
-        Ok(Self::all_trained(specs.iter().map(var).collect::<Result<_>>()?))
+        self.sharing(specs, |spec| spec.start(seed))
+    }
+
+    /// The weights of `specs`: those that these have in the same shape, and others.
+    fn sharing(&self, specs: &[ParamSpec], other: impl Fn(&ParamSpec) -> Result<Var>) -> Result<Self> {
+        let (mut weights, mut stored) = (BTreeMap::new(), StoredWeights::new());
+        for spec in specs {
+            let name = spec.name.clone();
+            if let Some(var) = self.weights.get(&name).filter(|var| var.dims() == spec.shape) {
+                weights.insert(name, var.clone());
+            } else if let Some(weight) = self.stored.get(&name).filter(|weight| weight.spec.shape == spec.shape) {
+                stored.insert(name, weight.clone());
+            } else {
+                weights.insert(name, other(spec)?);
+            }
+        }
+        Ok(Self { stored, ..Self::all_trained(weights) })
     }
 
     /// Starts the weights that `vars` lacks and `seed_of` gives a seed for.
     fn complete<P: AsRef<Path>>(
         files: &[P],
-        mut vars: BTreeMap<String, Var>,
+        Found { mut vars, stored, .. }: Found,
         specs: &[ParamSpec],
         seed_of: impl Fn(&str) -> Option<u64>,
     ) -> Result<Self> {
-        let found = vars.len();
+        let found = vars.len() + stored.len();
         for spec in specs {
-            if vars.contains_key(&spec.name) {
+            if vars.contains_key(&spec.name) || stored.contains_key(&spec.name) {
                 continue;
             }
             let seed = seed_of(&spec.name).ok_or_else(|| Error::MissingWeight {
@@ -109,13 +132,13 @@ impl Params {
             })?;
             vars.insert(spec.name.clone(), spec.start(seed)?);
         }
-        Ok(Self::all_trained(vars))
+        Ok(Self { stored, ..Self::all_trained(vars) })
     }
 
     /// These weights, shared, for a model that only scores: what int8 multiplies by is made once, so that later changes of the
     /// weights are not seen by it.
     pub fn for_scoring(&self) -> Self {
-        Self { int8: Int8Weights::kept(), ..self.clone() }
+        Self { int8: self.int8.kept(), ..self.clone() }
     }
 
     /// The weight of this name.
@@ -130,13 +153,17 @@ impl Params {
 
     /// The weights that `rename` gives a name, under that name, shared with these.
     pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
-        Self::all_trained(self.weights.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone()))).collect())
+        let weights = self.weights.iter().filter_map(|(name, var)| Some((rename(name)?, var.clone())));
+        let stored = self.stored.iter().filter_map(|(name, stored)| Some((rename(name)?, stored.clone())));
+        Self { stored: stored.collect(), ..Self::all_trained(weights.collect()) }
     }
 
     /// These weights and others, of other names; all are trained.
     pub(crate) fn joined(&self, others: &Self) -> Self {
         let all = self.weights.iter().chain(&others.weights);
-        Self::all_trained(all.map(|(name, var)| (name.clone(), var.clone())).collect())
+        let stored = self.stored.iter().chain(&others.stored).map(|(name, stored)| (name.clone(), stored.clone()));
+        let all = all.map(|(name, var)| (name.clone(), var.clone()));
+        Self { stored: stored.collect(), ..Self::all_trained(all.collect()) }
     }
 
     /// The weights that a training changes, shared with these.
@@ -149,7 +176,7 @@ impl Params {
         self.lora.as_ref().is_none_or(|lora| lora.trained.contains(name))
     }
 
-    /// The weights in the order of their names.
+    /// The weights in memory, which are all but those of a model that was read to score in int8, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.weights.iter().map(|(name, var)| (name.as_str(), var))
     }
@@ -166,13 +193,18 @@ impl Params {
 
     /// The number of numbers in all weights.
     pub fn count(&self) -> usize {
-        self.weights.values().map(|var| var.elem_count()).sum()
+        let stored = self.stored.values().map(|stored| stored.spec.shape.iter().product::<usize>());
+        self.weights.values().map(|var| var.elem_count()).chain(stored).sum()
     }
 
     /// The weights as one safetensors file: the same weights give the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut data = Vec::with_capacity(self.weights.len());
-        for (name, var) in &self.weights {
+        let mut all = self.weights.clone();
+        for (name, stored) in &self.stored {
+            all.insert(name.clone(), Var::from_tensor(&stored.read()?)?);
+        }
+        let mut data = Vec::with_capacity(all.len());
+        for (name, var) in &all {
             let values = var.flatten_all()?.to_vec1::<f32>()?;
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             data.push((name.as_str(), var.dims().to_vec(), bytes));
@@ -197,6 +229,8 @@ impl Params {
 struct Found {
     /// The weights asked for.
     vars: BTreeMap<String, Var>,
+    /// Those of them that stay in their files.
+    stored: StoredWeights,
     /// The file and name of every other weight.
     extra: Vec<(PathBuf, String)>,
 }
@@ -209,44 +243,50 @@ enum OtherLabels {
     Subtracted,
 }
 
-/// Reads the weights that `specs` names.
+/// Reads the weights that `specs` names, but for those that stay in their files.
 fn read_known<P: AsRef<Path>>(
     files: &[P],
     specs: &[ParamSpec],
-    names: impl Fn(&str) -> Option<String>,
+    (names, stays): (impl Fn(&str) -> Option<String>, impl Fn(&ParamSpec) -> bool),
     other_labels: OtherLabels,
 ) -> Result<Found> {
     let known: BTreeMap<&str, &ParamSpec> = specs.iter().map(|spec| (spec.name.as_str(), spec)).collect();
-    let mut open = files.iter().map(|path| WeightFile::open(path.as_ref())).collect::<Result<Vec<_>>>()?;
-    let stored: Vec<String> = open.iter().flat_map(WeightFile::names).collect();
-    let wrapper = wrapper(&stored, |name| names(name).is_some_and(|name| known.contains_key(name.as_str())));
-    let (mut vars, mut extra) = (BTreeMap::new(), Vec::new());
-    for (path, file) in files.iter().map(AsRef::as_ref).zip(&mut open) {
-        for stored in file.names() {
-            let Some(name) = names(&stored[wrapper.len()..]) else { continue };
-            let Some(spec) = known.get(name.as_str()) else {
-                extra.push((path.to_owned(), name));
+    let open = files.iter().map(|path| WeightFile::open(path.as_ref()).map(Arc::new)).collect::<Result<Vec<_>>>()?;
+    let tensors: Vec<String> = open.iter().flat_map(|file| file.names()).collect();
+    let wrapper = wrapper(&tensors, |name| names(name).is_some_and(|name| known.contains_key(name.as_str())));
+    let mut found = Found { vars: BTreeMap::new(), stored: StoredWeights::new(), extra: Vec::new() };
+    for (path, file) in files.iter().map(AsRef::as_ref).zip(&open) {
+        for tensor in file.names() {
+            let Some(name) = names(&tensor[wrapper.len()..]) else { continue };
+            let Some(&spec) = known.get(name.as_str()) else {
+                found.extra.push((path.to_owned(), name));
                 continue;
             };
             let is_classifier = CLASSIFIERS.iter().any(|classifier| name.starts_with(classifier));
-            let differs = is_classifier && file.shape(&stored) != Some(&spec.shape);
-            let var = match other_labels {
-                OtherLabels::LeftOut if differs => continue,
-                OtherLabels::Subtracted if differs && file.rows(&stored) == Some(2) => subtracted(file, &stored, spec)?,
-                _ => file.read(&stored, spec)?,
-            };
-            if vars.insert(name, var).is_some() {
-                let (expected, found) = ("each weight once".to_owned(), format!("`{stored}` again"));
+            let differs = is_classifier && file.shape(&tensor) != Some(&spec.shape);
+            if differs && other_labels == OtherLabels::LeftOut {
+                continue;
+            }
+            if found.vars.contains_key(&name) || found.stored.contains_key(&name) {
+                let (expected, found) = ("each weight once".to_owned(), format!("`{tensor}` again"));
                 return Err(Error::Format { path: path.to_owned(), expected, found });
+            }
+            if stays(spec) {
+                file.check(&tensor, spec)?;
+                found.stored.insert(name, Arc::new(Stored::new(file.clone(), tensor, spec.clone())));
+            } else if differs && file.rows(&tensor) == Some(2) {
+                found.vars.insert(name, subtracted(file, &tensor, spec)?);
+            } else {
+                found.vars.insert(name, file.read(&tensor, spec)?);
             }
         }
     }
-    extra.sort();
-    Ok(Found { vars, extra })
+    found.extra.sort();
+    Ok(found)
 }
 
 /// The second row of a stored weight less its first.
-fn subtracted(file: &mut WeightFile, stored: &str, spec: &ParamSpec) -> Result<Var> {
+fn subtracted(file: &WeightFile, stored: &str, spec: &ParamSpec) -> Result<Var> {
     let mut shape = spec.shape.clone();
     shape[0] = 2;
     let rows = file.read(stored, &ParamSpec { shape, ..spec.clone() })?;

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use super::lora::{LORA_A, LORA_B};
 use super::mode::Mode;
 use super::params::Params;
+use super::stored::Stored;
 use crate::ops::{Dropout, LowRank, Precision, Then, gelu, linear, low_rank};
 use crate::{Error, Result};
 
@@ -33,10 +34,24 @@ impl View<'_> {
 
     /// The weight `name` below this prefix.
     pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
-        self.find(name).ok_or_else(|| Error::UnknownWeight(format!("{}{name}", self.prefix)))
+        self.get_or(name, Stored::keep)
     }
 
-    /// The weight `name` below this prefix, if the model has it.
+    /// As [`Self::get`], for a weight that is needed once.
+    fn read(&self, name: &str) -> Result<Tensor> {
+        self.get_or(name, Stored::read)
+    }
+
+    /// The weight `name` below this prefix; `stored` reads it where it stayed in its file.
+    fn get_or(&self, name: &str, stored: impl Fn(&Stored) -> Result<Tensor>) -> Result<Tensor> {
+        if let Some(weight) = self.find(name) {
+            return Ok(weight);
+        }
+        let name = format!("{}{name}", self.prefix);
+        self.params.stored.get(&name).map(|weight| stored(weight)).unwrap_or(Err(Error::UnknownWeight(name)))
+    }
+
+    /// The weight `name` below this prefix, if the model has it in memory.
     pub(crate) fn find(&self, name: &str) -> Option<Tensor> {
         let name = format!("{}{name}", self.prefix);
         let var = self.params.get(&name).ok()?;
@@ -75,13 +90,15 @@ impl View<'_> {
             None => Ok(all),
             Some(rows) => all.narrow(0, rows.start, rows.len()),
         };
-        let (weight, bias) = (part(layer.get("weight")?)?, layer.find("bias").map(part).transpose()?);
+        let bias = layer.find("bias").map(part).transpose()?;
         let update = self.params.lora.as_ref().zip(layer.find(LORA_A));
         if matches!(self.mode, Mode::Eval(Precision::Int8)) && update.is_none() {
-            let start = rows.map_or(0, |rows| rows.start);
-            let rounded = self.params.int8.weight((layer.prefix, start), &weight)?;
+            let start = rows.as_ref().map_or(0, |rows| rows.start);
+            let weights = || Ok(part(layer.read("weight")?)?);
+            let rounded = self.params.int8.weight((layer.prefix.clone(), start), weights)?;
             return Ok(rounded.apply(x, bias.as_ref(), then)?);
         }
+        let weight = part(layer.get("weight")?)?;
         let activate = |y: Tensor| match then {
             Then::Nothing => Ok(y),
             Then::Gelu => gelu(&y),

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::folder::{self, Base, InputChoice, Settings};
 use nn::models::{Head, Model};
-use nn::text::{Kind, Pooling, Tokenizer};
+use nn::ops::Precision;
+use nn::text::{Kind, Pooling, Texts, Tokenizer};
 use tempfile::TempDir;
 
 use super::{CORPUS, bert, byte_level, llama, load, saved_student, scores, scoring, settings, word_piece};
@@ -39,6 +41,39 @@ fn rankers_read_back_to_the_same_scores_and_bytes() {
         folder::save_ranker(two.path(), &saved.ranker, &saved.tokenizer, &saved.settings, "# Card\n").unwrap();
         assert_eq!(files(one.path()), files(two.path()));
         assert_eq!(folder::identity(one.path()).unwrap(), folder::identity(two.path()).unwrap());
+    }
+}
+
+#[test]
+fn what_scores_in_int8_alone_leaves_no_other_copy_of_its_layers_in_memory() {
+    let in_memory = |ranker: &Model| {
+        let names = ranker.params().iter().map(|(name, _)| name.to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let execution = Execution { precision: Precision::Int8, batch_tokens: 64 };
+    let texts = [Texts { query: "red shoes", title: "cheap shoes", summary: "and more" }; 2];
+    for (ranker, tokenizer, kind) in
+        [(llama(Head::Score), byte_level(), Kind::Decoder), (bert(60), word_piece(), Kind::Encoder)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(kind), "# Card\n").unwrap();
+        let scorer = folder::load_scorer(folder.path(), None, &InputChoice::default(), Precision::Int8).unwrap();
+        let held = in_memory(&scorer.ranker);
+        let layers = |name: &&String| name.contains(".layer") && name.ends_with("proj.weight");
+        assert_eq!(held.iter().filter(layers).count(), 0, "{held:?}");
+        assert!(held.iter().any(|name| name.contains("embed")) && in_memory(&ranker).len() > held.len() + 6);
+        let score = |saved: &_| CrossEncoder::of_saved(saved, execution).unwrap().score(&texts).unwrap();
+        assert_eq!(score(&scorer), score(&load(folder.path()).unwrap()));
+
+        // A number that is none is found before anything is scored.
+        let path = folder.path().join("model.safetensors");
+        let name = in_memory(&ranker).into_iter().find(|name| name.contains("layer") && !held.contains(name)).unwrap();
+        let weight = ranker.params().get(&name).unwrap();
+        weight.set(&(weight.as_detached_tensor() * f64::NAN).unwrap()).unwrap();
+        ranker.params().save(&path).unwrap();
+        let error = folder::load_scorer(folder.path(), None, &InputChoice::default(), Precision::Int8).unwrap_err();
+        let expected = format!("{}: expected finite numbers in weight `{name}`, found NaN", path.display());
+        assert_eq!(error.to_string(), expected);
     }
 }
 

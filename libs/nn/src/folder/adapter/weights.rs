@@ -131,7 +131,7 @@ impl Weights {
         let (rows, columns) = weight.dims2()?;
         let rank = config.rank(module)?;
         let scale = config.scale(module)?;
-        let mut read = |part: Part, shape: &[usize]| {
+        let read = |part: Part, shape: &[usize]| {
             let Some(stored) = update.parts.get(&part) else {
                 let expected = format!("both factors of the update of `{module}`");
                 return Err(format_error(&self.path, &expected, format!("no {part:?} of shape {shape:?}")));

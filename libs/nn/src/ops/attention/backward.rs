@@ -36,24 +36,27 @@ impl Attention {
     ) -> ([Vec<f32>; 3], Vec<TableSums>) {
         let (q_width, k_width) = (self.query_width(), self.key_width());
         let [mut dq, mut dk, mut dv] = [q, k, v].map(|x| vec![0.0; x.len()]);
-        let sums = split(&mut dq, &self.query_offsets(), q_width)
+        // One task a sequence, as all its queries add to the gradients of its keys.
+        let sequences = self.sequences(1);
+        let keys = || sequences.iter().map(|sequence| sequence.tokens.len() * k_width);
+        let sums = split(&mut dq, sequences.iter().map(|sequence| sequence.queries.len() * q_width))
             .into_par_iter()
-            .zip(split(&mut dk, &self.offsets, k_width))
-            .zip(split(&mut dv, &self.offsets, k_width));
-        let tables = self.sequences().zip(sums).map(|(sequence, ((q_sums, k_sums), v_sums))| {
+            .zip(split(&mut dk, keys()))
+            .zip(split(&mut dv, keys()));
+        let tables = sequences.par_iter().zip(sums).map(|(sequence, ((q_sums, k_sums), v_sums))| {
             let asking = |x| part(x, &sequence.queries, q_width);
             let seen = |x| part(x, &sequence.tokens, k_width);
-            let turned_q = self.turned(asking(q), self.query_positions(&sequence), self.heads);
+            let turned_q = self.turned(asking(q), self.query_positions(sequence), self.heads);
             let turned_k = self.turned(seen(k), 0.., self.kv_heads);
             let known = Known { q: &turned_q, k: &turned_k, v: seen(v), grad: asking(grad) };
             let tables = terms.map(|terms| (terms, terms.no_sums(sequence.tokens.len())));
             let mut sums = Sums { q: q_sums, k: k_sums, v: v_sums, tables };
             for head in 0..self.heads {
                 for block in blocks(sequence.queries.len()) {
-                    self.backward_block(&sequence, &known, head, &block, &mut sums);
+                    self.backward_block(sequence, &known, head, &block, &mut sums);
                 }
             }
-            self.turn(sums.q, self.query_positions(&sequence), self.heads, -1.0);
+            self.turn(sums.q, self.query_positions(sequence), self.heads, -1.0);
             self.turn(sums.k, 0.., self.kv_heads, -1.0);
             sums.tables.map(|(_, tables)| tables)
         });

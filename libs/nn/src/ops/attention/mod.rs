@@ -63,13 +63,15 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, attention: Attention) -> Re
     q.apply_op3(k, v, attention)
 }
 
-/// What a parallel task works on.
+/// What a parallel task works on: a sequence and some of its queries.
 #[derive(Debug, Clone)]
 struct Sequence {
     index: usize,
     tokens: Range<usize>,
     /// Rows of `q`.
     queries: Range<usize>,
+    /// Queries of the sequence before these.
+    before: usize,
 }
 
 impl Attention {
@@ -78,14 +80,22 @@ impl Attention {
         self.queries.as_ref().map_or_else(|| Ok(x.clone()), |rows| embedding(x, rows))
     }
 
-    /// One task a sequence: a sequence alone keeps one thread busy.
-    fn sequences(&self) -> impl IndexedParallelIterator<Item = Sequence> {
-        let (tokens, queries) = (self.offsets.clone(), self.query_offsets());
-        (0..tokens.len().saturating_sub(1)).into_par_iter().map(move |index| Sequence {
-            index,
-            tokens: tokens[index]..tokens[index + 1],
-            queries: queries[index]..queries[index + 1],
-        })
+    /// The sequences in order, the queries of each in so many tasks at most. Blocks stay whole, so that results do not depend on the
+    /// number of tasks.
+    fn sequences(&self, tasks: usize) -> Vec<Sequence> {
+        let queries = self.query_offsets();
+        let sequences = self.offsets.windows(2).zip(queries.windows(2)).enumerate();
+        let parts = sequences.flat_map(|(index, (tokens, queries))| {
+            let (tokens, queries) = (tokens[0]..tokens[1], queries[0]..queries[1]);
+            let step = queries.len().div_ceil(tasks).next_multiple_of(BLOCK).max(BLOCK);
+            (0..queries.len().div_ceil(step).max(1)).map(move |part| Sequence {
+                index,
+                tokens: tokens.clone(),
+                queries: queries.start + part * step..queries.end.min(queries.start + (part + 1) * step),
+                before: part * step,
+            })
+        });
+        parts.collect()
     }
 
     /// Where the queries of each sequence start, and the end.
@@ -96,9 +106,8 @@ impl Attention {
 
     /// The position of a query in its sequence.
     fn position(&self, sequence: &Sequence, query: usize) -> usize {
-        self.queries
-            .as_ref()
-            .map_or(query, |rows| rows[sequence.queries.start + query] as usize - sequence.tokens.start)
+        let row = sequence.queries.start + query;
+        self.queries.as_ref().map_or(row, |rows| rows[row] as usize) - sequence.tokens.start
     }
 
     /// The numbers of a row of `q`.
@@ -234,7 +243,7 @@ impl Attention {
     fn drop_weights(&self, sequence: &Sequence, head: usize, block: &Range<usize>, weights: &mut [f32]) {
         if let Some(dropout) = self.dropout {
             let part = dropout.part((sequence.index * self.heads + head) as u64);
-            part.apply(block.start * sequence.tokens.len(), weights);
+            part.apply((sequence.before + block.start) * sequence.tokens.len(), weights);
         }
     }
 
@@ -242,15 +251,18 @@ impl Attention {
     fn forward(&self, [q, k, v]: [&[f32]; 3], terms: Option<&Terms<'_>>) -> Vec<f32> {
         let (q_width, k_width) = (self.query_width(), self.key_width());
         let mut out = vec![0.0; q.len()];
-        let outs = split(&mut out, &self.query_offsets(), q_width);
-        self.sequences().zip(outs).for_each(|(sequence, out)| {
+        // Fewer sequences than threads share theirs out.
+        let sequences = self.offsets.len().saturating_sub(1).max(1);
+        let parts = self.sequences(rayon::current_num_threads().div_ceil(sequences));
+        let outs = split(&mut out, parts.iter().map(|part| part.queries.len() * q_width));
+        parts.par_iter().zip(outs).for_each(|(sequence, out)| {
             let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
-            self.forward_sequence(&sequence, [q, own(k), own(v)], terms, out);
+            self.forward_sequence(sequence, [q, own(k), own(v)], terms, out);
         });
         out
     }
 
-    /// The outputs of one sequence, all of them rows of the sequence alone.
+    /// The outputs of some queries of a sequence, all of them rows of the sequence alone.
     fn forward_sequence(
         &self,
         sequence: &Sequence,
@@ -287,9 +299,8 @@ fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(BLOCK).map(move |start| start..n.min(start + BLOCK))
 }
 
-/// The rows of each sequence, of width `width`.
-fn split<'a>(mut x: &'a mut [f32], offsets: &[usize], width: usize) -> Vec<&'a mut [f32]> {
-    let lengths = offsets.windows(2).map(|w| (w[1] - w[0]) * width);
+/// So many numbers for each task.
+fn split(mut x: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
     lengths.map(|length| x.split_off_mut(..length).unwrap_or_default()).collect()
 }
 

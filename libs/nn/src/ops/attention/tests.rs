@@ -116,6 +116,33 @@ fn some_queries_get_what_they_get_among_all() {
 }
 
 #[test]
+fn a_sequence_that_threads_share_has_the_same_outputs() {
+    let t = 3 * BLOCK + 7;
+    let [q, k, v] = inputs(t);
+    let every_other: Vec<u32> = (0..t as u32).step_by(2).collect();
+    for (causal, window, queries) in
+        [(false, None, false), (true, None, true), (true, Some(BLOCK), false), (false, Some(9), true)]
+    {
+        let q = if queries { embedding(&q, &every_other).unwrap() } else { q.clone() };
+        let spec = Attention {
+            offsets: vec![0, t].into(),
+            window,
+            rotary: Some(Rotary::new(10.0, None, 4, t)),
+            dropout: Some(Dropout::new(0.3, 5)),
+            queries: queries.then(|| every_other.clone().into()),
+            ..spec(causal, true)
+        };
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let out = pool.install(|| run(&[q.clone(), k.clone(), v.clone()], spec.clone()));
+            out.to_vec2::<f32>().unwrap()
+        };
+        assert_eq!(spec.sequences(4).len(), if queries { 2 } else { 4 });
+        assert!(on(1) == on(2) && on(1) == on(4), "causal {causal}, window {window:?}");
+    }
+}
+
+#[test]
 fn gradients_with_dropout_match_finite_differences() {
     let dropout = Some(Dropout::new(0.3, 5));
     gradients(&inputs(9), |x| run(x, Attention { dropout, ..spec(true, true) }));

@@ -26,7 +26,7 @@ const QUAD: usize = 4;
 pub enum Then {
     /// Nothing.
     Nothing,
-    /// The exact GELU, as [`super::gelu`].
+    /// The GELU of [`super::gelu`], to 6e-5.
     Gelu,
 }
 
@@ -132,7 +132,7 @@ impl Int8Weight {
             let x = lanes::wide(|| Rounded::<K>::of(x, inputs));
             K::prepared(|| match then {
                 Then::Nothing => lanes::wide(|| self.write_rows::<K>(&x, y, bias, |y| y)),
-                Then::Gelu => lanes::wide(|| self.write_rows::<K>(&x, y, bias, |y| y * lanes::normal(y).0)),
+                Then::Gelu => lanes::wide(|| self.write_rows::<K>(&x, y, bias, lanes::near_gelu)),
             });
         });
         // SAFETY: there is room for so many numbers, and each was written: every task writes all columns of its rows.
@@ -200,13 +200,15 @@ impl<K: Kernel> Rounded<K> {
     fn of(x: &[f32], inputs: usize) -> Self {
         let width = inputs.next_multiple_of(K::DEPTH);
         let rows = (x.len() / inputs).next_multiple_of(K::ROWS);
-        let mut numbers = vec![K::number(0); rows * width];
-        let rounded = numbers.chunks_exact_mut(width).zip(x.chunks_exact(inputs)).map(|(numbers, row)| {
+        let mut numbers = Vec::with_capacity(rows * width);
+        let rounded = x.chunks_exact(inputs).map(|row| {
             let (inverse, unit) = unit(row);
-            numbers.iter_mut().zip(row).for_each(|(number, &value)| *number = K::number(round(value, inverse)));
+            numbers.extend(row.iter().map(|&value| K::number(round(value, inverse))));
+            numbers.resize(numbers.len().next_multiple_of(width), K::number(0));
             unit
         });
         let units = rounded.collect();
+        numbers.resize(rows * width, K::number(0));
         Self { numbers, units }
     }
 }
