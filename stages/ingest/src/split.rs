@@ -60,6 +60,15 @@ pub(crate) fn assign(queries: &[Key], config: &SplitConfig) -> Result<Assignment
         let mut splits: Vec<Split> = queries.iter().map(|query| query.official.unwrap_or(Split::Train)).collect();
         if !splits.contains(&Split::Validation) && validation > 0.0 {
             all.retain(|&query| splits[query] == Split::Train);
+            let needed = if train > 0.0 { 2 } else { 1 };
+            if all.len() < needed {
+                Err(BadInput(format!(
+                    "ingest.judgments.splits: expected training queries, {needed} at least, as validation takes a part of \
+                     them, found {}; name files of training judgments, or cross-validate what is judged: \
+                     ingest.judgments.paths instead of splits, and ingest.split.folds",
+                    all.len()
+                )))?;
+            }
             let rest = train + validation;
             let shared = share_out(&hashes(&all), &[train / rest, validation / rest, 0.0])?;
             all.into_iter().zip(shared.splits).for_each(|(query, split)| splits[query] = split);
@@ -223,6 +232,12 @@ mod tests {
         queries[1].official = None;
         let splits = assign(&queries, &shares(0.6, 0.1)).unwrap().splits;
         assert_eq!(splits, [Split::Test, Split::Train, Split::Validation, Split::Train, Split::Validation]);
+        // Test judgments alone.
+        queries.truncate(1);
+        let error = assign(&queries, &shares(0.6, 0.1)).unwrap_err().to_string();
+        assert!(error.starts_with("ingest.judgments.splits: expected training queries, 2 at least, as"), "{error}");
+        assert!(error.contains("found 0; name files of training judgments"), "{error}");
+        assert!(assign(&queries, &shares(0.6, 0.0)).is_ok());
     }
 
     proptest! {
