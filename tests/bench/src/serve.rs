@@ -40,6 +40,9 @@ pub(crate) struct Serve {
     /// Seconds of a round
     #[arg(long, default_value_t = 20)]
     seconds: u64,
+    /// Precision of this library's server, as its option `--precision` takes it; infinity computes in f32
+    #[arg(long, default_value = "int8")]
+    precision: String,
     /// Rounds of each side, in turn
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -71,6 +74,7 @@ impl Serve {
         let own = std::env::current_exe().context("finding this program")?.with_file_name("serve");
         let mut ours = Command::new(own);
         ours.arg("--model").arg(&model).args(["--deadline-ms", "600000", "--log-format", "json"]);
+        ours.args(["--precision", &self.precision]);
         let ours = Server::start("disranker", ours, folder.path())?;
         let mut infinity = Command::new(python.with_file_name("infinity_emb"));
         infinity.args(["v2", "--engine", "torch", "--device", "cpu", "--dtype", "float32", "--model-id"]).arg(&model);
