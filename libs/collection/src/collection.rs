@@ -13,7 +13,7 @@ use search::Index;
 use tables::StageDir;
 
 use crate::dense::Dense;
-use crate::{Corpus, GradedList};
+use crate::{Asked, Corpus, GradedList};
 
 /// Documents of each list that are fused.
 const FUSED_DEPTH: usize = 1000;
@@ -88,20 +88,11 @@ impl Collection {
         Ok(Collection { corpus, analyzer, index: Arc::new(index), dense: None, lists: Retriever::Bm25 })
     }
 
-    /// The same documents without their titles; those of `documents` are the queries. BM25 still sees the titles, and it
-    /// alone finds documents, as such queries have no vectors.
+    /// The same documents without the part that is asked; those of `documents` are the queries. BM25 still sees all of a document,
+    /// and it alone finds documents, as such queries have no vectors.
     #[must_use]
-    pub fn asked_by_titles(&self, documents: &[usize]) -> Collection {
-        self.asked(self.corpus.asked_by_titles(documents))
-    }
-
-    /// The same documents without their first sentences, as [`Collection::asked_by_titles`].
-    #[must_use]
-    pub fn asked_by_first_sentences(&self, documents: &[usize]) -> Collection {
-        self.asked(self.corpus.asked_by_first_sentences(documents))
-    }
-
-    fn asked(&self, corpus: Corpus) -> Collection {
+    pub fn asked_by(&self, documents: &[usize], asked: Asked) -> Collection {
+        let corpus = self.corpus.asked_by(documents, asked);
         Collection { corpus, dense: None, lists: Retriever::Bm25, ..self.clone() }
     }
 
@@ -255,7 +246,7 @@ mod tests {
     fn titles_that_are_asked_find_other_texts() {
         let documents = [("a", "red bowl", "of glass"), ("b", "red cup", "of red tin"), ("c", "bowl", " ")];
         let corpus = Corpus::new(Vec::new(), documents).unwrap();
-        let collection = Collection::new(corpus, AnalyzerName::Unicode).unwrap().asked_by_titles(&[0]);
+        let collection = Collection::new(corpus, AnalyzerName::Unicode).unwrap().asked_by(&[0], Asked::Title);
         let mut lists = [GradedList { documents: vec![0], grades: vec![1], ..GradedList::default() }];
         collection.add_negatives(&mut lists, &(1..=9)).unwrap();
         // The third one has no text but its title.

@@ -32,17 +32,17 @@ pub struct Corpus {
     /// Queries that are not generated.
     own_queries: usize,
     documents: Arc<search::Texts>,
-    shown: Shown,
+    /// What documents do not show of themselves.
+    asked: Option<Asked>,
 }
 
-/// What a document shows of itself.
+/// The part of a document that is asked as a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    All,
-    /// Not its title, as titles are asked.
-    BelowTitle,
-    /// Not its first sentence, as first sentences are asked.
-    BelowFirstSentence,
+pub enum Asked {
+    /// Its title.
+    Title,
+    /// The first sentence of its summary.
+    FirstSentence,
 }
 
 impl Corpus {
@@ -53,7 +53,7 @@ impl Corpus {
     pub fn read(ingest: &StageDir) -> anyhow::Result<Corpus> {
         let documents = search::open_texts(&ingest.folder(search::FOLDER)?)?;
         let queries = queries(ingest)?;
-        Ok(Corpus { own_queries: queries.len(), queries, documents: Arc::new(documents), shown: Shown::All })
+        Ok(Corpus { own_queries: queries.len(), queries, documents: Arc::new(documents), asked: None })
     }
 
     /// A corpus in memory: queries and documents (id, title, summary), each in the order of its id.
@@ -65,30 +65,20 @@ impl Corpus {
         documents: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
     ) -> search::Result<Corpus> {
         let documents = Arc::new(search::Texts::of(documents)?);
-        Ok(Corpus { own_queries: queries.len(), queries, documents, shown: Shown::All })
+        Ok(Corpus { own_queries: queries.len(), queries, documents, asked: None })
     }
 
-    /// The same documents without their titles; those of `documents` are the queries.
+    /// The same documents without the part that is asked; those of `documents` are the queries.
     #[must_use]
-    pub fn asked_by_titles(&self, documents: &[usize]) -> Corpus {
-        self.asked_by(documents, |document| self.title_as_query(document), Shown::BelowTitle)
-    }
-
-    /// The same documents without their first sentences; those of `documents` are the queries.
-    #[must_use]
-    pub fn asked_by_first_sentences(&self, documents: &[usize]) -> Corpus {
-        self.asked_by(documents, |document| self.first_sentence_as_query(document), Shown::BelowFirstSentence)
-    }
-
-    fn asked_by(&self, documents: &[usize], text: impl Fn(usize) -> String, shown: Shown) -> Corpus {
+    pub fn asked_by(&self, documents: &[usize], asked: Asked) -> Corpus {
         let query = |&document: &usize| Query {
             query_id: self.doc_id(document).into(),
-            text: text(document),
+            text: self.as_query(document, asked),
             searches: 0,
             split: crate::TRAIN.into(),
         };
         let queries: Vec<Query> = documents.iter().map(query).collect();
-        Corpus { own_queries: queries.len(), queries, documents: self.documents.clone(), shown }
+        Corpus { own_queries: queries.len(), queries, documents: self.documents.clone(), asked: Some(asked) }
     }
 
     /// The same documents with `generated` queries, in the order of their ids, behind the corpus's own. The indices of these stay.
@@ -128,16 +118,16 @@ impl Corpus {
     /// The title of a document.
     #[must_use]
     pub fn title(&self, document: usize) -> &str {
-        if self.shown == Shown::BelowTitle { "" } else { self.documents.title(document) }
+        if self.asked == Some(Asked::Title) { "" } else { self.documents.title(document) }
     }
 
     /// The summary of a document.
     #[must_use]
     pub fn summary(&self, document: usize) -> &str {
         let summary = self.documents.summary(document);
-        match self.shown {
-            Shown::BelowFirstSentence => first_sentence(summary).map_or(summary, |(_, rest)| rest),
-            Shown::All | Shown::BelowTitle => summary,
+        match self.asked {
+            Some(Asked::FirstSentence) => first_sentence(summary).map_or(summary, |(_, rest)| rest),
+            Some(Asked::Title) | None => summary,
         }
     }
 
@@ -172,23 +162,27 @@ impl Corpus {
         Texts { query: &self.queries[query].text, title: self.title(document), summary: self.summary(document) }
     }
 
-    /// The title of a document as a query, in lower case as queries are; empty where title or summary is blank, so that
-    /// there is nothing to ask, or nothing to ask for.
+    /// The part that is asked as a title: the first sentence where no document has both a title and a summary.
     #[must_use]
-    pub fn title_as_query(&self, document: usize) -> String {
+    pub fn asked_as_titles(&self) -> Asked {
+        let has_title = |document| !self.as_query(document, Asked::Title).is_empty();
+        if (0..self.documents.len()).any(has_title) { Asked::Title } else { Asked::FirstSentence }
+    }
+
+    /// A part of a document as a query, in lower case as queries are. A title is empty where it or the summary is blank, a first sentence
+    /// where the summary does not begin with a sentence, or has no other text.
+    #[must_use]
+    pub fn as_query(&self, document: usize, asked: Asked) -> String {
         let (title, summary) = (self.documents.title(document), self.documents.summary(document));
-        if title.trim().is_empty() || summary.trim().is_empty() { String::new() } else { title.to_lowercase() }
+        let text = match asked {
+            Asked::Title if title.trim().is_empty() || summary.trim().is_empty() => "",
+            Asked::Title => title,
+            Asked::FirstSentence => first_sentence(summary).map_or("", |(sentence, _)| sentence),
+        };
+        text.to_lowercase()
     }
 
-    /// The first sentence of a summary as a query, in lower case as queries are; empty where it is no sentence of its own, or the
-    /// only one.
-    #[must_use]
-    pub fn first_sentence_as_query(&self, document: usize) -> String {
-        first_sentence(self.documents.summary(document))
-            .map_or_else(String::new, |(sentence, _)| sentence.to_lowercase())
-    }
-
-    /// The texts of a document below its own title, which [`Corpus::title_as_query`] made: the summary, or all its text
+    /// The texts of a document below its own title, which [`Corpus::as_query`] made: the summary, or all its text
     /// below an empty one.
     #[must_use]
     pub fn texts_of_title<'a>(&'a self, title: &'a str, document: usize) -> Texts<'a> {
@@ -225,7 +219,7 @@ mod tests {
     fn a_title_takes_the_place_of_a_query_where_it_has_a_text() {
         let documents = [("a", "Red Bowl", "of glass"), ("b", "Cup", " "), ("c", "", "tin")];
         let corpus = Corpus::new(Vec::new(), documents).unwrap();
-        let titles = [0, 1, 2].map(|document| corpus.title_as_query(document));
+        let titles = [0, 1, 2].map(|document| corpus.as_query(document, Asked::Title));
         assert_eq!(titles, ["red bowl", "", ""]);
         let texts = |document: usize| corpus.texts_of_title(&titles[document], document);
         assert_eq!(texts(0), Texts { query: "red bowl", title: "", summary: "of glass" });
@@ -236,7 +230,7 @@ mod tests {
     #[test]
     fn a_text_does_not_show_the_title_that_is_asked() {
         let corpus = Corpus::new(Vec::new(), [("a", "Red Bowl", "of glass"), ("b", "Cup", "of tin")]).unwrap();
-        let asked = corpus.asked_by_titles(&[1]);
+        let asked = corpus.asked_by(&[1], Asked::Title);
         assert_eq!(asked.texts(0, 1), Texts { query: "cup", title: "", summary: "of tin" });
         assert_eq!(asked.texts(0, 0), Texts { query: "cup", title: "", summary: "of glass" });
         assert_eq!((asked.query("b").unwrap(), asked.document("a")), (0, Some(0)));
@@ -251,9 +245,9 @@ mod tests {
         ];
         let documents = ["a", "b", "c"].into_iter().zip(summaries).map(|(id, summary)| (id, "", summary));
         let corpus = Corpus::new(Vec::new(), documents).unwrap();
-        let sentences = [0, 1, 2].map(|document| corpus.first_sentence_as_query(document));
+        let sentences = [0, 1, 2].map(|document| corpus.as_query(document, Asked::FirstSentence));
         assert_eq!(sentences, ["is a red bowl made of glass?", "", ""]);
-        let asked = corpus.asked_by_first_sentences(&[0]);
+        let asked = corpus.asked_by(&[0], Asked::FirstSentence);
         assert_eq!(asked.texts(0, 0), Texts { query: &sentences[0], title: "", summary: "No. It is of clay." });
         assert_eq!([1, 2].map(|document| asked.summary(document)), summaries[1..]);
     }

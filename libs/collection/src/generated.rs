@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use ranking::rng::stream;
 use tables::StageDir;
 
-use crate::{Corpus, Query, TRAIN};
+use crate::{Asked, Corpus, Query, TRAIN};
 
 /// The table of stage `score` that holds them.
 pub const GENERATED: &str = "generated_queries";
@@ -25,22 +25,26 @@ pub struct GeneratedQuery {
     pub text: String,
     /// Index of the document in the corpus.
     pub document: usize,
-    /// What of the document it is: `title` or `sentence`.
+    /// What of the document it is: `title`, or what takes its place, or `sentence`.
     pub source: &'static str,
 }
 
 /// Queries made of the documents of `corpus`, in the order of their ids: titles, and sentences of the summaries, each from documents
-/// drawn by `seed`. More of them contain the fewer.
+/// drawn by `seed`. More of them contain the fewer. In a collection without titles, first sentences take their place.
 #[must_use]
 pub fn generate(corpus: &Corpus, config: &GeneratedQueries, seed: u64) -> Vec<GeneratedQuery> {
-    let mut made = Vec::new();
+    let (mut made, asked) = (Vec::new(), corpus.asked_as_titles());
     let titles = drawn_documents(corpus, seed, "score/titles").into_iter().filter_map(|document| {
-        let text = normalised_query(&corpus.title_as_query(document));
+        let text = normalised_query(&corpus.as_query(document, asked));
         Some(made_of(corpus, document, "title", "", text)).filter(|query| !query.text.is_empty())
     });
     made.extend(titles.take(config.titles));
     let of_document = |document: usize| {
         let mut found: Vec<(usize, &str)> = sentences(corpus.summary(document), SENTENCE_WORDS).enumerate().collect();
+        if asked == Asked::FirstSentence {
+            let title = corpus.as_query(document, asked);
+            found.retain(|(_, sentence)| sentence.to_lowercase() != title);
+        }
         found.shuffle(&mut stream(seed, &format!("score/sentences/{}", corpus.doc_id(document)), 0));
         found.truncate(config.sentences_per_document);
         let query =
@@ -112,6 +116,17 @@ mod tests {
         assert_eq!(ids(0, 0, 1), [""; 0]);
         let (few, many) = (ids(0, 2, 9), ids(0, 3, 9));
         assert!(few.len() == 2 && few.iter().all(|id| many.contains(id)), "{few:?} {many:?}");
+    }
+
+    #[test]
+    fn without_titles_first_sentences_take_their_place() {
+        let summary = "It is made of red glass. It holds half a litre of water! Short.";
+        let corpus = Corpus::new(Vec::new(), [("a", "", summary), ("b", "", "Short.")]).unwrap();
+        let config = GeneratedQueries { titles: 9, sentences: 9, sentences_per_document: 9 };
+        let made = generate(&corpus, &config, 7);
+        let ids: Vec<&str> = made.iter().map(|query| query.query_id.as_str()).collect();
+        assert_eq!(ids, ["sentence:a:1", "title:a"]);
+        assert!(made[1].text.starts_with("it is made of red glass"), "{}", made[1].text);
     }
 
     #[test]

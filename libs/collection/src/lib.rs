@@ -13,7 +13,7 @@ mod vectors;
 
 pub use candidates::{CandidateList, candidate_lists};
 pub use collection::{Collection, inputs};
-pub use corpus::{Corpus, Query};
+pub use corpus::{Asked, Corpus, Query};
 pub use generated::{GENERATED, GeneratedQuery, generate, read_generated};
 pub use graded::{GradedList, TEST, TRAIN, VALIDATION, graded_lists};
 pub use vectors::{VectorSource, VectorsWriter};

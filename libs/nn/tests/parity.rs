@@ -338,6 +338,8 @@ fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
         // Nothing is read any more.
         std::fs::write(&golden.checkpoint, []).unwrap();
         for kept in [model.for_scoring(), read_at_once] {
+            let together = kept.score(&Packed::from_typed(&sequences).unwrap(), Mode::Eval(Precision::Int8)).unwrap();
+            assert!(!together.track_op(), "{file}: a graph");
             for (sequence, &score_in_batch) in sequences.iter().zip(&rounded) {
                 assert_eq!(score(&kept, std::slice::from_ref(sequence), Precision::Int8), [score_in_batch], "{file}");
             }

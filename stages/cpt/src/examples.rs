@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use collection::{Corpus, TRAIN, VALIDATION};
+use collection::{Asked, Corpus, TRAIN, VALIDATION};
 use nn::text::{PairTokenizer, Sequence, Texts};
 use pipeline::StageContext;
 use pipeline::config::CptConfig;
@@ -67,8 +67,9 @@ pub(crate) fn clicked_pairs(table: &Columns, corpus: &Corpus, config: &CptConfig
 /// document has both a title and a summary, each stands for itself, without a query.
 pub(crate) fn titled_documents(corpus: &Corpus, config: &CptConfig, seed: u64) -> Vec<Pair> {
     let mut documents: Vec<usize> = (0..corpus.documents().len()).collect();
-    if documents.iter().any(|&document| !corpus.title_as_query(document).is_empty()) {
-        documents.retain(|&document| !corpus.title_as_query(document).is_empty());
+    let is_titled = |&document: &usize| !corpus.as_query(document, Asked::Title).is_empty();
+    if documents.iter().any(is_titled) {
+        documents.retain(is_titled);
     }
     let validation = (documents.len() / TITLES_PER_VALIDATION).min(VALIDATION_EXAMPLES);
     let train = documents.len() - validation;
@@ -86,7 +87,7 @@ pub(crate) fn titled_documents(corpus: &Corpus, config: &CptConfig, seed: u64) -
 pub(crate) fn encode(tokenizer: &PairTokenizer, corpus: &Corpus, pairs: &[Pair]) -> anyhow::Result<Vec<Example>> {
     let title = |pair: &Pair| match pair.query {
         Some(_) => String::new(),
-        None => corpus.title_as_query(pair.document),
+        None => corpus.as_query(pair.document, Asked::Title),
     };
     let titles: Vec<String> = pairs.iter().map(title).collect();
     let texts = pairs.iter().zip(&titles).map(|(pair, title)| match pair.query {

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use candle_core::Tensor;
-use collection::Corpus;
+use collection::{Asked, Corpus};
 use nn::models::Model;
 use nn::ops::Precision;
 use nn::text::{Packed, PairTokenizer, Sequence, Texts};
@@ -51,7 +51,7 @@ pub(crate) fn examples(
         })?;
         pairs.push(match query_id {
             // Without a query, the document's title takes its place.
-            None | Some("") => (None, document, corpus.title_as_query(document)),
+            None | Some("") => (None, document, corpus.as_query(document, Asked::Title)),
             Some(query_id) => (Some(corpus.query(query_id)?), document, String::new()),
         });
     }

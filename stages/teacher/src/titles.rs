@@ -105,12 +105,9 @@ fn train(
 /// each, whose own text alone is relevant. Without any such document, first sentences are titles.
 fn lessons(collection: &Collection, count: usize, seed: u64) -> (Collection, Vec<GradedList>) {
     let corpus = &collection.corpus;
-    let with = |query: &dyn Fn(usize) -> String| -> Vec<usize> {
-        (0..corpus.documents().len()).filter(|&document| !query(document).is_empty()).collect()
-    };
-    let titled = with(&|document| corpus.title_as_query(document));
-    let by_title = !titled.is_empty();
-    let documents = if by_title { titled } else { with(&|document| corpus.first_sentence_as_query(document)) };
+    let asked = corpus.asked_as_titles();
+    let documents: Vec<usize> =
+        (0..corpus.documents().len()).filter(|&document| !corpus.as_query(document, asked).is_empty()).collect();
     let order = permutation(&mut stream(seed, TITLES, 0), documents.len());
     let drawn: Vec<usize> = order.into_iter().take(count).map(|at| documents[at]).collect();
     let list = |(query, &document): (usize, &usize)| GradedList {
@@ -120,8 +117,7 @@ fn lessons(collection: &Collection, count: usize, seed: u64) -> (Collection, Vec
         negatives: Vec::new(),
     };
     let lists = drawn.iter().enumerate().map(list).collect();
-    let asked = if by_title { collection.asked_by_titles(&drawn) } else { collection.asked_by_first_sentences(&drawn) };
-    (asked, lists)
+    (collection.asked_by(&drawn, asked), lists)
 }
 
 #[cfg(test)]

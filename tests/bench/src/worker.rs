@@ -30,7 +30,7 @@ pub(crate) fn run(work: Work, folder: &Path, precision: Precision) -> Result<()>
     let inputs = Inputs::read(folder)?;
     let config_path = folder.join("config.json");
     let config = std::fs::read(&config_path).with_context(|| config_path.display().to_string())?;
-    let model = Trainee::load(work, folder, &serde_json::from_slice(&config)?)?;
+    let model = Trainee::load(work, folder, &serde_json::from_slice(&config)?, precision)?;
     say(&Ready { check: model.check(&inputs, precision)? })?;
     let mut step = Step::of(work, model, inputs, folder)?;
     for line in std::io::stdin().lock().lines() {
@@ -64,11 +64,12 @@ enum Trainee {
 }
 
 impl Trainee {
-    fn load(work: Work, folder: &Path, config: &Value) -> Result<Trainee> {
-        let load = |head| {
-            let weights = [folder.join("model.safetensors")];
-            Model::load(read_config(config)?, head, &weights, None)
-        };
+    fn load(work: Work, folder: &Path, config: &Value, precision: Precision) -> Result<Trainee> {
+        let weights = [folder.join("model.safetensors")];
+        if precision == Precision::Int8 {
+            return Ok(Trainee::Ranker(Model::load_to_round(read_config(config)?, Head::Score, &weights)?.rounded()?));
+        }
+        let load = |head| Model::load(read_config(config)?, head, &weights, None);
         Ok(match work {
             Work::TeacherCpt => Trainee::Language(load(Head::LanguageModel)?),
             Work::SmolLm2Lora => {

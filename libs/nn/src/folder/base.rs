@@ -120,7 +120,7 @@ impl Base {
 
     /// The ranker of this folder with this head: exactly its weights. Of a foreign classifier of two labels, the score is the logit of label 1 less
     /// that of label 0; of a language model, the logit of one word less that of another, `yes` and `no` unless the folder
-    /// says other ones. In int8, it scores alone, and in int8 alone.
+    /// says other ones. Loaded for int8, it can only score, and only in int8.
     ///
     /// # Errors
     /// A model of another kind; weights that are not its own.

@@ -106,8 +106,8 @@ pub fn load_ranker_on(folder: &Path, hub: Option<&Path>, choice: &InputChoice) -
 }
 
 /// As [`load_ranker_on`], of a ranker that only scores, in this precision. In int8, its linear layers take a byte a weight: they
-/// are rounded one after the other, and `f32` copies are kept of those alone that int8 computes in `f32`, in the last layer. An
-/// adapter is merged in `f32` first.
+/// are rounded one after the other, and `f32` copies are kept of those alone that int8 computes in `f32`, in the last layer. Of an
+/// adapter, which is merged into its base in `f32`, all copies are kept.
 ///
 /// # Errors
 /// As [`load_ranker`].

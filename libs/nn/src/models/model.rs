@@ -56,7 +56,7 @@ impl Model {
         })
     }
 
-    /// As [`Self::load`] without a new head, of a model that only scores and in int8: the weights of linear layers stay in their
+    /// As [`Self::load`] without a new head, of a model that can only score, and only in int8: the weights of linear layers stay in their
     /// files until they are rounded, see [`Self::rounded`].
     ///
     /// # Errors
@@ -238,8 +238,8 @@ impl Model {
         Self { params: self.params.for_scoring(), ..self.clone() }
     }
 
-    /// This ranker for scores in int8, every linear layer rounded by a pass over one token, so that none is read or refused
-    /// later.
+    /// This ranker for scores in int8, every linear layer rounded by a pass over one token, or kept in `f32` where int8 computes so,
+    /// and none read or refused later.
     ///
     /// # Errors
     /// A file of weights that cannot be read, or whose numbers are not finite.

@@ -179,8 +179,8 @@ pub(super) fn normal(x: f32) -> (f32, f32) {
     (if x < 0.0 { tail } else { 1.0 - tail }, FRAC_1_SQRT_TAU * gauss)
 }
 
-/// `x Phi(x)` to 6e-5, far below what eight bits tell apart: a minimax polynomial of `Phi(x) - 1/2`, odd and 1/2 at the bound,
-/// from where on it stays.
+/// `x Phi(x)` to 6e-5 within the bound, and beyond it to a millionth of `x`, far below what eight bits tell apart: a minimax polynomial
+/// of `Phi(x) - 1/2`, odd and 1/2 at the bound, from where on it stays.
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 pub(super) fn near_gelu(x: f32) -> f32 {

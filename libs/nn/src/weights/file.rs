@@ -107,6 +107,18 @@ impl WeightFile {
     /// Reads the tensor `name` as the weight of `spec`; other floating-point types become `f32`.
     pub(crate) fn read(&self, name: &str, spec: &ParamSpec) -> Result<Var> {
         let (dtype, place) = self.place(name, spec)?;
+        self.read_at(name, &spec.shape, (dtype, place))
+    }
+
+    /// As [`Self::read`], some of its rows alone.
+    pub(crate) fn read_rows(&self, name: &str, spec: &ParamSpec, rows: Range<usize>) -> Result<Var> {
+        let (dtype, place) = self.place(name, spec)?;
+        let (mut shape, row) = (spec.shape.clone(), place.len() / spec.shape[0].max(1));
+        shape[0] = rows.len();
+        self.read_at(name, &shape, (dtype, place.start + rows.start * row..place.start + rows.end * row))
+    }
+
+    fn read_at(&self, name: &str, shape: &[usize], (dtype, place): (DType, Range<usize>)) -> Result<Var> {
         let mut values: Vec<f32> = Vec::with_capacity(place.len() / dtype.size_in_bytes());
         let mut bytes = vec![0; place.len().min(PIECE)];
         for start in place.clone().step_by(PIECE) {
@@ -119,7 +131,7 @@ impl WeightFile {
             let expected = format!("finite numbers in weight `{name}`");
             return Err(Error::Format { path: self.path.clone(), expected, found: value.to_string() });
         }
-        Ok(Var::from_vec(values, spec.shape.as_slice(), &Device::Cpu)?)
+        Ok(Var::from_vec(values, shape, &Device::Cpu)?)
     }
 }
 
@@ -198,6 +210,24 @@ mod tests {
             std::fs::write(&path, &bytes).unwrap();
             let error = WeightFile::open(&path).unwrap().read("a", &spec).unwrap_err().to_string();
             assert_eq!(error, format!("{}: expected finite numbers in weight `a`, found {shown}", path.display()));
+        }
+    }
+
+    #[test]
+    fn tensors_larger_than_a_piece_are_read_whole_and_by_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        for (dtype, size) in [(DType::F32, 4), (DType::BF16, 2), (DType::F64, 8)] {
+            for rows in [PIECE / size / 4, PIECE / size / 4 + 1, PIECE / size / 2 - 1] {
+                let numbers = Tensor::arange(0u32, 4 * rows as u32, &Device::Cpu).unwrap();
+                let numbers = numbers.to_dtype(dtype).unwrap().reshape((rows, 4)).unwrap();
+                let path = folder.path().join("model.safetensors");
+                candle_core::safetensors::save(&[("a", numbers.clone())].into(), &path).unwrap();
+                let values = |x: &Tensor| x.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+                let (file, spec) = (WeightFile::open(&path).unwrap(), ParamSpec::new("a", &[rows, 4], Init::Ones));
+                assert!(values(&file.read("a", &spec).unwrap()) == values(&numbers), "{dtype:?} {rows}");
+                let some = file.read_rows("a", &spec, rows / 3..rows - 1).unwrap();
+                assert!(values(&some) == values(&numbers)[rows / 3..rows - 1], "{dtype:?} {rows}");
+            }
         }
     }
 

@@ -136,7 +136,7 @@ impl Params {
     }
 
     /// These weights, shared, for a model that only scores: what int8 multiplies by is made once, so that later changes of the
-    /// weights are not seen by it.
+    /// weights are not seen by it, nor by what this gives for its result.
     pub fn for_scoring(&self) -> Self {
         Self { int8: self.int8.kept(), ..self.clone() }
     }
@@ -176,7 +176,7 @@ impl Params {
         self.lora.as_ref().is_none_or(|lora| lora.trained.contains(name))
     }
 
-    /// The weights in memory, which are all but those of a model that was read to score in int8, in the order of their names.
+    /// All weights, except those that stay in their files, in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.weights.iter().map(|(name, var)| (name.as_str(), var))
     }
@@ -197,11 +197,17 @@ impl Params {
         self.weights.values().map(|var| var.elem_count()).chain(stored).sum()
     }
 
+    /// Of [`Self::count`], the numbers that are in memory as `f32`.
+    pub fn count_in_memory(&self) -> usize {
+        let stored = self.stored.values().map(|stored| stored.count_in_memory());
+        self.weights.values().map(|var| var.elem_count()).chain(stored).sum()
+    }
+
     /// The weights as one safetensors file: the same weights give the same bytes.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut all = self.weights.clone();
         for (name, stored) in &self.stored {
-            all.insert(name.clone(), Var::from_tensor(&stored.read()?)?);
+            all.insert(name.clone(), Var::from_tensor(&stored.read(stored.rows())?)?);
         }
         let mut data = Vec::with_capacity(all.len());
         for (name, var) in &all {

@@ -34,21 +34,23 @@ impl View<'_> {
 
     /// The weight `name` below this prefix.
     pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
-        self.get_or(name, Stored::keep)
+        self.rows(name, None, Stored::keep)
     }
 
-    /// As [`Self::get`], for a weight that is needed once.
-    fn read(&self, name: &str) -> Result<Tensor> {
-        self.get_or(name, Stored::read)
-    }
-
-    /// The weight `name` below this prefix; `stored` reads it where it stayed in its file.
-    fn get_or(&self, name: &str, stored: impl Fn(&Stored) -> Result<Tensor>) -> Result<Tensor> {
+    /// These rows of the weight `name` below this prefix, all of them where none are named; `stored` reads them where the weight stayed
+    /// in its file.
+    fn rows(
+        &self,
+        name: &str,
+        rows: Option<&Range<usize>>,
+        stored: impl Fn(&Stored, Range<usize>) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         if let Some(weight) = self.find(name) {
-            return Ok(weight);
+            return part(weight, rows);
         }
         let name = format!("{}{name}", self.prefix);
-        self.params.stored.get(&name).map(|weight| stored(weight)).unwrap_or(Err(Error::UnknownWeight(name)))
+        let Some(weight) = self.params.stored.get(&name) else { return Err(Error::UnknownWeight(name)) };
+        stored(weight, rows.cloned().unwrap_or_else(|| weight.rows()))
     }
 
     /// The weight `name` below this prefix, if the model has it in memory.
@@ -67,7 +69,7 @@ impl View<'_> {
         self.affine(name, x, None, Then::Nothing)
     }
 
-    /// The affine layer `name` below this prefix, and the exact GELU of its outputs.
+    /// The affine layer `name` below this prefix, and the GELU of its outputs, near the exact one where it multiplies in int8.
     ///
     /// # Shapes
     /// `x` `[t, in]` -> `[t, out]`.
@@ -85,20 +87,16 @@ impl View<'_> {
 
     /// These outputs of an affine layer, all of them where none are named, and what follows it.
     fn affine(&self, name: &str, x: &Tensor, rows: Option<Range<usize>>, then: Then) -> Result<Tensor> {
-        let layer = self.child(name);
-        let part = |all: Tensor| match &rows {
-            None => Ok(all),
-            Some(rows) => all.narrow(0, rows.start, rows.len()),
-        };
-        let bias = layer.find("bias").map(part).transpose()?;
+        let (layer, rows) = (self.child(name), rows.as_ref());
+        let bias = layer.find("bias").map(|bias| part(bias, rows)).transpose()?;
         let update = self.params.lora.as_ref().zip(layer.find(LORA_A));
         if matches!(self.mode, Mode::Eval(Precision::Int8)) && update.is_none() {
-            let start = rows.as_ref().map_or(0, |rows| rows.start);
-            let weights = || Ok(part(layer.read("weight")?)?);
+            let start = rows.map_or(0, |rows| rows.start);
+            let weights = || layer.rows("weight", rows, Stored::read);
             let rounded = self.params.int8.weight((layer.prefix.clone(), start), weights)?;
             return Ok(rounded.apply(x, bias.as_ref(), then)?);
         }
-        let weight = part(layer.get("weight")?)?;
+        let weight = layer.rows("weight", rows, Stored::keep)?;
         let activate = |y: Tensor| match then {
             Then::Nothing => Ok(y),
             Then::Gelu => gelu(&y),
@@ -114,6 +112,14 @@ impl View<'_> {
         };
         let precision = self.mode.precision();
         let update = LowRank { weight, bias, scale: lora.config.scale(), dropout, precision };
-        Ok(activate(low_rank(x, &a, &part(layer.get(LORA_B)?)?, update)?)?)
+        Ok(activate(low_rank(x, &a, &part(layer.get(LORA_B)?, rows)?, update)?)?)
     }
+}
+
+/// These rows, all of them where none are named.
+fn part(all: Tensor, rows: Option<&Range<usize>>) -> Result<Tensor> {
+    Ok(match rows {
+        None => all,
+        Some(rows) => all.narrow(0, rows.start, rows.len())?,
+    })
 }

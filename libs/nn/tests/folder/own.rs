@@ -59,13 +59,18 @@ fn what_scores_in_int8_alone_leaves_no_other_copy_of_its_layers_in_memory() {
         folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(kind), "# Card\n").unwrap();
         let scorer = folder::load_scorer(folder.path(), None, &InputChoice::default(), Precision::Int8).unwrap();
         let held = in_memory(&scorer.ranker);
-        let layers = |name: &&String| name.contains(".layer") && name.ends_with("proj.weight");
-        assert_eq!(held.iter().filter(layers).count(), 0, "{held:?}");
-        assert!(held.iter().any(|name| name.contains("embed")) && in_memory(&ranker).len() > held.len() + 6);
+        // Of the last layer, what follows the token that is read stays f32.
+        let is_rounded = |name: &str| {
+            let is_key_or_value = ["k_proj", "v_proj", "key", "value"].iter().any(|part| name.contains(part));
+            name.contains("0.") || (name.contains("1.") && is_key_or_value)
+        };
+        let rounded = ranker.params().iter().filter(|(name, var)| var.rank() == 2 && is_rounded(name));
+        let rounded: usize = rounded.map(|(_, var)| var.elem_count()).sum();
+        assert_eq!(scorer.ranker.params().count_in_memory() + rounded, ranker.params().count());
         let score = |saved: &_| CrossEncoder::of_saved(saved, execution).unwrap().score(&texts).unwrap();
         assert_eq!(score(&scorer), score(&load(folder.path()).unwrap()));
 
-        // A number that is none is found before anything is scored.
+        // A NaN is found before anything is scored.
         let path = folder.path().join("model.safetensors");
         let name = in_memory(&ranker).into_iter().find(|name| name.contains("layer") && !held.contains(name)).unwrap();
         let weight = ranker.params().get(&name).unwrap();

@@ -59,7 +59,8 @@ pub struct ScoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GeneratedQueries {
-    /// Titles, at most; a title counts where there is a text below it.
+    /// Titles, at most; a title counts where there is a text below it. Where no document has a title, the first sentence of a text
+    /// takes its place.
     pub titles: usize,
     /// Sentences of 5 to 40 words, at most.
     pub sentences: usize,

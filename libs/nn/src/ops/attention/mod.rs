@@ -80,8 +80,8 @@ impl Attention {
         self.queries.as_ref().map_or_else(|| Ok(x.clone()), |rows| embedding(x, rows))
     }
 
-    /// The sequences in order, the queries of each in so many tasks at most. Blocks stay whole, so that results do not depend on the
-    /// number of tasks.
+    /// The sequences in order, each sequence's queries in at most `tasks` tasks. Blocks stay whole, so that results do not depend
+    /// on the number of tasks.
     fn sequences(&self, tasks: usize) -> Vec<Sequence> {
         let queries = self.query_offsets();
         let sequences = self.offsets.windows(2).zip(queries.windows(2)).enumerate();
@@ -250,19 +250,29 @@ impl Attention {
     /// The outputs of the batch.
     fn forward(&self, [q, k, v]: [&[f32]; 3], terms: Option<&Terms<'_>>) -> Vec<f32> {
         let (q_width, k_width) = (self.query_width(), self.key_width());
-        let mut out = vec![0.0; q.len()];
-        // Fewer sequences than threads share theirs out.
+        let (mut out, k) = (vec![0.0; q.len()], self.turned_keys(k));
+        // Where sequences are fewer than threads, the queries of each are shared by several threads.
         let sequences = self.offsets.len().saturating_sub(1).max(1);
         let parts = self.sequences(rayon::current_num_threads().div_ceil(sequences));
         let outs = split(&mut out, parts.iter().map(|part| part.queries.len() * q_width));
         parts.par_iter().zip(outs).for_each(|(sequence, out)| {
             let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
-            self.forward_sequence(sequence, [q, own(k), own(v)], terms, out);
+            self.forward_sequence(sequence, [q, own(&k), own(v)], terms, out);
         });
         out
     }
 
-    /// The outputs of some queries of a sequence, all of them rows of the sequence alone.
+    /// The keys of the batch, turned.
+    fn turned_keys<'a>(&self, k: &'a [f32]) -> Cow<'a, [f32]> {
+        let mut k = Cow::Borrowed(k);
+        if self.rotary.is_some() {
+            let lengths = self.offsets.windows(2).map(|ends| (ends[1] - ends[0]) * self.key_width());
+            split(k.to_mut(), lengths).into_par_iter().for_each(|k| self.turn(k, 0.., self.kv_heads, 1.0));
+        }
+        k
+    }
+
+    /// The outputs of some queries of a sequence from its keys, turned, and values: rows of the sequence alone.
     fn forward_sequence(
         &self,
         sequence: &Sequence,
@@ -272,7 +282,6 @@ impl Attention {
     ) {
         let (q_width, k_width) = (self.query_width(), self.key_width());
         let q = self.turned(q, self.query_positions(sequence), self.heads);
-        let k = self.turned(k, 0.., self.kv_heads);
         for head in 0..self.heads {
             for block in blocks(sequence.queries.len()) {
                 let positions = self.positions(sequence, &block, terms);
@@ -280,7 +289,7 @@ impl Attention {
                 let keys = &place.keys;
                 let seen = |x| self.head(x, keys, self.kv_head(head), k_width);
                 let asking = self.head(&q, &block, head, q_width);
-                let mut weights = self.weights(sequence, &block, &place, [asking, seen(&k)], terms);
+                let mut weights = self.weights(sequence, &block, &place, [asking, seen(k)], terms);
                 self.drop_weights(sequence, head, &block, &mut weights);
                 let out = &mut out[block.start * q_width + head * self.head_dim..];
                 gemm_rows(out, q_width, Matrix::new(&weights, keys.len()), seen(v), 1.0, false);
@@ -299,7 +308,7 @@ fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
     (0..n).step_by(BLOCK).map(move |start| start..n.min(start + BLOCK))
 }
 
-/// So many numbers for each task.
+/// Splits `x` into pieces of these lengths.
 fn split(mut x: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
     lengths.map(|length| x.split_off_mut(..length).unwrap_or_default()).collect()
 }

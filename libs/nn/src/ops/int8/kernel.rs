@@ -13,6 +13,8 @@ pub(super) trait Kernel {
     const COLUMNS: usize;
     /// Rows and panels have a multiple of so many numbers along the dimension summed over, itself one of 4.
     const DEPTH: usize;
+    /// True if the products of two neighbours are added in 16 bits, which have room for 128 units of weights.
+    const ADDS_IN_16_BITS: bool = false;
 
     /// Does work that multiplies, on a thread that is ready for it.
     #[inline(always)]
@@ -90,6 +92,19 @@ impl Instructions {
         }
     }
 
+    /// As [`Kernel::ADDS_IN_16_BITS`].
+    pub(super) fn adds_in_16_bits(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Amx => Amx::ADDS_IN_16_BITS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Vnni => Vnni::ADDS_IN_16_BITS,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => Avx2::ADDS_IN_16_BITS,
+            Self::Portable => Portable::ADDS_IN_16_BITS,
+        }
+    }
+
     /// A panel has a multiple of so many inputs.
     pub(super) fn depth(self) -> usize {
         match self {
@@ -142,9 +157,9 @@ pub(super) use x86::{Amx, Avx2, Vnni};
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtepi8_epi16, _mm256_hadd_epi32, _mm256_madd_epi16,
-        _mm256_permute4x64_epi64, _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_storeu_si256, _mm512_dpbusd_epi32,
-        _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+        _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16,
+        _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256, _mm512_dpbusd_epi32, _mm512_loadu_si512,
+        _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
     };
 
     use super::{Kernel, TILE, amx};
@@ -176,53 +191,59 @@ mod x86 {
         }
     }
 
-    /// Products of 16 bits, which AVX2 adds in pairs without an overflow.
+    /// Makes an activation unsigned, as one side of the products of bytes has to be.
+    const OFFSET: i32 = 128;
+
+    /// Products of an unsigned and a signed byte, which AVX2 adds in pairs.
     pub(in super::super) struct Avx2;
 
     impl Kernel for Avx2 {
-        type Number = i16;
+        type Number = u8;
         /// With two registers of sums each they leave four of the 16 for what is multiplied.
         const ROWS: usize = 6;
-        const COLUMNS: usize = 8;
+        const COLUMNS: usize = 16;
         const DEPTH: usize = 4;
+        const ADDS_IN_16_BITS: bool = true;
 
-        fn number(units: i8) -> i16 {
-            i16::from(units)
+        fn number(units: i8) -> u8 {
+            (i32::from(units) + OFFSET) as u8
         }
 
-        fn excess(_: i32) -> i32 {
-            0
+        fn excess(weights: i32) -> i32 {
+            OFFSET * weights
         }
 
         #[allow(unsafe_code)]
-        fn multiply(rows: &[i16], panel: &[i8], tile: &mut [i32; TILE]) {
+        fn multiply(rows: &[u8], panel: &[i8], tile: &mut [i32; TILE]) {
             #[target_feature(enable = "avx2")]
-            fn run(rows: &[i16], panel: &[i8], tile: &mut [i32; TILE]) {
+            fn run(rows: &[u8], panel: &[i8], tile: &mut [i32; TILE]) {
                 let width = panel.len() / Avx2::COLUMNS;
                 assert_eq!(rows.len(), Avx2::ROWS * width, "rows of another width");
+                let ones = _mm256_set1_epi16(1);
                 let mut sums = [[_mm256_setzero_si256(); 2]; Avx2::ROWS];
                 for (quad, columns) in panel.chunks_exact(4 * Avx2::COLUMNS).enumerate() {
-                    // SAFETY: both loads stay within the 32 numbers of `columns`.
-                    let columns: [__m256i; 2] = unsafe {
+                    // SAFETY: both loads stay within the 64 numbers of `columns`.
+                    let columns = unsafe {
                         [
-                            _mm256_cvtepi8_epi16(_mm_loadu_si128(columns.as_ptr().cast())),
-                            _mm256_cvtepi8_epi16(_mm_loadu_si128(columns.as_ptr().add(16).cast())),
+                            _mm256_loadu_si256(columns.as_ptr().cast()),
+                            _mm256_loadu_si256(columns.as_ptr().add(32).cast()),
                         ]
                     };
                     for (row, sums) in sums.iter_mut().enumerate() {
                         // SAFETY: the four numbers are part of row `row`, as `rows` has that many of this width.
-                        let four = unsafe { rows.as_ptr().add(row * width + 4 * quad).cast::<i64>().read_unaligned() };
-                        let four = _mm256_set1_epi64x(four);
-                        sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(four, columns[0]));
-                        sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(four, columns[1]));
+                        let four = unsafe { rows.as_ptr().add(row * width + 4 * quad).cast::<i32>().read_unaligned() };
+                        let four = _mm256_set1_epi32(four);
+                        for (sum, columns) in sums.iter_mut().zip(columns) {
+                            let pairs = _mm256_maddubs_epi16(four, columns);
+                            *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+                        }
                     }
                 }
-                for (to, [low, high]) in tile.chunks_exact_mut(Avx2::COLUMNS).zip(sums) {
-                    // Each column has two sums; those of columns 0, 1, 4, 5, 2, 3, 6, 7.
-                    let mixed = _mm256_hadd_epi32(low, high);
-                    // SAFETY: the store stays within the 8 numbers of `to`.
+                for (to, sums) in tile.chunks_exact_mut(Avx2::COLUMNS).zip(sums) {
+                    // SAFETY: both stores stay within the 16 numbers of `to`.
                     unsafe {
-                        _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_permute4x64_epi64::<0b11_01_10_00>(mixed));
+                        _mm256_storeu_si256(to.as_mut_ptr().cast(), sums[0]);
+                        _mm256_storeu_si256(to.as_mut_ptr().add(8).cast(), sums[1]);
                     }
                 }
             }
@@ -234,11 +255,6 @@ mod x86 {
     /// Products of an unsigned and a signed byte, four of which AVX-512 VNNI adds to a sum.
     pub(in super::super) struct Vnni;
 
-    impl Vnni {
-        /// Makes an activation unsigned.
-        const OFFSET: i32 = 128;
-    }
-
     impl Kernel for Vnni {
         type Number = u8;
         /// With two registers of sums each they leave eight of the 32 for what is multiplied.
@@ -247,11 +263,11 @@ mod x86 {
         const DEPTH: usize = 4;
 
         fn number(units: i8) -> u8 {
-            (i32::from(units) + Self::OFFSET) as u8
+            (i32::from(units) + OFFSET) as u8
         }
 
         fn excess(weights: i32) -> i32 {
-            Self::OFFSET * weights
+            OFFSET * weights
         }
 
         #[allow(unsafe_code)]

@@ -1,8 +1,8 @@
 //! Affine layers in whole numbers of 8 bits, for models that only score.
 //!
 //! Each output of a layer has its own unit for its weights, each token its own for its activations: the largest magnitude is 127
-//! units, and all else is rounded to whole units. Their products are summed exactly in 32 bits, so that a result is the same
-//! whatever the instructions, the threads and the rest of the batch.
+//! units, and all else is rounded to whole units. Where AVX2 multiplies, 127 units are the largest magnitude of two neighbouring weights
+//! together. Products are summed exactly, so that a result is the same whatever the threads and the rest of the batch.
 
 mod kernel;
 
@@ -26,7 +26,7 @@ const QUAD: usize = 4;
 pub enum Then {
     /// Nothing.
     Nothing,
-    /// The GELU of [`super::gelu`], to 6e-5.
+    /// The GELU of [`super::gelu`], to 6e-5 or a millionth of its input.
     Gelu,
 }
 
@@ -64,7 +64,7 @@ impl Int8Weight {
         let mut panels = vec![0; outputs.div_ceil(columns) * panel];
         let (mut units, mut sums) = (Vec::with_capacity(outputs), Vec::with_capacity(outputs));
         for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-            let (inverse, unit) = unit(row);
+            let (inverse, unit) = unit(row, if instructions.adds_in_16_bits() { 2 } else { 1 });
             units.push(unit);
             let to = &mut panels[output / columns * panel..][output % columns * QUAD..];
             let mut sum = 0;
@@ -202,7 +202,7 @@ impl<K: Kernel> Rounded<K> {
         let rows = (x.len() / inputs).next_multiple_of(K::ROWS);
         let mut numbers = Vec::with_capacity(rows * width);
         let rounded = x.chunks_exact(inputs).map(|row| {
-            let (inverse, unit) = unit(row);
+            let (inverse, unit) = unit(row, 1);
             numbers.extend(row.iter().map(|&value| K::number(round(value, inverse))));
             numbers.resize(numbers.len().next_multiple_of(width), K::number(0));
             unit
@@ -213,11 +213,15 @@ impl<K: Kernel> Rounded<K> {
     }
 }
 
-/// How many units a number of 1 has, and the unit; NaN where a number is not finite, so that results are not either.
+/// How many units a number of 1 has, and the unit, where [`LARGEST`] are the largest magnitude of so many neighbours together; NaN where a number is not finite, so that results are not either.
 #[inline(always)]
-fn unit(row: &[f32]) -> (f32, f32) {
+fn unit(row: &[f32], neighbours: usize) -> (f32, f32) {
     // Without their signs, floats are in the order of their bits, those that are not finite last.
-    let largest = f32::from_bits(row.iter().fold(0, |largest, x| largest.max(x.abs().to_bits())));
+    let largest = match neighbours {
+        1 => row.iter().fold(0, |largest, x| largest.max(x.abs().to_bits())),
+        _ => row.chunks(neighbours).map(|all| all.iter().map(|x| x.abs()).sum::<f32>().to_bits()).max().unwrap_or(0),
+    };
+    let largest = f32::from_bits(largest);
     match largest {
         0.0 => (0.0, 0.0),
         _ if largest.is_finite() => (LARGEST / largest, largest / LARGEST),
@@ -245,11 +249,19 @@ mod tests {
         Instructions::all().into_iter().filter(|instructions| instructions.are_here())
     }
 
-    /// Whole numbers from -127 to 127 with a 127 in each row, so that they are their own roundings.
-    fn numbers(seed: u64, rows: usize, cols: usize) -> Vec<f32> {
+    /// Whole numbers of which the first of each row, or the first two together where two are to be 127 at most, are 127, so that all
+    /// are their own roundings.
+    fn numbers(seed: u64, [rows, cols]: [usize; 2], in_pairs: bool) -> Vec<f32> {
         let mut rng = ranking::rng::stream(seed, "test", 0);
-        let mut draw = || (rand::Rng::next_u32(&mut rng) % 255) as f32 - 127.0;
-        (0..rows * cols).map(|index| if index % cols == 0 { 127.0 } else { draw() }).collect()
+        let largest = if in_pairs { 63 } else { 127 };
+        let mut draw = || (rand::Rng::next_u32(&mut rng) % (2 * largest + 1)) as f32 - largest as f32;
+        let number = |index: usize| match (index % cols, in_pairs && cols > 1) {
+            (0, false) => 127.0,
+            (0, true) => -64.0,
+            (1, true) => 63.0,
+            _ => draw(),
+        };
+        (0..rows * cols).map(number).collect()
     }
 
     proptest! {
@@ -261,12 +273,12 @@ mod tests {
             inputs in 1usize..140,
             outputs in 1usize..80,
         ) {
-            let (x, weight) = (numbers(1, tokens, inputs), numbers(2, outputs, inputs));
-            let expected: Vec<f32> = x
-                .chunks(inputs)
-                .flat_map(|x| weight.chunks(inputs).map(|w| 0.5 + x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>()))
-                .collect();
+            let x = numbers(1, [tokens, inputs], false);
             for instructions in here() {
+                let weight = numbers(2, [outputs, inputs], instructions.adds_in_16_bits());
+                let products = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(x, w)| x * w).sum::<f32>();
+                let outputs_of = |x: &[f32]| weight.chunks(inputs).map(|w| 0.5 + products(x, w)).collect::<Vec<_>>();
+                let expected: Vec<f32> = x.chunks(inputs).flat_map(outputs_of).collect();
                 let weight = Int8Weight::laid_out(&weight, inputs, instructions);
                 let found = weight.product(&x, &vec![0.5; outputs], Then::Nothing);
                 prop_assert_eq!(&found, &expected, "{:?}", instructions);
@@ -275,20 +287,25 @@ mod tests {
     }
 
     #[test]
-    fn rounding_costs_less_than_a_hundredth_and_is_the_same_by_all_instructions() {
+    fn rounding_costs_less_than_a_hundredth_and_is_the_same_by_all_instructions_with_the_same_units() {
         let (x, weight, bias) = (random(1, &[70, 130]), random(2, &[50, 130]), random(3, &[50]));
         let exact = gelu(&linear(&x, &weight, Some(&bias), F32).unwrap()).unwrap();
         let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let (exact, x, bias) = (values(&exact), values(&x), values(&bias));
-        let results: Vec<Vec<f32>> = here()
-            .map(|instructions| {
-                Int8Weight::laid_out(&values(&weight), 130, instructions).product(&x, &bias, Then::Gelu)
-            })
-            .collect();
         let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
-        let error = norm(&mut exact.iter().zip(&results[0]).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
-        assert!((1e-4..1e-2).contains(&error), "{error}");
-        assert!(results.iter().all(|result| result == &results[0]));
+        for in_pairs in [false, true] {
+            let results: Vec<Vec<f32>> = here()
+                .filter(|instructions| instructions.adds_in_16_bits() == in_pairs)
+                .map(|instructions| {
+                    Int8Weight::laid_out(&values(&weight), 130, instructions).product(&x, &bias, Then::Gelu)
+                })
+                .collect();
+            for result in &results {
+                let error = norm(&mut exact.iter().zip(result).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
+                assert!((1e-4..1e-2).contains(&error), "{error}");
+                assert_eq!(result, &results[0]);
+            }
+        }
     }
 
     #[test]
