@@ -169,8 +169,8 @@ impl Corpus {
         if (0..self.documents.len()).any(has_title) { Asked::Title } else { Asked::FirstSentence }
     }
 
-    /// A part of a document as a query, in lower case as queries are. A title is empty where it or the summary is blank, a first sentence
-    /// where the summary does not begin with a sentence, or has no other text.
+    /// A part of a document as a query, in lower case as queries are. A title is empty where it or the summary is blank, a first
+    /// sentence where the summary does not begin with a sentence, or has no other text.
     #[must_use]
     pub fn as_query(&self, document: usize, asked: Asked) -> String {
         let (title, summary) = (self.documents.title(document), self.documents.summary(document));

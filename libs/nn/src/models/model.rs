@@ -56,8 +56,8 @@ impl Model {
         })
     }
 
-    /// As [`Self::load`] without a new head, of a model that can only score, and only in int8: the weights of linear layers stay in their
-    /// files until they are rounded, see [`Self::rounded`].
+    /// As [`Self::load`] without a new head, of a model that can only score, and only in int8: the weights of linear layers stay
+    /// in their files until they are rounded, see [`Self::rounded`].
     ///
     /// # Errors
     /// As [`Self::load`].

@@ -13,7 +13,8 @@ pub(super) trait Kernel {
     const COLUMNS: usize;
     /// Rows and panels have a multiple of so many numbers along the dimension summed over, itself one of 4.
     const DEPTH: usize;
-    /// True if the products of two neighbours are added in 16 bits, which have room for 128 units of weights.
+    /// True if the products of two neighbours are added in 16 bits, which have room for 255 times 128: 127 units of both weights
+    /// together, and one more where both are rounded up.
     const ADDS_IN_16_BITS: bool = false;
 
     /// Does work that multiplies, on a thread that is ready for it.

@@ -1,8 +1,8 @@
 //! Affine layers in whole numbers of 8 bits, for models that only score.
 //!
 //! Each output of a layer has its own unit for its weights, each token its own for its activations: the largest magnitude is 127
-//! units, and all else is rounded to whole units. Where AVX2 multiplies, 127 units are the largest magnitude of two neighbouring weights
-//! together. Products are summed exactly, so that a result is the same whatever the threads and the rest of the batch.
+//! units, and all else is rounded to whole units. Where AVX2 multiplies, 127 units are the largest magnitude of two neighbouring
+//! weights together. Products are summed exactly, so that a result is the same whatever the threads and the rest of the batch.
 
 mod kernel;
 
@@ -213,7 +213,8 @@ impl<K: Kernel> Rounded<K> {
     }
 }
 
-/// How many units a number of 1 has, and the unit, where [`LARGEST`] are the largest magnitude of so many neighbours together; NaN where a number is not finite, so that results are not either.
+/// How many units a number of 1 has, and the unit, where [`LARGEST`] are the largest magnitude of so many neighbours together; NaN
+/// where a number is not finite, so that results are not either.
 #[inline(always)]
 fn unit(row: &[f32], neighbours: usize) -> (f32, f32) {
     // Without their signs, floats are in the order of their bits, those that are not finite last.
