@@ -25,7 +25,8 @@ minilm := "models/all-MiniLM-L6-v2"
 # Holds SmolLM2-135M-Instruct and all-MiniLM-L6-v2, which `scifact` starts from
 models := "models"
 collection := "--study collection --set " + quote("teacher.base=" + absolute_path(models / "SmolLM2-135M-Instruct")) + \
-    " --set " + quote("distill.base=" + absolute_path(models / "all-MiniLM-L6-v2"))
+    " --set " + quote("distill.base=" + absolute_path(models / "all-MiniLM-L6-v2")) + \
+    " --set " + quote("retrieval.dense=" + absolute_path(models / "all-MiniLM-L6-v2"))
 cranfield := "--config configs/cranfield-minilm.toml --set " + quote("teacher.base=" + absolute_path(minilm))
 cranfield_folds := 'evaluate.merge_runs=["cranfield-0", "cranfield-1", "cranfield-2", "cranfield-3", "cranfield-4"]'
 

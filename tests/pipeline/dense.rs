@@ -1,10 +1,12 @@
 //! Dense retrieval: vectors of a bi-encoder, and what the later stages find by them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use nn::bi_encoder::{BiEncoder, Side};
+use nn::cross_encoder::Execution;
 use serde_json::Value;
 use tables::Columns;
 use toml::Table;
@@ -110,4 +112,52 @@ fn vectors_are_those_of_sentence_transformers() {
         let difference = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(ours.len() == theirs.len() && difference < TOLERANCE, "{text}: {difference}");
     }
+}
+
+#[test]
+fn vectors_are_one_of_three_teachers_of_generated_queries() {
+    let sandbox = with_vectors();
+    sandbox.edit_config(|tables| {
+        let score = tables["score"].as_table_mut().unwrap();
+        let given = "standardise_over = 'list'\nchoose_weights = true\ngenerated = { titles = 3, sentences = 4 }\n\
+                     [[teacher]]\nuse = 'teacher'\n[[teacher]]\nretriever = 'dense'\n[[teacher]]\nretriever = 'bm25'";
+        score.extend(toml::from_str::<Table>(given).unwrap());
+    });
+    for stage in ["embed", "score"] {
+        sandbox.stage(stage, &[]);
+    }
+    let weights = sandbox.manifest("score").facts["weights"].clone();
+    let weights: Vec<f64> = weights.as_array().unwrap().iter().map(|weight| weight.as_f64().unwrap()).collect();
+    assert!(weights.len() == 3 && (weights.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{weights:?}");
+
+    // A document has the cosine of its vector and that of the query.
+    sandbox.edit_config(|tables| {
+        let score = tables["score"].as_table_mut().unwrap();
+        score.extend(toml::from_str::<Table>("choose_weights = false\nstandardise_over = 'table'").unwrap());
+        score.insert("teacher".into(), Table::from_iter([("retriever".into(), "dense".into())]).into());
+    });
+    sandbox.stage("score", &[]);
+    let table = sandbox.table("score", "teacher_scores");
+    let (queries, documents) = (table.strings("query_id").unwrap(), table.strings("doc_id").unwrap());
+    let scores = table.float32s("score").unwrap();
+    let generated = sandbox.table("score", "generated_queries");
+    let (ids, texts) = (generated.strings("query_id").unwrap(), generated.strings("query").unwrap());
+    let encoder = BiEncoder::open(&sandbox.path("encoder"), Execution::default()).unwrap();
+    let of_documents: BTreeMap<String, Vec<f32>> = {
+        let ids = sandbox.table("ingest", "documents");
+        let ids = ids.strings("doc_id").unwrap();
+        ids.iter().map(|id| id.unwrap().to_string()).zip(vectors(&sandbox, "documents")).collect()
+    };
+    let mut compared = 0;
+    for number in 0..generated.rows() {
+        let own = encoder.encode(Side::Query, &[texts.value(number)]).unwrap().remove(0);
+        for row in (0..table.rows()).filter(|&row| queries.value(row) == ids.value(number)) {
+            let cosine: f32 = own.iter().zip(&of_documents[documents.value(row)]).map(|(a, b)| a * b).sum();
+            assert!((scores.value(row) - cosine).abs() < TOLERANCE, "{} {}", ids.value(number), documents.value(row));
+            compared += 1;
+        }
+    }
+    assert!(generated.rows() == 7 && compared >= 14, "{compared} of {} queries", generated.rows());
+    sandbox.stage("distill", &[]);
+    sandbox.assert_tidy();
 }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use analysis::{Analyzer, AnalyzerName};
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use pipeline::config::{RetrievalConfig, Retriever};
 use pipeline::{BadInput, Input};
 use rayon::prelude::*;
@@ -13,7 +13,7 @@ use search::Index;
 use tables::StageDir;
 
 use crate::dense::Dense;
-use crate::{Asked, Corpus, GradedList};
+use crate::{Asked, Corpus, GradedList, Query};
 
 /// Documents of each list that are fused.
 const FUSED_DEPTH: usize = 1000;
@@ -31,7 +31,7 @@ pub struct Collection {
     pub corpus: Corpus,
     analyzer: Analyzer,
     index: Arc<Index>,
-    dense: Option<Arc<Dense>>,
+    dense: Option<Dense>,
     /// By what documents that nobody judged are found.
     lists: Retriever,
 }
@@ -71,7 +71,7 @@ impl Collection {
         let index = search::open_index(&ingest.path().join(search::FOLDER), &analyzer, corpus.documents())
             .map_err(|error| BadInput(error.to_string()))?;
         let dense = match &config.dense {
-            Some(model) => Some(Arc::new(Dense::open(&open(crate::EMBED)?, &corpus, model)?)),
+            Some(model) => Some(Dense::open(&open(crate::EMBED)?, &corpus, model)?),
             None => None,
         };
         Ok(Collection { corpus, analyzer, index: Arc::new(index), dense, lists: config.lists })
@@ -94,6 +94,19 @@ impl Collection {
     pub fn asked_by(&self, documents: &[usize], asked: Asked) -> Collection {
         let corpus = self.corpus.asked_by(documents, asked);
         Collection { corpus, dense: None, lists: Retriever::Bm25, ..self.clone() }
+    }
+
+    /// This one with generated queries behind the run's own, and their vectors in the same order, or none where nothing is found
+    /// by vectors.
+    ///
+    /// # Errors
+    /// As [`Corpus::with_generated`]; another number of vectors than of queries.
+    pub fn with_generated(self, queries: Vec<Query>, vectors: Vec<Vec<f32>>) -> anyhow::Result<Collection> {
+        let (count, found) = (queries.len(), vectors.len());
+        ensure!(found == 0 || found == count, "expected vectors of {count} generated queries, found {found}");
+        let corpus = self.corpus.with_generated(queries)?;
+        let dense = self.dense.map(|dense| dense.with_generated(vectors)).transpose()?;
+        Ok(Collection { corpus, dense, ..self })
     }
 
     /// True if documents have vectors.
@@ -187,7 +200,7 @@ impl Collection {
     }
 
     fn dense(&self) -> anyhow::Result<&Dense> {
-        self.dense.as_deref().context("retrieval.dense: expected vectors, found none")
+        self.dense.as_ref().context("retrieval.dense: expected vectors, found none")
     }
 
     /// Documents of the first `depth` of both, by the sum of their reciprocal ranks; ties by number.

@@ -3,6 +3,7 @@
 
 mod allocator;
 mod base;
+mod dense;
 mod memory;
 mod precision;
 mod preflight;
@@ -10,6 +11,7 @@ mod start;
 
 pub use allocator::keep_freed_memory;
 pub use base::{base_folder, base_identity, base_inputs, hub_base, is_local, open_base, teacher_inputs};
+pub use dense::{bi_encoder_inputs, open_bi_encoder};
 pub use memory::{gibibytes, machine_bytes};
 pub use precision::{scoring_precision, training_precision};
 pub use preflight::{check_layers, check_models};

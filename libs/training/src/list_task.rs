@@ -1,6 +1,8 @@
 //! Training a ranker on lists of labelled documents: the teacher and the label-only student on grades, the student on the
 //! teacher's scores.
 
+use std::borrow::Cow;
+
 use collection::{Corpus, GradedList};
 use nn::cross_encoder::{CrossEncoder, Execution};
 use nn::models::Model;
@@ -73,7 +75,7 @@ impl Task for ListTask<'_> {
     }
 
     fn step(&mut self, step: usize) -> nn::Result<StepLoss> {
-        let ListTraining { loss, lists_per_step, list_size, sampler, training } = self.config;
+        let ListTraining { loss, lists_per_step, list_size, sampler, training, .. } = self.config;
         let turns = turns_at_step(self.seed, self.stream, self.lists.len(), *lists_per_step, step as u64);
         let mut rng = stream(self.seed, &format!("{}/documents", self.stream), step as u64);
         let mut texts = Vec::new();
@@ -95,7 +97,7 @@ impl Task for ListTask<'_> {
             }
             batch.offsets.push(texts.len());
         }
-        let pairs = self.tokenizer.encode_passages(&texts)?;
+        let pairs = self.tokenizer_of_steps()?.encode_passages(&texts)?;
         let passes = passes(self.seed, step, training, self.precision);
         let (gradients, components) = self.objective.gradients(self.ranker, &pairs, passes, (loss, &batch))?;
         Ok(StepLoss { gradients, components, examples: batch.labels.len(), tokens: tokens_of(&pairs.sequences) })
@@ -115,7 +117,8 @@ impl Task for ListTask<'_> {
         let chosen = self.lists.iter().step_by(self.lists.len().div_ceil(LENGTH_LISTS).max(1));
         let texts = chosen.filter_map(|list| Some(self.corpus.texts(list.query, *list.documents.first()?)));
         let texts: Vec<_> = texts.collect();
-        let length = tokens_of(&self.tokenizer.encode_passages(&texts)?.sequences).div_ceil(texts.len().max(1));
+        let length =
+            tokens_of(&self.tokenizer_of_steps()?.encode_passages(&texts)?.sequences).div_ceil(texts.len().max(1));
         let tokens = (lists_per_step * list_size * length).min(tokens_at_once()).div_ceil(group::size());
         Ok(Some(step_bytes(self.ranker, tokens, training.gradient_checkpointing)))
     }
@@ -140,6 +143,14 @@ impl Task for ListTask<'_> {
         let execution = Execution { precision: self.precision, ..Execution::default() };
         let scores = CrossEncoder::new(self.ranker, self.tokenizer, execution).score(&texts)?;
         Ok(Some(spread(&scores, &offsets)))
+    }
+}
+
+impl ListTask<'_> {
+    /// What encodes the pairs of a step.
+    fn tokenizer_of_steps(&self) -> nn::Result<Cow<'_, PairTokenizer>> {
+        let shortened = |length| self.tokenizer.shortened(length).map(Cow::Owned);
+        self.config.max_length.map_or(Ok(Cow::Borrowed(self.tokenizer)), shortened)
     }
 }
 

@@ -67,9 +67,8 @@ pub(crate) fn clicked_pairs(table: &Columns, corpus: &Corpus, config: &CptConfig
 /// document has both a title and a summary, each stands for itself, without a query.
 pub(crate) fn titled_documents(corpus: &Corpus, config: &CptConfig, seed: u64) -> Vec<Pair> {
     let mut documents: Vec<usize> = (0..corpus.documents().len()).collect();
-    let is_titled = |&document: &usize| !corpus.as_query(document, Asked::Title).is_empty();
-    if documents.iter().any(is_titled) {
-        documents.retain(is_titled);
+    if corpus.asked_as_titles() == Asked::Title {
+        documents.retain(|&document| !corpus.as_query(document, Asked::Title).is_empty());
     }
     let validation = (documents.len() / TITLES_PER_VALIDATION).min(VALIDATION_EXAMPLES);
     let train = documents.len() - validation;

@@ -5,11 +5,11 @@
 
 use anyhow::Context;
 use collection::{Corpus, DOCUMENT_VECTORS, QUERY_VECTORS, VECTORS, VectorSource, VectorsWriter};
-use models::{base_folder, base_inputs, keep_freed_memory, scoring_precision};
+use models::{bi_encoder_inputs, keep_freed_memory, open_bi_encoder, scoring_precision};
 use nn::bi_encoder::{BiEncoder, Side};
 use nn::cross_encoder::Execution;
 use pipeline::config::{BaseModel, Precision};
-use pipeline::{About, BadInput, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
+use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use serde::Serialize;
 
 /// Texts that are turned into vectors between two writes.
@@ -53,8 +53,7 @@ impl Stage for Embed {
             Input::Table { stage: "ingest", table: "queries" },
             Input::Folder { stage: "ingest", folder: search::FOLDER },
         ];
-        inputs.extend(base_inputs(paths, Some(&config.model))?);
-        inputs.extend(BiEncoder::files(&base_folder(paths, &config.model)?).into_iter().map(Input::File));
+        inputs.extend(bi_encoder_inputs(paths, &config.model)?);
         Ok(inputs)
     }
 
@@ -62,9 +61,7 @@ impl Stage for Embed {
         keep_freed_memory();
         let corpus = Corpus::read(&context.input("ingest")?)?;
         let execution = Execution { precision: scoring_precision(config.precision), batch_tokens: config.batch_tokens };
-        let folder = base_folder(context.paths(), &config.model)?;
-        let encoder =
-            BiEncoder::open(&folder, execution).map_err(|error| BadInput(format!("retrieval.dense: {error}")))?;
+        let encoder = open_bi_encoder(context.paths(), &config.model, execution)?;
         let out = context.out().join(VECTORS);
         std::fs::create_dir_all(&out).with_context(|| format!("{}: creating failed", out.display()))?;
         let source = |texts| VectorSource { model: String::from(config.model.clone()), texts };

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pipeline::BadInput;
 use pipeline::config::Validation;
-use ranking::interpolation::{best_weight, standardised};
+use ranking::interpolation::{best_weights, standardised};
 
 use crate::input::{SystemRun, TestQuery};
 use crate::measure::rankings;
@@ -82,19 +82,19 @@ fn fitted(
     range: Range<usize>,
     by: &Validation,
 ) -> anyhow::Result<f64> {
-    let best = best_weight(|weight| {
-        let mut run = mixed(model, bm25, weight);
+    let best = best_weights(2, |weights| {
+        let mut run = mixed(model, bm25, weights[0]);
         run.scores = run.scores.drain(range.clone()).collect();
         value(&queries[range.clone()], &run, by)
     });
-    let Some((weight, _)) = best? else {
+    let Some((weights, _)) = best? else {
         Err(BadInput(
             "evaluate.interpolate: expected judged queries to choose a weight on, found none: raise \
              ingest.split.validation, or merge two runs or more"
                 .into(),
         ))?
     };
-    Ok(weight)
+    Ok(weights[0])
 }
 
 /// The metric that decides; `None` where no query counts.

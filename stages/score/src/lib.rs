@@ -22,13 +22,14 @@ mod sources;
 mod teachers;
 mod weights;
 
-use collection::{Collection, Corpus, GENERATED, GeneratedQuery, Query, generate};
-use models::{base_inputs, keep_freed_memory, scoring_precision, teacher_inputs};
+use collection::{Collection, Corpus, EMBED, GENERATED, GeneratedQuery, Query, generate};
+use models::{base_inputs, bi_encoder_inputs, keep_freed_memory, open_bi_encoder, scoring_precision, teacher_inputs};
+use nn::bi_encoder::Side;
 use nn::cross_encoder::Execution;
-use pipeline::config::{self, BaseModel, RetrievalConfig, ScoreConfig, ScoringTeacher, Validation};
+use pipeline::config::{self, BaseModel, RetrievalConfig, Retriever, ScoreConfig, ScoringTeacher, Validation};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Shard, Stage, StageContext};
 use serde::Serialize;
-use tables::{Parts, Rows};
+use tables::{InputEntry, Parts, Rows};
 
 pub use command::execute;
 
@@ -39,6 +40,9 @@ use crate::teachers::Teacher;
 
 /// What the weights of teachers are chosen by; no part depends on it.
 const JUDGMENTS: Input = Input::Table { stage: "ingest", table: "judgments" };
+
+/// Generated queries whose vectors are computed together.
+const TEXTS_AT_ONCE: usize = 256;
 
 /// The stage.
 #[derive(Debug, Default)]
@@ -59,19 +63,19 @@ pub struct Config {
     adapter_base: Option<BaseModel>,
     /// True if held-out queries are scored too, as nothing is judged.
     held_out: bool,
-    /// How the weights of two teachers are chosen, where they are.
+    /// How the weights of the teachers are chosen, where they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     validation: Option<Validation>,
 }
 
 impl Stage for Score {
     const NAME: &'static str = "score";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: About = About {
         does: "scores large lists of documents with the teacher, a list for each query of the training split, and without judgments \
                of the others",
         reads: "ingest/queries, ingest/collection, ingest/pairs, with score.choose_weights ingest/judgments; the folder \
-                teacher/rank, or what [score.teacher] names",
+                teacher/rank, or what [score.teacher] names; with score.generated, retrieval.dense where it finds or scores",
         writes: "teacher_scores; without judgments, held_out_scores; with score.generated, generated_queries",
         keeps: Some("the parts of the scores that are finished"),
     };
@@ -115,10 +119,40 @@ impl Config {
     fn inputs(&self, paths: &RunPaths) -> anyhow::Result<(Vec<Input>, Vec<Vec<Input>>)> {
         let mut common = collection::inputs(&self.retrieval);
         common.push(Input::Table { stage: "ingest", table: "pairs" });
+        if let Some(model) = self.asked_by_vectors() {
+            common.extend(bi_encoder_inputs(paths, model)?);
+        }
         common.extend(self.validation.map(|_| JUDGMENTS));
         let teachers = self.score.teachers();
         let of_teachers = teachers.iter().map(|teacher| self.inputs_of(teacher, paths));
         Ok((common, of_teachers.collect::<anyhow::Result<_>>()?))
+    }
+
+    /// The bi-encoder, where generated queries need vectors.
+    fn asked_by_vectors(&self) -> Option<&BaseModel> {
+        let by_teachers = self.score.teacher.iter().filter_map(|teacher| teacher.retriever);
+        let needed = by_teachers.chain([self.retrieval.lists]).any(|by| by != Retriever::Bm25);
+        self.retrieval.dense.as_ref().filter(|_| needed && self.score.generated.is_some())
+    }
+
+    /// The vectors of generated queries; none where nothing is found by vectors.
+    fn vectors(
+        &self,
+        context: &StageContext,
+        generated: &[GeneratedQuery],
+        execution: Execution,
+    ) -> anyhow::Result<Vec<Vec<f32>>> {
+        let Some(model) = self.asked_by_vectors() else { return Ok(Vec::new()) };
+        check_same_model(context)?;
+        let encoder = open_bi_encoder(context.paths(), model, execution)?;
+        let texts: Vec<&str> = generated.iter().map(|query| query.text.as_str()).collect();
+        let mut progress = context.progress("vectors of generated queries", texts.len() as u64);
+        let mut vectors = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(TEXTS_AT_ONCE) {
+            vectors.extend(encoder.encode(Side::Query, texts)?);
+            progress.add(texts.len() as u64);
+        }
+        Ok(vectors)
     }
 
     fn inputs_of(&self, teacher: &ScoringTeacher, paths: &RunPaths) -> anyhow::Result<Vec<Input>> {
@@ -141,6 +175,21 @@ impl Config {
         }
         Ok(inputs)
     }
+}
+
+/// Refuses files of the bi-encoder that are others than those the documents' vectors were made with.
+fn check_same_model(context: &StageContext) -> anyhow::Result<()> {
+    let embed = context.input(EMBED)?;
+    for InputEntry { name, digest, .. } in context.inputs() {
+        let before = embed.manifest().inputs.iter().find(|entry| entry.name == *name);
+        if before.is_some_and(|entry| entry.digest != *digest) {
+            Err(BadInput(format!(
+                "{name}: expected what {} was made from, found other contents; re-run embed",
+                embed.path().display()
+            )))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the table of the queries that were made.
@@ -168,11 +217,12 @@ impl Score {
         let mut collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
         let generated = config.score.generated.as_ref();
         let generated = generated.map(|generated| generate(&collection.corpus, generated, config.seed));
-        if let Some(generated) = &generated {
-            collection.corpus = collection.corpus.with_generated(generated.iter().map(Query::from).collect())?;
-        }
         let execution =
             Execution { precision: scoring_precision(config.precision), batch_tokens: config.score.batch_tokens };
+        if let Some(generated) = &generated {
+            let vectors = config.vectors(context, generated, execution)?;
+            collection = collection.with_generated(generated.iter().map(Query::from).collect(), vectors)?;
+        }
         let corpus = &collection.corpus;
         let queries = Queries { held_out: config.held_out };
         let teachers =

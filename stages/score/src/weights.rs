@@ -1,11 +1,11 @@
-//! The weights of two teachers, chosen on the judged queries of the validation split.
+//! The weights of several teachers, chosen on the judged queries of the validation split.
 
-use anyhow::ensure;
 use collection::{CandidateList, Collection, VALIDATION, candidate_lists};
 use pipeline::config::Validation;
 use pipeline::{BadInput, StageContext};
-use ranking::interpolation::best_weight;
+use ranking::interpolation::best_weights;
 use ranking::metrics::MetricError;
+use rayon::prelude::*;
 use serde_json::json;
 
 use crate::lists::UnlabelledList;
@@ -13,8 +13,8 @@ use crate::parts::standardised_list;
 use crate::sources::DocumentSource;
 use crate::teachers::Teacher;
 
-/// Gives the two teachers the weights whose mean of scores, standardised over each list, is best on the validation queries; of equal
-/// ones, those with the largest of the first teacher.
+/// Gives the teachers the weights whose mean of scores, standardised over each list, is best on the validation queries; of equal
+/// ones, those with the largest of the first teacher, then of the second, and so on.
 ///
 /// # Errors
 /// [`BadInput`] without judged validation queries; what a teacher's scoring returns.
@@ -29,28 +29,27 @@ pub(crate) fn choose(
     let asked: Vec<UnlabelledList> = lists.iter().map(unlabelled).collect();
     let scores = teachers.iter_mut().map(|teacher| standardised(teacher, collection, &asked));
     let scores = scores.collect::<anyhow::Result<Vec<_>>>()?;
-    ensure!(scores.len() == 2, "expected two teachers to weigh, found {}", scores.len());
-    let best = best_weight(|weight| {
-        let mean = |list: usize| mean(&scores[0][list], &scores[1][list], weight);
+    let best = best_weights(scores.len(), |weights| {
+        let mean = |list: usize| mean(scores.iter().map(|scores| &scores[list][..]), weights);
         let rankings = lists
-            .iter()
+            .par_iter()
             .enumerate()
             .map(|(number, list)| Ok(list.scored(&collection.corpus, &mean(number))?.ranking(&validation.conventions)));
         let rankings = rankings.collect::<Result<Vec<_>, MetricError>>()?;
         Ok::<_, MetricError>(validation.metric.measure(&rankings).value())
     });
-    let Some((weight, value)) = best? else {
+    let Some((weights, value)) = best? else {
         return Err(BadInput(format!(
             "{}: expected judged queries of the split `validation` for score.choose_weights, found none; judge more queries or raise \
              ingest.split.validation, then re-run stage `ingest`",
             ingest.path().join("judgments").display()
         )))?;
     };
-    for (teacher, weight) in teachers.iter_mut().zip([weight, 1.0 - weight]) {
+    for (teacher, &weight) in teachers.iter_mut().zip(&weights) {
         teacher.weight = weight;
         tracing::info!("score: weight {weight:.2} of {}, by {} {value:.4}", teacher.name, validation.metric);
     }
-    context.fact("weights", json!([weight, 1.0 - weight]));
+    context.fact("weights", json!(weights));
     Ok(())
 }
 
@@ -74,9 +73,14 @@ fn standardised(
     Ok(of_lists.collect())
 }
 
-fn mean(first: &[f32], second: &[f32], weight: f64) -> Vec<f32> {
-    let both = first.iter().zip(second);
-    both.map(|(&first, &second)| (weight * f64::from(first) + (1.0 - weight) * f64::from(second)) as f32).collect()
+/// The weighted mean of the scores that each teacher gives the documents of a list.
+fn mean<'a>(teachers: impl Iterator<Item = &'a [f32]>, weights: &[f64]) -> Vec<f32> {
+    let mut sums = Vec::new();
+    for (scores, weight) in teachers.zip(weights) {
+        sums.resize(scores.len(), 0.0);
+        sums.iter_mut().zip(scores).for_each(|(sum, &score)| *sum += weight * f64::from(score));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
 }
 
 #[cfg(test)]
@@ -84,8 +88,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weight_is_that_of_the_first() {
-        assert_eq!(mean(&[1.0, -1.0], &[3.0, 5.0], 0.75), [1.5, 0.5]);
-        assert_eq!(mean(&[1.0], &[3.0], 1.0), [1.0]);
+    fn each_teacher_has_its_weight() {
+        let mean = |teachers: &[&[f32]], weights: &[f64]| mean(teachers.iter().copied(), weights);
+        assert_eq!(mean(&[&[1.0, -1.0], &[3.0, 5.0]], &[0.75, 0.25]), [1.5, 0.5]);
+        assert_eq!(mean(&[&[1.0], &[3.0], &[-2.0]], &[0.5, 0.25, 0.25]), [0.75]);
     }
 }

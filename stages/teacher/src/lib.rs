@@ -40,7 +40,7 @@ pub struct Teacher;
 
 impl Stage for Teacher {
     const NAME: &'static str = "teacher";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: About = About {
         does: "trains the teacher: continued pre-training on clicked documents, then a rank loss on judged lists",
         reads: "ingest/queries, ingest/collection, ingest/judgments, cpt/cpt_examples; the folder cpt/teacher_tokenizer; \

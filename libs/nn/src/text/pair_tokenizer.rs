@@ -98,6 +98,22 @@ impl PairTokenizer {
         Self { window: Window::LongestFirst { max_length: usize::MAX }, passages: None, ..self.clone() }
     }
 
+    /// This one with sequences of at most `max_length` tokens, or its own most where they are fewer.
+    ///
+    /// # Errors
+    /// A length that leaves no room for both texts.
+    pub fn shortened(&self, max_length: usize) -> Result<Self> {
+        if max_length >= self.max_tokens() {
+            return Ok(self.clone());
+        }
+        let least = self.window.least_tokens(self.fixed_tokens);
+        if max_length < least {
+            let expected = format!("at least {least}, so that it has room for both texts beside the input template");
+            return Err(Error::Config { field: "max_length", found: max_length.to_string(), expected });
+        }
+        Ok(Self { window: self.window.shortened(max_length, self.fixed_tokens), ..self.clone() })
+    }
+
     /// The length of the longest sequence.
     pub fn max_tokens(&self) -> usize {
         self.window.max_tokens(self.fixed_tokens)
@@ -438,6 +454,27 @@ mod tests {
             starts(&cut.ids[cut.query.clone()], &whole.ids[whole.query.clone()]);
             starts(&cut.ids[cut.document.clone()], &whole.ids[whole.document.clone()]);
             assert!(cut.query.len() < whole.query.len() && cut.document.len() < whole.document.len());
+        }
+    }
+
+    #[test]
+    fn sequences_are_as_short_as_asked() {
+        let tokenizer = teacher();
+        let texts = Texts { query: "red red red red", title: "shoes shoes shoes", summary: "and and and" };
+        for window in [
+            Window::LongestFirst { max_length: 40 },
+            Window::OnlySecond { max_length: 40 },
+            Window::Fields { max_query_tokens: 2, max_document_tokens: 30 },
+        ] {
+            let pairs = PairTokenizer::new(&tokenizer, &Scoring::of(Kind::Decoder, window)).unwrap();
+            let whole = pairs.encode(&texts).unwrap().ids.len();
+            let least = window.least_tokens(pairs.fixed_tokens);
+            for length in least..whole {
+                let shortened = pairs.shortened(length).unwrap();
+                assert_eq!((shortened.encode(&texts).unwrap().ids.len(), shortened.max_tokens()), (length, length));
+            }
+            assert!(matches!(pairs.shortened(least - 1), Err(Error::Config { field: "max_length", .. })), "{window:?}");
+            assert_eq!(pairs.shortened(usize::MAX).unwrap().max_tokens(), pairs.max_tokens());
         }
     }
 

@@ -40,6 +40,26 @@ impl Window {
         }
     }
 
+    /// The shortest sequence with room for both texts beside the `fixed` tokens of the template.
+    pub(super) fn least_tokens(self, fixed: usize) -> usize {
+        match self {
+            Self::LongestFirst { .. } | Self::OnlySecond { .. } => fixed + 2,
+            Self::Fields { max_query_tokens, .. } => fixed.saturating_add(max_query_tokens).saturating_add(1),
+        }
+    }
+
+    /// This one with at most `max_length` tokens of a sequence whose template has `fixed`; of fields, the document loses them.
+    pub(super) fn shortened(self, max_length: usize, fixed: usize) -> Self {
+        match self {
+            Self::LongestFirst { .. } => Self::LongestFirst { max_length },
+            Self::OnlySecond { .. } => Self::OnlySecond { max_length },
+            Self::Fields { max_query_tokens, .. } => {
+                let max_document_tokens = max_length.saturating_sub(fixed.saturating_add(max_query_tokens));
+                Self::Fields { max_query_tokens, max_document_tokens }
+            }
+        }
+    }
+
     /// How many tokens are kept of a query and a document of so many, beside `fixed` tokens of the template.
     pub(super) fn kept(self, query: usize, document: usize, fixed: usize) -> (usize, usize) {
         match self {
@@ -59,8 +79,11 @@ impl Window {
     pub(super) fn check(self, fixed: usize) -> Result<()> {
         let refusal = |field, found: usize, expected| Err(Error::Config { field, found: found.to_string(), expected });
         match self {
-            Self::LongestFirst { max_length } | Self::OnlySecond { max_length } if max_length < fixed + 2 => {
-                let expected = format!("at least {}, as the input template alone has {fixed} tokens", fixed + 2);
+            Self::LongestFirst { max_length } | Self::OnlySecond { max_length }
+                if max_length < self.least_tokens(fixed) =>
+            {
+                let least = self.least_tokens(fixed);
+                let expected = format!("at least {least}, as the input template alone has {fixed} tokens");
                 refusal("max_length", max_length, expected)
             }
             Self::Fields { max_query_tokens: 0, .. } => refusal("max_query_tokens", 0, "at least 1".to_owned()),

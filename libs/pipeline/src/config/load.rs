@@ -387,6 +387,33 @@ mod tests {
     }
 
     #[test]
+    fn each_training_on_lists_has_its_own_length() {
+        let phase =
+            "loss = 'softmax', steps = 4, learning_rate = 1e-3, lists_per_step = 1, list_size = 4, max_length =";
+        let overrides = [
+            format!("teacher.titles={{ {phase} 20, negatives_depth = 9 }}"),
+            "teacher.rank.max_length=21".into(),
+            format!("teacher.mined={{ {phase} 22, candidates = 6, negatives_depth = 3 }}"),
+            format!("distill.phases=[{{ {phase} 23, name = 'first', labels = 'teacher' }}]"),
+            "distill.max_length=24".into(),
+            format!("distill.labels_only={{ {phase} 25 }}"),
+        ];
+        let pipeline = load_text(&default_text(), &overrides.each_ref().map(String::as_str)).unwrap();
+        let (teacher, distill) = (pipeline.teacher.unwrap(), pipeline.distill);
+        let trainings = [
+            teacher.titles.unwrap().list_training(),
+            teacher.rank.unwrap().list_training(),
+            teacher.mined.unwrap().list_training(),
+            distill.phases[0].list_training(),
+            distill.list_training(),
+            distill.labels_only.unwrap().list_training(),
+        ];
+        assert_eq!(trainings.map(|training| training.max_length.unwrap()), [20, 21, 22, 23, 24, 25]);
+        let error = load_text(&default_text(), &["distill.max_length=0"]).unwrap_err();
+        assert!(error.contains("distill.max_length: expected 1 to "), "{error}");
+    }
+
+    #[test]
     fn a_loss_has_its_parameters_beside_its_name_or_in_its_table() {
         let text = default_text();
         let losses = |overrides: &[&str]| {

@@ -24,6 +24,10 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
+        /// windows. A student from random weights learns no later positions in such steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_length: Option<usize>,
         /// Which documents of a longer list a step reads, by their grades, negatives by their ranks; every pass over the lists draws
         /// anew.
         #[serde(default)]
@@ -48,8 +52,15 @@ impl MinedConfig {
     /// What the training has in common with every one on lists.
     #[must_use]
     pub fn list_training(&self) -> ListTraining {
-        let MinedConfig { lists_per_step, list_size, sampler, .. } = *self;
-        ListTraining { loss: self.loss.loss(), lists_per_step, list_size, sampler, training: self.training() }
+        let MinedConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
+        ListTraining {
+            loss: self.loss.loss(),
+            lists_per_step,
+            list_size,
+            max_length,
+            sampler,
+            training: self.training(),
+        }
     }
 
     /// What the ranker's scores say of negatives.
@@ -70,6 +81,7 @@ impl MinedConfig {
         }
         checks.at_least(&key("lists_per_step"), self.lists_per_step, 1);
         checks.at_least(&key("list_size"), self.list_size, 2);
+        checks.token_budget(&key("max_length"), self.max_length.unwrap_or(1));
         checks.at_least(&key("candidates"), self.candidates, 1);
         let depth = 1..=self.candidates.max(1);
         let expected = format!("a number from 1 to candidates = {}", self.candidates);

@@ -166,6 +166,10 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
+        /// windows. A student from random weights learns no later positions in such steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_length: Option<usize>,
         /// Which documents of a longer list a step reads, by their grades; every pass over the lists draws anew.
         #[serde(default)]
         sampler: ListSampler,
@@ -231,6 +235,10 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
+        /// windows. A student from random weights learns no later positions in such steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_length: Option<usize>,
         /// Which documents of a longer list a step reads, by the teacher's scores; every pass over the lists draws anew.
         #[serde(default)]
         sampler: ListSampler,
@@ -301,8 +309,15 @@ impl RankConfig {
     /// What the training has in common with every one on lists.
     #[must_use]
     pub fn list_training(&self) -> ListTraining {
-        let RankConfig { lists_per_step, list_size, sampler, .. } = *self;
-        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, sampler, training: self.training() }
+        let RankConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
+        ListTraining {
+            loss: self.complete_loss(),
+            lists_per_step,
+            list_size,
+            max_length,
+            sampler,
+            training: self.training(),
+        }
     }
 
     /// The ranks of the documents found that are negatives; empty where there are none.
@@ -324,6 +339,7 @@ impl RankConfig {
         self.loss.check(table, &self.complete_loss(), margin, checks);
         checks.at_least(&format!("{table}.lists_per_step"), self.lists_per_step, 1);
         checks.at_least(&format!("{table}.list_size"), self.list_size, 2);
+        checks.token_budget(&format!("{table}.max_length"), self.max_length.unwrap_or(1));
         check_ranks(table, self.negatives_from_rank, self.negatives_depth, checks);
     }
 }
@@ -443,8 +459,15 @@ impl DistillConfig {
     /// What the training has in common with every one on lists.
     #[must_use]
     pub fn list_training(&self) -> ListTraining {
-        let DistillConfig { lists_per_step, list_size, sampler, .. } = *self;
-        ListTraining { loss: self.complete_loss(), lists_per_step, list_size, sampler, training: self.training() }
+        let DistillConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
+        ListTraining {
+            loss: self.complete_loss(),
+            lists_per_step,
+            list_size,
+            max_length,
+            sampler,
+            training: self.training(),
+        }
     }
 
     fn complete_loss(&self) -> Loss {
@@ -477,6 +500,7 @@ impl DistillConfig {
         }
         checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
         checks.at_least("distill.list_size", self.list_size, 2);
+        checks.token_budget("distill.max_length", self.max_length.unwrap_or(1));
         check_phases(&self.phases, self.standardise, checks);
         let of_labels = self.labels_only.as_ref().map_or(1, |labels| labels.list_training().loss.outputs());
         self.input.check("distill", if self.term_control.is_some() { 2 } else { of_labels }, checks);

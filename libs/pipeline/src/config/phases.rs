@@ -45,6 +45,10 @@ training_table! {
         lists_per_step: usize,
         /// Documents of a query per step.
         list_size: usize,
+        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
+        /// windows. A student from random weights learns no later positions in such steps.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_length: Option<usize>,
         /// Which documents of a longer list a step reads, by their labels, negatives by their ranks; every pass over the lists draws
         /// anew.
         #[serde(default)]
@@ -71,8 +75,15 @@ impl PhaseConfig {
     /// What the training has in common with every one on lists.
     #[must_use]
     pub fn list_training(&self) -> ListTraining {
-        let PhaseConfig { lists_per_step, list_size, sampler, .. } = *self;
-        ListTraining { loss: self.loss.loss(), lists_per_step, list_size, sampler, training: self.training() }
+        let PhaseConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
+        ListTraining {
+            loss: self.loss.loss(),
+            lists_per_step,
+            list_size,
+            max_length,
+            sampler,
+            training: self.training(),
+        }
     }
 
     /// The ranks of BM25 whose documents are negatives of judged lists; empty where there are none.
@@ -99,6 +110,7 @@ impl PhaseConfig {
         self.loss.check(table, &loss, Beside::NONE, checks);
         checks.at_least(&key("lists_per_step"), self.lists_per_step, 1);
         checks.at_least(&key("list_size"), self.list_size, 2);
+        checks.token_budget(&key("max_length"), self.max_length.unwrap_or(1));
         let one_logit = "a loss on scores, as the student has one logit";
         checks.require(loss.outputs() == 1, &key("loss"), one_logit, &loss.name());
         if self.labels == PhaseLabels::Teacher {

@@ -45,7 +45,7 @@ pub struct ScoreConfig {
     pub batch_tokens: usize,
     /// Over what the scores of several teachers are standardised before they are averaged.
     pub standardise_over: StandardiseOver,
-    /// True to choose the weights of two teachers by the primary metric of the validation queries, with `standardise_over = "list"`:
+    /// True to choose the weights of two to four teachers by the primary metric of the validation queries, with `standardise_over = "list"`:
     /// what `evaluate.interpolate` measures is then distilled.
     pub choose_weights: bool,
     /// What scores: one table `[score.teacher]`, or several tables `[[score.teacher]]`, whose scores are standardised and averaged.
@@ -190,7 +190,7 @@ impl ScoreConfig {
         self.check_unseen(checks);
         self.teacher.iter().for_each(|teacher| teacher.check(checks));
         if let Some(generated) = &self.generated {
-            self.check_generated(generated, retrieval, checks);
+            self.check_generated(generated, checks);
         }
         if self.choose_weights {
             self.check_choice(checks);
@@ -203,7 +203,7 @@ impl ScoreConfig {
 impl ScoreConfig {
     fn check_choice(&self, checks: &mut Checks) {
         let (key, count) = ("score.choose_weights", self.teacher.len());
-        checks.require(count == 2, key, "two teachers in [[score.teacher]]", &count);
+        checks.require((2..=4).contains(&count), key, "two to four teachers in [[score.teacher]]", &count);
         let list = self.standardise_over == StandardiseOver::List;
         checks.require(list, key, "it beside standardise_over = \"list\"", &"table");
         for teacher in &self.teacher {
@@ -214,18 +214,13 @@ impl ScoreConfig {
         }
     }
 
-    fn check_generated(&self, generated: &GeneratedQueries, retrieval: &RetrievalConfig, checks: &mut Checks) {
+    fn check_generated(&self, generated: &GeneratedQueries, checks: &mut Checks) {
         let table = "score.generated";
         let some = generated.titles + generated.sentences > 0;
         checks.require(some, table, "titles or sentences above 0", &"none");
         checks.at_least("score.generated.sentences_per_document", generated.sentences_per_document, 1);
         let file = self.teacher.iter().any(|teacher| teacher.scores.is_some());
         checks.require(!file, table, "none beside score.teacher.scores, whose lists are scored", &"a table");
-        // Vectors are made of the run's own queries alone.
-        let retrievers = self.teacher.iter().filter_map(|teacher| teacher.retriever);
-        for by in retrievers.chain([retrieval.lists]).filter(|&by| by != Retriever::Bm25) {
-            checks.require(false, table, "none beside a retriever other than bm25", &by);
-        }
     }
 
     fn check_unseen(&self, checks: &mut Checks) {

@@ -114,6 +114,8 @@ pub struct ListTraining {
     pub lists_per_step: usize,
     /// Documents of a query per step.
     pub list_size: usize,
+    /// Most tokens of a sequence in its steps, where they are fewer than in the model's input.
+    pub max_length: Option<usize>,
     /// Which documents of a longer list a step reads.
     pub sampler: ListSampler,
     /// What every training has.

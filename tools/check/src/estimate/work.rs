@@ -147,7 +147,9 @@ fn judged_list(size: &Size, list_size: usize, negatives_depth: usize) -> f64 {
     if negatives_depth > 0 { list_size } else { list_size.min(size.judged_documents.max(2.0)) }
 }
 
-fn lists(name: &str, training: &ListTraining, documents: f64, length: f64) -> Work {
+fn lists(name: &str, training: &ListTraining, documents: f64, (input, length): (&InputConfig, f64)) -> Work {
+    let passages = input.passages.map_or(1, |passages| passages.most);
+    let length = training.max_length.map_or(length, |most| length.min((most * passages) as f64));
     Work::training(name, &training.training, training.lists_per_step as f64 * documents * length, length)
 }
 
@@ -180,14 +182,14 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
         for (name, phase) in [("teacher.titles", &teacher.titles), ("teacher.rank", &teacher.rank)] {
             let Some(phase) = phase else { continue };
             let documents = judged_list(size, phase.list_size, phase.negatives_depth);
-            all.push(lists(name, &phase.list_training(), documents, length));
+            all.push(lists(name, &phase.list_training(), documents, (input, length)));
             all.extend(validated(pipeline, size, name, &phase.training(), length));
         }
         if let Some(mined) = &teacher.mined {
             let training = mined.list_training();
             let judged = size.judged_queries * pipeline.ingest.split.train;
             all.push(Work::scoring("teacher.mined", judged * mined.candidates as f64, length));
-            all.push(lists("teacher.mined", &training, mined.list_size as f64, length));
+            all.push(lists("teacher.mined", &training, mined.list_size as f64, (input, length)));
             all.extend(validated(pipeline, size, "teacher.mined", &training.training, length));
         }
         if teacher.lora.is_some() {
@@ -228,7 +230,8 @@ fn list_length(pipeline: &Pipeline, size: &Size) -> f64 {
 
 fn of_student(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
     let distill = &pipeline.distill;
-    let length = length(size, &distill.input, distill.model.is_none());
+    let input = &distill.input;
+    let length = length(size, input, distill.model.is_none());
     let scored = list_length(pipeline, size);
     let mut all = Vec::new();
     if let Some(pretrain) = &distill.pretrain {
@@ -242,15 +245,15 @@ fn of_student(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
             PhaseLabels::Judgments => judged_list(size, phase.list_size, phase.negatives_depth),
             PhaseLabels::Teacher | PhaseLabels::Best => scored.min(phase.list_size as f64),
         };
-        all.push(lists(&format!("distill.{}", phase.name), &training, documents, length));
+        all.push(lists(&format!("distill.{}", phase.name), &training, documents, (input, length)));
         all.extend(validated(pipeline, size, "distill", &training.training, length));
     }
-    all.push(lists("distill", &distill.list_training(), scored.min(distill.list_size as f64), length));
+    all.push(lists("distill", &distill.list_training(), scored.min(distill.list_size as f64), (input, length)));
     all.extend(validated(pipeline, size, "distill", &distill.training(), length));
     let mut students = 1.0;
     if let Some(labels) = &distill.labels_only {
         let documents = judged_list(size, labels.list_size, labels.negatives_depth);
-        all.push(lists("distill.labels_only", &labels.list_training(), documents, length));
+        all.push(lists("distill.labels_only", &labels.list_training(), documents, (input, length)));
         all.extend(validated(pipeline, size, "distill.labels_only", &labels.training(), length));
         students += 1.0;
     }
