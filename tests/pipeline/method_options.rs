@@ -227,7 +227,7 @@ fn the_steps_of_a_phase_read_shorter_sequences_than_the_result() {
     let window = ["--set", "teacher.input={ max_length = 24 }"];
     let of_rank = |length: usize| format!("teacher.rank.max_length={length}");
     sandbox.stage("cpt", &window);
-    sandbox.stage("teacher", &[&window[..], &["--set", &of_rank(12)]].concat());
+    sandbox.stage("teacher", &[&window[..], &["--set", &of_rank(18)]].concat());
     let table = sandbox.table("teacher", "training_metrics");
     let (phases, metrics) = (table.strings("phase").unwrap(), table.strings("metric").unwrap());
     let values = table.float64s("value").unwrap();
@@ -237,7 +237,7 @@ fn the_steps_of_a_phase_read_shorter_sequences_than_the_result() {
     };
     let (tokens, examples) = (logged("rank", "tokens"), logged("rank", "examples"));
     let longest = tokens.iter().zip(&examples).map(|(tokens, examples)| tokens / examples).fold(0.0, f64::max);
-    assert!(longest > 9.0 && longest <= 12.0, "{longest} tokens a sequence");
+    assert!(longest > 15.0 && longest <= 18.0, "{longest} tokens a sequence");
     assert_eq!(json(&sandbox, "teacher/rank/disranker.json")["scoring"]["window"]["max_length"], 24);
     let too_short = sandbox.try_stage("teacher", &[&window[..], &["--set", &of_rank(3)]].concat());
     let line = too_short.error(2);

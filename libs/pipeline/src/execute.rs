@@ -159,6 +159,15 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
     }
     // Other ranks than the first compute the same, and what they write is thrown away.
     let scratch = ranks::scratch()?;
+    // The thread of the signals lives as long as the process; the lock goes when the stage ends.
+    let held = lock.as_ref().map(Arc::downgrade);
+    let thrown_away = scratch.as_ref().map(|scratch| scratch.path().to_path_buf());
+    let release = move || {
+        held.iter().filter_map(Weak::upgrade).for_each(|lock| lock.release());
+        // What cannot be removed is left to the system's temporary folder.
+        thrown_away.iter().for_each(|folder| drop(std::fs::remove_dir_all(folder)));
+    };
+    on_interrupt(interrupted::<S>(), release)?;
     let output = match (&scratch, stage.commits()) {
         (Some(scratch), _) => Some(OutputDir::open(scratch.path(), S::NAME, false)?),
         (None, true) => Some(OutputDir::open(&root, S::NAME, stage.resumable() && !arguments.force)?),
@@ -174,15 +183,6 @@ fn run<S: Stage>(stage: &S, arguments: &Arguments) -> anyhow::Result<()> {
         fingerprint,
         ..StageContext::new(paths.clone(), out, declared)
     };
-    // The thread of the signals lives as long as the process; the lock goes when the stage ends.
-    let held = lock.as_ref().map(Arc::downgrade);
-    let thrown_away = scratch.as_ref().map(|scratch| scratch.path().to_path_buf());
-    let release = move || {
-        held.iter().filter_map(Weak::upgrade).for_each(|lock| lock.release());
-        // What cannot be removed is left to the system's temporary folder.
-        thrown_away.iter().for_each(|folder| drop(std::fs::remove_dir_all(folder)));
-    };
-    on_interrupt(interrupted::<S>(), release)?;
     tracing::info!("{}: running", S::NAME);
     if let Err(error) = stage.run(&config, &mut context) {
         if let Some(output) = output.filter(|_| !stage.resumable()) {
