@@ -394,7 +394,7 @@ mod tests {
             format!("teacher.titles={{ {phase} 20, negatives_depth = 9 }}"),
             "teacher.rank.max_length=21".into(),
             format!("teacher.mined={{ {phase} 22, candidates = 6, negatives_depth = 3 }}"),
-            format!("distill.phases=[{{ {phase} 23, name = 'first', labels = 'teacher' }}]"),
+            format!("distill.phases=[{{ {phase} 23, name = 'first', labels = 'best' }}]"),
             "distill.max_length=24".into(),
             format!("distill.labels_only={{ {phase} 25 }}"),
         ];
