@@ -27,7 +27,13 @@ models := "models"
 collection := "--study collection --set " + quote("teacher.base=" + absolute_path(models / "SmolLM2-135M-Instruct")) + \
     " --set " + quote("distill.base=" + absolute_path(models / "all-MiniLM-L6-v2")) + \
     " --set " + quote("retrieval.dense=" + absolute_path(models / "all-MiniLM-L6-v2"))
-cranfield := "--config configs/cranfield-minilm.toml --set " + quote("teacher.base=" + absolute_path(minilm))
+# Where it is another one than the pipeline files name
+other_minilm := if minilm == "models/all-MiniLM-L6-v2" { "" } else { absolute_path(minilm) }
+cranfield_dense := "--config configs/cranfield-retrieval.toml" + if other_minilm == "" { "" } else { " --set " + quote("retrieval.dense=" + other_minilm) }
+cranfield_start := cranfield_dense + if other_minilm == "" { "" } else { " --set " + quote("distill.base=" + other_minilm) }
+cranfield_three := cranfield_dense + " --set run.name=cranfield-retrieval-3 --set distill.steps=1500 --set distill.learning_rate=2e-4" + \
+    " --set 'distill.keep_layers=[0, 2, 4]' --set 'distill.base={run}/../cranfield-retrieval/distill/student'"
+cranfield := "--config configs/cranfield-minilm.toml"
 cranfield_folds := 'evaluate.merge_runs=["cranfield-0", "cranfield-1", "cranfield-2", "cranfield-3", "cranfield-4"]'
 
 # List the recipes
@@ -103,10 +109,12 @@ compare a b *options:
         --run {{ quote(file_name(b) + "=" + b / "evaluate/trec/student.run") }} \
         --run {{ quote(file_name(a) + "=" + a / "evaluate/trec/student.run") }} {{ options }}
 
-# Five-fold cross-validation on Cranfield from a base model: just minilm=/models/all-MiniLM-L6-v2 cranfield
+# Five-fold cross-validation on Cranfield: just minilm=/models/all-MiniLM-L6-v2 cranfield; options are for the start and the folds
 [group("pipeline")]
 cranfield *options:
     {{ build }}
+    for stage in {{ pipeline_stages }}; do {{ target }}/$stage {{ cranfield_start }} {{ options }} || exit $?; done
+    for stage in {{ pipeline_stages }}; do {{ target }}/$stage {{ cranfield_three }} {{ options }} || exit $?; done
     for fold in 0 1 2 3 4; do for stage in {{ pipeline_stages }}; do \
         {{ target }}/$stage {{ cranfield }} --set run.name=cranfield-$fold --set ingest.split.test_fold=$fold {{ options }} || exit $?; \
     done; done

@@ -1,4 +1,5 @@
-//! Cross-validation as `just cranfield` runs it, with its own pipeline file on a collection and an encoder of nothing.
+//! Cross-validation as `just cranfield` runs it, by its own pipeline file, on a collection, a log and an encoder that know
+//! nothing of the world.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,6 +7,7 @@ use std::path::Path;
 
 use pipeline::stages;
 use tables::{Columns, Manifest, StageDir};
+use toml::Table;
 
 use crate::process::{Outcome, command, finish};
 use crate::sandbox::{Sandbox, copy};
@@ -13,31 +15,96 @@ use crate::sandbox::{Sandbox, copy};
 const CONFIG: &str = "cranfield-minilm.toml";
 const QUERIES: usize = 24;
 
-/// What makes the run a matter of seconds.
-const TINY: [&str; 22] = [
+/// A log beside the collection, and a phase whose result the folds share; the recipe has neither.
+const OWN: &str = r#"
+    [simulate]
+    collection = "collection"
+    days = 2
+    searches = 400
+    semantic_share = 0.0
+
+    [ingest.log]
+    paths = ["{run}/simulate/log/*.jsonl.zst"]
+    format = "jsonl"
+
+    [ingest.log.columns]
+    search_id = "search_id"
+    session_id = "session_id"
+    user_id = "user_id"
+    query = "query"
+    doc_id = "doc_id"
+    position = "position"
+    clicked = "clicked"
+    dwell_seconds = "dwell_seconds"
+    shown_at = "shown_at"
+
+    [ingest.privacy]
+    user_ids = "plain"
+
+    # In so small a world, the robots have a quarter of the clicks.
+    [ingest.clean]
+    max_lost_click_fraction = 0.5
+
+    [ingest.documents]
+    paths = ["{run}/simulate/documents.jsonl.zst"]
+    columns = { doc_id = "doc_id", title = "title", summary = ["summary"] }
+
+    [ingest.judgments]
+    paths = ["{run}/simulate/qrels.tsv"]
+    queries = "{run}/simulate/queries.jsonl"
+
+    [ingest.split]
+    folds = 2
+    train = 0.6
+    validation = 0.3
+
+    [teacher.titles]
+    loss = "softmax"
+    steps = 4
+    learning_rate = 7e-5
+    lists_per_step = 1
+    list_size = 8
+    negatives_depth = 30
+"#;
+
+/// What makes the run a matter of seconds. The base lies beside the runs, named as the recipe names it.
+const TINY: [&str; 17] = [
     "run.root=runs",
     "run.threads=2",
-    "simulate.collection=collection",
-    "simulate.days=2",
-    "simulate.searches=400",
-    "ingest.split.folds=2",
-    "ingest.split.train=0.6",
-    "ingest.split.validation=0.3",
-    "teacher.input.max_query_tokens=8",
-    "teacher.input.max_document_tokens=48",
-    "teacher.base=encoder",
-    "teacher.titles.steps=4",
+    "teacher.base={run}/../../encoder",
+    "teacher.input.max_length=64",
     "teacher.rank.steps=4",
+    "teacher.rank.max_length=48",
     "score.unseen_documents=5",
+    "score.generated.titles=6",
+    "score.generated.sentences=6",
     "distill.keep_layers=[0]",
     "distill.steps=4",
-    "distill.input.max_query_tokens=8",
-    "distill.input.max_document_tokens=48",
+    "distill.max_length=48",
     "distill.labels_only.steps=4",
+    "distill.labels_only.max_length=48",
     "evaluate.depth=8",
     "evaluate.bootstrap=100",
     "evaluate.permutations=160",
 ];
+
+/// Puts the tables of `own` into the pipeline's, key by key.
+fn merge(tables: &mut Table, own: Table) {
+    for (key, value) in own {
+        match (tables.get_mut(&key), value) {
+            (Some(toml::Value::Table(tables)), toml::Value::Table(own)) => merge(tables, own),
+            (_, value) => drop(tables.insert(key, value)),
+        }
+    }
+}
+
+/// The recipe with the tables of [`OWN`].
+fn write_config(file: &Path) {
+    let recipe = fs::read_to_string(Path::new("../configs").join(CONFIG)).unwrap();
+    let mut tables: Table = toml::from_str(&recipe).unwrap();
+    merge(&mut tables, toml::from_str(OWN).unwrap());
+    fs::write(file, toml::to_string(&tables).unwrap()).unwrap();
+}
 
 /// A BEIR collection that judges relevant documents alone: each query is about two words, which some documents share. The
 /// encoder knows none of the words, so it tells the documents of a query apart by their lengths.
@@ -78,18 +145,15 @@ fn tested(sandbox: &Sandbox, run: &str) -> BTreeSet<String> {
     (0..runs.rows()).map(|row| ids.value(row).to_string()).collect()
 }
 
-/// In so small a world, the robots have a quarter of the clicks.
-const ROBOTS: &str = "ingest.clean.max_lost_click_fraction=0.5";
-
 #[test]
 fn folds_share_the_titles_and_are_evaluated_as_one() {
     let sandbox = Sandbox::finished();
     copy(&sandbox.run_path("distill/student"), &sandbox.path("encoder"));
-    fs::copy(Path::new("../configs").join(CONFIG), sandbox.path(CONFIG)).unwrap();
+    write_config(&sandbox.path(CONFIG));
     write_collection(&sandbox.path("collection"));
 
     for fold in ["0", "1"] {
-        let sets = [format!("run.name=fold-{fold}"), format!("ingest.split.test_fold={fold}"), ROBOTS.to_string()];
+        let sets = [format!("run.name=fold-{fold}"), format!("ingest.split.test_fold={fold}")];
         for name in stages() {
             let said = stage(&sandbox, name, &sets.each_ref().map(String::as_str)).succeeded().stderr;
             let taken_over = said.contains("teacher: phase titles is taken over from ./runs/fold-0/teacher");
@@ -144,8 +208,7 @@ fn folds_share_the_titles_and_are_evaluated_as_one() {
         assert_eq!(weights.len(), 1);
         assert!((0.0..=1.0).contains(&weights[0].as_f64().unwrap()), "{model}: {weights:?}");
     }
-    stage(&sandbox, "ingest", &["run.name=fold-1", "ingest.split.test_fold=1", "ingest.split.train=0.1", ROBOTS])
-        .succeeded();
+    stage(&sandbox, "ingest", &["run.name=fold-1", "ingest.split.test_fold=1", "ingest.split.train=0.1"]).succeeded();
     let stale = stage(&sandbox, "evaluate", &pool);
     let expected = "error: stage evaluate: ./runs/fold-1/evaluate: expected an evaluation of the run's present tables";
     assert!(stale.error(3).starts_with(expected), "{}", stale.stderr);

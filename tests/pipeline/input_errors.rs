@@ -230,3 +230,16 @@ fn a_flipped_byte_in_a_model() {
     );
     sandbox.assert_tidy();
 }
+
+#[test]
+fn a_lack_of_judged_queries_is_told_before_the_phases_that_need_none() {
+    let sandbox = Sandbox::new();
+    let few = ["--set", "simulate.world.judged_queries=3", "--set", "ingest.split.train=0.005"];
+    for stage in ["simulate", "ingest", "cpt"] {
+        sandbox.stage(stage, &few);
+    }
+    let refused = sandbox.try_stage("teacher", &few);
+    let expected = "judgments: expected judged queries in the training split, found none; judge more queries";
+    assert!(refused.error(3).contains(expected), "{}", refused.stderr);
+    assert!(!refused.stderr.contains(" parameters"), "trained before the refusal: {}", refused.stderr);
+}

@@ -224,6 +224,10 @@ fn long_documents_are_read_in_passages() {
 #[test]
 fn the_steps_of_a_phase_read_shorter_sequences_than_the_result() {
     let sandbox = Sandbox::finished();
+    let too_short = sandbox.try_stage("distill", &["--set", "distill.labels_only.max_length=3"]);
+    let line = too_short.error(2);
+    assert!(line.contains("distill.labels_only.max_length = 3: expected at least "), "{line}");
+    assert!(!too_short.stderr.contains(" parameters"), "trained before the refusal: {}", too_short.stderr);
     let window = ["--set", "teacher.input={ max_length = 24 }"];
     let of_rank = |length: usize| format!("teacher.rank.max_length={length}");
     sandbox.stage("cpt", &window);

@@ -47,6 +47,7 @@ impl RunPaths {
     #[must_use]
     pub fn resolve(&self, path: &str) -> PathBuf {
         match path.strip_prefix("{run}/") {
+            Some(rest) if rest.starts_with("../") => without_detours(&self.run_dir().join(rest)),
             Some(rest) => self.run_dir().join(rest),
             None => {
                 let below = || replaced(&self.base.join(path), &self.written_root, &self.root);
@@ -115,6 +116,7 @@ mod tests {
         let written = "../data/runs/r/simulate/log.jsonl";
         assert_eq!(paths.resolve(written), Path::new("data/runs/r/simulate/log.jsonl"));
         assert_eq!(paths.resolve("{run}/simulate/log.jsonl"), paths.resolve(written));
+        assert_eq!(paths.resolve("{run}/../s/distill/student"), Path::new("data/runs/s/distill/student"));
         assert_eq!(paths.display_name(&paths.resolve(written)), written);
         assert_eq!(paths.display_name(&paths.resolve("../logs/a.csv")), "../logs/a.csv");
     }

@@ -98,6 +98,15 @@ impl Layout {
         Layout { form, nulls: Arc::new(Nulls::new([])) }
     }
 
+    /// The character between fields, of text that has one.
+    #[must_use]
+    pub fn delimiter(&self) -> Option<char> {
+        match &self.form {
+            Form::Delimited(delimited) => delimited.delimiter,
+            Form::Json | Form::Parquet => None,
+        }
+    }
+
     /// The layout, with texts that stand for a missing value; blank ones always do. They are compared with trimmed values.
     #[must_use]
     pub fn with_nulls(self, nulls: impl IntoIterator<Item = String>) -> Layout {

@@ -97,7 +97,10 @@ pub fn read_first<E: From<Error>>(
     }
     let missing = fields.iter().zip(&found).find(|(field, found)| field.required && !**found);
     match missing {
-        Some((field, _)) if blocks.names() != "none" => Err(missing_field(file, &field.name, blocks.names()))?,
+        // Without records, nothing was looked for.
+        Some((field, _)) if records > 0 && blocks.names() != "none" => {
+            Err(missing_field(file, &field.name, blocks.names()))?
+        }
         _ => Ok(First { found, whole: records <= most }),
     }
 }

@@ -11,7 +11,7 @@ mod reading;
 mod validation;
 
 pub use card::Card;
-pub use list_task::{LabelledList, ListTask};
+pub use list_task::{LabelledList, ListTask, check_lengths};
 pub use log::TrainingLog;
 pub use objective::Objective;
 pub use phase::{Phase, check_resumed, passes, remove_checkpoints, train_phase};

@@ -10,6 +10,7 @@ use nn::ops::Precision;
 use nn::text::{PairTokenizer, Sequence};
 use nn::train::{StepLoss, Task, spread, step_bytes, tokens_at_once};
 use nn::weights::Params;
+use pipeline::ConfigError;
 use pipeline::config::ListTraining;
 use ranking::rng::stream;
 use ranking::sample::turns_at_step;
@@ -152,6 +153,18 @@ impl ListTask<'_> {
         let shortened = |length| self.tokenizer.shortened(length).map(Cow::Owned);
         self.config.max_length.map_or(Ok(Cow::Borrowed(self.tokenizer)), shortened)
     }
+}
+
+/// Refuses a `max_length` that leaves no room for both texts. `trainings` are with the names of their tables; to be called
+/// before the first of them begins.
+///
+/// # Errors
+/// [`ConfigError`] with the key and the least length.
+pub fn check_lengths(tokenizer: &PairTokenizer, trainings: &[(String, ListTraining)]) -> Result<(), ConfigError> {
+    for (table, length) in trainings.iter().filter_map(|(table, training)| Some((table, training.max_length?))) {
+        tokenizer.shortened(length).map_err(|error| ConfigError::Unusable(format!("{table}.{error}")))?;
+    }
+    Ok(())
 }
 
 /// The tokens of all sequences.

@@ -135,11 +135,7 @@ fn failed(
 
 /// Refuses a training whose steps need more memory than there is.
 fn check_memory(phase: &Phase<'_>, task: &mut dyn Task) -> anyhow::Result<()> {
-    let unusable = |error| match error {
-        nn::Error::Config { .. } => ConfigError::Unusable(format!("{}.{error}", phase.table)).into(),
-        error => anyhow::Error::from(error),
-    };
-    let (Some(needed), Some(there)) = (task.memory().map_err(unusable)?, machine_bytes()) else { return Ok(()) };
+    let (Some(needed), Some(there)) = (task.memory()?, machine_bytes()) else { return Ok(()) };
     if needed > there {
         let table = phase.table;
         Err(ConfigError::Unusable(format!(

@@ -2,7 +2,9 @@
 
 use models::Origin;
 use pipeline::Pipeline;
-use pipeline::config::{BaseModel, DistillConfig, Precision, RetrievalConfig, TeacherPooling, Validation};
+use pipeline::config::{
+    BaseModel, DistillConfig, ListTraining, Precision, RetrievalConfig, TeacherPooling, Validation,
+};
 use serde::Serialize;
 
 /// What the stage reads of `pipeline.toml`.
@@ -56,6 +58,13 @@ impl Config {
     /// Where the label-only student starts: it has not seen the teacher.
     pub(crate) fn label_only_student(&self) -> Origin<'_> {
         self.starting_from(self.origin.as_ref())
+    }
+
+    /// The trainings on lists of the distilled student, with their tables.
+    pub(crate) fn distillations(&self) -> Vec<(String, ListTraining)> {
+        let phases = self.distill.phases.iter().enumerate();
+        let phases = phases.map(|(index, phase)| (format!("distill.phases[{index}]"), phase.list_training()));
+        phases.chain([("distill".into(), self.distill.list_training())]).collect()
     }
 
     fn starting_from<'a>(&'a self, base: Option<&'a BaseModel>) -> Origin<'a> {

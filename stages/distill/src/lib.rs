@@ -23,7 +23,8 @@ use pipeline::config::{BaseModel, LabelsOnlyConfig, ListTraining};
 use pipeline::{About, BadInput, ConfigError, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use ranking::loss::Loss;
 use training::{
-    Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, check_resumed, reading, train_phase,
+    Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, check_lengths, check_resumed, reading,
+    train_phase,
 };
 
 use crate::pretrain::{PretrainTask, examples};
@@ -91,17 +92,14 @@ impl Stage for Distill {
         let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("student_tokenizer")?)?;
         let start = Start::open(context.paths(), &config.student(), &tokenizer)?;
         let parts = Parts { config, corpus: &collection.corpus, validator, tokenizer: &tokenizer, start: &start };
+        check_lengths(&parts.pairs()?, &config.distillations())?;
+        let baseline = Baseline::open(context, &collection, config, &tokenizer)?;
         let student = parts.student(Head::Score)?;
         tracing::info!("distill: {} parameters", student.params().count());
         pretrain(context, &mut log, &parts, &student)?;
         distill(context, &mut log, &parts, (&student, &collection))?;
-        if let Some(config_of_labels) = &config.distill.labels_only {
-            let mut train = graded_lists(&ingest, &collection.corpus, TRAIN)?.0;
-            collection.add_negatives(&mut train, &config_of_labels.negative_ranks())?;
-            let origin = Start::open(context.paths(), &config.label_only_student(), &tokenizer)?;
-            let parts = Parts { start: &origin, ..parts };
-            let train: Vec<LabelledList> = train.into_iter().map(LabelledList::from).collect();
-            labels_only(context, &mut log, &parts, &train, config_of_labels)?;
+        if let Some(Baseline { start, lists, config }) = &baseline {
+            labels_only(context, &mut log, &Parts { start, ..parts }, lists, config)?;
         }
         log.finish(context)?;
         training::remove_checkpoints(context)
@@ -293,6 +291,35 @@ fn distill(
     parts.save(context, STUDENT, student, table.standardisation, ("Student", &about, &summary))
 }
 
+/// What the label-only student starts from and learns, where the pipeline has one. Opened before any training, as what is
+/// missing should be told before hours have passed.
+struct Baseline<'a> {
+    start: Start,
+    lists: Vec<LabelledList>,
+    config: &'a LabelsOnlyConfig,
+}
+
+impl Baseline<'_> {
+    fn open<'a>(
+        context: &StageContext,
+        collection: &Collection,
+        config: &'a Config,
+        tokenizer: &Tokenizer,
+    ) -> anyhow::Result<Option<Baseline<'a>>> {
+        let Some(labels_only) = &config.distill.labels_only else { return Ok(None) };
+        let mut lists = graded_lists(&context.input("ingest")?, &collection.corpus, TRAIN)?.0;
+        if lists.is_empty() {
+            Err(BadInput("ingest/judgments: expected judged queries in the training split, found none; remove the table distill.labels_only, or judge queries".into()))?;
+        }
+        collection.add_negatives(&mut lists, &labels_only.negative_ranks())?;
+        let start = Start::open(context.paths(), &config.label_only_student(), tokenizer)?;
+        let pairs = PairTokenizer::new(tokenizer, &start.scoring)?;
+        check_lengths(&pairs, &[("distill.labels_only".into(), labels_only.list_training())])?;
+        let lists = lists.into_iter().map(LabelledList::from).collect();
+        Ok(Some(Baseline { start, lists, config: labels_only }))
+    }
+}
+
 /// The same student, trained on the judged labels alone.
 fn labels_only(
     context: &mut StageContext,
@@ -303,9 +330,6 @@ fn labels_only(
 ) -> anyhow::Result<()> {
     let config = config.list_training();
     let student = &parts.student(Head::of_outputs(config.loss.outputs()))?;
-    if train.is_empty() {
-        Err(BadInput("ingest/judgments: expected judged queries in the training split, found none; remove the table distill.labels_only, or judge queries".into()))?;
-    }
     let summary = parts.train(
         context,
         log,

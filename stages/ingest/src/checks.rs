@@ -1,12 +1,13 @@
 //! What is said about a log, and which logs are refused: those that lose too much, and those that cannot teach.
 
 use anyhow::{Result, bail};
-use pipeline::config::{CleanConfig, IngestConfig, LogConfig};
+use pipeline::config::{CleanConfig, IngestConfig, LogColumns, LogConfig, RepeatedDocument};
 use pipeline::{BadInput, counted};
 
 use crate::clean::REPEATED;
+use crate::documents::OTHER_TEXT;
 use crate::report::{Fate, Tallies, Tally};
-use crate::segment::EMPTY_QUERY;
+use crate::segment::{CLICK_WITHOUT_DOCUMENT, EMPTY_QUERY, HOLDS_LINES};
 use crate::sessions;
 use crate::stats::Stats;
 
@@ -38,6 +39,15 @@ pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> 
              which values mean a click",
         )?;
     }
+    warn_of_early_times(log, stats);
+    if stats.click_counts > 0 && !log.all_columns().any(tells_searches) {
+        refuse(&format!(
+            "log: expected a row for each shown result of a search, found numbers of clicks above 1 in {} and no column that tells \
+             searches of one query apart: a table of counts does not say what was shown together; write a row for each impression, or map \
+             ingest.log.columns.search_id, session_id, user_id or shown_at",
+            counted(stats.click_counts, "row")
+        ))?;
+    }
     if stats.clicks == stats.events && !log.clicks_only {
         refuse(
             "log: expected shown results that were not clicked, found clicks alone, from which no rate and no grade can be made; \
@@ -54,6 +64,25 @@ pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> 
     }
 }
 
+/// True if some column tells searches of one query apart.
+fn tells_searches(columns: &LogColumns) -> bool {
+    let ids = [&columns.search_id, &columns.session_id, &columns.user_id];
+    columns.shown_at.is_some() || ids.into_iter().any(|id| id.is_some() && *id != columns.query)
+}
+
+/// Warns of times that are of no log, where nothing says how they are written.
+fn warn_of_early_times(log: &LogConfig, stats: &Stats) {
+    let read = stats.values.get("shown_at").map_or(0, |values| values.given - values.bad);
+    if 2 * stats.early_times > read && log.time.unit.is_none() && log.time.format.is_none() {
+        tracing::warn!(
+            "log: {} of {} before 1990; correct ingest.log.columns.shown_at, or say how they are written in ingest.log.time.unit \
+             or format",
+            stats.early_times,
+            counted(read, "time")
+        );
+    }
+}
+
 /// Refuses a log of whose times too many cannot be read.
 ///
 /// # Errors
@@ -62,9 +91,13 @@ pub(crate) fn values_are_read(stats: &Stats, clean: &CleanConfig) -> Result<()> 
     for (column, values) in &stats.values {
         let share = values.bad as f64 / values.given.max(1) as f64;
         if let (true, Some((reason, text))) = (share > clean.max_bad_value_fraction, &values.example) {
-            let key = if column == "shown_at" { "ingest.log.time.format or unit" } else { "ingest.log.dwell_unit" };
+            let advice = match (column.as_ref(), reason.as_str()) {
+                ("shown_at", _) => "say how they are written in ingest.log.time.format or unit",
+                (_, "dwell_seconds is not a number") => "write them as numbers with a decimal point",
+                _ => "say how they are written in ingest.log.dwell_unit",
+            };
             refuse(&format!(
-                "log: {} of {} of {column} cannot be read, such as `{text}`: {reason}; say how they are written in {key}, or \
+                "log: {} of {} of {column} cannot be read, such as `{text}`: {reason}; {advice}, or \
                  raise ingest.clean.max_bad_value_fraction = {}",
                 values.bad,
                 counted(values.given, "value"),
@@ -109,6 +142,23 @@ pub(crate) fn documents_have_texts(config: &IngestConfig, documents: usize, stat
         ))?;
     }
     Ok(())
+}
+
+/// Warns of documents that several records describe, each in another way.
+pub(crate) fn warn_of_other_texts(tallies: &Tallies, repeated: RepeatedDocument) {
+    let kept = match repeated {
+        RepeatedDocument::FirstText => {
+            "first in byte-wise order; where updates follow what they update, set ingest.documents.repeated = \"last\""
+        }
+        RepeatedDocument::Last => "last",
+    };
+    for (_, _, tally) in tallies.iter().filter(|&(_, reason, _)| reason == OTHER_TEXT) {
+        tracing::warn!(
+            "documents: {} with the id of an earlier one and another text, such as `{}`; the text is kept that is {kept}",
+            counted(tally.rows, "record"),
+            tally.example
+        );
+    }
 }
 
 /// True where the column of the titles is there and always empty, as in collections of posts or passages.
@@ -163,7 +213,7 @@ pub(crate) fn losses(tallies: &Tallies, clean: &CleanConfig) -> Result<()> {
                 "log: {lost} of {} {are} lost, which is more than ingest.clean.{key} = {limit}; {by_reason} of them for \
                  \"{reason}\", such as `{example}`; {}, or raise the limit",
                 counted(all, what),
-                advice(reason)
+                advice(reason).unwrap_or(CORRECT)
             ))?;
         }
     }
@@ -180,8 +230,8 @@ pub(crate) fn results_are_shown_once(tallies: &Tallies, clean: &CleanConfig) -> 
     match repeated {
         Some(tally) if tally.rows as f64 > clean.max_lost_fraction * rows as f64 => refuse(&format!(
             "log: {} of {} show a result of their search once more, such as `{}`, which is more than \
-             ingest.clean.max_lost_fraction = {}; map ingest.log.columns.session_id if search ids count within sessions, \
-             remove repeated lines, or raise the limit",
+             ingest.clean.max_lost_fraction = {}; map ingest.log.columns.session_id if search ids count within \
+             sessions, or search_id or shown_at if a session holds several searches of a query, remove repeated lines, or raise the limit",
             tally.rows,
             counted(rows, "row"),
             tally.example,
@@ -201,16 +251,23 @@ pub(crate) fn clicks_are_left(tallies: &Tallies, kept_clicks: u64) -> Result<()>
             "log: expected clicks after cleaning, found none: {} lost for \"{reason}\", such as `{}`; {}",
             counted(tally.clicks, "click"),
             tally.example,
-            advice(reason)
+            advice(reason).unwrap_or(CORRECT)
         )),
         _ => Ok(()),
     }
 }
 
-/// What to do about a reason of loss.
-fn advice(reason: &str) -> &'static str {
-    match reason {
+/// What to do about a reason of loss, where more than the reason is known.
+pub(crate) fn advice(reason: &str) -> Option<&'static str> {
+    Some(match reason {
         "position is outside of the page" => "positions count from ingest.log.first_position, 0 or 1",
+        "clicked is missing" => {
+            "say what a missing value means, such as ingest.log.clicked_values = { \"\" = \"shown\", \"*\" = \"clicked\" }"
+        }
+        CLICK_WITHOUT_DOCUMENT => "map ingest.log.columns.doc_id to the clicked document",
+        HOLDS_LINES => {
+            "write a quote inside a field twice; where quotes are ordinary characters, set format = \"tsv\" with dialect.delimiter"
+        }
         "document not in the document table" => {
             "ids are compared as they are written, with upper and lower case: correct ingest.documents or ingest.log.columns.doc_id"
         }
@@ -227,9 +284,12 @@ fn advice(reason: &str) -> &'static str {
             "map ingest.log.columns.position, and search_id, by which clicks are joined to impressions"
         }
         "click that does not tell which of several searches it belongs to" => "map a search id that is used once",
-        _ => "correct the files, or their format or columns in the configuration",
-    }
+        _ => return None,
+    })
 }
+
+/// What to do where nothing more is known.
+const CORRECT: &str = "correct the files, or their format or columns in the configuration";
 
 /// Checks that every row and every click of the log is somewhere.
 ///

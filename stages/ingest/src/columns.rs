@@ -3,6 +3,8 @@
 use pipeline::config::{LogColumns, LogConfig, LogKind};
 use records::{Field, Lists, Value};
 
+use crate::value;
+
 /// Indices of a kind's fields in a record's values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Places {
@@ -25,7 +27,7 @@ pub(crate) struct Places {
 /// A kind of record.
 #[derive(Debug, Clone)]
 pub(crate) struct Kind {
-    when: Option<(usize, Vec<String>)>,
+    when: Option<(usize, Wanted)>,
     when_fields: Option<usize>,
     /// Whether its documents were clicked, where no field says so.
     pub(crate) clicked: Option<bool>,
@@ -35,11 +37,30 @@ pub(crate) struct Kind {
     pub(crate) places: Places,
 }
 
+/// Values of the column that tells a kind; any where there are none.
+#[derive(Debug, Clone)]
+struct Wanted {
+    exact: Vec<String>,
+    folded: Vec<String>,
+}
+
+impl Wanted {
+    fn new(values: &[String]) -> Wanted {
+        Wanted { exact: values.to_vec(), folded: values.iter().map(|value| value::folded(value)).collect() }
+    }
+
+    fn has(&self, value: &str, exactly: bool) -> bool {
+        match exactly {
+            true => self.exact.is_empty() || self.exact.iter().any(|wanted| wanted == value),
+            false => self.folded.contains(&value::folded(value)),
+        }
+    }
+}
+
 impl Kind {
-    fn matches(&self, values: &[Value], fields: usize) -> bool {
+    fn matches(&self, values: &[Value], fields: usize, exactly: bool) -> bool {
         let column = self.when.as_ref().is_none_or(|(at, wanted)| {
-            let value = values.get(*at).and_then(Value::text);
-            value.is_some_and(|value| wanted.is_empty() || wanted.iter().any(|wanted| wanted == value))
+            values.get(*at).and_then(Value::text).is_some_and(|value| wanted.has(value, exactly))
         });
         column && self.when_fields.is_none_or(|wanted| wanted == fields)
     }
@@ -70,9 +91,10 @@ impl Kinds {
         Kinds { fields: fields.0, needed, kinds }
     }
 
-    /// The first kind that a record matches.
+    /// The first kind that a record matches: by exact values, else by values in another case or as a whole number (`1.0` is `1`).
     pub(crate) fn find(&self, values: &[Value], fields: usize) -> Option<&Kind> {
-        self.kinds.iter().find(|kind| kind.matches(values, fields))
+        let first = |exactly| self.kinds.iter().find(|kind| kind.matches(values, fields, exactly));
+        first(true).or_else(|| first(false))
     }
 
     /// The fields that hold user ids.
@@ -120,7 +142,7 @@ impl Fields {
 
     fn kind(&mut self, kind: &LogKind, constant: Option<bool>) -> Kind {
         let when = kind.when_column.as_deref();
-        let when = when.map(|name| (self.add(name, Lists::Refused), kind.when_values.clone()));
+        let when = when.map(|name| (self.add(name, Lists::Refused), Wanted::new(&kind.when_values)));
         let places = self.places(&kind.columns);
         let clicked = kind.clicked.or(constant);
         Kind { when, when_fields: kind.when_fields, clicked, opens: kind.opens, needs_document: false, places }

@@ -1,11 +1,12 @@
 //! The documents, from their own files, from the log's rows or from judgments: their ids in memory, their texts on disk.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::Result;
-use pipeline::config::{CleanConfig, DocumentsConfig};
+use pipeline::config::{CleanConfig, DocumentsConfig, RepeatedDocument};
 use records::{Block, Field, Layout, Lists, RawFile, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,6 +28,8 @@ const PARTITIONS: usize = 64;
 const RANGE: usize = 1 << 15;
 
 const SEEN_BEFORE: &str = "document id seen before";
+/// Of a record that is merged into another one of its document, whose texts differ.
+pub(crate) const OTHER_TEXT: &str = "document id seen before with another text";
 
 /// The file of a text that is in no document file.
 const NO_FILE: u32 = u32::MAX;
@@ -204,22 +207,22 @@ impl Collected {
         writer.finish()
     }
 
-    /// Numbers the documents and makes one text of all of each. Of several records of a document, one with texts is kept; of
-    /// several with texts, the first in byte-wise order. Of texts that the log holds, the earliest is kept.
+    /// Numbers the documents and makes one text of all of each. Of several records of a document, `repeated` says which one is
+    /// kept. Of texts that the log holds, the earliest is kept.
     ///
     /// # Errors
     /// Where reading or writing fails.
     pub(crate) fn number(
         mut self,
         folder: &Path,
-        files: &[RawFile],
+        (files, repeated): (&[RawFile], RepeatedDocument),
         threads: usize,
     ) -> Result<(Documents, Stats, Vec<Reject>)> {
         let ids = std::mem::take(&mut self.ids).sorted();
         let ranges = Spill::create(folder, "document-ranges.spill", 1 + ids.len() / RANGE)?;
         let by_partition = Mutex::new(vec![Merged::default(); PARTITIONS]);
         let work = |writer: &mut SpillWriter, partition: usize| {
-            let merged = merge(&self.spill.read(partition)?, &ids, files, writer)?;
+            let merged = merge(&self.spill.read(partition)?, &ids, (files, repeated), writer)?;
             locked(&by_partition)[partition] = merged;
             Ok(())
         };
@@ -229,7 +232,7 @@ impl Collected {
             self.stats.titles += merged.titles;
             self.stats.summaries += merged.summaries;
             for reject in merged.rejects {
-                self.stats.tallies.add(Fate::Merged, SEEN_BEFORE, 1, 0, &reject.content);
+                self.stats.tallies.add(Fate::Merged, &reject.reason, 1, 0, &reject.content);
                 self.rejects.push(reject);
             }
         }
@@ -246,21 +249,36 @@ struct Merged {
 }
 
 /// Makes one text of all of each document of a partition.
-fn merge(bytes: &[u8], ids: &Names, files: &[RawFile], writer: &mut SpillWriter) -> Result<Merged> {
+fn merge(
+    bytes: &[u8],
+    ids: &Names,
+    (files, repeated): (&[RawFile], RepeatedDocument),
+    writer: &mut SpillWriter,
+) -> Result<Merged> {
     let mut merged = Merged::default();
     let mut records = Take(bytes);
     let mut entries = Vec::new();
     while !records.is_empty() {
         entries.push(Entry::take(&mut records, ids));
     }
-    entries.sort_unstable();
+    match repeated {
+        RepeatedDocument::FirstText => entries.sort_unstable(),
+        RepeatedDocument::Last => {
+            entries.sort_unstable_by_key(|entry| {
+                (entry.number, entry.elsewhere, Reverse((entry.file, entry.line)), *entry)
+            });
+        }
+    }
     for of_document in entries.chunk_by(|a, b| a.number == b.number) {
         let own = of_document.partition_point(|entry| entry.file != NO_FILE);
         for entry in &of_document[1.min(own)..own] {
             let content = format!("doc_id={} title={}", ids.name(entry.number), entry.title.1);
             let content = records::printable(content.as_bytes(), CONTENT_CHARS);
             let file = files[entry.file as usize].name.clone();
-            merged.rejects.push(Reject { file, line: entry.line, reason: SEEN_BEFORE.into(), content });
+            let kept = &of_document[0];
+            let is_same = (entry.title, entry.summary) == (kept.title, kept.summary);
+            let reason = if is_same { SEEN_BEFORE } else { OTHER_TEXT }.into();
+            merged.rejects.push(Reject { file, line: entry.line, reason, content });
         }
         let (title, summary) = texts(of_document, own);
         merged.titles += u64::from(!title.is_empty());
@@ -389,7 +407,7 @@ mod tests {
         }
         writer.finish().unwrap();
         let files = [RawFile { path: "x".into(), name: "x".into() }];
-        let (documents, ..) = collected.number(folder.path(), &files, 2).unwrap();
+        let (documents, ..) = collected.number(folder.path(), (&files, RepeatedDocument::FirstText), 2).unwrap();
         documents.read(0).unwrap().into_iter().map(|(_, title, summary)| (title, summary)).collect()
     }
 

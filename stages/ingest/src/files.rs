@@ -23,8 +23,10 @@ pub(crate) fn list(paths: &RunPaths, key: &str, patterns: &[String]) -> anyhow::
         };
         if found.is_empty() {
             let looked_for = if is_url { looked_for } else { without_detours(&looked_for) };
+            let folder =
+                if looked_for.is_dir() { ", but a folder; name its files, such as **/*.parquet below it" } else { "" };
             let looked_for = looked_for.display();
-            Err(BadInput(format!("{looked_for}: expected at least one file, found none; correct {key}")))?;
+            Err(BadInput(format!("{looked_for}: expected at least one file, found none{folder}; correct {key}")))?;
         }
         found_paths.extend(found);
     }

@@ -70,6 +70,7 @@ pub(crate) struct Judged {
 
 const NOT_IN_LOG: &str = "query not in the log";
 const UNKNOWN_DOCUMENT: &str = "document not in the document table";
+const WITHOUT_TEXT: &str = "query without a visible character";
 const GIVEN_TWICE: &str = "judgment given twice";
 const MERGED: &str = "judged as high or higher under another id of the same query text";
 
@@ -111,7 +112,7 @@ pub(crate) fn read_judged(
     let mut seen: HashMap<(String, String), i32> = HashMap::new();
     let (mut given, mut documents, mut twice) = (Vec::new(), Vec::new(), Vec::new());
     let mut splits_of_queries = Vec::new();
-    let mut counts = source.read(|place, values| {
+    let counts = source.read(|place, values| {
         let (query, document, grade) = places.take(values, width, &mut documents)?;
         let grade = grades.read(grade).map_err(|reason| Reason::Malformed(reason.into()))?;
         splits_of_queries.extend(splits[place.file].map(|split| (query.clone(), split)));
@@ -121,7 +122,8 @@ pub(crate) fn read_judged(
             Some(_) => return Err("query and document judged twice, keep one of the lines".into()),
         }
         Ok(())
-    })?;
+    });
+    let mut counts = counts.map_err(|error| with_advice(error, judgments.format))?;
     twice.iter().for_each(|place| counts.take_back(&source, place, Fate::Merged, GIVEN_TWICE));
     let by_text = places.query_text;
     if !by_text && judgments.queries.is_none() {
@@ -132,6 +134,20 @@ pub(crate) fn read_judged(
     splits_of_queries.dedup();
     let splits = splits_of_queries;
     Ok(Read { source, given, splits, by_text, documents, counts, ..Read::of_queries(None, Counts::default()) })
+}
+
+/// Adds what to do about files whose columns have other names than those of the format.
+fn with_advice(error: anyhow::Error, format: JudgmentFormat) -> anyhow::Error {
+    match error.downcast::<records::Error>() {
+        Ok(records::Error::BadFile { path, problem })
+            if format == JudgmentFormat::Beir && problem.starts_with("expected a column") =>
+        {
+            let problem = format!("{problem}; for either, set ingest.judgments.format = \"tsv\"");
+            records::Error::BadFile { path, problem }.into()
+        }
+        Ok(other) => other.into(),
+        Err(error) => error,
+    }
 }
 
 /// Refuses query ids where the log has none, but for those that ingest itself gives to texts.
@@ -239,7 +255,7 @@ pub(crate) fn query_source(files: Vec<RawFile>, table: &QueryFiles, nulls: &[Str
 /// As [`read`].
 pub(crate) fn read_queries(source: &Source) -> Result<(Vec<(String, String)>, Counts)> {
     let mut queries: BTreeMap<String, String> = BTreeMap::new();
-    let mut twice = Vec::new();
+    let (mut twice, mut blank) = (Vec::new(), Vec::new());
     let mut counts = source.read(|place, values| {
         let [Some(id), Some(text)] = [0, 1].map(|at| values.get(at).and_then(Value::text)) else {
             return Err("the id or the text is missing".into());
@@ -247,6 +263,9 @@ pub(crate) fn read_queries(source: &Source) -> Result<(Vec<(String, String)>, Co
         let id = value::id(id).into_owned();
         match queries.get(&id) {
             None => {
+                if analysis::normalised_query(text).is_empty() {
+                    blank.push(place);
+                }
                 queries.insert(id, text.to_string());
             }
             Some(known) if known == text => twice.push(place),
@@ -254,6 +273,7 @@ pub(crate) fn read_queries(source: &Source) -> Result<(Vec<(String, String)>, Co
         }
         Ok(())
     })?;
+    blank.iter().for_each(|place| counts.take_back(source, place, Fate::LeftOut, WITHOUT_TEXT));
     twice.iter().for_each(|place| counts.take_back(source, place, Fate::Merged, "query given twice"));
     Ok((queries.into_iter().collect(), counts))
 }
@@ -284,15 +304,10 @@ impl Read {
         self.given.iter().map(|given| (given.query.as_str(), given.grade))
     }
 
-    /// Adds the queries of the files, which the key `key` names, to `queries`.
-    ///
-    /// # Errors
-    /// [`BadInput`] on a query without text.
-    pub(crate) fn add_queries(&self, queries: &mut Queries, (key, keep_ids): (&str, bool)) -> Result<()> {
+    /// Adds the queries of the files to `queries`, with their ids where `keep_ids` says so.
+    pub(crate) fn add_queries(&self, queries: &mut Queries, keep_ids: bool) {
         for (id, text) in self.queries.iter().flatten() {
-            let query = queries.number(text);
-            let query = query.ok_or_else(|| BadInput(format!("{key}: query {id} has an empty text")))?;
-            if keep_ids {
+            if let (Some(query), true) = (queries.number(text), keep_ids) {
                 queries.note_id(query, id);
             }
         }
@@ -301,7 +316,6 @@ impl Read {
                 queries.number(&given.query);
             });
         }
-        Ok(())
     }
 
     /// Judgments of known queries and documents. A judgment holds for every query with its id. Where several ids have one text,
@@ -310,7 +324,6 @@ impl Read {
     /// # Errors
     /// [`BadInput`] on a query id that the files of queries do not have, and where there were judgments and none is left.
     pub(crate) fn resolve(&mut self, queries: &mut Queries, documents: &Documents) -> Result<Judged> {
-        let complete = self.queries.is_some();
         let ids = self.query_ids(queries);
         let mut known: Vec<(u32, u32, Reverse<i32>, usize)> = Vec::new();
         let mut judged = Judged::default();
@@ -322,11 +335,15 @@ impl Read {
         }
         for (at, given) in self.given.iter().enumerate() {
             let Some(of_id) = ids.get(&given.query) else {
-                if complete {
+                let is_named = |queries: &Vec<(String, String)>| {
+                    queries.binary_search_by(|(id, _)| id.as_str().cmp(&given.query)).is_ok()
+                };
+                if self.queries.as_ref().is_some_and(|queries| !is_named(queries)) {
                     let problem = format!("the query id is not in ingest.judgments.queries: `{}`", given.place.content);
                     Err(self.source.files[given.place.file].bad_line(given.place.line, problem))?;
                 }
-                self.counts.take_back(&self.source, &given.place, Fate::LeftOut, NOT_IN_LOG);
+                let reason = if self.queries.is_some() { WITHOUT_TEXT } else { NOT_IN_LOG };
+                self.counts.take_back(&self.source, &given.place, Fate::LeftOut, reason);
                 continue;
             };
             let Some(document) = documents.ids.find(&given.document) else {

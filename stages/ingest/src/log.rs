@@ -10,6 +10,7 @@ use pipeline::{BadInput, Shard, counted};
 use records::{Block, Blocks, Field, Layout, RawFile};
 
 use crate::bytes::Take;
+use crate::checks;
 use crate::clean::Row;
 use crate::documents::Documents;
 use crate::event::Event;
@@ -412,9 +413,11 @@ pub(crate) fn check_malformed<'s>(
     match first.next() {
         Some((file, (line, problem))) if share > clean.max_reject_fraction => {
             let first = file.bad_line(*line, problem.clone());
+            let reason = problem.split(": `").next().unwrap_or_default();
+            let advice = checks::advice(reason).unwrap_or("correct the files, or their format in the configuration");
             Err(BadInput(format!(
                 "{first}, the first of {malformed} malformed among {}, which is more than \
-                 ingest.clean.max_reject_fraction = {}; correct the files, or their format in the configuration",
+                 ingest.clean.max_reject_fraction = {}; {advice}",
                 counted(lines, "line"),
                 clean.max_reject_fraction
             ))

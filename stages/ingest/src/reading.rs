@@ -2,7 +2,7 @@
 
 use hmac::{Hmac, KeyInit};
 use pipeline::config::{ConfigError, DwellUnit, IngestConfig, UserIds};
-use records::Record;
+use records::{Layout, Record};
 use sha2::Sha256;
 
 use crate::columns::Kinds;
@@ -20,6 +20,8 @@ pub(crate) struct Reading {
     pub(crate) dwell_unit: Option<DwellUnit>,
     pub(crate) first_position: i32,
     pub(crate) doc_id_width: usize,
+    /// The character between fields, of delimited text.
+    delimiter: Option<char>,
     pub(crate) query_enclosure: Option<(char, char)>,
     pub(crate) shown_id_end: Option<char>,
     pub(crate) clicks_only: bool,
@@ -53,12 +55,20 @@ impl Reading {
             dwell_unit: log.dwell_unit,
             first_position: log.first_position,
             doc_id_width: log.doc_id_width,
+            delimiter: Layout::new(log.format, &log.dialect).delimiter(),
             query_enclosure: log.query_enclosure.as_deref().and_then(pipeline::config::enclosure),
             shown_id_end: log.shown_id_end,
             clicks_only: log.clicks_only,
             max_query_chars: config.clean.max_query_chars,
             users,
         }))
+    }
+
+    /// True if the query of a record of delimited text holds as much as a line of the file has: the quote that begins it is a
+    /// user's, and ends with another one lines later.
+    pub(crate) fn holds_lines(&self, record: &Record, query: Option<&str>) -> bool {
+        let Some(delimiter) = self.delimiter.filter(|_| record.span > 1 && record.fields > 1) else { return false };
+        query.is_some_and(|query| query.contains('\n') && query.matches(delimiter).count() + 1 >= record.fields)
     }
 
     /// The beginning of a record, without the user's id unless that is kept.

@@ -31,7 +31,12 @@ const QUERY_TOO_LONG: &str = "query too long";
 /// Values of a dwell time that many logs write where there was none.
 const NO_DWELL: [&str; 2] = ["-1", "-1.0"];
 
+/// The year 1990 in microseconds since 1970: no log is older.
+const EARLY_TIME: i64 = 631_152_000_000_000;
+
 const ANOTHER_KIND: &str = "record of another kind";
+pub(crate) const HOLDS_LINES: &str = "the query holds whole lines, as a quote in it is not doubled";
+pub(crate) const CLICK_WITHOUT_DOCUMENT: &str = "clicked, but doc_id does not say which of the shown documents";
 
 /// The text of a document as a log row has it: the earliest that is not empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,6 +121,9 @@ impl Segment {
             }
             Ok(values) => match reading.kinds.find(values, record.fields) {
                 None => Err((Reason::LeftOut(ANOTHER_KIND), false)),
+                Some(kind) if reading.holds_lines(record, text(values, kind.places.query)) => {
+                    Err((HOLDS_LINES.into(), false))
+                }
                 Some(kind) => self.read(reading, kind, file, record.line, values, opened),
             },
         };
@@ -143,7 +151,10 @@ impl Segment {
             *opened = None;
         }
         let clicked = match text(values, places.clicked) {
-            Some(value) => reading.clicked_values.read(value).map_err(|reason| (reason.into(), false))?,
+            Some(value) => {
+                self.stats.click_counts += u64::from(reading.clicked_values.are_flags() && value::is_count(value));
+                reading.clicked_values.read(value).map_err(|reason| (reason.into(), false))?
+            }
             None if places.clicked.is_some() && reading.clicked_values.missing().is_some() => {
                 reading.clicked_values.missing().unwrap_or(ClickedValue::Shown)
             }
@@ -171,6 +182,12 @@ impl Segment {
         }
         let shown = places.shown.and_then(|at| values.get(at)).map(items).unwrap_or_default();
         let doc_id = text(values, places.doc_id);
+        if clicked && !shown.is_empty() && doc_id.is_none() && !places.shown_marks_clicks {
+            if kind.clicked.is_none() && reading.clicked_values.are_flags() || places.doc_id.is_some() {
+                return Err(failed(CLICK_WITHOUT_DOCUMENT.into()));
+            }
+            return self.clicked_list(reading, &shared, &shown, position).map_err(failed);
+        }
         if !shown.is_empty() {
             return self
                 .page(
@@ -197,6 +214,20 @@ impl Segment {
         // Clicks alone are not compared by position: one without a position needs no impression that has it.
         let top = (reading.clicks_only && clicked && document.is_some()).then_some(1);
         self.push(&shared, document, position.or(top), clicked);
+        Ok(())
+    }
+
+    /// A click for each document of a record of clicks that holds them as a list.
+    fn clicked_list(
+        &mut self,
+        reading: &Reading,
+        shared: &Shared,
+        clicked: &[&str],
+        position: Option<i32>,
+    ) -> Result<(), Reason> {
+        let documents: Vec<u32> = clicked.iter().map(|id| self.document(reading, id)).collect::<Result<_, _>>()?;
+        let position = position.filter(|_| clicked.len() == 1).or(reading.clicks_only.then_some(1));
+        documents.into_iter().for_each(|document| self.push(shared, Some(document), position, true));
         Ok(())
     }
 
@@ -271,6 +302,7 @@ impl Segment {
         }
         let shown_at =
             self.optional("shown_at", text(values, places.shown_at), |text| reading.times.microseconds(text));
+        self.stats.early_times += u64::from(shown_at.is_some_and(|time| time < EARLY_TIME));
         let dwell = |text: &str| value::dwell_seconds(text, reading.dwell_unit);
         let given = text(values, places.dwell_seconds).filter(|text| !NO_DWELL.contains(text));
         let dwell_seconds = self.optional("dwell_seconds", given, dwell);

@@ -36,7 +36,7 @@ use crate::stats::Stats;
 const USER_KEY: &str = "DISRANKER_USER_KEY";
 
 /// Raised with every change of what a part holds.
-const PART_VERSION: u32 = 4;
+const PART_VERSION: u32 = 5;
 
 /// Memory for the postings of an index that wait to be written, in bytes.
 const INDEX_MEMORY: usize = 256 << 20;
@@ -96,7 +96,7 @@ impl Settings {
 
 impl Stage for Ingest {
     const NAME: &'static str = "ingest";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const ABOUT: About = About {
         does: "turns raw click logs, documents and judgments into validated tables",
         reads: "the files of ingest.log, ingest.documents, ingest.queries and ingest.judgments",
@@ -184,7 +184,7 @@ impl Run<'_> {
         let mut queries = Queries::default();
         if let Some(read) = &read {
             collected.add(&read.documents)?;
-            read.add_queries(&mut queries, (config.query_files().0, config.log.is_none()))?;
+            read.add_queries(&mut queries, config.log.is_none());
         }
         let documents = self.number_documents(collected, document_files.as_ref())?;
         let files = log_files.as_ref().map_or(&[][..], |log| &log.files);
@@ -268,7 +268,9 @@ impl Run<'_> {
 
     fn number_documents(&mut self, collected: Collected, files: Option<&DocumentFiles>) -> Result<Documents> {
         let files = files.map_or(&[][..], |files| &files.files);
-        let (documents, mut stats, rejects) = collected.number(&self.spills, files, self.threads)?;
+        let repeated = self.settings.config.documents.as_ref().map(|documents| documents.repeated).unwrap_or_default();
+        let (documents, mut stats, rejects) = collected.number(&self.spills, (files, repeated), self.threads)?;
+        checks::warn_of_other_texts(&stats.tallies, repeated);
         checks::documents_have_texts(&self.settings.config, documents.ids.len(), &stats)?;
         if !files.is_empty() {
             let (others, _) = stats.tallies.sum(|_| true);

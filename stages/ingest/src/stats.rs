@@ -21,6 +21,10 @@ pub(crate) struct Stats {
     /// Rows that were read from records, and their clicks.
     pub(crate) events: u64,
     pub(crate) clicks: u64,
+    /// Records whose clicked field is a number above 1.
+    pub(crate) click_counts: u64,
+    /// Records with a time before 1990.
+    pub(crate) early_times: u64,
     /// Records without rows.
     pub(crate) tallies: Tallies,
     pub(crate) malformed_records: u64,
@@ -122,6 +126,8 @@ impl Stats {
         self.lines += next.lines;
         self.events += next.events;
         self.clicks += next.clicks;
+        self.click_counts += next.click_counts;
+        self.early_times += next.early_times;
         self.tallies.merge(&next.tallies);
         self.malformed_records += next.malformed_records;
         self.malformed_lines += next.malformed_lines;

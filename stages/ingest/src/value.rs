@@ -24,6 +24,11 @@ pub(crate) fn id(text: &str) -> Cow<'_, str> {
     Cow::Borrowed(whole_part(text).unwrap_or(text))
 }
 
+/// A value as it is compared where the exact text is not known: as an id, in small letters.
+pub(crate) fn folded(text: &str) -> String {
+    id(text.trim_ascii()).to_ascii_lowercase()
+}
+
 /// The digits before the dot of `12345.0`, with their sign; `None` for any other text.
 fn whole_part(text: &str) -> Option<&str> {
     let (whole, zeros) = text.split_once('.')?;
@@ -72,9 +77,14 @@ impl ClickedValues {
     pub(crate) fn new(map: &BTreeMap<String, ClickedValue>) -> Self {
         let mut folded = BTreeMap::new();
         for (name, &value) in map {
-            folded.entry(id(name).to_ascii_lowercase()).or_insert(value);
+            folded.entry(self::folded(name)).or_insert(value);
         }
         ClickedValues { exact: map.clone(), folded, other: map.get("*").copied() }
+    }
+
+    /// True if values say whether something was clicked; with a map, they may as well be kinds of records.
+    pub(crate) fn are_flags(&self) -> bool {
+        self.exact.is_empty()
     }
 
     /// The meaning of a missing value, which the map names by an empty text.
@@ -93,7 +103,7 @@ impl ClickedValues {
         if let Some(&value) = self.exact.get(text) {
             return Ok(value);
         }
-        let known = self.folded.get(&id(text).to_ascii_lowercase()).copied();
+        let known = self.folded.get(&folded(text)).copied();
         known.or(self.other).ok_or("clicked is a value without an entry in ingest.log.clicked_values")
     }
 }
@@ -115,6 +125,11 @@ fn flag(text: &str) -> Option<ClickedValue> {
         None if is(YES) => Some(ClickedValue::Clicked),
         None => is(NO).then_some(ClickedValue::Shown),
     }
+}
+
+/// True for a number of clicks above 1.
+pub(crate) fn is_count(text: &str) -> bool {
+    !matches!(text, "0" | "1" | "true" | "false") && whole(text.trim_ascii()).is_some_and(|clicks| clicks > 1)
 }
 
 /// Seconds on the document; seconds are the unit of a log without one.

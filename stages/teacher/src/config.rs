@@ -3,8 +3,8 @@
 use models::Origin;
 use pipeline::Pipeline;
 use pipeline::config::{
-    BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, LoraConfig, MinedConfig, Precision, RankConfig,
-    RetrievalConfig, TeacherConfig, TeacherPooling, TitlesConfig, Validation,
+    BaseModel, CptPhaseConfig, DecoderConfig, InputConfig, ListTraining, LoraConfig, MinedConfig, Precision,
+    RankConfig, RetrievalConfig, TeacherConfig, TeacherPooling, TitlesConfig, Validation,
 };
 use serde::Serialize;
 
@@ -70,6 +70,14 @@ impl Config {
                 lora: lora.map(|lora| LoraConfig { merge: false, ..lora }),
             },
         }
+    }
+
+    /// The trainings on lists, with their tables.
+    pub(crate) fn list_trainings(&self) -> Vec<(String, ListTraining)> {
+        let titles = self.titles.iter().map(|titles| ("teacher.titles", titles.list_training()));
+        let rank = self.rank.iter().map(|rank| ("teacher.rank", rank.list_training()));
+        let mined = self.mined.iter().map(|mined| ("teacher.mined", mined.list_training()));
+        titles.chain(rank).chain(mined).map(|(table, training)| (table.into(), training)).collect()
     }
 }
 

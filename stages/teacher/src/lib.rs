@@ -23,10 +23,10 @@ use collection::{TRAIN, VALIDATION};
 use models::{Start, base_inputs, training_precision};
 use nn::folder::{Base, save_language_model};
 use nn::models::Head;
-use nn::text::Tokenizer;
+use nn::text::{PairTokenizer, Tokenizer};
 use pipeline::config::CptPhaseConfig;
 use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
-use training::{Card, Phase, TrainingLog, check_resumed, train_phase};
+use training::{Card, Phase, TrainingLog, check_lengths, check_resumed, train_phase};
 
 use crate::parts::{Body, PRETRAINING, Parts, note, remove_stale};
 use crate::pretrain::{Packs, PretrainTask};
@@ -79,6 +79,10 @@ impl Stage for Teacher {
         let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::open(context.paths(), &config.shared.origin(), &tokenizer)?;
         let parts = Parts { shared: &config.shared, start: &start, tokenizer: &tokenizer };
+        check_lengths(&PairTokenizer::new(&tokenizer, &start.scoring)?, &config.list_trainings())?;
+        if config.cpt.is_some() || config.titles.is_some() {
+            rank::check_judged(context)?;
+        }
         let head = Head::of_outputs(config_of_rank.list_training().loss.outputs());
         // Titles have no grades.
         let first = if config.titles.is_some() { Head::Score } else { head };

@@ -1,7 +1,7 @@
 //! The phases on judged lists: `rank`, with negatives that the collection's search finds, then `mined`, where the pipeline has
 //! such a table, with those that the ranker of phase `rank` finds hardest. Their result is the teacher.
 
-use collection::{CandidateList, Collection, GradedList, TRAIN, VALIDATION, candidate_lists, graded_lists};
+use collection::{CandidateList, Collection, Corpus, GradedList, TRAIN, VALIDATION, candidate_lists, graded_lists};
 use models::training_precision;
 use nn::cross_encoder::Execution;
 use nn::folder::{Settings, save_adapter, save_ranker};
@@ -10,6 +10,7 @@ use nn::text::PairTokenizer;
 use nn::train::TrainSummary;
 use pipeline::config::{ListTraining, RankConfig};
 use pipeline::{BadInput, StageContext};
+use tables::StageDir;
 use training::{Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, reading, train_phase};
 
 use crate::config::Config;
@@ -53,21 +54,34 @@ pub(crate) fn learn(
     save(context, parts, (ranker, config.saved_as_adapter), &summary, &judged.validator().name())
 }
 
+/// The judged lists of the training split, with the number of judged documents that have no text.
+fn judged_lists(ingest: &StageDir, corpus: &Corpus) -> anyhow::Result<(Vec<GradedList>, usize)> {
+    let found = graded_lists(ingest, corpus, TRAIN)?;
+    if found.0.is_empty() {
+        Err(BadInput(format!(
+            "{}: expected judged queries in the training split, found none; judge more queries or raise ingest.split.train",
+            ingest.path().join("judgments").display()
+        )))?;
+    }
+    Ok(found)
+}
+
+/// Fails where phase `rank` would have no judged lists. Called before phases `cpt` and `titles`, which need none and may take
+/// hours.
+pub(crate) fn check_judged(context: &StageContext) -> anyhow::Result<()> {
+    let ingest = context.input("ingest")?;
+    judged_lists(&ingest, &Corpus::read(&ingest)?).map(drop)
+}
+
 impl<'a> Judged<'a> {
     fn read(context: &mut StageContext, parts: &Parts<'_>, config: &'a Config) -> anyhow::Result<Judged<'a>> {
         let ingest = context.input("ingest")?;
         let collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
-        let (lists, without_text) = graded_lists(&ingest, &collection.corpus, TRAIN)?;
+        let (lists, without_text) = judged_lists(&ingest, &collection.corpus)?;
         let candidates = match &config.validation {
             Some(validation) => candidate_lists(&ingest, &collection, VALIDATION, validation)?,
             None => Vec::new(),
         };
-        if lists.is_empty() {
-            Err(BadInput(format!(
-                "{}: expected judged queries in the training split, found none; judge more queries or raise ingest.split.train",
-                ingest.path().join("judgments").display()
-            )))?;
-        }
         context.fact("judged_lists", lists.len());
         context.fact("judged_documents_without_text", without_text);
         let pairs = PairTokenizer::new(parts.tokenizer, &parts.start.scoring)?;

@@ -95,6 +95,27 @@ pub struct DocumentsConfig {
     pub dialect: Dialect,
     /// Field names.
     pub columns: DocumentColumns,
+    /// Which record of a document is kept, of several with its id and other texts.
+    #[serde(default, skip_serializing_if = "RepeatedDocument::is_default")]
+    pub repeated: RepeatedDocument,
+}
+
+/// Which record of a document is kept, of several with its id and other texts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RepeatedDocument {
+    /// The first in byte-wise order of title and summary, those with empty texts last: the same one in whatever order the
+    /// records stand.
+    #[default]
+    FirstText,
+    /// The last one, by the paths of the files and then by line, as in a catalogue whose updates follow what they update.
+    Last,
+}
+
+impl RepeatedDocument {
+    fn is_default(&self) -> bool {
+        *self == RepeatedDocument::default()
+    }
 }
 
 /// Field names of the document table, written as those of the log.

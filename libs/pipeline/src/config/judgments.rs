@@ -90,9 +90,10 @@ pub struct JudgmentColumns {
     pub grade: String,
 }
 
-/// Files of query texts: the path of a BEIR file (JSON lines with `_id` and `text`), or a table.
+/// Files of query texts: the path of a BEIR file (JSON lines with `_id` and `text`), with `*` for several files, or a table such as
+/// `{ paths = ["topics.tsv"], format = "tsv", dialect = { header = ["id", "text"] }, id = "id", text = "text" }`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a path with * for several files, or a table with paths, format, id and text")]
 pub enum QueryFiles {
     /// JSON lines with `_id` and `text`.
     Beir(String),

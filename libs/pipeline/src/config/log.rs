@@ -79,12 +79,12 @@ pub struct LogColumns {
     pub query: Option<String>,
     /// Id of the shown or clicked document.
     pub doc_id: Option<String>,
-    /// Position of the document on the result page.
+    /// Position of the document on the result page, counted on from page to page; with `shown`, that of its first document.
     pub position: Option<String>,
     /// Whether the document was clicked, read as `clicked_values` has it.
     pub clicked: Option<String>,
     /// The shown documents of a whole page, in their order: a list, or text with white space, commas or semicolons between the
-    /// ids. An id that ends in `-0` or `-1` says so whether it was clicked if `shown_marks_clicks` is set.
+    /// ids. In a record of clicks that maps no `doc_id`, the clicked documents. An id that ends in `-0` or `-1` says so whether it was clicked if `shown_marks_clicks` is set.
     pub shown: Option<String>,
     /// Each item of `shown` ends in `-1` if it was clicked, else in `-0`.
     pub shown_marks_clicks: bool,
@@ -104,7 +104,7 @@ pub struct LogColumns {
 pub struct LogKind {
     /// The field that tells the kind; a record without a value there is of another kind.
     pub when_column: Option<String>,
-    /// The values of that field; any value if empty.
+    /// The values of that field, in any case, `1.0` being `1`; any value if empty.
     #[serde(default)]
     pub when_values: Vec<String>,
     /// The number of fields of delimited text that tells the kind.

@@ -1,6 +1,7 @@
 //! The table `[teacher.mined]`: the training of the teacher on negatives that itself ranks high.
 
 use ranking::false_negatives::NegativeBounds;
+use ranking::loss::Loss;
 use ranking::sample::ListSampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,28 +11,17 @@ use super::loss::{Beside, LossKey};
 use super::model::RankConfig;
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_negative_bounds, check_ranks,
-    checkpoint_every, first_rank, layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction,
-    weight_decay,
+    checkpoint_every, first_rank, layer_decay, list_training_table, max_gradient_norm, schedule, training_table,
+    warmup_fraction, weight_decay,
 };
 
-training_table! {
+list_training_table! {
     /// Training of the teacher on negatives that the ranker of phase `rank` ranks high (ANCE, arXiv 2007.00808, mines them with a
     /// bi-encoder). With `validate_every` in both, the weights of phase `rank` are kept where none of this phase are better.
     MinedConfig {
         /// The loss, by its name or as a table of its name and parameters.
         loss: LossKey,
-        /// Queries per step.
-        lists_per_step: usize,
-        /// Documents of a query per step.
-        list_size: usize,
-        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
-        /// windows. A student from random weights learns no later positions in such steps.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max_length: Option<usize>,
-        /// Which documents of a longer list a step reads, by their grades, negatives by their ranks; every pass over the lists draws
-        /// anew.
-        #[serde(default)]
-        sampler: ListSampler,
+        ..ListTraining;
         /// Unjudged documents found for each judged query of the training split, which the ranker scores.
         candidates: usize,
         /// Of these, by the ranker's scores, the first this many are negatives; they have grade 0.
@@ -49,39 +39,26 @@ training_table! {
 }
 
 impl MinedConfig {
-    /// What the training has in common with every one on lists.
-    #[must_use]
-    pub fn list_training(&self) -> ListTraining {
-        let MinedConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
-        ListTraining {
-            loss: self.loss.loss(),
-            lists_per_step,
-            list_size,
-            max_length,
-            sampler,
-            training: self.training(),
-        }
-    }
-
     /// What the ranker's scores say of negatives.
     #[must_use]
     pub fn negative_bounds(&self) -> NegativeBounds {
         NegativeBounds { max_score: self.negatives_max_score, relative_margin: self.negatives_relative_margin }
     }
 
+    fn complete_loss(&self) -> Loss {
+        self.loss.loss()
+    }
+
     /// Checks the table beside that of phase `rank`, whose model it goes on from.
     pub(super) fn check(&self, rank: Option<&RankConfig>, checks: &mut Checks) {
         let key = |key: &str| format!("teacher.mined.{key}");
-        self.training().check("teacher.mined", checks);
-        let loss = self.loss.loss();
+        self.list_training().check("teacher.mined", checks);
+        let loss = self.complete_loss();
         self.loss.check("teacher.mined", &loss, Beside::NONE, checks);
         if let Some(rank) = rank {
             let same = rank.list_training().loss.outputs() == loss.outputs();
             checks.require(same, &key("loss"), "a loss on as many logits as that of teacher.rank", &loss.name());
         }
-        checks.at_least(&key("lists_per_step"), self.lists_per_step, 1);
-        checks.at_least(&key("list_size"), self.list_size, 2);
-        checks.token_budget(&key("max_length"), self.max_length.unwrap_or(1));
         checks.at_least(&key("candidates"), self.candidates, 1);
         let depth = 1..=self.candidates.max(1);
         let expected = format!("a number from 1 to candidates = {}", self.candidates);

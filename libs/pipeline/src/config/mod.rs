@@ -26,7 +26,7 @@ pub use evaluate::{BASELINE, Candidates, DRAWS_PER_COMPARISON, EvaluateConfig, V
 pub use grade::{GradedSource, GradingConfig};
 pub use ingest::{
     BinaryLines, CleanConfig, DebiasConfig, DebiasMethod, DocumentColumns, DocumentsConfig, IngestConfig, MemorySize,
-    PrivacyConfig, UserIds,
+    PrivacyConfig, RepeatedDocument, UserIds,
 };
 pub use input::{InputConfig, PassagesConfig, Truncation};
 pub use judgments::{JudgmentColumns, JudgmentFormat, JudgmentsConfig, QueryFiles, QueryTableConfig, SplitFiles};

@@ -15,7 +15,7 @@ use super::mined::MinedConfig;
 use super::phases::{PhaseConfig, check_phases};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_ranks, checkpoint_every, first_rank,
-    layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
+    layer_decay, list_training_table, max_gradient_norm, schedule, training_table, warmup_fraction, weight_decay,
 };
 
 /// Tokenizers and continued pre-training examples (section 3.1 of the paper).
@@ -155,24 +155,14 @@ training_table! {
     }
 }
 
-training_table! {
+list_training_table! {
     /// Fine-tuning with a rank loss on graded lists (section 3.2 of the paper).
     RankConfig {
         /// The loss, by its name or as a table of its name and parameters, such as `{ name = "hinge", margin = 0.5 }`.
         loss: LossKey,
         /// Margin of `loss = "hinge"`, in logits; 1 where absent. A loss that is a table has its margin there.
         margin: Option<f64>,
-        /// Queries per step.
-        lists_per_step: usize,
-        /// Documents of a query per step.
-        list_size: usize,
-        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
-        /// windows. A student from random weights learns no later positions in such steps.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max_length: Option<usize>,
-        /// Which documents of a longer list a step reads, by their grades; every pass over the lists draws anew.
-        #[serde(default)]
-        sampler: ListSampler,
+        ..ListTraining;
         /// Unjudged documents among BM25's first this many for a query join its list as grade 0, and fill half of
         /// `list_size` or what the judged ones leave; 0 adds none. For collections that judge relevant documents alone.
         #[serde(default)]
@@ -196,7 +186,7 @@ training_table! {
     }
 }
 
-training_table! {
+list_training_table! {
     /// Distillation from the teacher's scores (section 3.3 of the paper).
     DistillConfig {
         /// The base model, encoder or decoder, or `teacher`: this run's own teacher after its last phase. Where there is none,
@@ -210,8 +200,8 @@ training_table! {
         model: Option<EncoderConfig>,
         /// What the distilled student, an encoder, learns first, where the pipeline has this table.
         pretrain: Option<PretrainConfig>,
-        /// The same student trained on the judged labels alone, for comparison, where the pipeline has this table. With `base = "teacher"`, it starts from the
-        /// same layers of `teacher.base`, which has seen neither labels nor titles.
+        /// The same student trained on the judged labels alone, for comparison, where the pipeline has this table. With
+        /// `base = "teacher"`, it starts from the same layers of `teacher.base`, before any phase of the teacher.
         labels_only: Option<LabelsOnlyConfig>,
         /// The loss against the teacher's scores, by its name or as a table of its name and parameters, such as
         /// `{ name = "hybrid", alpha = 0.3 }`.
@@ -231,17 +221,7 @@ training_table! {
         /// A layer that the distilled student, an encoder, has in this training, where the pipeline has this table.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         term_control: Option<TermControlConfig>,
-        /// Queries per step.
-        lists_per_step: usize,
-        /// Documents of a query per step.
-        list_size: usize,
-        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
-        /// windows. A student from random weights learns no later positions in such steps.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max_length: Option<usize>,
-        /// Which documents of a longer list a step reads, by the teacher's scores; every pass over the lists draws anew.
-        #[serde(default)]
-        sampler: ListSampler,
+        ..ListTraining;
         /// Trainings of the student before this one, in order, each from the result of the one before, such as a contrastive one
         /// (`labels = "best"`) before that on the teacher's lists. The label-only student has none of them.
         #[serde(default)]
@@ -306,20 +286,6 @@ impl CptConfig {
 }
 
 impl RankConfig {
-    /// What the training has in common with every one on lists.
-    #[must_use]
-    pub fn list_training(&self) -> ListTraining {
-        let RankConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
-        ListTraining {
-            loss: self.complete_loss(),
-            lists_per_step,
-            list_size,
-            max_length,
-            sampler,
-            training: self.training(),
-        }
-    }
-
     /// The ranks of the documents found that are negatives; empty where there are none.
     #[must_use]
     pub fn negative_ranks(&self) -> RangeInclusive<usize> {
@@ -334,12 +300,9 @@ impl RankConfig {
     }
 
     fn check(&self, table: &str, checks: &mut Checks) {
-        self.training().check(table, checks);
+        self.list_training().check(table, checks);
         let margin = Beside { key: "margin", value: self.margin, of: "hinge" };
         self.loss.check(table, &self.complete_loss(), margin, checks);
-        checks.at_least(&format!("{table}.lists_per_step"), self.lists_per_step, 1);
-        checks.at_least(&format!("{table}.list_size"), self.list_size, 2);
-        checks.token_budget(&format!("{table}.max_length"), self.max_length.unwrap_or(1));
         check_ranks(table, self.negatives_from_rank, self.negatives_depth, checks);
     }
 }
@@ -456,20 +419,6 @@ impl EncoderConfig {
 }
 
 impl DistillConfig {
-    /// What the training has in common with every one on lists.
-    #[must_use]
-    pub fn list_training(&self) -> ListTraining {
-        let DistillConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
-        ListTraining {
-            loss: self.complete_loss(),
-            lists_per_step,
-            list_size,
-            max_length,
-            sampler,
-            training: self.training(),
-        }
-    }
-
     fn complete_loss(&self) -> Loss {
         match (self.loss, self.alpha) {
             (LossKey::Name(Loss::Hybrid(_)), Some(alpha)) => Loss::Hybrid(Hybrid { alpha, ..Hybrid::default() }),
@@ -488,7 +437,7 @@ impl DistillConfig {
             checks.require(increasing, "distill.keep_layers", "layers from 0 in increasing order", &found);
             checks.require(self.base.is_some(), "distill.keep_layers", "it beside distill.base alone", &found);
         }
-        self.training().check("distill", checks);
+        self.list_training().check("distill", checks);
         let (loss, alpha) = (self.complete_loss(), Beside { key: "alpha", value: self.alpha, of: "hybrid" });
         self.loss.check("distill", &loss, alpha, checks);
         check_labels("distill", &loss, self.standardise, checks);
@@ -498,9 +447,6 @@ impl DistillConfig {
         if let Some(layer) = &self.term_control {
             checks.positive("distill.term_control.weight", layer.weight);
         }
-        checks.at_least("distill.lists_per_step", self.lists_per_step, 1);
-        checks.at_least("distill.list_size", self.list_size, 2);
-        checks.token_budget("distill.max_length", self.max_length.unwrap_or(1));
         check_phases(&self.phases, self.standardise, checks);
         let of_labels = self.labels_only.as_ref().map_or(1, |labels| labels.list_training().loss.outputs());
         self.input.check("distill", if self.term_control.is_some() { 2 } else { of_labels }, checks);

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use ranking::false_negatives::NegativeBounds;
-use ranking::loss::Labels;
+use ranking::loss::{Labels, Loss};
 use ranking::sample::ListSampler;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,8 @@ use super::load::Checks;
 use super::loss::{Beside, LossKey};
 use super::training::{
     ListTraining, ScheduleKind, TrainingConfig, accumulation_steps, check_negative_bounds, check_ranks,
-    checkpoint_every, first_rank, layer_decay, max_gradient_norm, schedule, training_table, warmup_fraction,
-    weight_decay,
+    checkpoint_every, first_rank, layer_decay, list_training_table, max_gradient_norm, schedule, training_table,
+    warmup_fraction, weight_decay,
 };
 
 /// Phases that the stage has by itself.
@@ -31,7 +31,7 @@ pub enum PhaseLabels {
     Judgments,
 }
 
-training_table! {
+list_training_table! {
     /// A training of the student before that of `[distill]`. The contrastive training of Rank-DistiLLM (arXiv 2405.07920) is
     /// `labels = "best"` with `loss = "infonce"`.
     PhaseConfig {
@@ -41,18 +41,7 @@ training_table! {
         labels: PhaseLabels,
         /// The loss, by its name or as a table of its name and parameters.
         loss: LossKey,
-        /// Queries per step.
-        lists_per_step: usize,
-        /// Documents of a query per step.
-        list_size: usize,
-        /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the result read whole
-        /// windows. A student from random weights learns no later positions in such steps.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max_length: Option<usize>,
-        /// Which documents of a longer list a step reads, by their labels, negatives by their ranks; every pass over the lists draws
-        /// anew.
-        #[serde(default)]
-        sampler: ListSampler,
+        ..ListTraining;
         /// With `labels = "judgments"`, as in `distill.labels_only`: unjudged documents among BM25's first this many are
         /// negatives; 0 adds none.
         #[serde(default)]
@@ -72,20 +61,6 @@ training_table! {
 }
 
 impl PhaseConfig {
-    /// What the training has in common with every one on lists.
-    #[must_use]
-    pub fn list_training(&self) -> ListTraining {
-        let PhaseConfig { lists_per_step, list_size, max_length, sampler, .. } = *self;
-        ListTraining {
-            loss: self.loss.loss(),
-            lists_per_step,
-            list_size,
-            max_length,
-            sampler,
-            training: self.training(),
-        }
-    }
-
     /// The ranks of BM25 whose documents are negatives of judged lists; empty where there are none.
     #[must_use]
     pub fn negative_ranks(&self) -> RangeInclusive<usize> {
@@ -98,6 +73,10 @@ impl PhaseConfig {
         NegativeBounds { max_score: self.negatives_max_score, relative_margin: self.negatives_relative_margin }
     }
 
+    fn complete_loss(&self) -> Loss {
+        self.loss.loss()
+    }
+
     fn check(&self, table: &str, standardise: bool, checks: &mut Checks) {
         let key = |key: &str| format!("{table}.{key}");
         let named = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
@@ -105,12 +84,9 @@ impl PhaseConfig {
         checks.require(is_name, &key("name"), "letters, digits, `-` and `_`", &format!("`{}`", self.name));
         let built_in = BUILT_IN.contains(&self.name.as_str());
         checks.require(!built_in, &key("name"), "another name than that of a phase of the stage", &self.name);
-        self.training().check(table, checks);
-        let loss = self.loss.loss();
+        self.list_training().check(table, checks);
+        let loss = self.complete_loss();
         self.loss.check(table, &loss, Beside::NONE, checks);
-        checks.at_least(&key("lists_per_step"), self.lists_per_step, 1);
-        checks.at_least(&key("list_size"), self.list_size, 2);
-        checks.token_budget(&key("max_length"), self.max_length.unwrap_or(1));
         let one_logit = "a loss on scores, as the student has one logit";
         checks.require(loss.outputs() == 1, &key("loss"), one_logit, &loss.name());
         if self.labels == PhaseLabels::Teacher {

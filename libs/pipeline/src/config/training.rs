@@ -100,6 +100,47 @@ macro_rules! training_table {
 }
 pub(super) use training_table;
 
+/// Declares the table of one training on lists of labelled documents, whose loss is its `complete_loss`: the keys that every
+/// such training has stand between its own.
+macro_rules! list_training_table {
+    ($(#[$meta:meta])* $name:ident {
+        $($(#[$before_meta:meta])* $before:ident: $before_kind:ty,)*
+        ..ListTraining;
+        $($(#[$after_meta:meta])* $after:ident: $after_kind:ty,)*
+    }) => {
+        training_table! {
+            $(#[$meta])*
+            $name {
+                $($(#[$before_meta])* $before: $before_kind,)*
+                /// Queries per step.
+                lists_per_step: usize,
+                /// Documents of a query per step.
+                list_size: usize,
+                /// Most tokens of a sequence in these steps, to save time, where `input` allows more; validations and the
+                /// result read whole windows. A student from random weights learns no later positions in such steps.
+                #[serde(default, skip_serializing_if = "Option::is_none")]
+                max_length: Option<usize>,
+                /// Which documents of a longer list a step reads, by their labels, which are grades or the teacher's scores, and
+                /// unjudged negatives by their ranks; every pass over the lists draws anew.
+                #[serde(default)]
+                sampler: ListSampler,
+                $($(#[$after_meta])* $after: $after_kind,)*
+            }
+        }
+
+        impl $name {
+            /// What the training has in common with every one on lists.
+            #[must_use]
+            pub fn list_training(&self) -> ListTraining {
+                let $name { lists_per_step, list_size, max_length, sampler, .. } = *self;
+                let (loss, training) = (self.complete_loss(), self.training());
+                ListTraining { loss, lists_per_step, list_size, max_length, sampler, training }
+            }
+        }
+    };
+}
+pub(super) use list_training_table;
+
 training_table! {
     /// The keys that every training has.
     TrainingConfig {}
@@ -120,6 +161,16 @@ pub struct ListTraining {
     pub sampler: ListSampler,
     /// What every training has.
     pub training: TrainingConfig,
+}
+
+impl ListTraining {
+    /// Checks all but the loss.
+    pub(super) fn check(&self, table: &str, checks: &mut Checks) {
+        self.training.check(table, checks);
+        checks.at_least(&format!("{table}.lists_per_step"), self.lists_per_step, 1);
+        checks.at_least(&format!("{table}.list_size"), self.list_size, 2);
+        checks.token_budget(&format!("{table}.max_length"), self.max_length.unwrap_or(1));
+    }
 }
 
 default_fn!(pub(super) first_rank: usize = 1);

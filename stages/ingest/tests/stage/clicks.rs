@@ -169,3 +169,27 @@ fn a_click_that_fits_several_searches_is_left_out() {
     ];
     assert_eq!(report(&stage, "log"), expected);
 }
+
+#[test]
+fn counts_per_query_and_document_are_no_log() {
+    let text = "query,doc_id,position,impressions,clicked\ntea,d1,1,90,12\ntea,d2,2,80,0\n";
+    csv(text).refuses(
+        &["ingest.log.columns={ search_id = \"query\", query = \"query\", doc_id = \"doc_id\", position = \"position\", clicked = \"clicked\" }"],
+        "log: expected a row for each shown result of a search, found numbers of clicks above 1 in 1 row and no column that \
+         tells searches",
+    );
+    // Of a search, a number of clicks is a click.
+    let log = "search_id,query,doc_id,position,clicked\nk1,tea,d1,1,3\nk2,pot,d1,1,0\nk3,cup,d1,1,0\n";
+    assert_eq!(results(&csv(log).output(&[]), &["search_id", "clicked"]), ["k1 true", "k2 false", "k3 false"]);
+}
+
+#[test]
+fn a_missing_click_is_told_how_to_be_said() {
+    let log = "search_id,query,doc_id,position,clicked\nk1,tea,d1,1,2026-03-01\nk2,pot,d1,1,\nk3,cup,d1,1,\n";
+    let world = csv(log);
+    let (code, stderr) = world.run(&["ingest.log.clicked_values={ \"*\" = \"clicked\" }"]);
+    assert!(code == 3 && stderr.contains("log.csv:3: clicked is missing"), "{code} {stderr}");
+    assert!(stderr.contains("say what a missing value means"), "{stderr}");
+    let advised = "ingest.log.clicked_values={ \"\" = \"shown\", \"*\" = \"clicked\" }";
+    assert_eq!(results(&world.output(&[advised]), &["search_id", "clicked"]), ["k1 true", "k2 false", "k3 false"]);
+}

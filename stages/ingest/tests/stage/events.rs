@@ -195,3 +195,54 @@ fn kinds_must_say_when_they_hold() {
     events(settings, "{}\n")
         .misconfigured(&[], "ingest.log.kinds: expected when_column or when_fields in each kind, found neither");
 }
+
+#[test]
+fn a_record_of_clicks_may_hold_them_as_a_list() {
+    let clicks = r#"{"type": "Open", "request": {"id": "k1"}, "target": ["d2"]}
+{"type": "OPEN", "request": {"id": "k2"}, "target": ["d3", "d2"]}
+"#;
+    let lists = KINDS.replace("doc_id = \"target.key\", dwell_seconds = \"seconds\"", "shown = \"target\"");
+    let found = ["k1 d1 1 false", "k1 d2 2 true", "k2 d3 1 true", "k2 d1 2 false", "k2 d2 3 true", "k4 d4 1 false"];
+    assert_eq!(results(&events(&lists, &format!("{PAGES}{clicks}")).output(&[]), &ROW), found);
+
+    let one_table = r#"columns = { search_id = "request.id", session_id = "visitor.id", query = "request.text", shown = "hits", clicked = "type" }
+clicked_values = { search = "shown", open = "clicked" }
+"#;
+    let log = format!("{PAGES}{}", clicks.replace("target", "hits"));
+    assert_eq!(results(&events(one_table, &log).output(&[]), &ROW), found);
+}
+
+#[test]
+fn a_clicked_page_says_which_document_was_clicked() {
+    let log = r#"{"id": "k1", "q": "tea", "hits": ["d1", "d2"], "c": true}
+{"id": "k2", "q": "pot", "hits": ["d3", "d1"], "c": false, "doc": "d3"}
+"#;
+    let columns = r#"columns = { search_id = "id", query = "q", shown = "hits", clicked = "c" }"#;
+    for columns in [columns.to_string(), columns.replace("c\" }", "c\", doc_id = \"doc\" }")] {
+        let (code, stderr) = events(&columns, log).run(&[]);
+        let reason = "log.jsonl:1: clicked, but doc_id does not say which of the shown documents";
+        assert!(code == 3 && stderr.contains(reason), "{code} {stderr}");
+        assert!(stderr.contains("; map ingest.log.columns.doc_id to the clicked document"), "{stderr}");
+    }
+}
+
+#[test]
+fn the_values_of_kinds_may_be_written_as_floats() {
+    let log = r#"{"kind": 0.0, "id": "k1", "q": "tea", "doc": "d1", "at": 1}
+{"kind": 0.0, "id": "k2", "q": "pot", "doc": "d1", "at": 1}
+{"kind": 0.0, "id": "k3", "q": "cup", "doc": "d1", "at": 1}
+{"kind": 1.0, "id": "k2", "doc": "d1"}
+"#;
+    let kinds = r#"columns = {}
+[[log.kinds]]
+when_column = "kind"
+when_values = ["0"]
+columns = { search_id = "id", query = "q", doc_id = "doc", position = "at" }
+[[log.kinds]]
+when_column = "kind"
+when_values = ["1"]
+clicked = true
+columns = { search_id = "id", doc_id = "doc" }
+"#;
+    assert_eq!(results(&events(kinds, log).output(&[]), &ROW), ["k1 d1 1 false", "k2 d1 1 true", "k3 d1 1 false"]);
+}

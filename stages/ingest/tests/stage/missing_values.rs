@@ -128,11 +128,15 @@ fn a_dwell_time_that_is_none_is_dropped_and_the_click_stays() {
         assert_eq!(results(&stage, &["clicked", "dwell_seconds"])[..4], ["false -", "true -", "false -", "true -"]);
         let examples = rows(&stage, "ingest_report", &["fate", "example"]);
         assert!(examples.contains(&format!("value {dwell}")), "{examples:?}");
+        let advice = match reason {
+            "dwell_seconds is not a number" => "write them as numbers with a decimal point",
+            _ => "say how they are written in ingest.log.dwell_unit",
+        };
         world.refuses(
             &["ingest.clean.max_bad_value_fraction=0.05"],
             &format!(
                 "log: 3 of 50 values of dwell_seconds cannot be \
-            read, such as `{dwell}`: {reason}; say how they are written in ingest.log.dwell_unit, or raise \
+            read, such as `{dwell}`: {reason}; {advice}, or raise \
             ingest.clean.max_bad_value_fraction = 0.05"
             ),
         );

@@ -116,3 +116,33 @@ fn a_fold_of_the_judged_queries_is_the_test_split() {
     assert_eq!(code, 2);
     assert!(stderr.contains("ingest.split.test_fold: expected a fold below 1, found 1"), "{stderr}");
 }
+
+#[test]
+fn a_query_without_a_visible_character_is_left_out_and_counted() {
+    let world = judged("1\td1\t1\n3\td2\t1\n5\td1\t1\n");
+    let queries = std::fs::read_to_string(world.path("queries.jsonl")).unwrap();
+    world.file("queries.jsonl", format!("{queries}{{\"_id\": \"5\", \"text\": \"\\u200b\"}}\n"));
+    let stage = world.output(&BEIR);
+    assert_eq!(rows(&stage, "judgments", &["query_id", "doc_id"]).len(), 2);
+    assert!(report(&stage, "judged_queries").contains(&"left_out 1 0 query without a visible character".into()));
+    assert!(report(&stage, "judgments").contains(&"left_out 1 0 query without a visible character".into()));
+}
+
+#[test]
+fn a_file_of_a_header_alone_has_no_judgments() {
+    let world = judged("1\td1\t1\n");
+    world.file("qrels2.tsv", "query-id\tcorpus-id\tscore\n");
+    let both = "ingest.judgments.paths=[\"qrels.tsv\", \"qrels2.tsv\"]";
+    assert_eq!(rows(&world.output(&[BEIR[0], both, BEIR[2]]), "judgments", &["doc_id"]), ["d1"]);
+}
+
+#[test]
+fn beir_files_with_other_columns_are_told_of_tables() {
+    let world = judged("1\td1\t1\n");
+    world.file("qrels.tsv", "qid\tpid\tgrade\n1\td1\t1\n");
+    world.refuses(&BEIR, "; for either, set ingest.judgments.format = \"tsv\"");
+    world.misconfigured(
+        &[BEIR[0], BEIR[1], "ingest.judgments.queries=[\"queries.jsonl\"]"],
+        "expected a path with * for several files, or a table with paths, format, id and text",
+    );
+}

@@ -30,7 +30,10 @@ fn a_real_log_passes_with_every_line_accounted_for() {
         "merged 9292 0 result of a search logged again",
     ];
     assert_eq!(report(&stage, "log"), expected);
-    assert_eq!(report(&stage, "documents"), ["kept 46156 0", "merged 2038 0 document id seen before"]);
+    assert_eq!(
+        report(&stage, "documents"),
+        ["kept 46156 0", "merged 2038 0 document id seen before with another text"]
+    );
     assert_eq!(facts["judgments_source"], "clicks");
     assert_eq!(digests(&stage).len(), 8);
     let queries = rows(&stage, "queries", &["query", "searches"]);

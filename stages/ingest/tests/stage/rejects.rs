@@ -93,5 +93,23 @@ fn documents_keep_the_fullest_of_an_id_and_blank_summaries() {
     let stage = world.output(&[]);
     assert_eq!(rows(&stage, "documents", &["doc_id", "title", "summary"]), ["d1 one x", "d2 again y", "d3 \"three "]);
     let rejects = rows(&stage, "rejects", &["line", "reason", "content"]);
-    assert_eq!(rejects, ["2 document id seen before doc_id=d2 title=\"two"]);
+    assert_eq!(rejects, ["2 document id seen before with another text doc_id=d2 title=\"two"]);
+}
+
+#[test]
+fn another_text_of_a_document_is_said_aloud_and_may_be_the_one() {
+    let world = World::new(CONFIG);
+    world.file("log.csv", csv_log(&["a", "b", "c"]));
+    world.file("documents.tsv", "id\ttitle\tbody\nd1\told\tx\nd2\ttwo\tx\nd2\ttwo\tx\nd1\tupdated\tx\n");
+    world.warns(
+        &[],
+        "documents: 1 record with the id of an earlier one and another text, such as `doc_id=d1 title=updated`",
+    );
+    let titles = |overrides: &[&str]| rows(&world.output(overrides), "documents", &["doc_id", "title"]);
+    assert_eq!(titles(&[]), ["d1 old", "d2 two"]);
+    assert_eq!(titles(&["ingest.documents.repeated=last"]), ["d1 updated", "d2 two"]);
+    let stage = world.output(&["ingest.documents.repeated=last"]);
+    let merged =
+        ["kept 2 0", "merged 1 0 document id seen before", "merged 1 0 document id seen before with another text"];
+    assert_eq!(report(&stage, "documents"), merged);
 }

@@ -105,3 +105,18 @@ fn the_length_of_a_query_is_counted_in_characters() {
     let stage = world.output(&["ingest.clean.max_query_chars=8"]);
     assert_eq!(results(&stage, &["search_id"]), ["k1"]);
 }
+
+#[test]
+fn rows_between_two_stray_quotes_are_not_lost_in_a_query() {
+    let row = |n: usize| format!("k{n},tea {n},d1,1,0\nk{n},tea {n},d2,2,1\n");
+    let rows = |numbers: std::ops::Range<usize>| numbers.map(row).collect::<String>();
+    let header = "search_id,query,doc_id,position,clicked\n";
+    let log = format!("{header}{}k7,\"pot,d1,1,0\n{}k9,cup\",d2,2,1\n{}", rows(0..20), rows(20..22), rows(22..200));
+    let (code, stderr) = csv(&log).run(&[]);
+    let reason = "log.csv:42: the query holds whole lines, as a quote in it is not doubled";
+    assert!(code == 3 && stderr.contains(reason), "{code} {stderr}");
+    assert!(stderr.contains("the first of 6 malformed among"), "{stderr}");
+    // A query over two lines is one where it holds no other fields.
+    let log = format!("{header}k1,\"tea\npot\",d1,1,0\nk2,cup,d2,1,1\nk3,can,d2,1,1\n");
+    assert_eq!(results(&csv(&log).output(&[]), &["search_id", "doc_id"]), ["k1 d1", "k2 d2", "k3 d2"]);
+}

@@ -141,3 +141,15 @@ fn a_log_whose_times_cannot_be_read_says_so() {
         they are written in ingest.log.time.format or unit, or raise ingest.clean.max_bad_value_fraction = 0.1",
     );
 }
+
+#[test]
+fn times_that_no_log_is_from_are_said_aloud() {
+    let log = |time: &str| {
+        format!("search_id,query,doc_id,position,clicked,shown_at\nk1,tea,d1,1,0,{time}\nk1,tea,d2,2,1,{time}\n")
+    };
+    csv(&log("45352.41")).warns(&[], "log: 2 of 2 times before 1990; correct ingest.log.columns.shown_at");
+    for (time, overrides) in [("1772352005", &[][..]), ("45352", &["ingest.log.time.unit=s"])] {
+        let (code, stderr) = csv(&log(time)).run(overrides);
+        assert!(code == 0 && !stderr.contains("before 1990"), "{stderr}");
+    }
+}
