@@ -324,7 +324,7 @@ def write_documents(docs):
             continue
         if number == 2:
             log.event({"id": doc_id, "name": title, "text": summary}, "an id that a later line has, with other texts",
-                      "document id seen before")
+                      "document id seen before with another text")
             continue
         log.event({"id": doc_id, "name": title, "text": summary})
         if number == 60:

@@ -68,16 +68,17 @@ const OWN: &str = r#"
 "#;
 
 /// What makes the run a matter of seconds. The base lies beside the runs, named as the recipe names it.
-const TINY: [&str; 17] = [
+const TINY: [&str; 18] = [
     "run.root=runs",
     "run.threads=2",
     "teacher.base={run}/../../encoder",
-    "teacher.input.max_length=64",
+    "teacher.input.max_length=56",
     "teacher.rank.steps=4",
     "teacher.rank.max_length=48",
     "score.unseen_documents=5",
     "score.generated.titles=6",
     "score.generated.sentences=6",
+    "distill.base={run}/../../encoder",
     "distill.keep_layers=[0]",
     "distill.steps=4",
     "distill.max_length=48",

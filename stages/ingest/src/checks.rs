@@ -40,7 +40,8 @@ pub(crate) fn can_teach(log: &LogConfig, stats: &Stats, clean: &CleanConfig) -> 
         )?;
     }
     warn_of_early_times(log, stats);
-    if stats.click_counts > 0 && !log.all_columns().any(tells_searches) {
+    let are_searches = log.kinds.iter().any(|kind| kind.opens) || log.all_columns().any(tells_searches);
+    if stats.click_counts > 0 && !log.clicks_only && !are_searches {
         refuse(&format!(
             "log: expected a row for each shown result of a search, found numbers of clicks above 1 in {} and no column that tells \
              searches of one query apart: a table of counts does not say what was shown together; write a row for each impression, or map \
@@ -262,11 +263,13 @@ pub(crate) fn advice(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "position is outside of the page" => "positions count from ingest.log.first_position, 0 or 1",
         "clicked is missing" => {
-            "say what a missing value means, such as ingest.log.clicked_values = { \"\" = \"shown\", \"*\" = \"clicked\" }"
+            "say what a missing value means: ingest.log.clicked_values = { \"\" = \"shown\" }, with \"*\" = \"clicked\" where every \
+             other value is a click"
         }
         CLICK_WITHOUT_DOCUMENT => "map ingest.log.columns.doc_id to the clicked document",
         HOLDS_LINES => {
-            "write a quote inside a field twice; where quotes are ordinary characters, set format = \"tsv\" with dialect.delimiter"
+            "put such a field in quotes and double those inside it, as in \"\"\"pot\"; where quotes are ordinary characters in every \
+             field, set format = \"tsv\" with dialect.delimiter"
         }
         "document not in the document table" => {
             "ids are compared as they are written, with upper and lower case: correct ingest.documents or ingest.log.columns.doc_id"

@@ -37,11 +37,22 @@ pub(crate) struct Kind {
     pub(crate) places: Places,
 }
 
-/// Values of the column that tells a kind; any where there are none.
+/// The values of the column that tells a kind.
 #[derive(Debug, Clone)]
 struct Wanted {
     exact: Vec<String>,
     folded: Vec<String>,
+}
+
+/// How a kind matches a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Match {
+    /// By the exact value.
+    Exact,
+    /// The value in another case, or as a whole number (`1.0` is `1`).
+    Folded,
+    /// The kind names no values.
+    Any,
 }
 
 impl Wanted {
@@ -49,20 +60,25 @@ impl Wanted {
         Wanted { exact: values.to_vec(), folded: values.iter().map(|value| value::folded(value)).collect() }
     }
 
-    fn has(&self, value: &str, exactly: bool) -> bool {
-        match exactly {
-            true => self.exact.is_empty() || self.exact.iter().any(|wanted| wanted == value),
-            false => self.folded.contains(&value::folded(value)),
+    fn matches(&self, value: &str) -> Option<Match> {
+        if self.exact.is_empty() {
+            return Some(Match::Any);
         }
+        if self.exact.iter().any(|wanted| wanted == value) {
+            return Some(Match::Exact);
+        }
+        let plain = value::id(value.trim_ascii());
+        self.folded.iter().any(|wanted| wanted.eq_ignore_ascii_case(&plain)).then_some(Match::Folded)
     }
 }
 
 impl Kind {
-    fn matches(&self, values: &[Value], fields: usize, exactly: bool) -> bool {
-        let column = self.when.as_ref().is_none_or(|(at, wanted)| {
-            values.get(*at).and_then(Value::text).is_some_and(|value| wanted.has(value, exactly))
-        });
-        column && self.when_fields.is_none_or(|wanted| wanted == fields)
+    fn matches(&self, values: &[Value], fields: usize) -> Option<Match> {
+        if self.when_fields.is_some_and(|wanted| wanted != fields) {
+            return None;
+        }
+        let Some((at, wanted)) = &self.when else { return Some(Match::Any) };
+        values.get(*at).and_then(Value::text).and_then(|value| wanted.matches(value))
     }
 }
 
@@ -91,10 +107,20 @@ impl Kinds {
         Kinds { fields: fields.0, needed, kinds }
     }
 
-    /// The first kind that a record matches: by exact values, else by values in another case or as a whole number (`1.0` is `1`).
+    /// The first kind that a record matches; of kinds that name values, one with the exact value comes before one with the value
+    /// in another spelling.
     pub(crate) fn find(&self, values: &[Value], fields: usize) -> Option<&Kind> {
-        let first = |exactly| self.kinds.iter().find(|kind| kind.matches(values, fields, exactly));
-        first(true).or_else(|| first(false))
+        let mut folded = None;
+        let mut any = None;
+        for kind in &self.kinds {
+            match kind.matches(values, fields) {
+                Some(Match::Exact) if any.is_none() => return Some(kind),
+                Some(Match::Folded) if any.is_none() => folded = folded.or(Some(kind)),
+                Some(Match::Any) => any = any.or(Some(kind)),
+                _ => {}
+            }
+        }
+        folded.or(any)
     }
 
     /// The fields that hold user ids.

@@ -143,7 +143,7 @@ impl Collected {
                     Ok(None) => break,
                     Ok(Some(Task::End(..))) => {}
                     Ok(Some(Task::Block(file, number, block))) => {
-                        errors.note((file, number), own.read(source, file, &block));
+                        errors.note((file, number), own.read(source, (file, number), &block));
                     }
                     Err((file, error)) => errors.note((file, usize::MAX), Err(error)),
                 }
@@ -187,7 +187,7 @@ impl Collected {
                 for (number, title, summary) in seen {
                     let id = own[number as usize];
                     ids.number(id);
-                    put(&mut writer, id, title, summary, (NO_FILE, 0))?;
+                    put(&mut writer, id, title, summary, (NO_FILE, 0, 0))?;
                 }
             }
         }
@@ -202,7 +202,7 @@ impl Collected {
         let mut writer = self.spill.writer();
         for Document { id, title, summary } in documents {
             self.ids.number(id);
-            put(&mut writer, id, (i64::MAX, title), (i64::MAX, summary), (NO_FILE, 0))?;
+            put(&mut writer, id, (i64::MAX, title), (i64::MAX, summary), (NO_FILE, 0, 0))?;
         }
         writer.finish()
     }
@@ -265,7 +265,7 @@ fn merge(
         RepeatedDocument::FirstText => entries.sort_unstable(),
         RepeatedDocument::Last => {
             entries.sort_unstable_by_key(|entry| {
-                (entry.number, entry.elsewhere, Reverse((entry.file, entry.line)), *entry)
+                (entry.number, entry.elsewhere, Reverse((entry.file, entry.order)), *entry)
             });
         }
     }
@@ -316,9 +316,10 @@ impl Documents {
 }
 
 impl Own<'_> {
-    fn read(&mut self, source: &DocumentFiles, file: usize, block: &Block) -> Result<()> {
+    fn read(&mut self, source: &DocumentFiles, (file, number): (usize, usize), block: &Block) -> Result<()> {
         let Own { ids, writer, by_file, rejects } = self;
         let stats = &mut by_file[file];
+        let mut order = (number as u64) << 32;
         let found = block.visit::<anyhow::Error>(&mut |record| {
             stats.count(record);
             let values = match &record.values {
@@ -333,14 +334,21 @@ impl Own<'_> {
             stats.events += 1;
             let Described { id, title, summary } = source.describe(values);
             ids.number(&id);
-            put(writer, &id, (0, title), (0, &summary), (file as u32, record.line))
+            order += 1;
+            put(writer, &id, (0, title), (0, &summary), (file as u32, record.line, order))
         })?;
         stats.found.iter_mut().zip(found).for_each(|(known, found)| *known |= found);
         Ok(())
     }
 }
 
-fn put(writer: &mut SpillWriter, id: &str, title: (i64, &str), summary: (i64, &str), place: (u32, u64)) -> Result<()> {
+fn put(
+    writer: &mut SpillWriter,
+    id: &str,
+    title: (i64, &str),
+    summary: (i64, &str),
+    place: (u32, u64, u64),
+) -> Result<()> {
     writer.push(xxh3_64(id.as_bytes()) as usize % PARTITIONS, |record| {
         record.put_text(id);
         for (time, text) in [title, summary] {
@@ -349,6 +357,7 @@ fn put(writer: &mut SpillWriter, id: &str, title: (i64, &str), summary: (i64, &s
         }
         record.put_u32(place.0);
         record.put_u64(place.1);
+        record.put_u64(place.2);
     })
 }
 
@@ -362,6 +371,8 @@ struct Entry<'a> {
     summary: (i64, &'a str),
     file: u32,
     line: u64,
+    /// Its place among the records of the file.
+    order: u64,
 }
 
 impl<'a> Entry<'a> {
@@ -369,9 +380,9 @@ impl<'a> Entry<'a> {
         let number = ids.find(records.text()).unwrap_or_default();
         let title = (records.u64() as i64, records.text());
         let summary = (records.u64() as i64, records.text());
-        let (file, line) = (records.u32(), records.u64());
+        let (file, line, order) = (records.u32(), records.u64(), records.u64());
         let missing = (title.1.is_empty(), summary.1.is_empty());
-        Entry { number, elsewhere: file == NO_FILE, missing, title, summary, file, line }
+        Entry { number, elsewhere: file == NO_FILE, missing, title, summary, file, line, order }
     }
 }
 
@@ -403,7 +414,7 @@ mod tests {
         collected.ids.number("d");
         let mut writer = collected.spill.writer();
         for &mut (time, title, summary, file) in entries {
-            put(&mut writer, "d", (time, title), (time, summary), (file, 1)).unwrap();
+            put(&mut writer, "d", (time, title), (time, summary), (file, 1, 1)).unwrap();
         }
         writer.finish().unwrap();
         let files = [RawFile { path: "x".into(), name: "x".into() }];

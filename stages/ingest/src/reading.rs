@@ -23,7 +23,7 @@ pub(crate) struct Reading {
     /// The character between fields, of delimited text.
     delimiter: Option<char>,
     pub(crate) query_enclosure: Option<(char, char)>,
-    pub(crate) shown_id_end: Option<char>,
+    shown_id_end: Option<char>,
     pub(crate) clicks_only: bool,
     pub(crate) max_query_chars: usize,
     pub(crate) users: Users,
@@ -64,11 +64,19 @@ impl Reading {
         }))
     }
 
-    /// True if the query of a record of delimited text holds as much as a line of the file has: the quote that begins it is a
-    /// user's, and ends with another one lines later.
+    /// The id in an item of a list of documents.
+    pub(crate) fn id_of_item<'i>(&self, item: &'i str) -> &'i str {
+        self.shown_id_end.and_then(|end| item.split_once(end)).map_or(item, |(id, _)| id)
+    }
+
+    /// True if the query of a record of delimited text holds as many fields as whole lines of the file have: the quote that
+    /// begins it is a user's, and ends with another one lines later.
     pub(crate) fn holds_lines(&self, record: &Record, query: Option<&str>) -> bool {
         let Some(delimiter) = self.delimiter.filter(|_| record.span > 1 && record.fields > 1) else { return false };
-        query.is_some_and(|query| query.contains('\n') && query.matches(delimiter).count() + 1 >= record.fields)
+        query.is_some_and(|query| {
+            let lines = query.matches('\n').count();
+            lines > 0 && query.matches(delimiter).count() == (record.fields - 1) * lines
+        })
     }
 
     /// The beginning of a record, without the user's id unless that is kept.

@@ -122,6 +122,9 @@ impl Segment {
             Ok(values) => match reading.kinds.find(values, record.fields) {
                 None => Err((Reason::LeftOut(ANOTHER_KIND), false)),
                 Some(kind) if reading.holds_lines(record, text(values, kind.places.query)) => {
+                    if reading.kinds.in_order() {
+                        *opened = None;
+                    }
                     Err((HOLDS_LINES.into(), false))
                 }
                 Some(kind) => self.read(reading, kind, file, record.line, values, opened),
@@ -182,11 +185,16 @@ impl Segment {
         }
         let shown = places.shown.and_then(|at| values.get(at)).map(items).unwrap_or_default();
         let doc_id = text(values, places.doc_id);
-        if clicked && !shown.is_empty() && doc_id.is_none() && !places.shown_marks_clicks {
-            if kind.clicked.is_none() && reading.clicked_values.are_flags() || places.doc_id.is_some() {
-                return Err(failed(CLICK_WITHOUT_DOCUMENT.into()));
+        if clicked && doc_id.is_none() && places.shown.is_some() && !places.shown_marks_clicks {
+            let is_told = text(values, places.clicked).is_some();
+            match places.doc_id {
+                // Without a value that says so, a page without a clicked document was not clicked.
+                Some(_) if !is_told => {}
+                None if kind.clicked == Some(true) || shown.len() == 1 => {
+                    return self.clicked_list(reading, &shared, &shown, position).map_err(failed);
+                }
+                _ => return Err(failed(CLICK_WITHOUT_DOCUMENT.into())),
             }
-            return self.clicked_list(reading, &shared, &shown, position).map_err(failed);
         }
         if !shown.is_empty() {
             return self
@@ -225,8 +233,12 @@ impl Segment {
         clicked: &[&str],
         position: Option<i32>,
     ) -> Result<(), Reason> {
-        let documents: Vec<u32> = clicked.iter().map(|id| self.document(reading, id)).collect::<Result<_, _>>()?;
-        let position = position.filter(|_| clicked.len() == 1).or(reading.clicks_only.then_some(1));
+        let ids = clicked.iter().filter(|item| !item.is_empty()).map(|item| reading.id_of_item(item));
+        let documents: Vec<u32> = ids.map(|id| self.document(reading, id)).collect::<Result<_, _>>()?;
+        if documents.is_empty() {
+            return Err(CLICK_WITHOUT_DOCUMENT.into());
+        }
+        let position = position.filter(|_| documents.len() == 1).or(reading.clicks_only.then_some(1));
         documents.into_iter().for_each(|document| self.push(shared, Some(document), position, true));
         Ok(())
     }
@@ -247,7 +259,7 @@ impl Segment {
                 documents.push(None);
                 continue;
             }
-            let item = reading.shown_id_end.and_then(|end| item.split_once(end)).map_or(*item, |(id, _)| id);
+            let item = reading.id_of_item(item);
             let (id, clicked) = match (places.shown_marks_clicks, item.rsplit_once('-')) {
                 (true, Some((id, "0"))) => (id, false),
                 (true, Some((id, "1"))) => (id, true),
@@ -300,9 +312,7 @@ impl Segment {
             let key = (query, id.into_owned());
             self.query_ids.insert(key);
         }
-        let shown_at =
-            self.optional("shown_at", text(values, places.shown_at), |text| reading.times.microseconds(text));
-        self.stats.early_times += u64::from(shown_at.is_some_and(|time| time < EARLY_TIME));
+        let shown_at = self.time(reading, text(values, places.shown_at));
         let dwell = |text: &str| value::dwell_seconds(text, reading.dwell_unit);
         let given = text(values, places.dwell_seconds).filter(|text| !NO_DWELL.contains(text));
         let dwell_seconds = self.optional("dwell_seconds", given, dwell);
@@ -327,8 +337,15 @@ impl Segment {
             user: own(places.user_id),
             query: own(places.query),
             query_id: own(places.query_id),
-            shown_at: self.optional("shown_at", time, |text| reading.times.microseconds(text)),
+            shown_at: self.time(reading, time),
         }
+    }
+
+    /// The time of an event.
+    fn time(&mut self, reading: &Reading, text: Found) -> Option<i64> {
+        let time = self.optional("shown_at", text, |text| reading.times.microseconds(text));
+        self.stats.early_times += u64::from(time.is_some_and(|time| time < EARLY_TIME));
+        time
     }
 
     /// An optional value: one that cannot be read is counted and dropped.

@@ -73,7 +73,7 @@ pub(crate) struct ClickedValues {
 }
 
 impl ClickedValues {
-    /// The meanings of an empty map are those of true/false, 1/0, t/f, yes/no and y/n.
+    /// The meanings of an empty map, or of one that names a missing value alone, are those of true/false, 1/0, t/f, yes/no and y/n.
     pub(crate) fn new(map: &BTreeMap<String, ClickedValue>) -> Self {
         let mut folded = BTreeMap::new();
         for (name, &value) in map {
@@ -82,9 +82,9 @@ impl ClickedValues {
         ClickedValues { exact: map.clone(), folded, other: map.get("*").copied() }
     }
 
-    /// True if values say whether something was clicked; with a map, they may as well be kinds of records.
+    /// True if values are flags or numbers of clicks.
     pub(crate) fn are_flags(&self) -> bool {
-        self.exact.is_empty()
+        self.exact.keys().all(String::is_empty)
     }
 
     /// The meaning of a missing value, which the map names by an empty text.
@@ -96,7 +96,7 @@ impl ClickedValues {
     /// then that of `*`.
     pub(crate) fn read(&self, text: &str) -> Result<ClickedValue, &'static str> {
         let text = text.trim_ascii();
-        if self.exact.is_empty() {
+        if self.are_flags() {
             return flag(text)
                 .ok_or("clicked is neither true nor false; say what its values mean in ingest.log.clicked_values");
         }

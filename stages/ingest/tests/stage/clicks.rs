@@ -192,4 +192,7 @@ fn a_missing_click_is_told_how_to_be_said() {
     assert!(stderr.contains("say what a missing value means"), "{stderr}");
     let advised = "ingest.log.clicked_values={ \"\" = \"shown\", \"*\" = \"clicked\" }";
     assert_eq!(results(&world.output(&[advised]), &["search_id", "clicked"]), ["k1 true", "k2 false", "k3 false"]);
+    let flags = csv("search_id,query,doc_id,position,clicked\nk1,tea,d1,1,1\nk2,pot,d1,1,\nk3,cup,d1,1,0\n");
+    let stage = flags.output(&["ingest.log.clicked_values={ \"\" = \"shown\" }"]);
+    assert_eq!(results(&stage, &["search_id", "clicked"]), ["k1 true", "k2 false", "k3 false"]);
 }

@@ -199,7 +199,7 @@ fn kinds_must_say_when_they_hold() {
 #[test]
 fn a_record_of_clicks_may_hold_them_as_a_list() {
     let clicks = r#"{"type": "Open", "request": {"id": "k1"}, "target": ["d2"]}
-{"type": "OPEN", "request": {"id": "k2"}, "target": ["d3", "d2"]}
+{"type": "OPEN", "request": {"id": "k2"}, "target": ["d3", null, "d2"]}
 "#;
     let lists = KINDS.replace("doc_id = \"target.key\", dwell_seconds = \"seconds\"", "shown = \"target\"");
     let found = ["k1 d1 1 false", "k1 d2 2 true", "k2 d3 1 true", "k2 d1 2 false", "k2 d2 3 true", "k4 d4 1 false"];
@@ -208,7 +208,10 @@ fn a_record_of_clicks_may_hold_them_as_a_list() {
     let one_table = r#"columns = { search_id = "request.id", session_id = "visitor.id", query = "request.text", shown = "hits", clicked = "type" }
 clicked_values = { search = "shown", open = "clicked" }
 "#;
-    let log = format!("{PAGES}{}", clicks.replace("target", "hits"));
+    let each = |id: &str, document: &str| {
+        format!("{{\"type\": \"open\", \"request\": {{\"id\": \"{id}\"}}, \"hits\": [\"{document}\"]}}\n")
+    };
+    let log = format!("{PAGES}{}{}{}", each("k1", "d2"), each("k2", "d3"), each("k2", "d2"));
     assert_eq!(results(&events(one_table, &log).output(&[]), &ROW), found);
 }
 

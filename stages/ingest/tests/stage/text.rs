@@ -116,7 +116,7 @@ fn rows_between_two_stray_quotes_are_not_lost_in_a_query() {
     let reason = "log.csv:42: the query holds whole lines, as a quote in it is not doubled";
     assert!(code == 3 && stderr.contains(reason), "{code} {stderr}");
     assert!(stderr.contains("the first of 6 malformed among"), "{stderr}");
-    // A query over two lines is one where it holds no other fields.
-    let log = format!("{header}k1,\"tea\npot\",d1,1,0\nk2,cup,d2,1,1\nk3,can,d2,1,1\n");
+    // Of a query over two lines, commas alone are no fields.
+    let log = format!("{header}k1,\"tea, pot, cup, can, jar, tin\nand more\",d1,1,0\nk2,cup,d2,1,1\nk3,can,d2,1,1\n");
     assert_eq!(results(&csv(&log).output(&[]), &["search_id", "doc_id"]), ["k1 d1", "k2 d2", "k3 d2"]);
 }
