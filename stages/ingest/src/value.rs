@@ -96,12 +96,12 @@ impl ClickedValues {
     /// then that of `*`.
     pub(crate) fn read(&self, text: &str) -> Result<ClickedValue, &'static str> {
         let text = text.trim_ascii();
+        if let Some(&value) = self.exact.get(text) {
+            return Ok(value);
+        }
         if self.are_flags() {
             return flag(text)
                 .ok_or("clicked is neither true nor false; say what its values mean in ingest.log.clicked_values");
-        }
-        if let Some(&value) = self.exact.get(text) {
-            return Ok(value);
         }
         let known = self.folded.get(&folded(text)).copied();
         known.or(self.other).ok_or("clicked is a value without an entry in ingest.log.clicked_values")
