@@ -176,12 +176,15 @@ fn one_teacher_has_no_spread() {
 fn a_teacher_learns_from_the_negatives_that_it_finds_hardest() {
     let sandbox = Sandbox::finished();
     let before = fs::read(sandbox.run_path("teacher/rank/model.safetensors")).unwrap();
-    let keys = "loss = 'softmax', steps = 4, learning_rate = 1e-3, lists_per_step = 1, list_size = 4";
+    let keys =
+        "loss = 'softmax', steps = 4, accumulation_steps = 2, learning_rate = 1e-3, lists_per_step = 1, list_size = 4";
     let mined = format!("teacher.mined={{ {keys}, candidates = 6, negatives_depth = 3 }}");
     let said = sandbox.stage("teacher", &["--set", &mined]).stderr;
     let facts = sandbox.manifest("teacher").facts;
     let (lists, negatives) = (facts["judged_lists"].as_u64().unwrap(), facts["mined_negatives"].as_u64().unwrap());
-    assert!((1..=3 * lists).contains(&negatives), "{said}");
+    assert!(lists > 8, "{lists}");
+    assert_eq!(facts["mined_lists"], 8, "those that the steps read alone");
+    assert!((1..=3 * 8).contains(&negatives), "{said}");
     assert_eq!(facts["mined_steps"], 4);
     assert!(fs::read(sandbox.run_path("teacher/rank/model.safetensors")).unwrap() != before);
     assert!(!sandbox.run_path("teacher/mined.parts").exists());

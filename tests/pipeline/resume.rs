@@ -137,6 +137,20 @@ fn a_checkpoint_of_another_configuration_is_set_aside() {
 }
 
 #[test]
+fn a_finished_phase_is_kept_where_a_later_one_is_changed() {
+    let sandbox = Sandbox::finished();
+    sandbox.kill_stage_at("teacher", &TEACHER, &[".teacher.partial/rank.checkpoint"]);
+    let other = [&TEACHER[..], &["--set", "teacher.rank.learning_rate=0.002"]].concat();
+    let stderr = sandbox.stage("teacher", &other).stderr;
+    assert!(stderr.contains("cpt: resumed after step") && stderr.contains(", its last"), "{stderr}");
+    assert!(stderr.contains("rank: the interrupted training was of other data or another configuration"), "{stderr}");
+    let undisturbed = Sandbox::finished();
+    undisturbed.stage("teacher", &other);
+    assert_eq!(sandbox.digests("teacher"), undisturbed.digests("teacher"));
+    sandbox.assert_whole("teacher");
+}
+
+#[test]
 fn another_number_of_threads_is_said() {
     let sandbox = Sandbox::finished();
     let with = |threads: &'static str| [&TEACHER[..], &["--set", threads]].concat();

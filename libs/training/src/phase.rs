@@ -29,6 +29,9 @@ pub struct Phase<'a> {
     pub validation: &'a str,
     /// The validation of the weights that it starts from, where it is known: they are kept where no later ones are better.
     pub start_validation: Option<f64>,
+    /// A digest of what decides its result, where that is less than all of the stage's configuration and inputs: a checkpoint then
+    /// stays good while the rest changes.
+    pub made_from: Option<&'a str>,
 }
 
 /// Trains `task` to its end, resuming from the phase's checkpoint if an interrupted run left one. A checkpoint of other data
@@ -46,8 +49,8 @@ pub fn train_phase(
     keep_freed_memory();
     let Phase { name, config, validation, .. } = *phase;
     let path = context.out().join(format!("{name}.checkpoint"));
-    let fingerprint = context.fingerprint().to_string();
-    set_aside(context, log, &path, name)?;
+    let fingerprint = phase.made_from.unwrap_or(context.fingerprint()).to_string();
+    set_aside(context, log, &path, (name, &fingerprint))?;
     check_memory(phase, task)?;
     let checkpointing = Checkpointing { path: &path, fingerprint: &fingerprint, every: config.checkpoint_every };
     let mut progress = context.progress(name, config.steps as u64);
@@ -160,12 +163,17 @@ fn aside(context: &StageContext) -> anyhow::Result<PathBuf> {
 
 /// Moves a checkpoint of other data or another configuration out of the way, and drops what its training logged. Says where one
 /// goes on with another number of threads, which gives other last bits.
-fn set_aside(context: &StageContext, log: &mut TrainingLog, path: &Path, name: &str) -> anyhow::Result<()> {
+fn set_aside(
+    context: &StageContext,
+    log: &mut TrainingLog,
+    path: &Path,
+    (name, wanted): (&str, &str),
+) -> anyhow::Result<()> {
     if !path.exists() {
         return Ok(());
     }
     let Made { fingerprint, threads } = Checkpoint::made(path).map_err(|error| BadInput(error.to_string()))?;
-    if fingerprint == context.fingerprint() {
+    if fingerprint == wanted {
         let now = parts_at_once();
         if let Some(before) = threads.filter(|&before| before != now) {
             tracing::warn!(
@@ -219,11 +227,11 @@ fn train_config(&Phase { config, start_validation, .. }: &Phase<'_>) -> TrainCon
 }
 
 /// Where the user asked to go on with an interrupted run, requires that one left checkpoints, all of them of this data and
-/// configuration.
+/// configuration: of the whole stage, or of a phase that has one of `made_from` ([`Phase::made_from`]).
 ///
 /// # Errors
 /// [`ConfigError`] where there is nothing to go on with; [`BadInput`] for a checkpoint of something else.
-pub fn check_resumed(context: &StageContext) -> anyhow::Result<()> {
+pub fn check_resumed(context: &StageContext, made_from: &[&str]) -> anyhow::Result<()> {
     if !context.resumed() {
         return Ok(());
     }
@@ -234,8 +242,17 @@ pub fn check_resumed(context: &StageContext) -> anyhow::Result<()> {
             "--resume: {out}: expected checkpoints of an interrupted run, found none; run without --resume to begin one"
         )))?;
     }
+    let stage = context.fingerprint();
     for path in checkpoints {
-        Checkpoint::load(&path, context.fingerprint()).map_err(|error| BadInput(error.to_string()))?;
+        let made = Checkpoint::made(&path).map_err(|error| BadInput(error.to_string()))?;
+        if made.fingerprint != stage && !made_from.contains(&made.fingerprint.as_str()) {
+            Err(BadInput(format!(
+                "{}: expected a checkpoint of this data and configuration, {stage} (remove the file to train from the start), \
+                 found one of {}",
+                path.display(),
+                made.fingerprint
+            )))?;
+        }
     }
     Ok(())
 }

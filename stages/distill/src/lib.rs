@@ -77,7 +77,7 @@ impl Stage for Distill {
     }
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
-        check_resumed(context)?;
+        check_resumed(context, &[])?;
         let mut log = TrainingLog::open(context.out())?;
         let ingest = context.input("ingest")?;
         let mut collection = Collection::read(|stage| context.input(stage), &config.retrieval)?;
@@ -173,8 +173,14 @@ impl Parts<'_> {
             seed: self.config.seed,
             precision: training_precision(self.config.precision),
         };
-        let phase =
-            Phase { name, table, config: &config.training, validation: &self.validator.name(), start_validation: None };
+        let phase = Phase {
+            name,
+            table,
+            config: &config.training,
+            validation: &self.validator.name(),
+            start_validation: None,
+            made_from: None,
+        };
         train_phase(context, log, &phase, &mut task)
     }
 
@@ -235,6 +241,7 @@ fn pretrain(
         config: &config.training(),
         validation: "validation_log_likelihood",
         start_validation: None,
+        made_from: None,
     };
     let summary = train_phase(context, log, &phase, &mut task)?;
     context.fact("pretrain_steps", summary.steps);

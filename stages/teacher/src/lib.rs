@@ -22,15 +22,15 @@ use anyhow::Context;
 use collection::{TRAIN, VALIDATION};
 use models::{Start, base_inputs, training_precision};
 use nn::folder::{Base, save_language_model};
-use nn::models::Head;
+use nn::models::{Head, Model};
 use nn::text::{PairTokenizer, Tokenizer};
 use pipeline::config::CptPhaseConfig;
 use pipeline::{About, Input, NothingToDo, Pipeline, RunPaths, Stage, StageContext};
 use training::{Card, Phase, TrainingLog, check_lengths, check_resumed, train_phase};
 
-use crate::parts::{Body, PRETRAINING, Parts, note, remove_stale};
+use crate::parts::{PRETRAINING, Parts, note, remove_stale};
 use crate::pretrain::{Packs, PretrainTask};
-use crate::takeover::{fingerprint, fingerprint_fact, take_over};
+use crate::takeover::{MadeFrom, fingerprint_fact, take_over};
 
 pub use crate::config::Config;
 
@@ -73,12 +73,17 @@ impl Stage for Teacher {
     }
 
     fn run(&self, config: &Config, context: &mut StageContext) -> anyhow::Result<()> {
-        check_resumed(context)?;
-        let mut log = TrainingLog::open(context.out())?;
-        let Some(config_of_rank) = &config.rank else { return saved::take(context, log, &config.shared) };
+        let Some(config_of_rank) = &config.rank else {
+            check_resumed(context, &[])?;
+            let log = TrainingLog::open(context.out())?;
+            return saved::take(context, log, &config.shared);
+        };
         let tokenizer = Tokenizer::load(&context.input("cpt")?.folder("teacher_tokenizer")?)?;
         let start = Start::open(context.paths(), &config.shared.origin(), &tokenizer)?;
         let parts = Parts { shared: &config.shared, start: &start, tokenizer: &tokenizer };
+        let made_from = MadeFrom::of(context, &parts, config)?;
+        check_resumed(context, &[&made_from.cpt, &made_from.titles])?;
+        let mut log = TrainingLog::open(context.out())?;
         check_lengths(&PairTokenizer::new(&tokenizer, &start.scoring)?, &config.list_trainings())?;
         if config.cpt.is_some() || config.titles.is_some() {
             rank::check_judged(context)?;
@@ -86,8 +91,9 @@ impl Stage for Teacher {
         let head = Head::of_outputs(config_of_rank.list_training().loss.outputs());
         // Titles have no grades.
         let first = if config.titles.is_some() { Head::Score } else { head };
-        let body = body(context, &mut log, &parts, (config.cpt.as_ref(), first))?;
-        let ranker = titles::learn(context, &mut log, &parts, (config.titles.as_ref(), &config.retrieval), body)?;
+        let body = body(context, &mut log, &parts, (config.cpt.as_ref(), &made_from.cpt), first)?;
+        let titles = (config.titles.as_ref(), &config.retrieval);
+        let ranker = titles::learn(context, &mut log, &parts, titles, (body, &made_from.titles))?;
         let ranker = ranker.with_head(head, config.shared.seed)?;
         rank::learn(context, &mut log, &parts, (config, config_of_rank), &ranker)?;
         log.finish(context)?;
@@ -96,30 +102,29 @@ impl Stage for Teacher {
 }
 
 /// The result of phase `cpt`, where there is such a phase, else what the teacher starts from, as a ranker with this head.
+/// `made_from` is the digest of all that decides it.
 fn body(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    (config, head): (Option<&CptPhaseConfig>, Head),
-) -> anyhow::Result<Body> {
+    (config, made_from): (Option<&CptPhaseConfig>, &str),
+    head: Head,
+) -> anyhow::Result<Model> {
     let folder = context.out().join(PRETRAINING);
     let config = match start::pretraining(parts.start, config) {
         Ok(config) => config,
         Err(reason) => {
             tracing::info!("teacher: phase cpt is skipped: {reason}");
             remove_stale(&folder)?;
-            let made_from = fingerprint(context, &parts.shared.without_pooling(), &None::<CptPhaseConfig>, &[])?;
-            return Ok(Body { ranker: start::model(parts, head)?, made_from });
+            return start::model(parts, head);
         }
     };
-    let made_from = fingerprint(context, &parts.shared.without_pooling(), config, &["cpt/cpt_examples"])?;
-    if !take_over(context, log, PRETRAINING, &made_from)? {
-        pretrain(context, log, parts, config)?;
+    if !take_over(context, log, PRETRAINING, made_from)? {
+        pretrain(context, log, parts, (config, made_from))?;
     }
-    context.fact(&fingerprint_fact(PRETRAINING), made_from.clone());
+    context.fact(&fingerprint_fact(PRETRAINING), made_from);
     let ranker = Base::open(&folder)?.model(head, parts.shared.seed).context("the pre-trained body")?;
-    let ranker = start::read_as(parts, ranker)?;
-    Ok(Body { ranker, made_from })
+    Ok(start::read_as(parts, ranker)?)
 }
 
 /// The first phase: `cpt`.
@@ -127,7 +132,7 @@ fn pretrain(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    config: &CptPhaseConfig,
+    (config, made_from): (&CptPhaseConfig, &str),
 ) -> anyhow::Result<()> {
     let Parts { shared, tokenizer, .. } = *parts;
     let cpt = context.input("cpt")?;
@@ -150,6 +155,7 @@ fn pretrain(
         config: &config.training(),
         validation: "validation_log_likelihood",
         start_validation: None,
+        made_from: Some(made_from),
     };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, PRETRAINING, &summary);

@@ -9,6 +9,7 @@ use nn::models::Model;
 use pipeline::config::MinedConfig;
 use pipeline::{BadInput, StageContext};
 use ranking::false_negatives::NegativeBounds;
+use ranking::sample::epoch_order;
 use tables::{Parts, Rows};
 
 use crate::rank::Judged;
@@ -22,46 +23,61 @@ const TABLE: &str = "pair_scores";
 /// Lists of a part.
 const LISTS_PER_PART: usize = 16;
 
-/// The judged lists with the negatives that `ranker` finds hardest. Its scores are kept in parts until the stage is finished, so
-/// that an interrupted run goes on.
+/// The judged lists, those that the phase's steps read with the negatives that `ranker` finds hardest. Its scores are kept in
+/// parts until the stage is finished, so that an interrupted run goes on.
 pub(crate) fn lists(
     context: &mut StageContext,
-    config: &MinedConfig,
+    (config, seed): (&MinedConfig, u64),
     judged: &Judged<'_>,
     ranker: &Model,
 ) -> anyhow::Result<Vec<GradedList>> {
-    let mut lists = judged.lists.clone();
+    let mut all = judged.lists.clone();
+    let numbers = read_by_steps(config, seed, all.len());
+    let mut lists: Vec<GradedList> = numbers.iter().map(|&number| all[number].clone()).collect();
     judged.collection.add_negatives(&mut lists, &(1..=config.candidates))?;
-    let scores = scores(context, judged, &lists, ranker)?;
+    let scores = scores(context, judged, (&lists, &numbers), ranker)?;
     let left_out =
         lists.iter_mut().zip(&scores).map(|(list, scores)| keep_hardest(list, scores, config)).sum::<usize>();
     let mined: usize = lists.iter().map(|list| list.negatives.len()).sum();
     let per_list = mined as f64 / lists.len() as f64;
     tracing::info!(
-        "mined: {per_list:.1} negatives a judged list; documents whose scores say that they may be relevant: {left_out}"
+        "mined: {per_list:.1} negatives for each of {} judged lists that the steps read; documents whose scores say that they may be \
+         relevant: {left_out}",
+        lists.len()
     );
     if mined == 0 {
         Err(BadInput(
-            "teacher.mined: expected unjudged documents as negatives, found none; widen candidates, negatives_from_rank, \
-             negatives_max_score or negatives_relative_margin"
+            "teacher.mined: expected unjudged documents as negatives of the lists that its steps read, found none; widen candidates, \
+             negatives_from_rank, negatives_max_score or negatives_relative_margin"
                 .into(),
         ))?;
     }
+    context.fact("mined_lists", lists.len());
     context.fact("mined_negatives", mined);
     context.fact("mined_left_out", left_out);
-    Ok(lists)
+    numbers.into_iter().zip(lists).for_each(|(number, list)| all[number] = list);
+    Ok(all)
 }
 
-/// The ranker's scores of the documents of each list, then of its negatives.
+/// The numbers of the lists that the phase's steps read, of `n_lists`: few steps do not reach all, and the others need no scores.
+fn read_by_steps(config: &MinedConfig, seed: u64, n_lists: usize) -> Vec<usize> {
+    let reads = config.steps.saturating_mul(config.accumulation_steps).saturating_mul(config.lists_per_step);
+    let mut numbers: Vec<usize> = epoch_order(seed, MINED, 0, n_lists).into_iter().take(reads).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The ranker's scores of the documents of each list, then of its negatives. The lists have these numbers among all.
 fn scores(
     context: &StageContext,
     judged: &Judged<'_>,
-    lists: &[GradedList],
+    (lists, numbers): (&[GradedList], &[usize]),
     ranker: &Model,
 ) -> anyhow::Result<Vec<Vec<f32>>> {
     let corpus = &judged.collection.corpus;
     let encoder = CrossEncoder::new(ranker, &judged.pairs, judged.execution());
-    let parts = Parts::open_anew(&folder(context), TABLE, context.fingerprint())?;
+    let made_from = files::sha256(&serde_json::to_vec(&(context.fingerprint(), numbers))?);
+    let parts = Parts::open_anew(&folder(context), TABLE, &made_from)?;
     let mut progress = context.progress("mining", lists.len() as u64);
     let mut all = Vec::with_capacity(lists.len());
     for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
@@ -117,6 +133,9 @@ fn keep_hardest(list: &mut GradedList, scores: &[f32], config: &MinedConfig) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use ranking::sample::lists_at_step;
     use serde_json::{Value, json};
 
     use super::*;
@@ -133,6 +152,20 @@ mod tests {
         let left_out = keep_hardest(&mut list, &[9.0, 2.0, -4.0, 1.9, 0.0, 3.0, -1.0], &config);
         assert_eq!((list.documents, list.grades), (vec![1, 2], vec![0, 2]));
         (list.negatives, left_out)
+    }
+
+    #[test]
+    fn the_lists_that_no_step_reads_are_left_out() {
+        for (n_lists, steps, accumulation_steps) in [(50, 3, 2), (50, 4, 1), (7, 5, 1), (7, 1, 1), (1, 1, 3)] {
+            let config: MinedConfig = serde_json::from_value(json!({
+                "loss": "hinge", "steps": steps, "accumulation_steps": accumulation_steps, "learning_rate": 1,
+                "lists_per_step": 3, "list_size": 2, "candidates": 5, "negatives_depth": 5,
+            }))
+            .unwrap();
+            let batches = 0..(steps * accumulation_steps) as u64;
+            let read: BTreeSet<usize> = batches.flat_map(|batch| lists_at_step(9, MINED, n_lists, 3, batch)).collect();
+            assert_eq!(read_by_steps(&config, 9, n_lists), read.into_iter().collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use anyhow::Context;
 use models::Start;
-use nn::models::Model;
 use nn::text::Tokenizer;
 use nn::train::TrainSummary;
 use pipeline::StageContext;
@@ -22,13 +21,6 @@ pub(crate) struct Parts<'a> {
     pub(crate) shared: &'a Shared,
     pub(crate) start: &'a Start,
     pub(crate) tokenizer: &'a Tokenizer,
-}
-
-/// A ranker before phases `titles` and `rank`.
-pub(crate) struct Body {
-    pub(crate) ranker: Model,
-    /// Digest of all that decides it.
-    pub(crate) made_from: String,
 }
 
 /// Removes the folder of a phase that an interrupted run of another configuration may have left.

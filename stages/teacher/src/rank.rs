@@ -46,7 +46,7 @@ pub(crate) fn learn(
     let phase = (RANK, "teacher.rank", None);
     let mut summary = judged.train(context, log, (ranker, lists, &rank.list_training()), phase)?;
     if let Some(mined) = &config.mined {
-        let lists = mined::lists(context, mined, &judged, ranker)?;
+        let lists = mined::lists(context, (mined, config.shared.seed), &judged, ranker)?;
         let phase = (mined::MINED, "teacher.mined", summary.best.map(|best| best.value));
         summary = judged.train(context, log, (ranker, lists, &mined.list_training()), phase)?;
     }
@@ -120,7 +120,8 @@ impl<'a> Judged<'a> {
             precision: training_precision(shared.precision),
         };
         let validation = self.validator().name();
-        let phase = Phase { name, table, config: &config.training, validation: &validation, start_validation };
+        let phase =
+            Phase { name, table, config: &config.training, validation: &validation, start_validation, made_from: None };
         let summary = train_phase(context, log, &phase, &mut task)?;
         note(context, name, &summary);
         Ok(summary)

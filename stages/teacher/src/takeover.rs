@@ -7,22 +7,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use models::base_identity;
+use pipeline::config::CptPhaseConfig;
 use pipeline::{RunPaths, Stage, StageContext};
 use serde::Serialize;
 use tables::StageDir;
 use training::TrainingLog;
 
 use crate::Teacher;
-use crate::config::Shared;
+use crate::config::{Config, Shared};
+use crate::parts::Parts;
+use crate::start::pretraining;
 
 /// The fact of a manifest that says what a phase was made from.
 pub(crate) fn fingerprint_fact(phase: &str) -> String {
     format!("{phase}_fingerprint")
 }
 
+/// Digests of all that decides the results of the phases that no judgment decides. Phase `titles` goes on from `cpt`.
+pub(crate) struct MadeFrom {
+    pub(crate) cpt: String,
+    pub(crate) titles: String,
+}
+
+impl MadeFrom {
+    pub(crate) fn of(context: &StageContext, parts: &Parts<'_>, config: &Config) -> anyhow::Result<MadeFrom> {
+        let any_pooling = parts.shared.without_pooling();
+        let cpt = match pretraining(parts.start, config.cpt.as_ref()) {
+            Ok(cpt) => fingerprint(context, &any_pooling, cpt, &["cpt/cpt_examples"])?,
+            Err(_) => fingerprint(context, &any_pooling, &None::<CptPhaseConfig>, &[])?,
+        };
+        let titles = fingerprint(context, parts.shared, &(&cpt, &config.titles), &["ingest/collection"])?;
+        Ok(MadeFrom { cpt, titles })
+    }
+}
+
 /// Digest of all that decides a phase's result: the stage's version, what every phase reads, the phase's own table, the
 /// base model, the tokenizer, and `inputs`, the tables that it reads, as `stage/table`.
-pub(crate) fn fingerprint(
+fn fingerprint(
     context: &StageContext,
     shared: &Shared,
     phase: &impl Serialize,

@@ -13,28 +13,27 @@ use pipeline::{BadInput, StageContext};
 use ranking::rng::{permutation, stream};
 use training::{Card, LabelledList, ListTask, Objective, Phase, TrainingLog, Validator, reading, train_phase};
 
-use crate::parts::{Body, Parts, TITLES, note, remove_stale};
+use crate::parts::{Parts, TITLES, note, remove_stale};
 use crate::start::adapted;
-use crate::takeover::{fingerprint, fingerprint_fact, take_over};
+use crate::takeover::{fingerprint_fact, take_over};
 
-/// Trains `body` on titles, where the pipeline has such a phase.
+/// Trains `ranker` on titles, where the pipeline has such a phase. `made_from` is the digest of all that decides the result.
 pub(crate) fn learn(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
     (config, retrieval): (Option<&TitlesConfig>, &RetrievalConfig),
-    body: Body,
+    (ranker, made_from): (Model, &str),
 ) -> anyhow::Result<Model> {
     let folder = context.out().join(TITLES);
     let Some(config) = config else {
         remove_stale(&folder)?;
-        return Ok(body.ranker);
+        return Ok(ranker);
     };
-    let fingerprint = fingerprint(context, parts.shared, &(&body.made_from, config), &["ingest/collection"])?;
-    if !take_over(context, log, TITLES, &fingerprint)? {
-        train(context, log, parts, (&body.ranker, config, retrieval))?;
+    if !take_over(context, log, TITLES, made_from)? {
+        train(context, log, parts, (config, retrieval), (&ranker, made_from))?;
     }
-    context.fact(&fingerprint_fact(TITLES), fingerprint);
+    context.fact(&fingerprint_fact(TITLES), made_from);
     Ok(load_ranker(&folder, &InputChoice::default()).context("the ranker of phase titles")?.ranker)
 }
 
@@ -42,7 +41,8 @@ fn train(
     context: &mut StageContext,
     log: &mut TrainingLog,
     parts: &Parts<'_>,
-    (ranker, config, retrieval): (&Model, &TitlesConfig, &RetrievalConfig),
+    (config, retrieval): (&TitlesConfig, &RetrievalConfig),
+    (ranker, made_from): (&Model, &str),
 ) -> anyhow::Result<()> {
     let Parts { shared, start, tokenizer } = *parts;
     let ingest = context.input("ingest")?;
@@ -80,6 +80,7 @@ fn train(
         config: &config.training(),
         validation: &validator.name(),
         start_validation: None,
+        made_from: Some(made_from),
     };
     let summary = train_phase(context, log, &phase, &mut task)?;
     note(context, TITLES, &summary);

@@ -22,7 +22,7 @@ list_training_table! {
         /// The loss, by its name or as a table of its name and parameters.
         loss: LossKey,
         ..ListTraining;
-        /// Unjudged documents found for each judged query of the training split, which the ranker scores.
+        /// Unjudged documents found for each judged query of the training split that a step reads; the ranker scores them.
         candidates: usize,
         /// Of these, by the ranker's scores, the first this many are negatives; they have grade 0.
         negatives_depth: usize,

@@ -188,7 +188,8 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
         if let Some(mined) = &teacher.mined {
             let training = mined.list_training();
             let judged = size.judged_queries * pipeline.ingest.split.train;
-            all.push(Work::scoring("teacher.mined", judged * mined.candidates as f64, length));
+            let reads = mined.steps * mined.accumulation_steps * mined.lists_per_step;
+            all.push(Work::scoring("teacher.mined", judged.min(reads as f64) * mined.candidates as f64, length));
             all.push(lists("teacher.mined", &training, mined.list_size as f64, (input, length)));
             all.extend(validated(pipeline, size, "teacher.mined", &training.training, length));
         }
