@@ -71,14 +71,17 @@ pub(crate) fn make_missing(
     for (number, queries) in missing {
         // Another process may have made it since.
         if !parts.is_finished(number)? {
-            let lists = lists.of(queries)?;
-            let begin = Instant::now();
-            let scored = score_lists(teacher, corpus, &lists)?;
-            meter.scoring += begin.elapsed();
-            meter.pairs += scored.len();
+            let (lists, mut scored) = (lists.of(queries)?, Vec::new());
+            for lists in lists.chunks(teacher.lists_at_once()) {
+                let begin = Instant::now();
+                let own = score_lists(teacher, corpus, lists)?;
+                meter.add(lists.len(), own.len(), begin.elapsed());
+                scored.extend(own);
+            }
             parts.write(number, columns(corpus, &scored))?;
         }
-        meter.add_lists(queries.len());
+        finished_lists += queries.len();
+        meter.reach(finished_lists);
     }
     Ok(())
 }
@@ -94,8 +97,14 @@ struct Meter {
 }
 
 impl Meter {
-    fn add_lists(&mut self, lists: usize) {
-        self.lists += lists;
+    fn add(&mut self, lists: usize, pairs: usize, scoring: Duration) {
+        self.pairs += pairs;
+        self.scoring += scoring;
+        self.reach(self.lists + lists);
+    }
+
+    fn reach(&mut self, lists: usize) {
+        self.lists = lists;
         let rate = self.pairs as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
         self.progress.set(self.lists as u64, &format!("{rate:.0} pairs/s"));
     }

@@ -80,6 +80,15 @@ impl<'a> Teacher<'a> {
         }
     }
 
+    /// How many lists to score between two looks at the progress: a model here may take minutes for more, others are asked for
+    /// all at once.
+    pub(crate) fn lists_at_once(&self) -> usize {
+        match self.scorer {
+            Scorer::Ranker(_) => 32,
+            _ => usize::MAX,
+        }
+    }
+
     /// Scores the documents of `lists`.
     pub(crate) fn score(&mut self, corpus: &Corpus, lists: &[UnlabelledList]) -> anyhow::Result<Scores> {
         let (scores, left_out) = match &mut self.scorer {

@@ -2,7 +2,7 @@
 
 use collection::{CandidateList, Collection, VALIDATION, candidate_lists};
 use pipeline::config::Validation;
-use pipeline::{BadInput, StageContext};
+use pipeline::{BadInput, Progress, StageContext};
 use ranking::interpolation::best_weights;
 use ranking::metrics::MetricError;
 use rayon::prelude::*;
@@ -27,8 +27,10 @@ pub(crate) fn choose(
     let ingest = context.input("ingest")?;
     let lists = candidate_lists(&ingest, collection, VALIDATION, validation)?;
     let asked: Vec<UnlabelledList> = lists.iter().map(unlabelled).collect();
-    let scores = teachers.iter_mut().map(|teacher| standardised(teacher, collection, &asked));
+    let mut progress = context.progress("scores of validation queries", (teachers.len() * asked.len()) as u64);
+    let scores = teachers.iter_mut().map(|teacher| standardised(teacher, collection, &asked, &mut progress));
     let scores = scores.collect::<anyhow::Result<Vec<_>>>()?;
+    drop(progress);
     let best = best_weights(scores.len(), |weights| {
         let mean = |list: usize| mean(scores.iter().map(|scores| &scores[list][..]), weights);
         let rankings = lists
@@ -62,15 +64,20 @@ fn standardised(
     teacher: &mut Teacher<'_>,
     collection: &Collection,
     lists: &[UnlabelledList],
+    progress: &mut Progress,
 ) -> anyhow::Result<Vec<Vec<f32>>> {
-    let scores = teacher.score(&collection.corpus, lists)?.scores;
-    let mut rest = &scores[..];
-    let of_lists = lists.iter().map(|list| {
-        let (own, later) = rest.split_at(list.documents.len());
-        rest = later;
-        standardised_list(own)
-    });
-    Ok(of_lists.collect())
+    let mut of_lists = Vec::with_capacity(lists.len());
+    for lists in lists.chunks(teacher.lists_at_once()) {
+        let scores = teacher.score(&collection.corpus, lists)?.scores;
+        let mut rest = &scores[..];
+        of_lists.extend(lists.iter().map(|list| {
+            let (own, later) = rest.split_at(list.documents.len());
+            rest = later;
+            standardised_list(own)
+        }));
+        progress.add(lists.len() as u64);
+    }
+    Ok(of_lists)
 }
 
 /// The weighted mean of the scores that each teacher gives the documents of a list.
