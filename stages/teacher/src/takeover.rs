@@ -31,12 +31,16 @@ pub(crate) struct MadeFrom {
 
 impl MadeFrom {
     pub(crate) fn of(context: &StageContext, parts: &Parts<'_>, config: &Config) -> anyhow::Result<MadeFrom> {
-        let any_pooling = parts.shared.without_pooling();
+        let shared = parts.shared;
+        // All weights are read for it, so once for both.
+        let base = shared.base.as_ref().map(|base| base_identity(context.paths(), base)).transpose()?;
+        let base = base.as_deref();
+        let any_pooling = shared.without_pooling();
         let cpt = match pretraining(parts.start, config.cpt.as_ref()) {
-            Ok(cpt) => fingerprint(context, &any_pooling, cpt, &["cpt/cpt_examples"])?,
-            Err(_) => fingerprint(context, &any_pooling, &None::<CptPhaseConfig>, &[])?,
+            Ok(cpt) => fingerprint(context, (&any_pooling, base), cpt, &["cpt/cpt_examples"])?,
+            Err(_) => fingerprint(context, (&any_pooling, base), &None::<CptPhaseConfig>, &[])?,
         };
-        let titles = fingerprint(context, parts.shared, &(&cpt, &config.titles), &["ingest/collection"])?;
+        let titles = fingerprint(context, (shared, base), &(&cpt, &config.titles), &["ingest/collection"])?;
         Ok(MadeFrom { cpt, titles })
     }
 }
@@ -45,12 +49,11 @@ impl MadeFrom {
 /// base model, the tokenizer, and `inputs`, the tables that it reads, as `stage/table`.
 fn fingerprint(
     context: &StageContext,
-    shared: &Shared,
+    (shared, base): (&Shared, Option<&str>),
     phase: &impl Serialize,
     inputs: &[&str],
 ) -> anyhow::Result<String> {
     let digest = |input: &str| context.inputs().iter().find(|entry| entry.name == input).map(|entry| &entry.digest);
-    let base = shared.base.as_ref().map(|base| base_identity(context.paths(), base)).transpose()?;
     let inputs: Vec<_> = ["cpt/teacher_tokenizer"].iter().chain(inputs).map(|&input| (input, digest(input))).collect();
     Ok(files::sha256(&serde_json::to_vec(&(Teacher::VERSION, shared, base, phase, inputs))?))
 }
