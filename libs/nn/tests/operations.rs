@@ -91,6 +91,7 @@ fn attention_matches_pytorch() {
         offsets: OFFSETS.into(),
         queries: None,
         dropout: None,
+        precision: F32,
     };
     let check = |case: &str, spec: Attention| {
         golden.check(case, 3, |x| attention(&x[0], &x[1], &x[2], spec.clone()));

@@ -68,11 +68,14 @@ fn attentions(criterion: &mut Criterion) {
         offsets: (0..=TOKENS).step_by(length).collect(),
         queries: None,
         dropout: None,
+        precision: Precision::F32,
     };
     for length in [32, 128, 512] {
-        let spec = spec(length, false, None);
-        let name = format!("sequences of {length}");
-        measure(&mut group, &name, &inputs, &|x| attention(&x[0], &x[1], &x[2], spec.clone()));
+        for precision in [Precision::F32, Precision::Bf16] {
+            let spec = Attention { precision, ..spec(length, false, None) };
+            let name = format!("sequences of {length}, {precision:?}");
+            measure(&mut group, &name, &inputs, &|x| attention(&x[0], &x[1], &x[2], spec.clone()));
+        }
     }
     let rotary = Rotary::new(10_000.0, None, WIDTH / HEADS, 128);
     let spec = spec(128, true, Some(rotary));

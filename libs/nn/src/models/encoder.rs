@@ -187,6 +187,7 @@ impl Encoder {
                 offsets: packed.offsets().clone(),
                 queries: rows.filter(|_| index + 1 == self.layers).map(Into::into),
                 dropout: None,
+                precision: mode.attention_precision(),
             };
             let distances = distances.clone();
             let block = move |encoder: &Self, params: &Params, x: &Tensor, mode: Mode<'_>| {

@@ -52,7 +52,7 @@ impl Linear {
                 result.0 = gradient(dx, x)?;
             }
             if weight.track_op() {
-                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, Compute::of_weight_gradients());
+                let dw = product(grad.t(), Matrix::new(x_values, i), 1.0, self.compute());
                 result.1 = gradient(dw, weight)?;
             }
             Ok(result)
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn bf16_rounds_the_gradient_of_the_input_and_not_that_of_the_weight() {
+    fn bf16_rounds_what_gradients_are_products_of() {
         let upstream = random(3, &[50, 33]);
         let tensors = [random(1, &[50, 70]), random(2, &[33, 70])].map(|x| candle_core::Var::from_tensor(&x).unwrap());
         let grads = |precision| {
@@ -193,11 +193,11 @@ mod tests {
             let grads = (y * &upstream).unwrap().sum_all().unwrap().backward().unwrap();
             tensors.each_ref().map(|x| grads.get(x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
         };
-        let ([dx, dw], [dx_rounded, dw_rounded]) = (grads(F32), grads(Bf16));
         let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
-        let error = norm(&mut dx.iter().zip(&dx_rounded).map(|(a, b)| a - b)) / norm(&mut dx.iter().copied());
-        assert!((1e-5..1e-2).contains(&error), "{error}");
-        assert_eq!(dw, dw_rounded);
+        for (exact, rounded) in grads(F32).iter().zip(&grads(Bf16)) {
+            let error = norm(&mut exact.iter().zip(rounded).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
+            assert!((1e-4..1e-2).contains(&error), "{error}");
+        }
     }
 
     #[test]

@@ -85,9 +85,9 @@ impl CustomOp3 for LowRank {
         lend([x, a, b, &grad.contiguous()?, &self.weight], |[xs, a_values, b_values, grad, weight]| {
             let (seen, grad, compute) = (self.seen(xs), Matrix::new(grad, o), Compute::shared(self.precision));
             let inner = product(Matrix::new(&seen, i), Matrix::new(a_values, i).t(), 1.0, compute); // [t, r]
-            let db = product(grad.t(), Matrix::new(&inner, r), self.scale, Compute::of_weight_gradients());
+            let db = product(grad.t(), Matrix::new(&inner, r), self.scale, compute);
             let dinner = product(grad, Matrix::new(b_values, r), self.scale, compute); // [t, r]
-            let da = product(Matrix::new(&dinner, r).t(), Matrix::new(&seen, i), 1.0, Compute::of_weight_gradients());
+            let da = product(Matrix::new(&dinner, r).t(), Matrix::new(&seen, i), 1.0, compute);
             let dx = if x.track_op() {
                 let mut dx = product(Matrix::new(&dinner, r), Matrix::new(a_values, i), 1.0, compute);
                 if let Some(dropout) = self.dropout {

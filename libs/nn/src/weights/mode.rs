@@ -48,4 +48,13 @@ impl Mode<'_> {
             Mode::Eval(precision) | Mode::Train { precision, .. } => precision,
         }
     }
+
+    /// The precision of attention's products: bf16 where a model that need not be exact only scores and the processor has fast
+    /// instructions for it.
+    pub(crate) fn attention_precision(self) -> Precision {
+        match self {
+            Mode::Eval(Precision::Bf16 | Precision::Int8) => Precision::fastest(),
+            Mode::Eval(Precision::F32) | Mode::Train { .. } => Precision::F32,
+        }
+    }
 }

@@ -114,6 +114,7 @@ impl Backbone for Gemma {
             offsets: packed.offsets().clone(),
             queries: None,
             dropout: None,
+            precision: mode.attention_precision(),
         };
         let local = Attention { window: self.sliding_window, rotary: Some(sliding), ..spec.clone() };
         let weights = params.view(mode).child("model");

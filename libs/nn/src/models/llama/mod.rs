@@ -113,6 +113,7 @@ impl Backbone for Llama {
             offsets: packed.offsets().clone(),
             queries: None,
             dropout: None,
+            precision: mode.attention_precision(),
         };
         let weights = params.view(mode).child("model");
         let mut x = embedding(&weights.get("embed_tokens.weight")?, packed.ids())?; // [t, d]

@@ -123,6 +123,7 @@ impl Backbone for ModernBert {
                 offsets: packed.offsets().clone(),
                 queries: rows.filter(|_| index + 1 == self.num_hidden_layers).map(Into::into),
                 dropout: None,
+                precision: mode.attention_precision(),
             };
             let block = move |model: &Self, params: &Params, x: &Tensor, mode: Mode<'_>| {
                 model.block(params, index, x, spec.clone(), mode)

@@ -93,7 +93,7 @@ impl Attention {
         if self.dropout.is_some() {
             self.drop_weights(sequence, head, block, dropped.to_mut());
         }
-        gemm_rows(&mut sums.v[seen..], k_width, Matrix::new(&dropped, keys).t(), grad, 1.0, true);
+        gemm_rows(&mut sums.v[seen..], k_width, Matrix::new(&dropped, keys).t(), grad, 1.0, true, Compute::ALONE);
 
         for (dweights, weights) in dweights.chunks_exact_mut(keys).zip(weights.chunks_exact(keys)) {
             let along = lanes::dot(dweights, weights);
@@ -107,8 +107,8 @@ impl Attention {
             }
         }
         let dscores = Matrix::new(&dweights, keys);
-        gemm_rows(&mut sums.q[asking..], q_width, dscores, k, self.factor(), false);
-        gemm_rows(&mut sums.k[seen..], k_width, dscores.t(), q, self.factor(), true);
+        gemm_rows(&mut sums.q[asking..], q_width, dscores, k, self.factor(), false, Compute::ALONE);
+        gemm_rows(&mut sums.k[seen..], k_width, dscores.t(), q, self.factor(), true, Compute::ALONE);
         if let Some((terms, tables)) = &mut sums.tables {
             terms.backward(&place, [q, k], &dweights, [&mut sums.q[asking..], &mut sums.k[seen..]], tables);
         }

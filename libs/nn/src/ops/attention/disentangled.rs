@@ -225,9 +225,9 @@ impl Terms<'_> {
     ) {
         let (width, factor) = (self.attention.key_width(), self.attention.factor());
         let dproducts = Matrix::new(dproducts, rows.len());
-        gemm_rows(dx, width, dproducts, self.table(table, rows, place.head), factor, true);
+        gemm_rows(dx, width, dproducts, self.table(table, rows, place.head), factor, true, Compute::ALONE);
         let dtable = &mut dtable[(rows.start - first) * width + place.head * self.attention.head_dim..];
-        gemm_rows(dtable, width, dproducts.t(), x, factor, true);
+        gemm_rows(dtable, width, dproducts.t(), x, factor, true, Compute::ALONE);
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::Precision;
 use super::dropout::Dropout;
 use super::embedding::embedding;
 use super::gemm::{Compute, Matrix, gemm_rows, product};
@@ -51,6 +52,9 @@ pub struct Attention {
     pub queries: Option<Arc<[u32]>>,
     /// Dropout of the attention weights.
     pub dropout: Option<Dropout>,
+    /// What the products of queries and keys, and of weights and values, multiply; `f32` for some queries alone, and in the backward
+    /// pass.
+    pub precision: Precision,
 }
 
 /// `softmax(scale q k^T) v` per sequence and head, the scores bounded where there is a bound.
@@ -227,11 +231,15 @@ impl Attention {
 
     /// The scores `[block, keys]` of all keys, seen or not, without relative terms.
     fn scores(&self, [q, k]: [Matrix<'_>; 2]) -> Vec<f32> {
-        let mut scores = product(q, k.t(), self.factor(), Compute::ALONE);
+        let mut scores = product(q, k.t(), self.factor(), self.compute());
         if let Some(cap) = self.soft_cap {
             lanes::wide(|| lanes::soft_cap(&mut scores, cap));
         }
         scores
+    }
+
+    fn compute(&self) -> Compute {
+        Compute::on_this_thread(if self.queries.is_some() { Precision::F32 } else { self.precision })
     }
 
     /// What the scores are multiplied by.
@@ -292,7 +300,7 @@ impl Attention {
                 let mut weights = self.weights(sequence, &block, &place, [asking, seen(k)], terms);
                 self.drop_weights(sequence, head, &block, &mut weights);
                 let out = &mut out[block.start * q_width + head * self.head_dim..];
-                gemm_rows(out, q_width, Matrix::new(&weights, keys.len()), seen(v), 1.0, false);
+                gemm_rows(out, q_width, Matrix::new(&weights, keys.len()), seen(v), 1.0, false, self.compute());
             }
         }
     }

@@ -14,6 +14,7 @@ fn spec(causal: bool, rotary: bool) -> Attention {
         offsets: vec![0, 3, 4, 9].into(),
         queries: None,
         dropout: None,
+        precision: Precision::F32,
     }
 }
 
@@ -143,6 +144,28 @@ fn a_sequence_that_threads_share_has_the_same_outputs() {
         assert!(spec.sequences(4).len() >= spec.offsets.len());
         assert!(on(1) == on(2) && on(1) == on(4), "causal {causal}, window {window:?}");
     }
+}
+
+#[test]
+fn bf16_rounds_what_is_multiplied_but_for_some_queries_alone() {
+    let x = [random(1, &[150, 16]), random(2, &[150, 8]), random(3, &[150, 8])];
+    let of = |offsets: &[usize], precision| Attention { offsets: offsets.into(), precision, ..spec(true, false) };
+    let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let rounded = run(&x, of(&[0, 70, 150], Precision::Bf16));
+    let exact = values(&run(&x, of(&[0, 70, 150], Precision::F32)));
+    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+    let error = norm(&mut exact.iter().zip(values(&rounded)).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
+    assert!((1e-4..1e-2).contains(&error), "{error}");
+
+    let alone = x.each_ref().map(|x| x.narrow(0, 70, 80).unwrap().contiguous().unwrap());
+    let alone = run(&alone, of(&[0, 80], Precision::Bf16));
+    assert_eq!(values(&alone), values(&rounded.narrow(0, 70, 80).unwrap()));
+
+    let rows: Vec<u32> = vec![3, 149];
+    let q = embedding(&x[0], &rows).unwrap();
+    let some = |precision| Attention { queries: Some(rows.clone().into()), ..of(&[0, 70, 150], precision) };
+    let read = |precision| values(&attention(&q, &x[1], &x[2], some(precision)).unwrap());
+    assert_eq!(read(Precision::Bf16), read(Precision::F32));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The matrix product on borrowed slices.
 
 mod bf16;
+mod pack;
 mod precision;
 mod rows;
 mod tile;
@@ -44,8 +45,15 @@ impl<'a> Matrix<'a> {
     }
 
     fn fits(&self) -> bool {
-        let last = self.rows.saturating_sub(1) * self.row_stride + self.cols.saturating_sub(1) * self.col_stride;
-        self.rows == 0 || self.cols == 0 || last < self.data.len()
+        self.len() <= self.data.len()
+    }
+
+    /// Numbers of the slice up to the last one of the matrix.
+    fn len(&self) -> usize {
+        match (self.rows, self.cols) {
+            (0, _) | (_, 0) => 0,
+            (rows, cols) => (rows - 1) * self.row_stride + (cols - 1) * self.col_stride + 1,
+        }
     }
 }
 
@@ -60,10 +68,9 @@ impl Compute {
     /// In `f32`, on this thread.
     pub(super) const ALONE: Compute = Compute { precision: Precision::F32, threads: 1 };
 
-    /// For the weight gradients of linear layers: `f32` on all threads. They sum terms over the tokens of a batch that nearly
-    /// cancel, and with rounded terms the rest would be noise.
-    pub(super) fn of_weight_gradients() -> Compute {
-        Compute::shared(Precision::F32)
+    /// On this thread.
+    pub(super) fn on_this_thread(precision: Precision) -> Compute {
+        Compute { precision, threads: 1 }
     }
 
     /// On all threads of the current pool.
@@ -87,7 +94,7 @@ pub(super) fn product(lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, compute: Com
     // and none read.
     #[allow(unsafe_code)]
     unsafe {
-        write(out.as_mut_ptr(), lhs, rhs, scale, false, compute);
+        write(out.as_mut_ptr(), rhs.cols, lhs, rhs, scale, false, compute);
         out.set_len(len);
     }
     out
@@ -102,12 +109,12 @@ pub(super) fn gemm(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32
     // SAFETY: `check` passed, and `out` is borrowed mutably, so it overlaps neither view.
     #[allow(unsafe_code)]
     unsafe {
-        write(out.as_mut_ptr(), lhs, rhs, scale, accumulate, compute);
+        write(out.as_mut_ptr(), rhs.cols, lhs, rhs, scale, accumulate, compute);
     }
 }
 
-/// `out = scale * lhs rhs`, or `out += scale * lhs rhs` where `accumulate`, in `f32` and on this thread; the rows of `out`
-/// are `row_stride` apart, and what lies between them stays.
+/// `out = scale * lhs rhs`, or `out += scale * lhs rhs` where `accumulate`; the rows of `out` are `row_stride` apart, and what lies
+/// between them stays.
 ///
 /// # Shapes
 /// `lhs` `[m, k]`, `rhs` `[k, n]`, `out` `[m, n]`.
@@ -118,13 +125,14 @@ pub(super) fn gemm_rows(
     rhs: Matrix<'_>,
     scale: f32,
     accumulate: bool,
+    compute: Compute,
 ) {
     check(lhs, rhs, lhs.rows * rhs.cols);
     assert!(Matrix::strided(out, lhs.rows, rhs.cols, row_stride).fits() && rhs.cols <= row_stride, "rows that overlap");
     // SAFETY: `check` passed, the rows lie inside of `out`, which is borrowed mutably, so it overlaps neither view.
     #[allow(unsafe_code)]
     unsafe {
-        write_f32(out.as_mut_ptr(), row_stride, lhs, rhs, scale, accumulate, 1);
+        write(out.as_mut_ptr(), row_stride, lhs, rhs, scale, accumulate, compute);
     }
 }
 
@@ -134,32 +142,41 @@ fn check(lhs: Matrix<'_>, rhs: Matrix<'_>, out: usize) {
 }
 
 /// # Safety
-/// The shapes agree, both views lie inside their slices, and `out` is room for `m n` numbers outside of them, initialised
-/// where `accumulate`.
+/// The shapes agree, both views lie inside their slices, and `out` is room for `m` rows of `n` numbers outside of them, `row_stride`
+/// apart (`n` at least), initialised where `accumulate`. Nobody else uses it or what lies between the rows in the meantime.
 #[allow(unsafe_code)]
-unsafe fn write(out: *mut f32, lhs: Matrix<'_>, rhs: Matrix<'_>, scale: f32, accumulate: bool, compute: Compute) {
+unsafe fn write(
+    out: *mut f32,
+    row_stride: usize,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    scale: f32,
+    accumulate: bool,
+    compute: Compute,
+) {
     let Compute { precision, threads } = compute;
     if precision != Precision::Bf16 {
         // SAFETY: the caller's.
-        return unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) };
+        return unsafe { write_f32(out, row_stride, lhs, rhs, scale, accumulate, threads) };
     }
     match tile::Instructions::native() {
         Some(instructions) if lhs.rows > 0 && lhs.cols > 0 && rhs.cols > 0 => {
+            let len = (lhs.rows - 1) * row_stride + rhs.cols;
             // SAFETY: the caller's, and `MaybeUninit` asks for no initialised numbers.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), lhs.rows * rhs.cols) };
-            bf16::Product { lhs, rhs, scale, accumulate }.write(instructions, out, threads);
+            let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), len) };
+            bf16::Product { lhs, rhs, scale, accumulate }.write(instructions, out, row_stride, threads);
         }
         _ => {
             let (lhs_rounded, rhs_rounded) = (lhs.rounded(), rhs.rounded());
             let (lhs, rhs) = (Matrix { data: &lhs_rounded, ..lhs }, Matrix { data: &rhs_rounded, ..rhs });
             // SAFETY: the caller's: the rounded matrices have the shapes and strides of those they are made from.
-            unsafe { write_f32(out, rhs.cols, lhs, rhs, scale, accumulate, threads) }
+            unsafe { write_f32(out, row_stride, lhs, rhs, scale, accumulate, threads) }
         }
     }
 }
 
 /// # Safety
-/// As [`write`], with rows `row_stride` apart.
+/// As [`write`].
 #[allow(unsafe_code)]
 unsafe fn write_f32(
     out: *mut f32,
@@ -225,9 +242,9 @@ mod tests {
     fn rows_apart_leave_what_lies_between() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0], [1.0, 0.0, 2.0, 1.0]);
         let mut out = [9.0; 5];
-        gemm_rows(&mut out, 3, Matrix::new(&a, 2), Matrix::new(&b, 2), 1.0, false);
+        gemm_rows(&mut out, 3, Matrix::new(&a, 2), Matrix::new(&b, 2), 1.0, false, Compute::ALONE);
         assert_eq!(out, [5.0, 2.0, 9.0, 11.0, 4.0]);
-        gemm_rows(&mut out, 3, Matrix::new(&a, 2), Matrix::new(&b, 2), -1.0, true);
+        gemm_rows(&mut out, 3, Matrix::new(&a, 2), Matrix::new(&b, 2), -1.0, true, Compute::ALONE);
         assert_eq!(out, [0.0, 0.0, 9.0, 0.0, 0.0]);
     }
 

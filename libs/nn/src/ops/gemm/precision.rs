@@ -2,9 +2,10 @@
 
 use super::tile::Instructions;
 
-/// The precision of the factors in the matrix products of linear layers and language-model heads. Everything else is always
-/// `f32`: sums, weights, weight gradients of linear layers, activations, attention, scoring heads, and the last layer for
-/// the tokens that are read.
+/// The precision of the factors in the matrix products of linear layers and language-model heads, forwards and backwards. Everything
+/// else is always `f32`: sums, weights and their gradients as they are added up, activations, scoring heads, and the last layer for
+/// the tokens that are read; attention, too, but for scores where not everything is `f32` and [`Precision::fastest`] is bf16: then
+/// the products of queries and keys and those of weights and values are bf16.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Precision {
     /// `f32` factors.
@@ -12,10 +13,10 @@ pub enum Precision {
     F32,
     /// Factors rounded to bf16 (8 significant bits), which AMD's processors with AVX-512 BF16 multiply twice as fast, Intel's with AMX
     /// several times. Other processors round and multiply in `f32`: slower than [`Precision::F32`], and equal to these up to the
-    /// order of sums.
+    /// order of sums, but for attention.
     Bf16,
     /// Whole numbers of 8 bits, for scoring: weights rounded by output, activations by token, sums exact (see
-    /// [`super::super::Int8Weight`]). Products other than those of linear layers are `f32`.
+    /// [`super::super::Int8Weight`]). Products other than those of linear layers and attention are `f32`.
     Int8,
 }
 

@@ -20,12 +20,14 @@ pub(super) trait Kernel {
     const ROWS: usize;
     /// Panels have a multiple of so many pairs.
     const PAIRS: usize;
+    /// Summands of a block at most.
+    const DEPTH: usize;
 
     /// The numbers of a panel of rows.
     fn panel(pairs: usize) -> usize;
 
-    /// The rows from `first` on, of which the columns `depth`, as a panel; zeros stay beyond the edges.
-    fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, panel: &mut [Self::Number]);
+    /// The rows from `first` on, of which the columns `depth`, as panels of so many pairs; zeros stay beyond the edges.
+    fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, pairs: usize, panels: &mut [Self::Number]);
 
     /// Does work that multiplies, on a thread that is ready for it.
     #[inline(always)]
@@ -73,10 +75,14 @@ impl Instructions {
 
     /// True if this processor has them.
     #[cfg(target_arch = "x86_64")]
-    fn are_here(self) -> bool {
+    pub(super) fn are_here(self) -> bool {
         match self {
             Self::Amx => amx::multiplies_bf16(),
-            Self::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16"),
+            Self::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512bf16")
+            }
             #[cfg(test)]
             Self::Emulated => is_x86_feature_detected!("avx512f"),
         }
@@ -116,13 +122,15 @@ mod x86 {
         type Number = u16;
         const ROWS: usize = amx::ROWS;
         const PAIRS: usize = amx::ROW_BYTES / 4;
+        /// A panel of columns then takes half of a first-level cache of 48 KB.
+        const DEPTH: usize = 384;
 
         fn panel(pairs: usize) -> usize {
             Self::ROWS * 2 * pairs
         }
 
-        fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, panel: &mut [u16]) {
-            lhs.pack_rows(first, depth, panel.len() / Self::ROWS, panel);
+        fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, pairs: usize, panels: &mut [u16]) {
+            lhs.pack_lines(first, depth, 2 * pairs, panels);
         }
 
         #[inline(always)]
@@ -148,13 +156,15 @@ mod x86 {
                 type Number = u32;
                 const ROWS: usize = ROWS;
                 const PAIRS: usize = 1;
+                /// The second-level cache feeds these kernels fast enough, and what is summed at once is written once.
+                const DEPTH: usize = 1536;
 
                 fn panel(pairs: usize) -> usize {
                     ROWS * pairs
                 }
 
-                fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, panel: &mut [u32]) {
-                    lhs.pack::<ROWS>(first, depth, panel.as_chunks_mut().0);
+                fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, pairs: usize, panels: &mut [u32]) {
+                    lhs.pack::<ROWS>(first, depth, pairs, panels.as_chunks_mut().0);
                 }
 
                 #[allow(unsafe_code)]
