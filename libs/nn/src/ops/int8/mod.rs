@@ -18,8 +18,6 @@ use kernel::{Instructions, Kernel, Portable, TILE};
 const LARGEST: f32 = 127.0;
 /// Rows of a parallel task at most, so that its rounded activations stay in a second-level cache: whole tiles of every kernel.
 const TASK_ROWS: usize = 96;
-/// Outputs that are written at once: a register of AVX-512.
-const LANES: usize = 16;
 /// Neighbours along the dimension summed over that the instructions multiply at once.
 const QUAD: usize = 4;
 
@@ -180,25 +178,9 @@ impl Int8Weight {
         bias: &[f32],
         then: impl Fn(f32) -> f32,
     ) {
-        let output = |sum: i32, weights: i32, column: f32, bias: f32| {
-            then((sum - K::excess(weights)) as f32 * (unit * column) + bias)
-        };
-        let end = first + y.len();
-        let (units, weights) = (&self.units[first..end], &self.sums[first..end]);
-        let (y, rest) = y.as_chunks_mut::<LANES>();
-        let whole = y.len() * LANES;
-        let columns =
-            units.as_chunks().0.iter().zip(weights.as_chunks().0).zip(sums.as_chunks().0).zip(bias.as_chunks().0);
-        for (y, (((column, weights), sums), bias)) in y.iter_mut().zip(columns) {
-            let (column, weights, sums, bias): ([_; LANES], [_; LANES], [_; LANES], [_; LANES]) =
-                (*column, *weights, *sums, *bias);
-            for lane in 0..LANES {
-                y[lane].write(output(sums[lane], weights[lane], column[lane], bias[lane]));
-            }
-        }
-        let columns = units[whole..].iter().zip(&weights[whole..]).zip(&sums[whole..]).zip(&bias[whole..]);
-        for (y, (((&column, &weights), &sum), &bias)) in rest.iter_mut().zip(columns) {
-            y.write(output(sum, weights, column, bias));
+        let columns = self.units[first..].iter().zip(&self.sums[first..]).zip(sums).zip(bias);
+        for (y, (((&column, &weights), &sum), &bias)) in y.iter_mut().zip(columns) {
+            y.write(then((sum - K::excess(weights)) as f32 * (unit * column) + bias));
         }
     }
 }
