@@ -119,8 +119,8 @@ impl CrossEncoder {
 
 /// The raw logit of each sequence, in their order, without dropout.
 ///
-/// A batch takes sequences as they come, up to `batch_tokens` tokens, and batches are scored in parallel, by all ranks of the
-/// group. Nothing is padded, so that sorting by length would save nothing.
+/// A batch takes sequences as they come, up to `batch_tokens` tokens or the share of a thread, and batches are scored in parallel, by all
+/// ranks of the group. Nothing is padded, so that sorting by length would save nothing.
 ///
 /// # Errors
 /// A sequence that the model cannot take; a score that is not finite.
@@ -140,8 +140,18 @@ pub fn score_sequences(model: &Model, sequences: &[Sequence], execution: Executi
     }
 }
 
-/// Sequences in batches of at most `batch_tokens` tokens, but at least one sequence each.
-pub(crate) fn batches<S>(mut rest: &[S], batch_tokens: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
+/// Sequences in batches of at most `batch_tokens` tokens, but at least one sequence each. Few sequences are shared evenly by the threads,
+/// one batch each, where that keeps every thread busy for three quarters of the time at least.
+pub(crate) fn batches<S>(sequences: &[S], batch_tokens: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
+    // The ranks of a group form the same batches, whatever threads each has.
+    let threads = if group::size() > 1 { 1 } else { rayon::current_num_threads() };
+    let shares = shares(sequences, threads, &tokens_of);
+    let total: usize = sequences.iter().map(&tokens_of).sum();
+    let largest = shares.iter().map(|share| share.iter().map(&tokens_of).sum()).max().unwrap_or(0);
+    if largest <= batch_tokens && 3 * threads * largest <= 4 * total {
+        return shares;
+    }
+    let mut rest = sequences;
     let mut batches = Vec::new();
     while !rest.is_empty() {
         let mut tokens = 0;
@@ -154,4 +164,59 @@ pub(crate) fn batches<S>(mut rest: &[S], batch_tokens: usize, tokens_of: impl Fn
         rest = later;
     }
     batches
+}
+
+/// Sequences in at most `count` parts of about as many tokens each.
+fn shares<S>(sequences: &[S], count: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
+    let total: usize = sequences.iter().map(&tokens_of).sum();
+    let mut before = 0;
+    // A sequence belongs to the share in which its middle lies.
+    let share_of = |sequence: &S| {
+        let tokens = tokens_of(sequence);
+        before += tokens;
+        (2 * before - tokens) * count / (2 * total).max(1)
+    };
+    let shares: Vec<usize> = sequences.iter().map(share_of).collect();
+    let mut rest = sequences;
+    shares.chunk_by(|a, b| a == b).filter_map(|share| rest.split_off(..share.len())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lengths of the batches of sequences of these lengths.
+    fn lengths(sequences: &[usize], batch_tokens: usize, threads: usize) -> Vec<Vec<usize>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| batches(sequences, batch_tokens, |&length| length).into_iter().map(<[usize]>::to_vec).collect())
+    }
+
+    #[test]
+    fn threads_share_few_sequences_evenly() {
+        assert_eq!(lengths(&[128; 10], 4096, 2), [[128; 5]; 2]);
+        assert_eq!(lengths(&[128; 10], 4096, 1), [[128; 10]]);
+        assert_eq!(lengths(&[100, 100, 300, 100], 4096, 2), [vec![100, 100], vec![300, 100]]);
+        // Threads would wait for more than a quarter of the time: all share each operation.
+        assert_eq!(lengths(&[128; 2], 4096, 4), [[128; 2]]);
+        assert_eq!(lengths(&[10, 500], 4096, 2), [[10, 500]]);
+        // More than a batch each.
+        assert_eq!(lengths(&[128; 5], 256, 2), [vec![128; 2], vec![128; 2], vec![128]]);
+        assert!(lengths(&[], 256, 2).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn batches_have_every_sequence_in_order(
+            sequences in prop::collection::vec(1usize..300, 0..40),
+            batch_tokens in 1usize..2000,
+            threads in 1usize..9,
+        ) {
+            let found = lengths(&sequences, batch_tokens, threads);
+            prop_assert_eq!(found.concat(), sequences);
+            let fits = |batch: &Vec<usize>| batch.len() == 1 || batch.iter().sum::<usize>() <= batch_tokens;
+            prop_assert!(found.iter().all(fits));
+        }
+    }
 }

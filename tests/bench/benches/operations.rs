@@ -4,8 +4,8 @@ use candle_core::{Device, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use nn::ops::{
-    Attention, Int8Weight, Precision, Rotary, Then, attention, cross_entropy, embedding, gelu, layer_norm, linear,
-    residual, rms_norm, swiglu,
+    Attention, Int8Weight, Precision, Rotary, attention, cross_entropy, embedding, gelu, int8_feed_forward, layer_norm,
+    linear, residual, rms_norm, swiglu,
 };
 use nn::train::{AdamW, AdamWConfig};
 use nn::weights::{Init, ParamSpec, Params};
@@ -46,10 +46,12 @@ fn products(criterion: &mut Criterion) {
         measure(&mut group, name, &inputs, &|x| linear(&x[0], &x[1], Some(&x[2]), precision));
     }
     let [x, weight, bias] = inputs.each_ref().map(|input| input.as_detached_tensor());
-    if let Ok(weight) = Int8Weight::of(&weight) {
-        for (name, then) in [("int8/forward", Then::Nothing), ("int8/forward and gelu", Then::Gelu)] {
-            group.bench_function(name, |bencher| bencher.iter(|| weight.apply(&x, Some(&bias), then)));
-        }
+    let back = random(&[WIDTH, INNER]).as_detached_tensor();
+    if let (Ok(weight), Ok(back)) = (Int8Weight::of(&weight), Int8Weight::of(&back)) {
+        group.bench_function("int8/forward", |bencher| bencher.iter(|| weight.apply(&x, Some(&bias))));
+        group.bench_function("int8/feed-forward", |bencher| {
+            bencher.iter(|| int8_feed_forward(&x, [(&weight, Some(&bias)), (&back, None)]));
+        });
     }
 }
 

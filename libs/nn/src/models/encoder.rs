@@ -251,7 +251,7 @@ impl Encoder {
     ) -> Result<Tensor> {
         let layer = |mode| params.view(mode).child(self.root).child(self.names.layers).child(index);
         let (weights, seen) = (layer(mode.reading(&spec)), layer(mode));
-        let LayerNames { attention: [query, key, value, mixture], feed_forward: [into, out], .. } = self.names;
+        let LayerNames { attention: [query, key, value, mixture], feed_forward, .. } = *self.names;
         // The embeddings drop at one place, a block at three, and the embeddings of distances in each block at another one.
         let places = 3 + u64::from(self.relative.is_some());
         let drops = &mut Drops::after(1 + places * index as u64, mode);
@@ -271,8 +271,7 @@ impl Encoder {
         let update = weights.linear(mixture, &mixed)?;
         let sum = residual(&asking, &update, drops.next(self.mixture_dropout))?;
         let x = self.norm(&weights, self.names.attention_norm, &sum)?;
-        let inner = weights.linear_gelu(into, &x)?; // [queries, inner]
-        let sum = residual(&x, &weights.linear(out, &inner)?, drops.next(self.dropout))?;
+        let sum = residual(&x, &weights.feed_forward(feed_forward, &x)?, drops.next(self.dropout))?;
         self.norm(&weights, self.names.norm, &sum)
     }
 

@@ -1,11 +1,12 @@
 //! Element-wise activations.
 
 use std::f32::consts::{FRAC_2_SQRT_PI, SQRT_2};
+use std::mem::MaybeUninit;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
-use super::{TASK, gradient, input, lanes, lend, output};
+use super::{TASK, filled, gradient, input, lanes, lend, output};
 
 /// The exact GELU, `x Phi(x)` with the normal distribution function Phi (arXiv 1606.08415).
 ///
@@ -48,27 +49,26 @@ fn map(a: &[f32], f: impl Fn(f32) -> f32 + Sync) -> Vec<f32> {
 /// `f(a[i], b[i])` for every pair of numbers.
 pub(super) fn map2(a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
     assert_eq!(a.len(), b.len(), "numbers without a partner");
-    let mut out = Vec::with_capacity(a.len());
-    let unwritten = &mut out.spare_capacity_mut()[..a.len()];
-    unwritten.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
-        lanes::wide(|| {
-            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-                out.write(f(a, b));
-            }
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        out.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
+            lanes::wide!(|| {
+                for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    out.write(f(a, b));
+                }
+            });
         });
-    });
-    // SAFETY: there is room for as many numbers as `a` and `b` have, and each was written.
+    };
+    // SAFETY: there are as many numbers in `a` and `b`, and one is written for each.
     #[allow(unsafe_code)]
     unsafe {
-        out.set_len(a.len());
+        filled(a.len(), write)
     }
-    out
 }
 
 /// `a[i] *= b[i]`.
 fn multiply(a: &mut [f32], b: &[f32]) {
     a.par_chunks_mut(TASK).zip(b.par_chunks(TASK)).for_each(|(a, b)| {
-        lanes::wide(|| a.iter_mut().zip(b).for_each(|(a, b)| *a *= b));
+        lanes::wide!(|| a.iter_mut().zip(b).for_each(|(a, b)| *a *= b));
     });
 }
 

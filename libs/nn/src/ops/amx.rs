@@ -72,9 +72,9 @@ pub(super) fn with_tiles<R>(work: impl FnOnce() -> R) -> R {
 
 /// A function `(rows, panel, tile)` around an instruction that multiplies tiles.
 macro_rules! multiply {
-    ($(#[$documentation:meta])* $name:ident, $instruction:literal, $lhs:ty, $rhs:ty, $sum:ty) => {
+    ($(#[$documentation:meta])* $name:ident, $instruction:literal, $lhs:ty, $rhs:ty, $tile:ty) => {
         $(#[$documentation])*
-        pub(super) fn $name(rows: &[$lhs], panel: &[$rhs], tile: &mut [$sum; ROWS * COLUMNS]) {
+        pub(super) fn $name(rows: &[$lhs], panel: &[$rhs], tile: &mut $tile) {
             let width = size_of_val(rows) / ROWS;
             let steps = width / ROW_BYTES;
             assert!(
@@ -127,12 +127,12 @@ multiply!(
     ///
     /// # Shapes
     /// `rows` `[32, 4 q]`, `panel` `[q, 32, 4]` -> `tile` `[32, 32]`, with `q` a multiple of 16.
-    multiply_int8, "tdpbssd", i8, i8, i32
+    multiply_int8, "tdpbssd", i8, i8, [i32; ROWS * COLUMNS]
 );
 multiply!(
     /// As [`multiply_int8`], of bf16 numbers, pairs of which the panel has as one number.
     ///
     /// # Shapes
     /// `rows` `[32, 2 p]`, `panel` `[p, 32]` -> `tile` `[32, 32]`, with `p` a multiple of 16.
-    multiply_bf16, "tdpbf16ps", u16, [u32; COLUMNS], f32
+    multiply_bf16, "tdpbf16ps", u16, [u32; COLUMNS], [[f32; COLUMNS]; ROWS]
 );

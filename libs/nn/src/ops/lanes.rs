@@ -1,25 +1,45 @@
 //! Loops over slices that the compiler turns into vector instructions.
 
-/// Runs a loop in a copy that is compiled for AVX-512 where the processor has it. Every number is computed by the same operations
+/// Runs loops in a copy that is compiled for AVX-512 where the processor has it. Every number is computed by the same operations
 /// in either copy, so that the bits are the same.
-#[inline(always)]
-pub(super) fn wide<R>(work: impl FnOnce() -> R) -> R {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-        fn compiled_for_avx512<R>(work: impl FnOnce() -> R) -> R {
-            work()
-        }
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: the processor has these features.
+///
+/// It is a macro, so that each copy is a closure that is called at one place, which the compiler inlines however large it is: only
+/// what is inlined is compiled for AVX-512. Functions that the loops call are to be `#[inline(always)]`.
+macro_rules! wide {
+    (|| $work:expr) => {
+        if $crate::ops::lanes::is_wide() {
+            let work = || $work;
+            // SAFETY: the processor has the features.
             #[allow(unsafe_code)]
-            return unsafe { compiled_for_avx512(work) };
+            unsafe {
+                $crate::ops::lanes::compiled_for_avx512(work)
+            }
+        } else {
+            $work
         }
-    }
+    };
+}
+pub(super) use wide;
+
+/// True if the processor has the features of [`compiled_for_avx512`].
+#[inline(always)]
+pub(super) fn is_wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
+}
+
+/// Runs what is inlined here.
+///
+/// # Safety
+/// [`is_wide`].
+#[cfg_attr(target_arch = "x86_64", target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl"))]
+#[allow(unsafe_code)]
+pub(super) unsafe fn compiled_for_avx512<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 

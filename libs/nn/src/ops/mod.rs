@@ -4,6 +4,8 @@
 //! over rows or sequences, keep nothing for the backward pass that is cheap to compute again, compute no gradient for
 //! an input that needs none (a frozen weight costs nothing), and add up in a fixed order.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor};
 
 mod activation;
@@ -35,7 +37,7 @@ pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use expected::expected_class;
 pub use gemm::Precision;
-pub use int8::{Int8Weight, Then};
+pub use int8::{Int8Weight, int8_feed_forward};
 pub use linear::linear;
 pub use low_rank::{LowRank, low_rank};
 pub use mean::sequence_means;
@@ -52,6 +54,21 @@ const TASK: usize = 8192;
 /// number of threads.
 fn task_rows(d: usize) -> usize {
     (TASK / d.max(1)).max(1)
+}
+
+/// So many numbers in memory that nothing has written before.
+///
+/// # Safety
+/// `write` writes every one.
+#[allow(unsafe_code)]
+unsafe fn filled(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    write(&mut values.spare_capacity_mut()[..len]);
+    // SAFETY: there is room for so many numbers, and each was written.
+    unsafe {
+        values.set_len(len);
+    }
+    values
 }
 
 /// The values of an operation's input.

@@ -31,7 +31,7 @@ fn map_rows(x: &[f32], d: usize, row: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec
     let mut y = vec![0.0; x.len()];
     let task = task_rows(d) * d;
     y.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(y, x)| {
-        lanes::wide(|| y.chunks_exact_mut(d).zip(x.chunks_exact(d)).for_each(|(y, x)| row(x, y)));
+        lanes::wide!(|| y.chunks_exact_mut(d).zip(x.chunks_exact(d)).for_each(|(y, x)| row(x, y)));
     });
     y
 }
@@ -42,7 +42,7 @@ fn map_rows2(x: &[f32], grad: &[f32], d: usize, row: impl Fn(&[f32], &[f32], &mu
     let task = task_rows(d) * d;
     dx.par_chunks_mut(task).zip(x.par_chunks(task)).zip(grad.par_chunks(task)).for_each(|((dx, x), grad)| {
         let rows = dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(grad.chunks_exact(d));
-        lanes::wide(|| rows.for_each(|((dx, x), grad)| row(x, grad, dx)));
+        lanes::wide!(|| rows.for_each(|((dx, x), grad)| row(x, grad, dx)));
     });
     dx
 }
@@ -63,11 +63,13 @@ struct RmsNorm {
 
 impl RmsNorm {
     /// 1 / root mean square.
+    #[inline(always)]
     fn inverse(&self, x: &[f32]) -> f32 {
         1.0 / (lanes::dot(x, x) / x.len() as f32 + self.eps).sqrt()
     }
 
     /// With `n = x * inverse` and `g = grad * weight`: `dx = inverse (g - n mean(g n))`.
+    #[inline(always)]
     fn backward_row(&self, x: &[f32], weight: &[f32], grad: &[f32], dx: &mut [f32]) {
         let inverse = self.inverse(x);
         for ((dx, &grad), &weight) in dx.iter_mut().zip(grad).zip(weight) {
@@ -125,6 +127,7 @@ struct LayerNorm {
 
 impl LayerNorm {
     /// (mean, 1 / standard deviation).
+    #[inline(always)]
     fn moments(&self, x: &[f32]) -> (f32, f32) {
         let n = x.len() as f32;
         let mean = lanes::sum(x) / n;
@@ -132,6 +135,7 @@ impl LayerNorm {
     }
 
     /// With `n = (x - mean) * inverse` and `g = grad * weight`: `dx = inverse (g - mean(g) - n mean(g n))`.
+    #[inline(always)]
     fn backward_row(&self, x: &[f32], weight: &[f32], grad: &[f32], dx: &mut [f32]) {
         let (mean, inverse) = self.moments(x);
         let n = x.len() as f32;

@@ -35,7 +35,7 @@ impl CustomOp2 for Residual {
         let mut sum = update.to_vec();
         sum.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).enumerate().for_each(|(task, (sum, x))| {
             dropout.apply(task * TASK, sum);
-            lanes::wide(|| lanes::add_to(sum, x));
+            lanes::wide!(|| lanes::add_to(sum, x));
         });
         output(sum, xl.shape())
     }

@@ -1,14 +1,15 @@
 //! Weights as a forward pass reads them: tracked by the graph where they are trained.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::lora::{LORA_A, LORA_B};
+use super::lora::{LORA_A, LORA_B, Lora};
 use super::mode::Mode;
 use super::params::Params;
 use super::stored::Stored;
-use crate::ops::{Dropout, LowRank, Precision, Then, gelu, linear, low_rank};
+use crate::ops::{Dropout, Int8Weight, LowRank, Precision, gelu, int8_feed_forward, linear, low_rank};
 use crate::{Error, Result};
 
 impl Params {
@@ -66,15 +67,7 @@ impl View<'_> {
     /// # Shapes
     /// `x` `[t, in]` -> `[t, out]`.
     pub(crate) fn linear(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        self.affine(name, x, None, Then::Nothing)
-    }
-
-    /// The affine layer `name` below this prefix, and the GELU of its outputs, near the exact one where it multiplies in int8.
-    ///
-    /// # Shapes
-    /// `x` `[t, in]` -> `[t, out]`.
-    pub(crate) fn linear_gelu(&self, name: &str, x: &Tensor) -> Result<Tensor> {
-        self.affine(name, x, None, Then::Gelu)
+        self.affine(name, x, None)
     }
 
     /// The outputs `rows` of the affine layer `name`: one of several layers that are stored as one.
@@ -82,27 +75,32 @@ impl View<'_> {
     /// # Shapes
     /// `x` `[t, in]` -> `[t, rows]`.
     pub(crate) fn linear_rows(&self, name: &str, rows: Range<usize>, x: &Tensor) -> Result<Tensor> {
-        self.affine(name, x, Some(rows), Then::Nothing)
+        self.affine(name, x, Some(&rows))
     }
 
-    /// These outputs of an affine layer, all of them where none are named, and what follows it.
-    fn affine(&self, name: &str, x: &Tensor, rows: Option<Range<usize>>, then: Then) -> Result<Tensor> {
-        let (layer, rows) = (self.child(name), rows.as_ref());
-        let bias = layer.find("bias").map(|bias| part(bias, rows)).transpose()?;
-        let update = self.params.lora.as_ref().zip(layer.find(LORA_A));
-        if matches!(self.mode, Mode::Eval(Precision::Int8)) && update.is_none() {
-            let start = rows.map_or(0, |rows| rows.start);
-            let weights = || layer.rows("weight", rows, Stored::read);
-            let rounded = self.params.int8.weight((layer.prefix.clone(), start), weights)?;
-            return Ok(rounded.apply(x, bias.as_ref(), then)?);
+    /// Two affine layers with the GELU between them, near the exact one where they multiply in int8.
+    ///
+    /// # Shapes
+    /// `x` `[t, in]` -> `[t, out]`.
+    pub(crate) fn feed_forward(&self, [into, out]: [&str; 2], x: &Tensor) -> Result<Tensor> {
+        match (self.int8(into, None)?, self.int8(out, None)?) {
+            (Some((into, into_bias)), Some((out, out_bias))) => {
+                Ok(int8_feed_forward(x, [(&into, into_bias.as_ref()), (&out, out_bias.as_ref())])?)
+            }
+            _ => self.linear(out, &gelu(&self.linear(into, x)?)?),
         }
+    }
+
+    /// These outputs of an affine layer, all of them where none are named.
+    fn affine(&self, name: &str, x: &Tensor, rows: Option<&Range<usize>>) -> Result<Tensor> {
+        if let Some((rounded, bias)) = self.int8(name, rows)? {
+            return Ok(rounded.apply(x, bias.as_ref())?);
+        }
+        let layer = self.child(name);
+        let bias = layer.bias(rows)?;
         let weight = layer.rows("weight", rows, Stored::keep)?;
-        let activate = |y: Tensor| match then {
-            Then::Nothing => Ok(y),
-            Then::Gelu => gelu(&y),
-        };
-        let Some((lora, a)) = update else {
-            return Ok(activate(linear(x, &weight, bias.as_ref(), self.mode.precision())?)?);
+        let Some((lora, a)) = layer.update() else {
+            return Ok(linear(x, &weight, bias.as_ref(), self.mode.precision())?);
         };
         let dropout = match self.mode {
             Mode::Train { dropout_seed, .. } if lora.config.dropout > 0.0 => {
@@ -112,7 +110,30 @@ impl View<'_> {
         };
         let precision = self.mode.precision();
         let update = LowRank { weight, bias, scale: lora.config.scale(), dropout, precision };
-        Ok(activate(low_rank(x, &a, &part(layer.get(LORA_B)?, rows)?, update)?)?)
+        Ok(low_rank(x, &a, &part(layer.get(LORA_B)?, rows)?, update)?)
+    }
+
+    /// The rounded weight and the bias of these outputs of an affine layer, where it multiplies in int8: one that only scores, without an
+    /// update of low rank.
+    fn int8(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Option<(Arc<Int8Weight>, Option<Tensor>)>> {
+        let layer = self.child(name);
+        if !matches!(self.mode, Mode::Eval(Precision::Int8)) || layer.update().is_some() {
+            return Ok(None);
+        }
+        let start = rows.map_or(0, |rows| rows.start);
+        let weights = || layer.rows("weight", rows, Stored::read);
+        let rounded = self.params.int8.weight((layer.prefix.clone(), start), weights)?;
+        Ok(Some((rounded, layer.bias(rows)?)))
+    }
+
+    /// These numbers of the bias of the affine layer at this prefix, if it has one.
+    fn bias(&self, rows: Option<&Range<usize>>) -> Result<Option<Tensor>> {
+        self.find("bias").map(|bias| part(bias, rows)).transpose()
+    }
+
+    /// The update of low rank of the affine layer at this prefix: its first factor, and what else is known of it.
+    fn update(&self) -> Option<(&Lora, Tensor)> {
+        self.params.lora.as_ref().zip(self.find(LORA_A))
     }
 }
 

@@ -3,6 +3,7 @@
 mod backward;
 mod disentangled;
 mod rotary;
+mod scoring;
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
@@ -15,7 +16,9 @@ use rayon::prelude::*;
 use super::Precision;
 use super::dropout::Dropout;
 use super::embedding::embedding;
-use super::gemm::{Compute, Matrix, gemm_rows, product};
+#[cfg(target_arch = "x86_64")]
+use super::gemm::{Amx, Avx512};
+use super::gemm::{Compute, Instructions, Kernel, Matrix, gemm_rows, product};
 use super::{gradient, input, lanes, lend, output};
 use disentangled::{Place, Terms};
 pub use disentangled::{Relative, disentangled};
@@ -217,7 +220,7 @@ impl Attention {
         if let Some(terms) = terms {
             terms.add(place, [q, k], &mut weights);
         }
-        lanes::wide(|| {
+        lanes::wide!(|| {
             for (query, weights) in block.clone().zip(weights.chunks_exact_mut(keys.len())) {
                 let seen = self.seen(sequence, query);
                 let seen = seen.start - keys.start..seen.end - keys.start;
@@ -233,13 +236,17 @@ impl Attention {
     fn scores(&self, [q, k]: [Matrix<'_>; 2]) -> Vec<f32> {
         let mut scores = product(q, k.t(), self.factor(), self.compute());
         if let Some(cap) = self.soft_cap {
-            lanes::wide(|| lanes::soft_cap(&mut scores, cap));
+            lanes::wide!(|| lanes::soft_cap(&mut scores, cap));
         }
         scores
     }
 
+    fn precision(&self) -> Precision {
+        if self.queries.is_some() { Precision::F32 } else { self.precision }
+    }
+
     fn compute(&self) -> Compute {
-        Compute::on_this_thread(if self.queries.is_some() { Precision::F32 } else { self.precision })
+        Compute::on_this_thread(self.precision())
     }
 
     /// What the scores are multiplied by.
@@ -265,7 +272,7 @@ impl Attention {
         let outs = split(&mut out, parts.iter().map(|part| part.queries.len() * q_width));
         parts.par_iter().zip(outs).for_each(|(sequence, out)| {
             let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
-            self.forward_sequence(sequence, [q, own(&k), own(v)], terms, out);
+            self.forward_part(sequence, [q, own(&k), own(v)], terms, out);
         });
         out
     }
@@ -281,6 +288,18 @@ impl Attention {
     }
 
     /// The outputs of some queries of a sequence from its keys, turned, and values: rows of the sequence alone.
+    fn forward_part(&self, sequence: &Sequence, qkv: [&[f32]; 3], terms: Option<&Terms<'_>>, out: &mut [f32]) {
+        let plain = terms.is_none() && self.dropout.is_none() && self.precision() == Precision::Bf16;
+        match Instructions::native().filter(|_| plain) {
+            #[cfg(target_arch = "x86_64")]
+            Some(Instructions::Amx) => Amx::prepared(|| self.score_sequence::<Amx>(sequence, qkv, out)),
+            #[cfg(target_arch = "x86_64")]
+            Some(Instructions::Avx512) => self.score_sequence::<Avx512>(sequence, qkv, out),
+            _ => self.forward_sequence(sequence, qkv, terms, out),
+        }
+    }
+
+    /// [`Attention::forward_part`] by products and softmax of rows.
     fn forward_sequence(
         &self,
         sequence: &Sequence,

@@ -169,6 +169,51 @@ fn bf16_rounds_what_is_multiplied_but_for_some_queries_alone() {
 }
 
 #[test]
+fn bf16_sees_what_f32_sees() {
+    // Blocks of one query, of less and more than a tile has columns, and an odd number of keys.
+    let offsets: Arc<[usize]> = vec![0, 1, 34, 98, 163, 280].into();
+    let x = [random(1, &[280, 16]), random(2, &[280, 8]), random(3, &[280, 8])];
+    let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+    for (causal, rotary) in [(false, false), (true, false), (false, true), (true, true)] {
+        for (window, soft_cap, scale) in
+            [(None, None, None), (Some(1), None, None), (Some(40), None, Some(1.5)), (None, Some(0.7), Some(3.0))]
+        {
+            // The table of `spec` has 80 positions.
+            let rotary = rotary.then(|| Rotary::new(10.0, None, 4, 120));
+            let of = |precision| {
+                let offsets = offsets.clone();
+                let rotary = rotary.clone();
+                Attention { offsets, window, soft_cap, scale, precision, rotary, ..spec(causal, false) }
+            };
+            let rows = |precision| run(&x, of(precision)).to_vec2::<f32>().unwrap();
+            for (query, (exact, rounded)) in rows(Precision::F32).iter().zip(rows(Precision::Bf16)).enumerate() {
+                let error = norm(&mut exact.iter().zip(&rounded).map(|(a, b)| a - b));
+                let limit = 0.02 * norm(&mut exact.iter().copied()).max(0.3);
+                assert!(error < limit, "query {query}, causal {causal}, window {window:?}, cap {soft_cap:?}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_finite_stays_in_the_outputs_of_its_query() {
+    let [q, k, v] = inputs(9);
+    let mut bad = q.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    bad[4 * 16] = f32::NAN;
+    let bad = Tensor::from_vec(bad, (9, 16), &candle_core::Device::Cpu).unwrap();
+    for precision in [Precision::F32, Precision::Bf16] {
+        let rows = |q: &Tensor| {
+            let spec = Attention { precision, ..spec(false, false) };
+            run(&[q.clone(), k.clone(), v.clone()], spec).to_vec2::<f32>().unwrap()
+        };
+        for (query, (good, bad)) in rows(&q).iter().zip(rows(&bad)).enumerate() {
+            assert_eq!(bad[..4].iter().all(|x| x.is_nan()), query == 4);
+            assert_eq!(good[4..], bad[4..]);
+        }
+    }
+}
+
+#[test]
 fn gradients_with_dropout_match_finite_differences() {
     let dropout = Some(Dropout::new(0.3, 5));
     gradients(&inputs(9), |x| run(x, Attention { dropout, ..spec(true, true) }));

@@ -12,7 +12,7 @@ use super::Matrix;
 use super::pack::TASK_ROWS;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Amx, Avx512};
-use super::tile::{COLUMNS, Instructions, Kernel, TILE};
+use super::tile::{COLUMNS, Instructions, Kernel, TILE_ROWS, Tile};
 
 /// Columns of a block at most, so that it stays in a third-level cache.
 const WIDTH: usize = 64 * COLUMNS;
@@ -101,13 +101,13 @@ impl Product<'_> {
         let (pairs, panel) = (block.pairs, K::panel(block.pairs));
         let mut packed = vec![K::Number::default(); out.len().div_ceil(row_stride * K::ROWS) * panel];
         K::pack(self.lhs, first, block.depth.clone(), pairs, &mut packed);
-        let mut tile = [0.0; TILE];
+        let mut tile = [[0.0; COLUMNS]; TILE_ROWS];
         for (rhs, left) in block.packed.chunks_exact(pairs).zip(block.columns.clone().step_by(COLUMNS)) {
             let columns = left..block.columns.end.min(left + COLUMNS);
             for (lhs, out) in packed.chunks_exact(panel).zip(out.chunks_mut(K::ROWS * row_stride)) {
                 K::multiply(lhs, rhs, &mut tile);
                 // The last row ends with its last number.
-                for (out, sums) in out.chunks_mut(row_stride).zip(tile.chunks_exact(COLUMNS)) {
+                for (out, sums) in out.chunks_mut(row_stride).zip(&tile[..K::ROWS]) {
                     self.write_row(&mut out[columns.clone()], sums, block.depth.start > 0);
                 }
             }
@@ -126,6 +126,48 @@ impl Product<'_> {
             for (out, sum) in out.iter_mut().zip(sums) {
                 out.write(self.scale * sum);
             }
+        }
+    }
+}
+
+/// The left factor of several products, rounded and packed.
+pub(in crate::ops) struct LeftFactor<K: Kernel> {
+    panels: Vec<K::Number>,
+    /// Pairs of a panel.
+    pairs: usize,
+}
+
+impl<K: Kernel> LeftFactor<K> {
+    /// # Shapes
+    /// `[m, k]`, one stride 1, not empty.
+    pub(in crate::ops) fn of(matrix: Matrix<'_>) -> Self {
+        let pairs = matrix.cols.div_ceil(2).next_multiple_of(K::PAIRS);
+        let panel = K::panel(pairs);
+        let mut panels = vec![K::Number::default(); matrix.rows.div_ceil(K::ROWS) * panel];
+        for (panels, first) in panels.chunks_mut(TASK_ROWS / K::ROWS * panel).zip((0..).step_by(TASK_ROWS)) {
+            K::pack(matrix, first, 0..matrix.cols, pairs, panels);
+        }
+        Self { panels, pairs }
+    }
+
+    /// Pairs of a column of the right factor: `k / 2`, rounded up to what the kernel takes.
+    pub(in crate::ops) fn pairs(&self) -> usize {
+        self.pairs
+    }
+
+    /// Rows that [`Self::multiply`] needs room for.
+    pub(in crate::ops) fn room(&self) -> usize {
+        self.panels.len() / K::panel(self.pairs) * K::ROWS + TILE_ROWS - K::ROWS
+    }
+
+    /// The product with as many columns as a tile has, on a thread that is [`Kernel::prepared`].
+    ///
+    /// # Shapes
+    /// `rhs` `[pairs, COLUMNS]` -> the first `m` rows of `out`; more are written.
+    pub(in crate::ops) fn multiply(&self, rhs: &[[u32; COLUMNS]], out: &mut [[f32; COLUMNS]]) {
+        for (lhs, first) in self.panels.chunks_exact(K::panel(self.pairs)).zip((0..).step_by(K::ROWS)) {
+            let tile: &mut Tile = out[first..].first_chunk_mut().expect("room for a whole tile");
+            K::multiply(lhs, &rhs[..self.pairs], tile);
         }
     }
 }

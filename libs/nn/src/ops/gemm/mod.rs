@@ -10,8 +10,13 @@ use std::mem::MaybeUninit;
 
 use ::gemm::Parallelism;
 
+pub(super) use bf16::LeftFactor;
+pub(super) use pack::{pair_up, turn};
 pub use precision::Precision;
 pub(super) use rows::product_by_rows;
+#[cfg(target_arch = "x86_64")]
+pub(super) use tile::{Amx, Avx512};
+pub(super) use tile::{COLUMNS, Instructions, Kernel};
 
 /// A matrix view: `rows x cols` numbers of a slice, any strides.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Matrix;
+use super::tile::COLUMNS;
 use crate::ops::lanes;
 
 /// Rows that are packed at a time at most, whole panels of every kernel: in a product, a task's block of the left matrix stays in the
@@ -53,7 +54,7 @@ impl Matrix<'_> {
     ///
     /// # Shapes
     /// `panels` `[p, pairs, W]`, with a row at least for each panel and `p W` at most [`TASK_ROWS`].
-    pub(super) fn pack<const W: usize>(
+    pub(in crate::ops) fn pack<const W: usize>(
         &self,
         first: usize,
         depth: Range<usize>,
@@ -64,7 +65,7 @@ impl Matrix<'_> {
         if x86::are_here() {
             return x86::pack(self, first, depth, pairs, panels);
         }
-        lanes::wide(|| match self.col_stride {
+        lanes::wide!(|| match self.col_stride {
             1 => self.pack_rows_turned(first, &depth, pairs, panels),
             _ => self.pack_columns(first, &depth, pairs, panels),
         });
@@ -116,7 +117,7 @@ impl Matrix<'_> {
     /// The rows from `first` on, as many as `to` has of this width, of which the columns `depth`, one after the other; zeros stay beyond
     /// the edges.
     pub(super) fn pack_lines(&self, first: usize, depth: Range<usize>, width: usize, to: &mut [u16]) {
-        lanes::wide(|| match self.col_stride {
+        lanes::wide!(|| match self.col_stride {
             1 => {
                 for (row, to) in (first..self.rows).zip(to.chunks_exact_mut(width)) {
                     let row = &self.data[row * self.row_stride..][depth.clone()];
@@ -148,6 +149,38 @@ impl Matrix<'_> {
     }
 }
 
+/// Two rows as one of pairs, rounded to bf16.
+#[inline(always)]
+pub(in crate::ops) fn pair_up(first: &[f32; COLUMNS], second: &[f32; COLUMNS], to: &mut [u32; COLUMNS]) {
+    #[cfg(target_arch = "x86_64")]
+    if x86::are_here() {
+        return x86::pair_rows(first, second, to);
+    }
+    for ((to, &first), &second) in to.iter_mut().zip(first).zip(second) {
+        *to = pair(first, second);
+    }
+}
+
+/// The transpose of some columns: each becomes a row of `to`, whose rows are `row_stride` apart.
+///
+/// # Shapes
+/// `rows` `[n, COLUMNS]` -> `to` `[columns, n]`.
+pub(in crate::ops) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [f32], row_stride: usize) {
+    for (rows, left) in rows.chunks(TURNED).zip((0..).step_by(TURNED)) {
+        for start in (0..columns).step_by(TURNED) {
+            let mut square = [[0.0; TURNED]; TURNED];
+            for (row, from) in rows.iter().enumerate() {
+                for (line, &x) in square.iter_mut().zip(&from[start..start + TURNED]) {
+                    line[row] = x;
+                }
+            }
+            for (column, line) in (start..columns).zip(&square) {
+                to[column * row_stride + left..][..rows.len()].copy_from_slice(&line[..rows.len()]);
+            }
+        }
+    }
+}
+
 /// By the instructions of AVX-512 BF16, which take numbers below the smallest normal one as 0, as its products do.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -159,7 +192,7 @@ mod x86 {
     use std::ops::Range;
 
     use super::super::tile::Instructions;
-    use super::{Matrix, TASK_ROWS, TURNED};
+    use super::{COLUMNS, Matrix, TASK_ROWS, TURNED};
 
     /// Numbers of a register.
     const LANES: usize = TURNED;
@@ -169,7 +202,7 @@ mod x86 {
     }
 
     /// [`Matrix::pack`].
-    pub(super) fn pack<const W: usize>(
+    pub(in crate::ops) fn pack<const W: usize>(
         matrix: &Matrix<'_>,
         first: usize,
         depth: Range<usize>,
@@ -247,7 +280,7 @@ mod x86 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
     #[allow(unsafe_code)]
-    fn pair_up(first: &[f32], second: &[f32], to: &mut [u32; TASK_ROWS]) {
+    fn pair_up(first: &[f32], second: &[f32], to: &mut [u32]) {
         const INTERLEAVED: [u16; 2 * LANES] = {
             let mut places = [0; 2 * LANES];
             let mut lane = 0;
@@ -271,6 +304,16 @@ mod x86 {
             padded[0][..first_rest.len()].copy_from_slice(first_rest);
             padded[1][..second_rest.len()].copy_from_slice(second_rest);
             store(&mut to[whole..], _mm512_permutexvar_epi16(interleaved, rounded(&padded[0], &padded[1])));
+        }
+    }
+
+    /// [`super::pair_up`].
+    #[inline(always)]
+    pub(super) fn pair_rows(first: &[f32; COLUMNS], second: &[f32; COLUMNS], to: &mut [u32; COLUMNS]) {
+        // SAFETY: the caller has seen that the processor has these features.
+        #[allow(unsafe_code)]
+        unsafe {
+            pair_up(first, second, to);
         }
     }
 

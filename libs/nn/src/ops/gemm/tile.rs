@@ -7,13 +7,15 @@ use super::super::{amx, processor};
 use super::Matrix;
 
 /// Columns of a tile: two registers of `f32`, or two tiles.
-pub(super) const COLUMNS: usize = 32;
-/// Numbers of the largest tile.
-pub(super) const TILE: usize = 32 * COLUMNS;
+pub(in crate::ops) const COLUMNS: usize = 32;
+/// Rows of the largest tile.
+pub(in crate::ops) const TILE_ROWS: usize = 32;
+/// The largest tile, row by row.
+pub(in crate::ops) type Tile = [[f32; COLUMNS]; TILE_ROWS];
 
 /// A way to multiply a panel of rows with a panel of columns. Each number of a panel of columns is a pair of neighbours along the
 /// dimension summed over, as bf16: the first in the lower half.
-pub(super) trait Kernel {
+pub(in crate::ops) trait Kernel {
     /// What a panel of rows consists of.
     type Number: Copy + Default + Send + Sync;
     /// Rows of a tile.
@@ -38,13 +40,13 @@ pub(super) trait Kernel {
     /// The sums of a tile, row by row.
     ///
     /// # Shapes
-    /// `lhs` a panel of `p` pairs, `rhs` `[p, COLUMNS]` -> the first numbers of `tile` `[ROWS, COLUMNS]`.
-    fn multiply(lhs: &[Self::Number], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]);
+    /// `lhs` a panel of `p` pairs, `rhs` `[p, COLUMNS]` -> the first rows of `tile`, `[ROWS, COLUMNS]`.
+    fn multiply(lhs: &[Self::Number], rhs: &[[u32; COLUMNS]], tile: &mut Tile);
 }
 
 /// The kernels that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Instructions {
+pub(in crate::ops) enum Instructions {
     #[cfg(target_arch = "x86_64")]
     Amx,
     #[cfg(target_arch = "x86_64")]
@@ -56,7 +58,7 @@ pub(super) enum Instructions {
 
 impl Instructions {
     /// The fastest of this processor, if it multiplies bf16.
-    pub(super) fn native() -> Option<Self> {
+    pub(in crate::ops) fn native() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         return [Self::Amx, Self::Avx512].into_iter().find(|instructions| instructions.are_here());
         #[cfg(not(target_arch = "x86_64"))]
@@ -99,9 +101,9 @@ impl Instructions {
 }
 
 #[cfg(all(test, target_arch = "x86_64"))]
-pub(super) use x86::Emulated;
+pub(in crate::ops) use x86::Emulated;
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Amx, Avx512};
+pub(in crate::ops) use x86::{Amx, Avx512};
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
@@ -113,10 +115,10 @@ mod x86 {
     use std::ops::Range;
 
     use super::super::Matrix;
-    use super::{COLUMNS, Kernel, TILE, amx};
+    use super::{COLUMNS, Kernel, Tile, amx};
 
     /// Products by the tiles of AMX.
-    pub(in super::super) struct Amx;
+    pub(in crate::ops) struct Amx;
 
     impl Kernel for Amx {
         type Number = u16;
@@ -138,7 +140,7 @@ mod x86 {
             amx::with_tiles(work)
         }
 
-        fn multiply(lhs: &[u16], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]) {
+        fn multiply(lhs: &[u16], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
             amx::multiply_bf16(lhs, rhs, tile);
         }
     }
@@ -149,7 +151,7 @@ mod x86 {
     /// A kernel around an instruction `(sums, pairs, pairs) -> sums`.
     macro_rules! kernel {
         ($name:ident, $features:literal, $dot:ident) => {
-            pub(in super::super) struct $name;
+            pub(in crate::ops) struct $name;
 
             impl Kernel for $name {
                 /// Pairs, one row below the other.
@@ -168,9 +170,9 @@ mod x86 {
                 }
 
                 #[allow(unsafe_code)]
-                fn multiply(lhs: &[u32], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]) {
+                fn multiply(lhs: &[u32], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
                     #[target_feature(enable = $features)]
-                    fn run(lhs: &[[u32; ROWS]], rhs: &[[u32; COLUMNS]], tile: &mut [f32; TILE]) {
+                    fn run(lhs: &[[u32; ROWS]], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
                         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
                         for (lhs, rhs) in lhs.iter().zip(rhs) {
                             // SAFETY: both loads stay within the 32 numbers of `rhs`.
@@ -183,7 +185,7 @@ mod x86 {
                                 sums[1] = $dot(sums[1], pair, columns[1]);
                             }
                         }
-                        for (to, sums) in tile.chunks_exact_mut(COLUMNS).zip(sums) {
+                        for (to, sums) in tile.iter_mut().zip(sums) {
                             // SAFETY: both stores stay within the 32 numbers of `to`.
                             unsafe {
                                 _mm512_storeu_ps(to.as_mut_ptr(), sums[0]);

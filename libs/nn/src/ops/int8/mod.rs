@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::{lanes, lend};
+use super::{filled, lanes, lend};
 use kernel::{Instructions, Kernel, Portable, TILE};
 
 /// Units of the largest magnitude.
@@ -21,14 +21,8 @@ const TASK_ROWS: usize = 96;
 /// Neighbours along the dimension summed over that the instructions multiply at once.
 const QUAD: usize = 4;
 
-/// What follows an affine layer, number by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// Nothing.
-    Nothing,
-    /// The GELU of [`super::gelu`], to 6e-5 or a millionth of its input.
-    Gelu,
-}
+/// Numbers between the two layers of a feed-forward block that a parallel task holds at most: they stay in a second-level cache.
+const TASK_INNER: usize = 96 * 1024;
 
 /// The weights `[o, i]` of an affine layer, rounded and laid out for the instructions of this processor.
 #[derive(Debug)]
@@ -82,65 +76,15 @@ impl Int8Weight {
         self.units.len()
     }
 
-    /// `then(x w^T + b)`, without a graph.
+    /// `x w^T + b`, without a graph.
     ///
     /// # Shapes
     /// `x` `[t, i]`, `bias` `[o]` -> `[t, o]`.
     ///
     /// # Errors
     /// Other shapes.
-    pub fn apply(&self, x: &Tensor, bias: Option<&Tensor>, then: Then) -> Result<Tensor> {
-        let (tokens, inputs) = x.dims2()?;
-        if inputs != self.inputs || bias.is_some_and(|bias| bias.elem_count() != self.outputs()) {
-            candle_core::bail!(
-                "linear in int8: input [{tokens}, {inputs}], weight [{}, {}], bias {:?}",
-                self.outputs(),
-                self.inputs,
-                bias.map(Tensor::dims)
-            );
-        }
-        let y = match bias {
-            Some(bias) => lend([&x.contiguous()?, bias], |[x, bias]| Ok(self.product(x, bias, then)))?,
-            None => lend([&x.contiguous()?], |[x]| Ok(self.product(x, &vec![0.0; self.outputs()], then)))?,
-        };
-        Tensor::from_vec(y, (tokens, self.outputs()), &Device::Cpu)
-    }
-
-    fn product(&self, x: &[f32], bias: &[f32], then: Then) -> Vec<f32> {
-        match self.instructions {
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Amx => self.product_by::<kernel::Amx>(x, bias, then),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Vnni => self.product_by::<kernel::Vnni>(x, bias, then),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => self.product_by::<kernel::Avx2>(x, bias, then),
-            Instructions::Portable => self.product_by::<Portable>(x, bias, then),
-        }
-    }
-
-    fn product_by<K: Kernel>(&self, x: &[f32], bias: &[f32], then: Then) -> Vec<f32> {
-        let (inputs, outputs) = (self.inputs, self.outputs());
-        let tokens = x.len() / inputs.max(1);
-        let mut y = Vec::with_capacity(tokens * outputs);
-        if tokens * outputs == 0 {
-            return y;
-        }
-        let rows = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(K::ROWS).min(TASK_ROWS);
-        let unwritten = &mut y.spare_capacity_mut()[..tokens * outputs];
-        let tasks = unwritten.par_chunks_mut(rows * outputs).zip(x.par_chunks(rows * inputs));
-        tasks.for_each(|(y, x)| {
-            let x = lanes::wide(|| Rounded::<K>::of(x, inputs));
-            K::prepared(|| match then {
-                Then::Nothing => lanes::wide(|| self.write_rows::<K>(&x, y, bias, |y| y)),
-                Then::Gelu => lanes::wide(|| self.write_rows::<K>(&x, y, bias, lanes::near_gelu)),
-            });
-        });
-        // SAFETY: there is room for so many numbers, and each was written: every task writes all columns of its rows.
-        #[allow(unsafe_code)]
-        unsafe {
-            y.set_len(tokens * outputs);
-        }
-        y
+    pub fn apply(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        chain(x, &[(self, bias)])
     }
 
     /// Writes every number of `y`, the outputs of some tokens.
@@ -182,6 +126,102 @@ impl Int8Weight {
         for (y, (((&column, &weights), &sum), &bias)) in y.iter_mut().zip(columns) {
             y.write(then((sum - K::excess(weights)) as f32 * (unit * column) + bias));
         }
+    }
+}
+
+/// `gelu(x w^T + b) v^T + c` for the layers `(w, b)` and `(v, c)`, without a graph; the GELU is that of [`super::gelu`], to 6e-5 or a
+/// millionth of its input. The bits are those of one layer after the other.
+///
+/// # Shapes
+/// `x` `[t, i]`, `w` `[n, i]`, `v` `[o, n]` -> `[t, o]`.
+///
+/// # Errors
+/// Other shapes.
+pub fn int8_feed_forward(x: &Tensor, layers: [(&Int8Weight, Option<&Tensor>); 2]) -> Result<Tensor> {
+    chain(x, &layers)
+}
+
+/// Affine layers, each on the GELU of the outputs of the one before.
+fn chain(x: &Tensor, layers: &[(&Int8Weight, Option<&Tensor>)]) -> Result<Tensor> {
+    let (tokens, mut width) = x.dims2()?;
+    let mut biases = Vec::with_capacity(layers.len());
+    for (weight, bias) in layers {
+        if width != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != weight.outputs()) {
+            candle_core::bail!(
+                "linear in int8: input [{tokens}, {width}], weight [{}, {}], bias {:?}",
+                weight.outputs(),
+                weight.inputs,
+                bias.map(Tensor::dims)
+            );
+        }
+        width = weight.outputs();
+        biases.push(bias.map_or_else(|| Ok(vec![0.0; width]), |bias| bias.flatten_all()?.to_vec1())?);
+    }
+    let layers: Vec<Layer<'_>> =
+        layers.iter().zip(&biases).map(|((weight, _), bias)| Layer { weight, bias: bias.as_slice() }).collect();
+    let y = lend([&x.contiguous()?], |[x]| Ok(outputs(&layers, x)))?;
+    Tensor::from_vec(y, (tokens, width), &Device::Cpu)
+}
+
+/// An affine layer.
+#[derive(Clone, Copy)]
+struct Layer<'a> {
+    weight: &'a Int8Weight,
+    bias: &'a [f32],
+}
+
+/// The outputs of a chain of layers, one at least.
+fn outputs(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
+    match layers[0].weight.instructions {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Amx => outputs_by::<kernel::Amx>(layers, x),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Vnni => outputs_by::<kernel::Vnni>(layers, x),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => outputs_by::<kernel::Avx2>(layers, x),
+        Instructions::Portable => outputs_by::<Portable>(layers, x),
+    }
+}
+
+fn outputs_by<K: Kernel>(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
+    let [before @ .., last] = layers else { return Vec::new() };
+    let (inputs, outputs) = (layers[0].weight.inputs, last.weight.outputs());
+    let tokens = x.len() / inputs.max(1);
+    if tokens * outputs == 0 {
+        return Vec::new();
+    }
+    let inner = before.iter().map(|layer| TASK_INNER / layer.weight.outputs().max(1)).min();
+    let most = inner.map_or(TASK_ROWS, |rows| (rows / K::ROWS * K::ROWS).clamp(K::ROWS, TASK_ROWS));
+    let rows = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(K::ROWS).min(most);
+    let write = |y: &mut [MaybeUninit<f32>]| {
+        y.par_chunks_mut(rows * outputs).zip(x.par_chunks(rows * inputs)).for_each(|(y, x)| {
+            K::prepared(|| {
+                let mut x = lanes::wide!(|| Rounded::<K>::of(x, inputs));
+                for layer in before {
+                    x = layer.rounded_gelu(&x);
+                }
+                lanes::wide!(|| last.weight.write_rows::<K>(&x, y, last.bias, |y| y));
+            });
+        });
+    };
+    // SAFETY: every task writes all columns of its rows.
+    #[allow(unsafe_code)]
+    unsafe {
+        filled(tokens * outputs, write)
+    }
+}
+
+impl Layer<'_> {
+    /// The GELU of the outputs, rounded.
+    fn rounded_gelu<K: Kernel>(&self, x: &Rounded<K>) -> Rounded<K> {
+        let Self { weight, bias } = self;
+        let write = |y: &mut [MaybeUninit<f32>]| {
+            lanes::wide!(|| weight.write_rows::<K>(x, y, bias, lanes::near_gelu));
+        };
+        // SAFETY: it writes all columns of all rows.
+        #[allow(unsafe_code)]
+        let y = unsafe { filled(x.units.len() * weight.outputs(), write) };
+        lanes::wide!(|| Rounded::<K>::of(&y, weight.outputs()))
     }
 }
 
@@ -246,6 +286,10 @@ mod tests {
     use super::*;
     use crate::ops::{Precision::F32, gelu, linear};
 
+    fn product(weight: &Int8Weight, x: &[f32], bias: &[f32]) -> Vec<f32> {
+        outputs(&[Layer { weight, bias }], x)
+    }
+
     fn here() -> impl Iterator<Item = Instructions> {
         Instructions::all().into_iter().filter(|instructions| instructions.are_here())
     }
@@ -281,29 +325,36 @@ mod tests {
                 let outputs_of = |x: &[f32]| weight.chunks(inputs).map(|w| 0.5 + products(x, w)).collect::<Vec<_>>();
                 let expected: Vec<f32> = x.chunks(inputs).flat_map(outputs_of).collect();
                 let weight = Int8Weight::laid_out(&weight, inputs, instructions);
-                let found = weight.product(&x, &vec![0.5; outputs], Then::Nothing);
+                let found = product(&weight, &x, &vec![0.5; outputs]);
                 prop_assert_eq!(&found, &expected, "{:?}", instructions);
             }
         }
     }
 
-    #[test]
-    fn rounding_costs_less_than_a_hundredth_and_is_the_same_by_all_instructions_with_the_same_units() {
-        let (x, weight, bias) = (random(1, &[70, 130]), random(2, &[50, 130]), random(3, &[50]));
-        let exact = gelu(&linear(&x, &weight, Some(&bias), F32).unwrap()).unwrap();
+    /// Feed-forward blocks of 70 tokens, 130 wide with 50 numbers inside: by floats, and by these instructions.
+    fn blocks(instructions: impl Iterator<Item = Instructions>) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let (x, weights) = (random(1, &[70, 130]), [random(2, &[50, 130]), random(4, &[130, 50])]);
+        let biases = [random(3, &[50]), random(5, &[130])];
         let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let (exact, x, bias) = (values(&exact), values(&x), values(&bias));
+        let inner = gelu(&linear(&x, &weights[0], Some(&biases[0]), F32).unwrap()).unwrap();
+        let exact = values(&linear(&inner, &weights[1], Some(&biases[1]), F32).unwrap());
+        let (x, biases) = (values(&x), biases.each_ref().map(values));
+        let block = |instructions| {
+            let [up, down] = [(&weights[0], 130), (&weights[1], 50)]
+                .map(|(weight, inputs)| Int8Weight::laid_out(&values(weight), inputs, instructions));
+            outputs(&[Layer { weight: &up, bias: &biases[0] }, Layer { weight: &down, bias: &biases[1] }], &x)
+        };
+        (exact, instructions.map(block).collect())
+    }
+
+    #[test]
+    fn rounding_costs_less_than_a_fiftieth_and_is_the_same_by_all_instructions_with_the_same_units() {
         let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
         for in_pairs in [false, true] {
-            let results: Vec<Vec<f32>> = here()
-                .filter(|instructions| instructions.adds_in_16_bits() == in_pairs)
-                .map(|instructions| {
-                    Int8Weight::laid_out(&values(&weight), 130, instructions).product(&x, &bias, Then::Gelu)
-                })
-                .collect();
+            let (exact, results) = blocks(here().filter(|instructions| instructions.adds_in_16_bits() == in_pairs));
             for result in &results {
                 let error = norm(&mut exact.iter().zip(result).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
-                assert!((1e-4..1e-2).contains(&error), "{error}");
+                assert!((1e-4..2e-2).contains(&error), "{error}");
                 assert_eq!(result, &results[0]);
             }
         }
@@ -311,8 +362,10 @@ mod tests {
 
     #[test]
     fn a_token_has_the_same_outputs_alone() {
-        let (x, weight) = (random(1, &[100, 37]), Int8Weight::of(&random(2, &[21, 37])).unwrap());
-        let rows = |x: &Tensor| weight.apply(x, None, Then::Gelu).unwrap().to_vec2::<f32>().unwrap();
+        let x = random(1, &[100, 37]);
+        let [up, down] = [random(2, &[21, 37]), random(3, &[37, 21])].map(|weight| Int8Weight::of(&weight).unwrap());
+        let block = |x: &Tensor| int8_feed_forward(x, [(&up, None), (&down, None)]).unwrap();
+        let rows = |x: &Tensor| block(x).to_vec2::<f32>().unwrap();
         let together = rows(&x);
         for (token, outputs) in together.iter().enumerate() {
             assert_eq!(rows(&x.narrow(0, token, 1).unwrap())[0], *outputs);
@@ -324,7 +377,7 @@ mod tests {
         let weight = Int8Weight::of(&random(2, &[3, 4])).unwrap();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let x = Tensor::new(&[[1.0, bad, 0.0, 2.0], [1.0, 1.0, 0.0, 2.0], [0.0; 4]], &Device::Cpu).unwrap();
-            let y = weight.apply(&x, None, Then::Nothing).unwrap().to_vec2::<f32>().unwrap();
+            let y = weight.apply(&x, None).unwrap().to_vec2::<f32>().unwrap();
             assert!(y[0].iter().all(|y| y.is_nan()) && y[1].iter().all(|y| y.is_finite()));
             assert_eq!(y[2], [0.0; 3]);
         }
@@ -333,8 +386,8 @@ mod tests {
     #[test]
     fn other_shapes_are_refused() {
         let weight = Int8Weight::of(&random(2, &[2, 3])).unwrap();
-        assert!(weight.apply(&random(1, &[4, 4]), None, Then::Nothing).is_err());
-        assert!(weight.apply(&random(1, &[4, 3]), Some(&random(3, &[3])), Then::Nothing).is_err());
+        assert!(weight.apply(&random(1, &[4, 4]), None).is_err());
+        assert!(weight.apply(&random(1, &[4, 3]), Some(&random(3, &[3]))).is_err());
         assert!(Int8Weight::of(&random(2, &[6])).is_err());
     }
 }
