@@ -174,7 +174,7 @@ fn shares<S>(sequences: &[S], count: usize, tokens_of: impl Fn(&S) -> usize) -> 
     let share_of = |sequence: &S| {
         let tokens = tokens_of(sequence);
         before += tokens;
-        (2 * before - tokens) * count / (2 * total).max(1)
+        ((2 * before - tokens) * count / (2 * total).max(1)).min(count - 1)
     };
     let shares: Vec<usize> = sequences.iter().map(share_of).collect();
     let mut rest = sequences;

@@ -3,8 +3,8 @@
 /// Runs loops in a copy that is compiled for AVX-512 where the processor has it. Every number is computed by the same operations
 /// in either copy, so that the bits are the same.
 ///
-/// It is a macro, so that each copy is a closure that is called at one place, which the compiler inlines however large it is: only
-/// what is inlined is compiled for AVX-512. Functions that the loops call are to be `#[inline(always)]`.
+/// Only what is inlined is compiled for AVX-512. It is a macro, so that each copy is a closure that is called at one place, which the
+/// compiler nearly always inlines. Functions that the loops call are to be `#[inline(always)]`.
 macro_rules! wide {
     (|| $work:expr) => {
         if $crate::ops::lanes::is_wide() {

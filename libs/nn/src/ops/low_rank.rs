@@ -3,8 +3,9 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
 use super::Precision;
+use super::activation::map2;
 use super::dropout::Dropout;
-use super::gemm::{Compute, Matrix, gemm, product};
+use super::gemm::{Compute, Matrix, gemm, product, product_by_rows};
 use super::linear::affine;
 use super::{gradient, input, lend, output};
 
@@ -23,7 +24,8 @@ pub struct LowRank {
     pub precision: Precision,
 }
 
-/// `y = x w^T + b + scale * dropout(x) a^T b^T`. Nothing is kept for the backward pass but the inputs.
+/// `y = x w^T + b + scale * dropout(x) a^T b^T`. Nothing is kept for the backward pass but the inputs. A row of `y` has the same bits
+/// whatever other rows stand beside it, but for dropout.
 ///
 /// # Shapes
 /// `x` `[t, i]`, `a` `[r, i]`, `b` `[o, r]` -> `[t, o]`.
@@ -64,13 +66,13 @@ impl CustomOp3 for LowRank {
         }
         let (x, a, b) = (input(x, xl)?, input(a, al)?, input(b, bl)?);
         let (rows, compute) = (Matrix::new(x, i), Compute::shared(self.precision));
-        let mut y = lend([&self.weight], |[weight]| match &self.bias {
+        let y = lend([&self.weight], |[weight]| match &self.bias {
             Some(bias) => lend([bias], |[bias]| Ok(affine(rows, Matrix::new(weight, i), Some(bias), compute))),
             None => Ok(affine(rows, Matrix::new(weight, i), None, compute)),
         })?;
-        let inner = product(Matrix::new(&self.seen(x), i), Matrix::new(a, i).t(), 1.0, compute); // [t, r]
-        gemm(&mut y, Matrix::new(&inner, r), Matrix::new(b, r).t(), self.scale, true, compute);
-        output(y, (t, o))
+        let inner = product_by_rows(Matrix::new(&self.seen(x), i), Matrix::new(a, i).t(), compute); // [t, r]
+        let update = product_by_rows(Matrix::new(&inner, r), Matrix::new(b, r).t(), compute); // [t, o]
+        output(map2(&y, &update, |y, update| self.scale.mul_add(update, y)), (t, o))
     }
 
     fn bwd(
@@ -107,7 +109,7 @@ impl CustomOp3 for LowRank {
 mod tests {
     use super::super::check::{gradients, random};
     use super::*;
-    use crate::ops::Precision::F32;
+    use crate::ops::Precision::{Bf16, F32};
 
     fn layer(bias: bool, dropout: Option<Dropout>) -> LowRank {
         LowRank { weight: random(4, &[3, 7]), bias: bias.then(|| random(5, &[3])), scale: 0.7, dropout, precision: F32 }
@@ -130,6 +132,21 @@ mod tests {
         let found = low_rank(&x, &a, &b, layer).unwrap().flatten_all().unwrap();
         let difference = (expected - found).unwrap().abs().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
         assert!(difference < 1e-6, "{difference}");
+    }
+
+    #[test]
+    fn a_token_has_the_same_outputs_alone() {
+        let (x, a, b) = (random(1, &[90, 70]), random(2, &[8, 70]), random(3, &[33, 8]));
+        for precision in [F32, Bf16] {
+            let rows = |x: &Tensor| {
+                let layer = LowRank { weight: random(4, &[33, 70]), bias: None, precision, ..layer(false, None) };
+                low_rank(x, &a, &b, layer).unwrap().to_vec2::<f32>().unwrap()
+            };
+            let together = rows(&x);
+            for (token, outputs) in together.iter().enumerate() {
+                assert_eq!(rows(&x.narrow(0, token, 1).unwrap())[0], *outputs);
+            }
+        }
     }
 
     #[test]

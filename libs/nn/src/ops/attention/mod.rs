@@ -3,6 +3,7 @@
 mod backward;
 mod disentangled;
 mod rotary;
+#[cfg(target_arch = "x86_64")]
 mod scoring;
 
 use std::borrow::Cow;
@@ -17,8 +18,8 @@ use super::Precision;
 use super::dropout::Dropout;
 use super::embedding::embedding;
 #[cfg(target_arch = "x86_64")]
-use super::gemm::{Amx, Avx512};
-use super::gemm::{Compute, Instructions, Kernel, Matrix, gemm_rows, product};
+use super::gemm::{Amx, Avx512, Kernel};
+use super::gemm::{Compute, Instructions, Matrix, gemm_rows, product};
 use super::{gradient, input, lanes, lend, output};
 use disentangled::{Place, Terms};
 pub use disentangled::{Relative, disentangled};

@@ -101,7 +101,7 @@ impl Attention {
 /// The exponentials of the scores less the largest one of their column, rounded and in pairs, and what makes the sum of each column 1.
 ///
 /// # Shapes
-/// `scores` `[n, COLUMNS]` -> `weights` `[n / 2, COLUMNS]`.
+/// `scores` `[n, COLUMNS]` -> `weights` `[n / 2, COLUMNS]`, rounded up; what is beyond stays.
 #[inline(always)]
 fn softmax(scores: &mut [[f32; COLUMNS]], weights: &mut [[u32; COLUMNS]]) -> [f32; COLUMNS] {
     let mut largest = [f32::NEG_INFINITY; COLUMNS];

@@ -141,7 +141,7 @@ impl<K: Kernel> LeftFactor<K> {
     /// # Shapes
     /// `[m, k]`, one stride 1, not empty.
     pub(in crate::ops) fn of(matrix: Matrix<'_>) -> Self {
-        let pairs = matrix.cols.div_ceil(2).next_multiple_of(K::PAIRS);
+        let pairs = matrix.cols.div_ceil(2).max(1).next_multiple_of(K::PAIRS);
         let panel = K::panel(pairs);
         let mut panels = vec![K::Number::default(); matrix.rows.div_ceil(K::ROWS) * panel];
         for (panels, first) in panels.chunks_mut(TASK_ROWS / K::ROWS * panel).zip((0..).step_by(TASK_ROWS)) {

@@ -165,6 +165,7 @@ pub(in crate::ops) fn pair_up(first: &[f32; COLUMNS], second: &[f32; COLUMNS], t
 ///
 /// # Shapes
 /// `rows` `[n, COLUMNS]` -> `to` `[columns, n]`.
+#[inline(always)]
 pub(in crate::ops) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [f32], row_stride: usize) {
     for (rows, left) in rows.chunks(TURNED).zip((0..).step_by(TURNED)) {
         for start in (0..columns).step_by(TURNED) {

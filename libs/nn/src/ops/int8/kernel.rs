@@ -129,10 +129,12 @@ impl Kernel for Portable {
     const COLUMNS: usize = 8;
     const DEPTH: usize = 4;
 
+    #[inline(always)]
     fn number(units: i8) -> i8 {
         units
     }
 
+    #[inline(always)]
     fn excess(_: i32) -> i32 {
         0
     }
@@ -179,10 +181,12 @@ mod x86 {
             amx::with_tiles(work)
         }
 
+        #[inline(always)]
         fn number(units: i8) -> i8 {
             units
         }
 
+        #[inline(always)]
         fn excess(_: i32) -> i32 {
             0
         }
@@ -206,10 +210,12 @@ mod x86 {
         const DEPTH: usize = 4;
         const ADDS_IN_16_BITS: bool = true;
 
+        #[inline(always)]
         fn number(units: i8) -> u8 {
             (i32::from(units) + OFFSET) as u8
         }
 
+        #[inline(always)]
         fn excess(weights: i32) -> i32 {
             OFFSET * weights
         }
@@ -263,10 +269,12 @@ mod x86 {
         const COLUMNS: usize = 32;
         const DEPTH: usize = 4;
 
+        #[inline(always)]
         fn number(units: i8) -> u8 {
             (i32::from(units) + OFFSET) as u8
         }
 
+        #[inline(always)]
         fn excess(weights: i32) -> i32 {
             OFFSET * weights
         }

@@ -146,7 +146,7 @@ fn chain(x: &Tensor, layers: &[(&Int8Weight, Option<&Tensor>)]) -> Result<Tensor
     let (tokens, mut width) = x.dims2()?;
     let mut biases = Vec::with_capacity(layers.len());
     for (weight, bias) in layers {
-        if width != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != weight.outputs()) {
+        if width == 0 || width != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != weight.outputs()) {
             candle_core::bail!(
                 "linear in int8: input [{tokens}, {width}], weight [{}, {}], bias {:?}",
                 weight.outputs(),
@@ -172,7 +172,12 @@ struct Layer<'a> {
 
 /// The outputs of a chain of layers, one at least.
 fn outputs(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
-    match layers[0].weight.instructions {
+    let instructions = layers[0].weight.instructions;
+    assert!(
+        layers.iter().all(|layer| layer.weight.instructions == instructions),
+        "layers laid out for other instructions"
+    );
+    match instructions {
         #[cfg(target_arch = "x86_64")]
         Instructions::Amx => outputs_by::<kernel::Amx>(layers, x),
         #[cfg(target_arch = "x86_64")]
@@ -204,7 +209,7 @@ fn outputs_by<K: Kernel>(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
             });
         });
     };
-    // SAFETY: every task writes all columns of its rows.
+    // SAFETY: every task writes all columns of its rows, as all layers are laid out for this kernel.
     #[allow(unsafe_code)]
     unsafe {
         filled(tokens * outputs, write)
