@@ -145,8 +145,8 @@ pub fn score_sequences(model: &Model, sequences: &[Sequence], execution: Executi
 pub(crate) fn batches<S>(sequences: &[S], batch_tokens: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
     // The ranks of a group form the same batches, whatever threads each has.
     let threads = if group::size() > 1 { 1 } else { rayon::current_num_threads() };
-    let shares = shares(sequences, threads, &tokens_of);
-    let total: usize = sequences.iter().map(&tokens_of).sum();
+    let total = sequences.iter().map(&tokens_of).sum();
+    let shares = shares(sequences, threads, total, &tokens_of);
     let largest = shares.iter().map(|share| share.iter().map(&tokens_of).sum()).max().unwrap_or(0);
     if largest <= batch_tokens && 3 * threads * largest <= 4 * total {
         return shares;
@@ -166,9 +166,8 @@ pub(crate) fn batches<S>(sequences: &[S], batch_tokens: usize, tokens_of: impl F
     batches
 }
 
-/// Sequences in at most `count` parts of about as many tokens each.
-fn shares<S>(sequences: &[S], count: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
-    let total: usize = sequences.iter().map(&tokens_of).sum();
+/// Sequences, of `total` tokens, in at most `count` parts of about as many tokens each.
+fn shares<S>(sequences: &[S], count: usize, total: usize, tokens_of: impl Fn(&S) -> usize) -> Vec<&[S]> {
     let mut before = 0;
     // A sequence belongs to the share in which its middle lies.
     let share_of = |sequence: &S| {

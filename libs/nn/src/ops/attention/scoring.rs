@@ -3,10 +3,11 @@
 //! A block of scores has a row for each key and a column for each query. So softmax goes down the columns, a register at a time, and
 //! two neighbouring rows of weights are, rounded, a row of the right factor of the product with the values.
 
+use std::ops::Range;
+
 use super::super::gemm::{COLUMNS, Kernel, LeftFactor, Matrix, pair_up, turn};
 use super::super::lanes;
 use super::{Attention, Sequence, blocks};
-use std::ops::Range;
 
 /// Keys and values of one head, packed.
 struct Packed<K: Kernel> {

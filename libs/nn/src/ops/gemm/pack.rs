@@ -203,7 +203,7 @@ mod x86 {
     }
 
     /// [`Matrix::pack`].
-    pub(in crate::ops) fn pack<const W: usize>(
+    pub(super) fn pack<const W: usize>(
         matrix: &Matrix<'_>,
         first: usize,
         depth: Range<usize>,
