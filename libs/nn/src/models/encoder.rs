@@ -7,7 +7,7 @@ use super::backbone::Head;
 use super::layers::{Drops, layer};
 use super::relative::{Distances, Relative};
 use crate::Result;
-use crate::ops::{Attention, attention, disentangled, embedding, layer_norm, residual};
+use crate::ops::{Attention, attention, disentangled, embedding, layer_norm};
 use crate::text::Packed;
 use crate::weights::{Init, Mode, ParamSpec, Params, View};
 
@@ -256,8 +256,14 @@ impl Encoder {
         let places = 3 + u64::from(self.relative.is_some());
         let drops = &mut Drops::after(1 + places * index as u64, mode);
         let asking = spec.asking(x)?;
-        let q = weights.linear(query, &asking)?; // [queries, d]
-        let (k, v) = (seen.linear(key, x)?, seen.linear(value, x)?); // [t, d]
+        // [queries, d] and [t, d].
+        let [q, k, v] = match spec.queries {
+            None => seen.linears([query, key, value], x)?,
+            Some(_) => {
+                let [k, v] = seen.linears([key, value], x)?;
+                [weights.linear(query, &asking)?, k, v]
+            }
+        };
         let spec = Attention { dropout: drops.next(self.attention_dropout), ..spec };
         let mixed = match self.relative.as_ref().zip(distances) {
             None => attention(&q, &k, &v, spec)?,
@@ -268,11 +274,9 @@ impl Encoder {
                 disentangled(&q, &k, &v, &terms, spec)?
             }
         }; // [queries, d]
-        let update = weights.linear(mixture, &mixed)?;
-        let sum = residual(&asking, &update, drops.next(self.mixture_dropout))?;
-        let x = self.norm(&weights, self.names.attention_norm, &sum)?;
-        let sum = residual(&x, &weights.feed_forward(feed_forward, &x)?, drops.next(self.dropout))?;
-        self.norm(&weights, self.names.norm, &sum)
+        let norm = (self.names.attention_norm, self.norm_eps);
+        let x = weights.post_norm(&[mixture], &mixed, &asking, drops.next(self.mixture_dropout), norm)?;
+        weights.post_norm(&feed_forward, &x, &x, drops.next(self.dropout), (self.names.norm, self.norm_eps))
     }
 
     /// # Shapes

@@ -37,7 +37,7 @@ pub use dropout::{Dropout, dropout};
 pub use embedding::embedding;
 pub use expected::expected_class;
 pub use gemm::Precision;
-pub use int8::{Int8Weight, int8_feed_forward};
+pub use int8::{Int8Layer, Int8Weight, PostNorm, int8_block, int8_linears};
 pub use linear::linear;
 pub use low_rank::{LowRank, low_rank};
 pub use mean::sequence_means;
@@ -69,6 +69,37 @@ unsafe fn filled(len: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec
         values.set_len(len);
     }
     values
+}
+
+/// The slice with every number 0.
+fn zeroed(values: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    values.fill(MaybeUninit::new(0.0));
+    // SAFETY: each was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(values)
+    }
+}
+
+/// The slice with the numbers of another one of its length.
+fn copied<'a>(values: &'a mut [MaybeUninit<f32>], from: &[f32]) -> &'a mut [f32] {
+    assert_eq!(values.len(), from.len(), "a slice of another length");
+    values.iter_mut().zip(from).for_each(|(value, &x)| _ = value.write(x));
+    // SAFETY: each was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        written(values)
+    }
+}
+
+/// A slice whose every number was written.
+///
+/// # Safety
+/// That is so.
+#[allow(unsafe_code)]
+unsafe fn written(values: &mut [MaybeUninit<f32>]) -> &mut [f32] {
+    // SAFETY: both slices have the same layout.
+    unsafe { &mut *(std::ptr::from_mut(values) as *mut [f32]) }
 }
 
 /// The values of an operation's input.

@@ -1,10 +1,12 @@
 //! Layer norm and root-mean-square norm.
 
+use std::mem::MaybeUninit;
+
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::linear::sum_tasks;
-use super::{gradient, input, lanes, lend, output, task_rows};
+use super::{copied, filled, gradient, input, lanes, lend, output, task_rows};
 
 /// `y = x / sqrt(mean(x^2) + eps) * weight` over each row (arXiv 1910.07467).
 ///
@@ -26,14 +28,20 @@ pub fn layer_norm(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, eps: f64) 
     }
 }
 
-/// Fills each row of the output from the same row of `x`, in parallel.
-fn map_rows(x: &[f32], d: usize, row: impl Fn(&[f32], &mut [f32]) + Sync) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
+/// `x` with each row changed, in parallel.
+fn map_rows(x: &[f32], d: usize, row: impl Fn(&mut [f32]) + Sync) -> Vec<f32> {
     let task = task_rows(d) * d;
-    y.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(y, x)| {
-        lanes::wide!(|| y.chunks_exact_mut(d).zip(x.chunks_exact(d)).for_each(|(y, x)| row(x, y)));
-    });
-    y
+    let write = |y: &mut [MaybeUninit<f32>]| {
+        y.par_chunks_mut(task).zip(x.par_chunks(task)).for_each(|(y, x)| {
+            let y = copied(y, x);
+            lanes::wide!(|| y.chunks_exact_mut(d).for_each(&row));
+        });
+    };
+    // SAFETY: the tasks have all numbers, and each writes all of its own.
+    #[allow(unsafe_code)]
+    unsafe {
+        filled(x.len(), write)
+    }
 }
 
 /// Fills each row of `dx` from the same rows of `x` and `grad`, in parallel.
@@ -90,10 +98,10 @@ impl CustomOp2 for RmsNorm {
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let d = check(xl, &[wl])?;
         let (x, weight) = (input(x, xl)?, input(w, wl)?);
-        let y = map_rows(x, d, |x, y| {
-            let inverse = self.inverse(x);
-            for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
-                *y = x * inverse * weight;
+        let y = map_rows(x, d, |row| {
+            let inverse = self.inverse(row);
+            for (x, &weight) in row.iter_mut().zip(weight) {
+                *x = *x * inverse * weight;
             }
         });
         output(y, xl.shape())
@@ -121,11 +129,20 @@ impl CustomOp2 for RmsNorm {
     }
 }
 
-struct LayerNorm {
-    eps: f32,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LayerNorm {
+    pub(super) eps: f32,
 }
 
 impl LayerNorm {
+    #[inline(always)]
+    pub(super) fn norm(&self, row: &mut [f32], weight: &[f32], bias: &[f32]) {
+        let (mean, inverse) = self.moments(row);
+        for ((x, &weight), &bias) in row.iter_mut().zip(weight).zip(bias) {
+            *x = ((*x - mean) * inverse).mul_add(weight, bias);
+        }
+    }
+
     /// (mean, 1 / standard deviation).
     #[inline(always)]
     fn moments(&self, x: &[f32]) -> (f32, f32) {
@@ -187,10 +204,10 @@ impl CustomOp2 for LayerNorm {
     fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let d = check(xl, &[wl])?;
         let (x, weight) = (input(x, xl)?, input(w, wl)?);
-        let y = map_rows(x, d, |x, y| {
-            let (mean, inverse) = self.moments(x);
-            for ((y, &x), &weight) in y.iter_mut().zip(x).zip(weight) {
-                *y = (x - mean) * inverse * weight;
+        let y = map_rows(x, d, |row| {
+            let (mean, inverse) = self.moments(row);
+            for (x, &weight) in row.iter_mut().zip(weight) {
+                *x = (*x - mean) * inverse * weight;
             }
         });
         output(y, xl.shape())
@@ -218,13 +235,7 @@ impl CustomOp3 for LayerNorm {
     ) -> Result<(CpuStorage, Shape)> {
         let d = check(xl, &[wl, bl])?;
         let (x, weight, bias) = (input(x, xl)?, input(w, wl)?, input(b, bl)?);
-        let y = map_rows(x, d, |x, y| {
-            let (mean, inverse) = self.moments(x);
-            for (((y, &x), &weight), &bias) in y.iter_mut().zip(x).zip(weight).zip(bias) {
-                *y = ((x - mean) * inverse).mul_add(weight, bias);
-            }
-        });
-        output(y, xl.shape())
+        output(map_rows(x, d, |row| self.norm(row, weight, bias)), xl.shape())
     }
 
     fn bwd(

@@ -9,7 +9,10 @@ use super::lora::{LORA_A, LORA_B, Lora};
 use super::mode::Mode;
 use super::params::Params;
 use super::stored::Stored;
-use crate::ops::{Dropout, Int8Weight, LowRank, Precision, gelu, int8_feed_forward, linear, low_rank};
+use crate::ops::{
+    Dropout, Int8Layer, Int8Weight, LowRank, PostNorm, Precision, gelu, int8_block, int8_linears, layer_norm, linear,
+    low_rank, residual,
+};
 use crate::{Error, Result};
 
 impl Params {
@@ -78,23 +81,48 @@ impl View<'_> {
         self.affine(name, x, Some(&rows))
     }
 
-    /// Two affine layers with the GELU between them, near the exact one where they multiply in int8.
+    /// Affine layers of the same input.
     ///
     /// # Shapes
-    /// `x` `[t, in]` -> `[t, out]`.
-    pub(crate) fn feed_forward(&self, [into, out]: [&str; 2], x: &Tensor) -> Result<Tensor> {
-        match (self.int8(into, None)?, self.int8(out, None)?) {
-            (Some((into, into_bias)), Some((out, out_bias))) => {
-                Ok(int8_feed_forward(x, [(&into, into_bias.as_ref()), (&out, out_bias.as_ref())])?)
-            }
-            _ => self.linear(out, &gelu(&self.linear(into, x)?)?),
+    /// `x` `[t, in]` -> `[t, out]` each.
+    pub(crate) fn linears<const N: usize>(&self, names: [&str; N], x: &Tensor) -> Result<[Tensor; N]> {
+        if let Some(layers) = self.int8_layers(&names)? {
+            return Ok(int8_linears(x, std::array::from_fn(|index| layer(&layers[index])))?);
         }
+        let outputs = names.iter().map(|name| self.linear(name, x)).collect::<Result<Vec<_>>>()?;
+        Ok(outputs.try_into().expect("an output of each layer"))
+    }
+
+    /// The end of a block: the layer norm `norm` of `x + dropout(y)`, where `y` are the outputs of affine layers on `input`, one or two with
+    /// the GELU between them, near the exact one where they multiply in int8.
+    ///
+    /// # Shapes
+    /// `input` `[t, in]`, `x` `[t, d]` -> `[t, d]`.
+    pub(crate) fn post_norm(
+        &self,
+        layers: &[&str],
+        input: &Tensor,
+        x: &Tensor,
+        dropout: Option<Dropout>,
+        (norm, eps): (&str, f64),
+    ) -> Result<Tensor> {
+        let norm = self.child(norm);
+        let (weight, bias) = (norm.get("weight")?, norm.get("bias")?);
+        if let Some(layers) = self.int8_layers(layers)? {
+            let layers: Vec<_> = layers.iter().map(layer).collect();
+            return Ok(int8_block(input, &layers, Some(PostNorm { x, weight: &weight, bias: &bias, eps }))?);
+        }
+        let mut y = self.linear(layers[0], input)?;
+        for layer in &layers[1..] {
+            y = self.linear(layer, &gelu(&y)?)?;
+        }
+        Ok(layer_norm(&residual(x, &y, dropout)?, &weight, Some(&bias), eps)?)
     }
 
     /// These outputs of an affine layer, all of them where none are named.
     fn affine(&self, name: &str, x: &Tensor, rows: Option<&Range<usize>>) -> Result<Tensor> {
         if let Some((rounded, bias)) = self.int8(name, rows)? {
-            return Ok(rounded.apply(x, bias.as_ref())?);
+            return Ok(int8_block(x, &[(&rounded, bias.as_ref())], None)?);
         }
         let layer = self.child(name);
         let bias = layer.bias(rows)?;
@@ -113,9 +141,14 @@ impl View<'_> {
         Ok(low_rank(x, &a, &part(layer.get(LORA_B)?, rows)?, update)?)
     }
 
+    /// Whole layers as [`Self::int8`], if all of them multiply in int8.
+    fn int8_layers(&self, names: &[&str]) -> Result<Option<Vec<Rounded>>> {
+        names.iter().map(|name| self.int8(name, None)).collect()
+    }
+
     /// The rounded weight and the bias of these outputs of an affine layer, where it multiplies in int8: one that only scores, without an
     /// update of low rank.
-    fn int8(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Option<(Arc<Int8Weight>, Option<Tensor>)>> {
+    fn int8(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Option<Rounded>> {
         let layer = self.child(name);
         if !matches!(self.mode, Mode::Eval(Precision::Int8)) || layer.update().is_some() {
             return Ok(None);
@@ -135,6 +168,13 @@ impl View<'_> {
     fn update(&self) -> Option<(&Lora, Tensor)> {
         self.params.lora.as_ref().zip(self.find(LORA_A))
     }
+}
+
+/// A rounded weight and its bias.
+type Rounded = (Arc<Int8Weight>, Option<Tensor>);
+
+fn layer((weight, bias): &Rounded) -> Int8Layer<'_> {
+    (weight, bias.as_ref())
 }
 
 /// These rows, all of them where none are named.

@@ -179,8 +179,8 @@ impl Gemma {
         let own = weights.child("self_attn");
         // q is [queries, heads * head_dim], k and v are [t, kv_heads * head_dim].
         let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &spec.asking(&normed)?)?)?;
-        let k = self.norm_heads(&seen, "k_norm", seen.linear("k_proj", &normed)?)?;
-        let v = seen.linear("v_proj", &normed)?;
+        let [k, v] = seen.linears(["k_proj", "v_proj"], &normed)?;
+        let k = self.norm_heads(&seen, "k_norm", k)?;
         let x = spec.asking(x)?;
         let mixed = own.linear("o_proj", &attention(&q, &k, &v, spec)?)?;
         if !self.norms_after() {
@@ -197,8 +197,7 @@ impl Gemma {
     /// `x` `[queries, d]` -> the same.
     fn feed_forward(&self, weights: &View<'_>, x: &Tensor) -> Result<Tensor> {
         let mlp = weights.child("mlp");
-        let gate = mlp.linear("gate_proj", x)?; // [queries, intermediate]
-        let up = mlp.linear("up_proj", x)?;
+        let [gate, up] = mlp.linears(["gate_proj", "up_proj"], x)?; // [queries, intermediate]
         mlp.linear("down_proj", &geglu_tanh(&gate, &up)?)
     }
 

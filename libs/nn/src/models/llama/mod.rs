@@ -152,16 +152,15 @@ impl Llama {
         let own = weights.child("self_attn");
         // q is [queries, heads * head_dim], k and v are [t, kv_heads * head_dim].
         let q = self.norm_heads(&own, "q_norm", own.linear("q_proj", &spec.asking(&normed)?)?)?;
-        let k = self.norm_heads(&seen, "k_norm", seen.linear("k_proj", &normed)?)?;
-        let v = seen.linear("v_proj", &normed)?;
+        let [k, v] = seen.linears(["k_proj", "v_proj"], &normed)?;
+        let k = self.norm_heads(&seen, "k_norm", k)?;
         let x = spec.asking(x)?;
         let mixed = attention(&q, &k, &v, spec)?;
         let x = residual(&x, &own.linear("o_proj", &mixed)?, None)?;
 
         let normed = self.norm(weights, "post_attention_layernorm", &x)?;
         let mlp = weights.child("mlp");
-        let gate = mlp.linear("gate_proj", &normed)?; // [queries, intermediate]
-        let up = mlp.linear("up_proj", &normed)?;
+        let [gate, up] = mlp.linears(["gate_proj", "up_proj"], &normed)?; // [queries, intermediate]
         Ok(residual(&x, &mlp.linear("down_proj", &swiglu(&gate, &up)?)?, None)?)
     }
 

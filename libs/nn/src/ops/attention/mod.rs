@@ -8,6 +8,7 @@ mod scoring;
 
 use std::borrow::Cow;
 use std::iter::repeat_n;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use super::embedding::embedding;
 #[cfg(target_arch = "x86_64")]
 use super::gemm::{Amx, Avx512, Kernel};
 use super::gemm::{Compute, Instructions, Matrix, gemm_rows, product};
-use super::{gradient, input, lanes, lend, output};
+use super::{filled, gradient, input, lanes, lend, output, zeroed};
 use disentangled::{Place, Terms};
 pub use disentangled::{Relative, disentangled};
 pub use rotary::{Rotary, RotaryScaling};
@@ -266,16 +267,22 @@ impl Attention {
     /// The outputs of the batch.
     fn forward(&self, [q, k, v]: [&[f32]; 3], terms: Option<&Terms<'_>>) -> Vec<f32> {
         let (q_width, k_width) = (self.query_width(), self.key_width());
-        let (mut out, k) = (vec![0.0; q.len()], self.turned_keys(k));
+        let k = self.turned_keys(k);
         // Where sequences are fewer than threads, the queries of each are shared by several threads.
         let sequences = self.offsets.len().saturating_sub(1).max(1);
         let parts = self.sequences(rayon::current_num_threads().div_ceil(sequences));
-        let outs = split(&mut out, parts.iter().map(|part| part.queries.len() * q_width));
-        parts.par_iter().zip(outs).for_each(|(sequence, out)| {
-            let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
-            self.forward_part(sequence, [q, own(&k), own(v)], terms, out);
-        });
-        out
+        let write = |out: &mut [MaybeUninit<f32>]| {
+            let outs = split(out, parts.iter().map(|part| part.queries.len() * q_width));
+            parts.par_iter().zip(outs).for_each(|(sequence, out)| {
+                let (q, own) = (part(q, &sequence.queries, q_width), |x| part(x, &sequence.tokens, k_width));
+                self.forward_part(sequence, [q, own(&k), own(v)], terms, out);
+            });
+        };
+        // SAFETY: the parts have all queries, and each writes all numbers of its own.
+        #[allow(unsafe_code)]
+        unsafe {
+            filled(q.len(), write)
+        }
     }
 
     /// The keys of the batch, turned.
@@ -288,15 +295,21 @@ impl Attention {
         k
     }
 
-    /// The outputs of some queries of a sequence from its keys, turned, and values: rows of the sequence alone.
-    fn forward_part(&self, sequence: &Sequence, qkv: [&[f32]; 3], terms: Option<&Terms<'_>>, out: &mut [f32]) {
+    /// Writes the outputs of some queries of a sequence from its keys, turned, and values: rows of the sequence alone.
+    fn forward_part(
+        &self,
+        sequence: &Sequence,
+        qkv: [&[f32]; 3],
+        terms: Option<&Terms<'_>>,
+        out: &mut [MaybeUninit<f32>],
+    ) {
         let plain = terms.is_none() && self.dropout.is_none() && self.precision() == Precision::Bf16;
         match Instructions::native().filter(|_| plain) {
             #[cfg(target_arch = "x86_64")]
             Some(Instructions::Amx) => Amx::prepared(|| self.score_sequence::<Amx>(sequence, qkv, out)),
             #[cfg(target_arch = "x86_64")]
             Some(Instructions::Avx512) => self.score_sequence::<Avx512>(sequence, qkv, out),
-            _ => self.forward_sequence(sequence, qkv, terms, out),
+            _ => self.forward_sequence(sequence, qkv, terms, zeroed(out)),
         }
     }
 
@@ -337,7 +350,7 @@ fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Splits `x` into pieces of these lengths.
-fn split(mut x: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
+fn split<T>(mut x: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     lengths.map(|length| x.split_off_mut(..length).unwrap_or_default()).collect()
 }
 

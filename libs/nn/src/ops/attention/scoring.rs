@@ -3,24 +3,52 @@
 //! A block of scores has a row for each key and a column for each query. So softmax goes down the columns, a register at a time, and
 //! two neighbouring rows of weights are, rounded, a row of the right factor of the product with the values.
 
+use std::f32::consts::LOG2_E;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::super::gemm::{COLUMNS, Kernel, LeftFactor, Matrix, pair_up, turn};
 use super::super::lanes;
 use super::{Attention, Sequence, blocks};
 
-/// Keys and values of one head, packed.
+/// Keys and values of one head, packed, and room for what a tile of queries needs.
 struct Packed<K: Kernel> {
     kv_head: usize,
     keys: Range<usize>,
     k: LeftFactor<K>,
     /// The transpose of the values.
     v: LeftFactor<K>,
+    queries: Vec<[u32; COLUMNS]>,
+    scores: Vec<[f32; COLUMNS]>,
+    weights: Vec<[u32; COLUMNS]>,
+    mixed: Vec<[f32; COLUMNS]>,
+}
+
+impl<K: Kernel> Packed<K> {
+    /// Room for so many keys.
+    fn for_keys(keys: usize, head_dim: usize) -> Self {
+        let (k, v) = (LeftFactor::zeros(keys, head_dim), LeftFactor::zeros(head_dim, keys));
+        Self {
+            kv_head: 0,
+            keys: 0..0,
+            queries: vec![[0; COLUMNS]; k.pairs()],
+            scores: vec![[0.0; COLUMNS]; k.room()],
+            weights: vec![[0; COLUMNS]; v.pairs()],
+            mixed: vec![[0.0; COLUMNS]; v.room()],
+            k,
+            v,
+        }
+    }
 }
 
 impl Attention {
-    /// As [`Attention::forward_sequence`], by a kernel for bf16.
-    pub(super) fn score_sequence<K: Kernel>(&self, sequence: &Sequence, [q, k, v]: [&[f32]; 3], out: &mut [f32]) {
+    /// As [`Attention::forward_sequence`], by a kernel for bf16; it writes every number of `out`.
+    pub(super) fn score_sequence<K: Kernel>(
+        &self,
+        sequence: &Sequence,
+        [q, k, v]: [&[f32]; 3],
+        out: &mut [MaybeUninit<f32>],
+    ) {
         let (q_width, k_width) = (self.query_width(), self.key_width());
         let q = self.turned(q, self.query_positions(sequence), self.heads);
         let mut packed: Option<Packed<K>> = None;
@@ -29,12 +57,15 @@ impl Attention {
             for block in blocks(sequence.queries.len()) {
                 let keys = self.keys(sequence, &block);
                 let packed = match packed.take() {
-                    Some(before) if before.kv_head == kv_head && before.keys == keys => packed.insert(before),
-                    _ => {
-                        let [k, v] = [k, v].map(|x| self.head(x, &keys, kv_head, k_width));
-                        packed.insert(Packed { kv_head, keys, k: LeftFactor::of(k), v: LeftFactor::of(v.t()) })
-                    }
+                    Some(before) if before.keys.len() == keys.len() => packed.insert(before),
+                    _ => packed.insert(Packed::for_keys(keys.len(), self.head_dim)),
                 };
+                if (packed.kv_head, &packed.keys) != (kv_head, &keys) {
+                    let [k, v] = [k, v].map(|x| self.head(x, &keys, kv_head, k_width));
+                    packed.k.fill(k);
+                    packed.v.fill(v.t());
+                    (packed.kv_head, packed.keys) = (kv_head, keys);
+                }
                 for first in block.clone().step_by(COLUMNS) {
                     let queries = first..block.end.min(first + COLUMNS);
                     let out = &mut out[first * q_width + head * self.head_dim..];
@@ -45,36 +76,35 @@ impl Attention {
         }
     }
 
-    /// The outputs of as many queries of a head as a tile has columns, to rows that are `row_stride` apart.
+    /// Writes the outputs of as many queries of a head as a tile has columns, to rows that are `row_stride` apart.
     fn score_queries<K: Kernel>(
         &self,
         sequence: &Sequence,
         queries: &Range<usize>,
         q: Matrix<'_>,
-        packed: &Packed<K>,
-        (out, row_stride): (&mut [f32], usize),
+        packed: &mut Packed<K>,
+        (out, row_stride): (&mut [MaybeUninit<f32>], usize),
     ) {
-        let Packed { keys, k, v, .. } = packed;
-        let mut asking = vec![[0; COLUMNS]; k.pairs()];
-        q.pack(0, 0..self.head_dim, k.pairs(), &mut asking);
-        let mut scores = vec![[0.0; COLUMNS]; k.room()];
-        k.multiply(&asking, &mut scores);
-        let mut weights = vec![[0; COLUMNS]; v.pairs()];
+        let Packed { keys, k, v, queries: asking, scores, weights, mixed, .. } = packed;
+        // What other queries left in further columns is computed with, but not read.
+        q.pack(0, 0..self.head_dim, k.pairs(), asking);
+        k.multiply(asking, scores);
         let totals = lanes::wide!(|| {
             let scores = &mut scores[..keys.len()];
-            self.finish_scores(sequence, queries, keys, scores);
-            softmax(scores, &mut weights)
+            let factor = self.finish_scores(sequence, queries, keys, scores);
+            softmax(scores, factor)
         });
-        let mut mixed = vec![[0.0; COLUMNS]; v.room()];
-        v.multiply(&weights, &mut mixed);
+        pair_up(&scores[..keys.len()], weights);
+        v.multiply(weights, mixed);
+        let mixed = &mut mixed[..self.head_dim];
         lanes::wide!(|| {
-            let mixed = &mut mixed[..self.head_dim];
             mixed.iter_mut().for_each(|mixed| mixed.iter_mut().zip(&totals).for_each(|(mixed, total)| *mixed *= total));
-            turn(mixed, queries.len(), out, row_stride);
         });
+        turn(mixed, queries.len(), out, row_stride);
     }
 
-    /// Scales and bounds scores; those of keys that a query does not see become infinitely small.
+    /// Bounds scores; those of keys that a query does not see become infinitely small. The result is what is still to be multiplied
+    /// with the scores.
     ///
     /// # Shapes
     /// `scores` `[keys, COLUMNS]`.
@@ -85,7 +115,10 @@ impl Attention {
         queries: &Range<usize>,
         keys: &Range<usize>,
         scores: &mut [[f32; COLUMNS]],
-    ) {
+    ) -> f32 {
+        if self.soft_cap.is_none() && !self.causal && self.window.is_none() {
+            return self.factor();
+        }
         lanes::scale(scores.as_flattened_mut(), self.factor());
         if let Some(cap) = self.soft_cap {
             lanes::soft_cap(scores.as_flattened_mut(), cap);
@@ -96,32 +129,27 @@ impl Attention {
             scores[before].iter_mut().for_each(|row| row[column] = f32::NEG_INFINITY);
             scores[after].iter_mut().for_each(|row| row[column] = f32::NEG_INFINITY);
         }
+        1.0
     }
 }
 
-/// The exponentials of the scores less the largest one of their column, rounded and in pairs, and what makes the sum of each column 1.
-///
-/// # Shapes
-/// `scores` `[n, COLUMNS]` -> `weights` `[n / 2, COLUMNS]`, rounded up; what is beyond stays.
+/// Makes the scores the exponentials of themselves, times `factor`, less the largest one of their column; the result is what makes the
+/// sum of each column 1.
 #[inline(always)]
-fn softmax(scores: &mut [[f32; COLUMNS]], weights: &mut [[u32; COLUMNS]]) -> [f32; COLUMNS] {
+fn softmax(scores: &mut [[f32; COLUMNS]], factor: f32) -> [f32; COLUMNS] {
     let mut largest = [f32::NEG_INFINITY; COLUMNS];
     for row in scores.iter() {
         for (largest, &score) in largest.iter_mut().zip(row) {
+            let score = score * factor;
             *largest = if score > *largest { score } else { *largest };
         }
     }
+    let (factor, largest) = (factor * LOG2_E, largest.map(|largest| largest * LOG2_E));
     let mut sums = [0.0; COLUMNS];
-    for (rows, weights) in scores.chunks_mut(2).zip(weights) {
-        for row in rows.iter_mut() {
-            for ((score, largest), sum) in row.iter_mut().zip(&largest).zip(&mut sums) {
-                *score = lanes::exp(*score - largest);
-                *sum += *score;
-            }
-        }
-        match rows {
-            [first, second] => pair_up(first, second, weights),
-            rows => pair_up(&rows[0], &[0.0; COLUMNS], weights),
+    for row in scores {
+        for ((score, largest), sum) in row.iter_mut().zip(&largest).zip(&mut sums) {
+            *score = lanes::near_exp2(score.mul_add(factor, -largest));
+            *sum += *score;
         }
     }
     sums.map(|sum| 1.0 / sum)

@@ -138,16 +138,21 @@ pub(in crate::ops) struct LeftFactor<K: Kernel> {
 }
 
 impl<K: Kernel> LeftFactor<K> {
+    /// Zeros, at least one.
+    ///
     /// # Shapes
-    /// `[m, k]`, one stride 1, not empty.
-    pub(in crate::ops) fn of(matrix: Matrix<'_>) -> Self {
-        let pairs = matrix.cols.div_ceil(2).max(1).next_multiple_of(K::PAIRS);
-        let panel = K::panel(pairs);
-        let mut panels = vec![K::Number::default(); matrix.rows.div_ceil(K::ROWS) * panel];
-        for (panels, first) in panels.chunks_mut(TASK_ROWS / K::ROWS * panel).zip((0..).step_by(TASK_ROWS)) {
-            K::pack(matrix, first, 0..matrix.cols, pairs, panels);
+    /// `[rows, cols]`.
+    pub(in crate::ops) fn zeros(rows: usize, cols: usize) -> Self {
+        let pairs = cols.div_ceil(2).max(1).next_multiple_of(K::PAIRS);
+        Self { panels: vec![K::Number::default(); rows.div_ceil(K::ROWS) * K::panel(pairs)], pairs }
+    }
+
+    /// Takes the numbers of a matrix of the shape that it was made for, one stride of it 1.
+    pub(in crate::ops) fn fill(&mut self, matrix: Matrix<'_>) {
+        let panels = TASK_ROWS / K::ROWS * K::panel(self.pairs);
+        for (panels, first) in self.panels.chunks_mut(panels).zip((0..).step_by(TASK_ROWS)) {
+            K::pack(matrix, first, 0..matrix.cols, self.pairs, panels);
         }
-        Self { panels, pairs }
     }
 
     /// Pairs of a column of the right factor: `k / 2`, rounded up to what the kernel takes.

@@ -1,5 +1,6 @@
 //! Matrices as panels of bf16, in the order in which a micro-kernel reads them.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -149,36 +150,35 @@ impl Matrix<'_> {
     }
 }
 
-/// Two rows as one of pairs, rounded to bf16.
-#[inline(always)]
-pub(in crate::ops) fn pair_up(first: &[f32; COLUMNS], second: &[f32; COLUMNS], to: &mut [u32; COLUMNS]) {
+/// Two neighbouring rows each as one of pairs, rounded to bf16.
+///
+/// # Shapes
+/// `rows` `[n, COLUMNS]` -> the first rows of `to`, `[n / 2, COLUMNS]`, rounded up.
+pub(in crate::ops) fn pair_up(rows: &[[f32; COLUMNS]], to: &mut [[u32; COLUMNS]]) {
+    let (pairs, odd) = rows.as_chunks();
+    let odd = odd.first().map(|&row| [row, [0.0; COLUMNS]]);
     #[cfg(target_arch = "x86_64")]
     if x86::are_here() {
-        return x86::pair_rows(first, second, to);
+        return x86::pair_up_rows(pairs.iter().chain(&odd), to);
     }
-    for ((to, &first), &second) in to.iter_mut().zip(first).zip(second) {
-        *to = pair(first, second);
+    for ([first, second], to) in pairs.iter().chain(&odd).zip(to) {
+        for ((to, &first), &second) in to.iter_mut().zip(first).zip(second) {
+            *to = pair(first, second);
+        }
     }
 }
 
-/// The transpose of some columns: each becomes a row of `to`, whose rows are `row_stride` apart.
+/// Writes the transpose of the first columns: each becomes a row of `to`, whose rows are `row_stride` apart.
 ///
 /// # Shapes
 /// `rows` `[n, COLUMNS]` -> `to` `[columns, n]`.
-#[inline(always)]
-pub(in crate::ops) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [f32], row_stride: usize) {
-    for (rows, left) in rows.chunks(TURNED).zip((0..).step_by(TURNED)) {
-        for start in (0..columns).step_by(TURNED) {
-            let mut square = [[0.0; TURNED]; TURNED];
-            for (row, from) in rows.iter().enumerate() {
-                for (line, &x) in square.iter_mut().zip(&from[start..start + TURNED]) {
-                    line[row] = x;
-                }
-            }
-            for (column, line) in (start..columns).zip(&square) {
-                to[column * row_stride + left..][..rows.len()].copy_from_slice(&line[..rows.len()]);
-            }
-        }
+pub(in crate::ops) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [MaybeUninit<f32>], row_stride: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if x86::are_here() {
+        return x86::turn(rows, columns, to, row_stride);
+    }
+    for (column, to) in to.chunks_mut(row_stride).take(columns).enumerate() {
+        to.iter_mut().zip(rows).for_each(|(to, row)| _ = to.write(row[column]));
     }
 }
 
@@ -190,6 +190,7 @@ mod x86 {
         _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
         _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
     };
+    use std::mem::MaybeUninit;
     use std::ops::Range;
 
     use super::super::tile::Instructions;
@@ -309,13 +310,16 @@ mod x86 {
     }
 
     /// [`super::pair_up`].
-    #[inline(always)]
-    pub(super) fn pair_rows(first: &[f32; COLUMNS], second: &[f32; COLUMNS], to: &mut [u32; COLUMNS]) {
-        // SAFETY: the caller has seen that the processor has these features.
-        #[allow(unsafe_code)]
-        unsafe {
-            pair_up(first, second, to);
+    #[allow(unsafe_code)]
+    pub(super) fn pair_up_rows<'a>(pairs: impl Iterator<Item = &'a [[f32; COLUMNS]; 2]>, to: &mut [[u32; COLUMNS]]) {
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+        fn run<'a>(pairs: impl Iterator<Item = &'a [[f32; COLUMNS]; 2]>, to: &mut [[u32; COLUMNS]]) {
+            for ([first, second], to) in pairs.zip(to) {
+                pair_up(first, second, to);
+            }
         }
+        // SAFETY: the caller has seen that the processor has these features.
+        unsafe { run(pairs, to) }
     }
 
     /// Sixteen numbers and sixteen more as bf16, in their order.
@@ -330,11 +334,35 @@ mod x86 {
         }
     }
 
-    /// Writes the first numbers, as many as there is room for.
+    /// [`super::turn`].
+    #[allow(unsafe_code)]
+    pub(super) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [MaybeUninit<f32>], row_stride: usize) {
+        #[target_feature(enable = "avx512f")]
+        fn run(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [MaybeUninit<f32>], row_stride: usize) {
+            for (rows, left) in rows.chunks(LANES).zip((0..).step_by(LANES)) {
+                for start in (0..columns).step_by(LANES) {
+                    let mut square = [_mm512_setzero_si512(); LANES];
+                    for (square, row) in square.iter_mut().zip(rows) {
+                        let row = &row[start..start + LANES];
+                        // SAFETY: it loads the 16 numbers.
+                        *square = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+                    }
+                    for (column, numbers) in (start..columns).zip(turned(square)) {
+                        store(&mut to[column * row_stride + left..][..rows.len()], numbers);
+                    }
+                }
+            }
+        }
+        // SAFETY: the caller has seen that the processor has these features.
+        unsafe { run(rows, columns, to, row_stride) }
+    }
+
+    /// Writes the first numbers, of 32 bits each, as many as there is room for.
     #[inline]
     #[target_feature(enable = "avx512f")]
     #[allow(unsafe_code)]
-    fn store(to: &mut [u32], numbers: __m512i) {
+    fn store<T>(to: &mut [T], numbers: __m512i) {
+        const { assert!(size_of::<T>() == 4) }
         // SAFETY: of the 16 numbers, those alone are written that `to` has room for.
         unsafe {
             if to.len() >= LANES {

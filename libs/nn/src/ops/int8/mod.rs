@@ -5,162 +5,119 @@
 //! weights together. Products are summed exactly, so that a result is the same whatever the threads and the rest of the batch.
 
 mod kernel;
+mod rounded;
 
 use std::mem::MaybeUninit;
 
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
 
-use super::{filled, lanes, lend};
-use kernel::{Instructions, Kernel, Portable, TILE};
+use super::norm::LayerNorm;
+use super::{filled, lanes, lend, written};
+use kernel::{Instructions, Kernel, Portable};
+pub use rounded::Int8Weight;
+use rounded::Rounded;
 
-/// Units of the largest magnitude.
-const LARGEST: f32 = 127.0;
 /// Rows of a parallel task at most, so that its rounded activations stay in a second-level cache: whole tiles of every kernel.
 const TASK_ROWS: usize = 96;
-/// Neighbours along the dimension summed over that the instructions multiply at once.
-const QUAD: usize = 4;
 
 /// Numbers between the two layers of a feed-forward block that a parallel task holds at most: they stay in a second-level cache.
 const TASK_INNER: usize = 96 * 1024;
 
-/// The weights `[o, i]` of an affine layer, rounded and laid out for the instructions of this processor.
-#[derive(Debug)]
-pub struct Int8Weight {
-    instructions: Instructions,
-    inputs: usize,
-    /// Panels of columns (outputs): for each four inputs, four numbers of each column; 0 beyond the edges. A panel has
-    /// [`Kernel::DEPTH`] inputs or a multiple.
-    panels: Vec<i8>,
-    /// The unit of each output.
-    units: Vec<f32>,
-    /// The sum of each output's numbers.
-    sums: Vec<i32>,
+/// An affine layer: its weight and, where it has one, its bias.
+pub type Int8Layer<'a> = (&'a Int8Weight, Option<&'a Tensor>);
+
+/// What follows in a block that ends with a norm: the layer norm of the sum of `x` and the block's outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct PostNorm<'a> {
+    /// `[t, o]`.
+    pub x: &'a Tensor,
+    /// `[o]`.
+    pub weight: &'a Tensor,
+    /// `[o]`.
+    pub bias: &'a Tensor,
+    /// As of [`super::layer_norm`].
+    pub eps: f64,
 }
 
-impl Int8Weight {
-    /// Rounds the weights of an affine layer.
-    ///
-    /// # Shapes
-    /// `weight` `[o, i]`.
-    ///
-    /// # Errors
-    /// Another shape.
-    pub fn of(weight: &Tensor) -> Result<Self> {
-        let (_, inputs) = weight.dims2()?;
-        lend([&weight.contiguous()?], |[values]| Ok(Self::laid_out(values, inputs, Instructions::native())))
-    }
-
-    fn laid_out(weight: &[f32], inputs: usize, instructions: Instructions) -> Self {
-        let columns = instructions.columns();
-        let outputs = weight.len() / inputs.max(1);
-        let panel = inputs.next_multiple_of(instructions.depth()) * columns;
-        let mut panels = vec![0; outputs.div_ceil(columns) * panel];
-        let (mut units, mut sums) = (Vec::with_capacity(outputs), Vec::with_capacity(outputs));
-        for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-            let (inverse, unit) = unit(row, if instructions.adds_in_16_bits() { 2 } else { 1 });
-            units.push(unit);
-            let to = &mut panels[output / columns * panel..][output % columns * QUAD..];
-            let mut sum = 0;
-            for (index, &value) in row.iter().enumerate() {
-                let number = round(value, inverse);
-                sum += i32::from(number);
-                to[index / QUAD * columns * QUAD + index % QUAD] = number;
-            }
-            sums.push(sum);
-        }
-        Self { instructions, inputs, panels, units, sums }
-    }
-
-    fn outputs(&self) -> usize {
-        self.units.len()
-    }
-
-    /// `x w^T + b`, without a graph.
-    ///
-    /// # Shapes
-    /// `x` `[t, i]`, `bias` `[o]` -> `[t, o]`.
-    ///
-    /// # Errors
-    /// Other shapes.
-    pub fn apply(&self, x: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        chain(x, &[(self, bias)])
-    }
-
-    /// Writes every number of `y`, the outputs of some tokens.
-    #[inline(always)]
-    fn write_rows<K: Kernel>(
-        &self,
-        x: &Rounded<K>,
-        y: &mut [MaybeUninit<f32>],
-        bias: &[f32],
-        then: impl Fn(f32) -> f32 + Copy,
-    ) {
-        let (outputs, width) = (self.outputs(), self.inputs.next_multiple_of(K::DEPTH));
-        let mut tile = [0; TILE];
-        for (panel, first) in self.panels.chunks_exact(width * K::COLUMNS).zip((0..).step_by(K::COLUMNS)) {
-            let columns = first..outputs.min(first + K::COLUMNS);
-            let blocks = x.numbers.chunks_exact(width * K::ROWS).zip(x.units.chunks(K::ROWS));
-            for ((rows, units), y) in blocks.zip(y.chunks_mut(K::ROWS * outputs)) {
-                K::multiply(rows, panel, &mut tile);
-                let rows = y.chunks_exact_mut(outputs).zip(tile.chunks_exact(K::COLUMNS)).zip(units);
-                for ((y, sums), &unit) in rows {
-                    self.write_row::<K>(&mut y[columns.clone()], sums, unit, first, &bias[first..], then);
-                }
-            }
-        }
-    }
-
-    /// Writes the outputs of one token from output `first` on.
-    #[inline(always)]
-    fn write_row<K: Kernel>(
-        &self,
-        y: &mut [MaybeUninit<f32>],
-        sums: &[i32],
-        unit: f32,
-        first: usize,
-        bias: &[f32],
-        then: impl Fn(f32) -> f32,
-    ) {
-        let columns = self.units[first..].iter().zip(&self.sums[first..]).zip(sums).zip(bias);
-        for (y, (((&column, &weights), &sum), &bias)) in y.iter_mut().zip(columns) {
-            y.write(then((sum - K::excess(weights)) as f32 * (unit * column) + bias));
-        }
-    }
-}
-
-/// `gelu(x w^T + b) v^T + c` for the layers `(w, b)` and `(v, c)`, without a graph; the GELU is that of [`super::gelu`], to 6e-5 or a
-/// millionth of its input. The bits are those of one layer after the other.
+/// `x w^T + b` for each layer, without a graph.
 ///
 /// # Shapes
-/// `x` `[t, i]`, `w` `[n, i]`, `v` `[o, n]` -> `[t, o]`.
+/// `x` `[t, i]`, weights `[o, i]`, biases `[o]` -> `[t, o]`.
 ///
 /// # Errors
 /// Other shapes.
-pub fn int8_feed_forward(x: &Tensor, layers: [(&Int8Weight, Option<&Tensor>); 2]) -> Result<Tensor> {
-    chain(x, &layers)
+pub fn int8_linears<const N: usize>(x: &Tensor, layers: [Int8Layer<'_>; N]) -> Result<[Tensor; N]> {
+    let (tokens, _) = x.dims2()?;
+    let biases = checked(x, &layers, false)?;
+    let layers = affine(&layers, &biases);
+    let y = lend([&x.contiguous()?], |[x]| Ok(outputs(&Task { before: &[], last: &layers, then: None }, x)))?;
+    let y =
+        Tensor::from_vec(y, tokens * layers.iter().map(|layer| layer.weight.outputs()).sum::<usize>(), &Device::Cpu)?;
+    let mut start = 0;
+    let parts = layers.iter().map(|layer| {
+        let (from, width) = (start, layer.weight.outputs());
+        start += tokens * width;
+        y.narrow(0, from, tokens * width)?.reshape((tokens, width))
+    });
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    Ok(parts.try_into().expect("an output of each layer"))
 }
 
-/// Affine layers, each on the GELU of the outputs of the one before.
-fn chain(x: &Tensor, layers: &[(&Int8Weight, Option<&Tensor>)]) -> Result<Tensor> {
+/// Affine layers, each on the GELU of the outputs of the one before, without a graph, and the norm that may follow. The GELU is that of
+/// [`super::gelu`], to 6e-5 or a millionth of its input. The bits are those of one layer after the other.
+///
+/// # Shapes
+/// `x` `[t, i]`, two weights `[n, i]`, `[o, n]` for example -> `[t, o]`.
+///
+/// # Errors
+/// No layer, other shapes.
+pub fn int8_block(x: &Tensor, layers: &[Int8Layer<'_>], then: Option<PostNorm<'_>>) -> Result<Tensor> {
+    let (tokens, _) = x.dims2()?;
+    let biases = checked(x, layers, true)?;
+    let layers = affine(layers, &biases);
+    let Some((last, before)) = layers.split_last() else { candle_core::bail!("linear in int8: no layer") };
+    let shape = (tokens, last.weight.outputs());
+    let last = std::slice::from_ref(last);
+    let y = match then {
+        None => lend([&x.contiguous()?], |[x]| Ok(outputs(&Task { before, last, then: None }, x)))?,
+        Some(PostNorm { x: added, weight, bias, eps }) => {
+            if added.dims2()? != shape || [weight, bias].into_iter().any(|vector| vector.dims() != [shape.1]) {
+                candle_core::bail!(
+                    "linear in int8: outputs {shape:?}, added to {added:?}, norm of {weight:?} and {bias:?}"
+                );
+            }
+            lend([&x.contiguous()?, &added.contiguous()?, weight, bias], |[x, added, weight, bias]| {
+                let then = SumNorm { added, norm: LayerNorm { eps: eps as f32 }, weight, bias };
+                Ok(outputs(&Task { before, last, then: Some(then) }, x))
+            })?
+        }
+    };
+    Tensor::from_vec(y, shape, &Device::Cpu)
+}
+
+/// The biases of layers on `x`, or of a chain of them.
+fn checked(x: &Tensor, layers: &[Int8Layer<'_>], chain: bool) -> Result<Vec<Vec<f32>>> {
     let (tokens, mut width) = x.dims2()?;
-    let mut biases = Vec::with_capacity(layers.len());
-    for (weight, bias) in layers {
-        if width == 0 || width != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != weight.outputs()) {
+    let biases = layers.iter().map(|(weight, bias)| {
+        let outputs = weight.outputs();
+        if width == 0 || width != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != outputs) {
             candle_core::bail!(
-                "linear in int8: input [{tokens}, {width}], weight [{}, {}], bias {:?}",
-                weight.outputs(),
+                "linear in int8: input [{tokens}, {width}], weight [{outputs}, {}], bias {:?}",
                 weight.inputs,
                 bias.map(Tensor::dims)
             );
         }
-        width = weight.outputs();
-        biases.push(bias.map_or_else(|| Ok(vec![0.0; width]), |bias| bias.flatten_all()?.to_vec1())?);
-    }
-    let layers: Vec<Layer<'_>> =
-        layers.iter().zip(&biases).map(|((weight, _), bias)| Layer { weight, bias: bias.as_slice() }).collect();
-    let y = lend([&x.contiguous()?], |[x]| Ok(outputs(&layers, x)))?;
-    Tensor::from_vec(y, (tokens, width), &Device::Cpu)
+        if chain {
+            width = outputs;
+        }
+        bias.map_or_else(|| Ok(vec![0.0; outputs]), |bias| bias.flatten_all()?.to_vec1())
+    });
+    biases.collect()
+}
+
+fn affine<'a>(layers: &[Int8Layer<'a>], biases: &'a [Vec<f32>]) -> Vec<Layer<'a>> {
+    layers.iter().zip(biases).map(|((weight, _), bias)| Layer { weight, bias }).collect()
 }
 
 /// An affine layer.
@@ -170,49 +127,100 @@ struct Layer<'a> {
     bias: &'a [f32],
 }
 
-/// The outputs of a chain of layers, one at least.
-fn outputs(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
-    let instructions = layers[0].weight.instructions;
+/// What is computed of each token.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    /// A chain of layers, each on the GELU of the outputs of the one before.
+    before: &'a [Layer<'a>],
+    /// The layers after it, each of which has outputs.
+    last: &'a [Layer<'a>],
+    /// What becomes of the outputs of the only last layer.
+    then: Option<SumNorm<'a>>,
+}
+
+/// The norm of the sum with the outputs.
+#[derive(Clone, Copy)]
+struct SumNorm<'a> {
+    added: &'a [f32],
+    norm: LayerNorm,
+    weight: &'a [f32],
+    bias: &'a [f32],
+}
+
+impl SumNorm<'_> {
+    /// Changes the outputs from number `start` on.
+    #[inline(always)]
+    fn apply(&self, start: usize, y: &mut [f32]) {
+        let width = self.weight.len();
+        for (y, added) in y.chunks_exact_mut(width).zip(self.added[start..].chunks_exact(width)) {
+            lanes::add_to(y, added);
+            self.norm.norm(y, self.weight, self.bias);
+        }
+    }
+}
+
+/// The outputs of one last layer after those of the other.
+fn outputs(task: &Task<'_>, x: &[f32]) -> Vec<f32> {
+    let instructions = task.last[0].weight.instructions;
     assert!(
-        layers.iter().all(|layer| layer.weight.instructions == instructions),
+        task.before.iter().chain(task.last).all(|layer| layer.weight.instructions == instructions),
         "layers laid out for other instructions"
     );
     match instructions {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Amx => outputs_by::<kernel::Amx>(layers, x),
+        Instructions::Amx => task.outputs::<kernel::Amx>(x),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Vnni => outputs_by::<kernel::Vnni>(layers, x),
+        Instructions::Vnni => task.outputs::<kernel::Vnni>(x),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => outputs_by::<kernel::Avx2>(layers, x),
-        Instructions::Portable => outputs_by::<Portable>(layers, x),
+        Instructions::Avx2 => task.outputs::<kernel::Avx2>(x),
+        Instructions::Portable => task.outputs::<Portable>(x),
     }
 }
 
-fn outputs_by<K: Kernel>(layers: &[Layer<'_>], x: &[f32]) -> Vec<f32> {
-    let [before @ .., last] = layers else { return Vec::new() };
-    let (inputs, outputs) = (layers[0].weight.inputs, last.weight.outputs());
-    let tokens = x.len() / inputs.max(1);
-    if tokens * outputs == 0 {
-        return Vec::new();
-    }
-    let inner = before.iter().map(|layer| TASK_INNER / layer.weight.outputs().max(1)).min();
-    let most = inner.map_or(TASK_ROWS, |rows| (rows / K::ROWS * K::ROWS).clamp(K::ROWS, TASK_ROWS));
-    let rows = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(K::ROWS).min(most);
-    let write = |y: &mut [MaybeUninit<f32>]| {
-        y.par_chunks_mut(rows * outputs).zip(x.par_chunks(rows * inputs)).for_each(|(y, x)| {
-            K::prepared(|| {
-                let mut x = lanes::wide!(|| Rounded::<K>::of(x, inputs));
-                for layer in before {
-                    x = layer.rounded_gelu(&x);
-                }
-                lanes::wide!(|| last.weight.write_rows::<K>(&x, y, last.bias, |y| y));
+impl Task<'_> {
+    fn outputs<K: Kernel>(&self, x: &[f32]) -> Vec<f32> {
+        let inputs = self.before.iter().chain(self.last).next().map_or(1, |layer| layer.weight.inputs);
+        let widths = || self.last.iter().map(|layer| layer.weight.outputs());
+        let tokens = x.len() / inputs;
+        if tokens * widths().sum::<usize>() == 0 {
+            return Vec::new();
+        }
+        let inner = self.before.iter().map(|layer| TASK_INNER / layer.weight.outputs().max(1)).min();
+        let most = inner.map_or(TASK_ROWS, |rows| (rows / K::ROWS * K::ROWS).clamp(K::ROWS, TASK_ROWS));
+        let rows = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(K::ROWS).min(most);
+        let write = |mut y: &mut [MaybeUninit<f32>]| {
+            let mut tasks: Vec<_> = (0..tokens.div_ceil(rows)).map(|_| Vec::new()).collect();
+            for width in widths() {
+                let own = y.split_off_mut(..tokens * width).unwrap_or_default();
+                tasks.iter_mut().zip(own.chunks_mut(rows * width)).for_each(|(task, own)| task.push(own));
+            }
+            tasks.into_par_iter().zip(x.par_chunks(rows * inputs)).enumerate().for_each(|(task, (y, x))| {
+                K::prepared(|| self.write::<K>(task * rows, x, inputs, y));
             });
-        });
-    };
-    // SAFETY: every task writes all columns of its rows, as all layers are laid out for this kernel.
-    #[allow(unsafe_code)]
-    unsafe {
-        filled(tokens * outputs, write)
+        };
+        // SAFETY: the tasks have all rows of all layers, and each writes all columns of its own, as all layers are laid out for this
+        // kernel.
+        #[allow(unsafe_code)]
+        unsafe {
+            filled(tokens * widths().sum::<usize>(), write)
+        }
+    }
+
+    /// Writes all outputs of the tokens from `first` on, with a slice for each last layer.
+    fn write<K: Kernel>(&self, first: usize, x: &[f32], inputs: usize, outputs: Vec<&mut [MaybeUninit<f32>]>) {
+        let mut x = lanes::wide!(|| Rounded::<K>::of(x, inputs));
+        for layer in self.before {
+            x = layer.rounded_gelu(&x);
+        }
+        for (layer, y) in self.last.iter().zip(outputs) {
+            lanes::wide!(|| layer.weight.write_rows::<K>(&x, y, layer.bias, |y| y));
+            if let Some(then) = &self.then {
+                // SAFETY: all columns of all rows were written.
+                #[allow(unsafe_code)]
+                let y = unsafe { written(y) };
+                lanes::wide!(|| then.apply(first * layer.weight.outputs(), y));
+            }
+        }
     }
 }
 
@@ -230,69 +238,16 @@ impl Layer<'_> {
     }
 }
 
-/// The activations of some tokens, rounded.
-struct Rounded<K: Kernel> {
-    /// Rows, padded to a multiple of [`Kernel::DEPTH`]; as many as fill the last tile.
-    numbers: Vec<K::Number>,
-    /// The unit of each token.
-    units: Vec<f32>,
-}
-
-impl<K: Kernel> Rounded<K> {
-    /// # Shapes
-    /// `x` `[t, inputs]`.
-    #[inline(always)]
-    fn of(x: &[f32], inputs: usize) -> Self {
-        let width = inputs.next_multiple_of(K::DEPTH);
-        let rows = (x.len() / inputs).next_multiple_of(K::ROWS);
-        let mut numbers = vec![K::number(0); rows * width];
-        let mut units = vec![0.0; x.len() / inputs];
-        for ((row, numbers), row_unit) in x.chunks_exact(inputs).zip(numbers.chunks_exact_mut(width)).zip(&mut units) {
-            let (inverse, unit) = unit(row, 1);
-            for (number, &value) in numbers.iter_mut().zip(row) {
-                *number = K::number(round(value, inverse));
-            }
-            *row_unit = unit;
-        }
-        Self { numbers, units }
-    }
-}
-
-/// How many units a number of 1 has, and the unit, where [`LARGEST`] are the largest magnitude of so many neighbours together; NaN
-/// where a number is not finite, so that results are not either.
-#[inline(always)]
-fn unit(row: &[f32], neighbours: usize) -> (f32, f32) {
-    // Without their signs, floats are in the order of their bits, those that are not finite last.
-    let largest = match neighbours {
-        1 => row.iter().fold(0, |largest, x| largest.max(x.abs().to_bits())),
-        _ => row.chunks(neighbours).map(|all| all.iter().map(|x| x.abs()).sum::<f32>().to_bits()).max().unwrap_or(0),
-    };
-    let largest = f32::from_bits(largest);
-    match largest {
-        0.0 => (0.0, 0.0),
-        _ if largest.is_finite() => (LARGEST / largest, largest / LARGEST),
-        _ => (0.0, f32::NAN),
-    }
-}
-
-/// The nearest whole number of units, ties to even.
-#[inline(always)]
-fn round(value: f32, inverse: f32) -> i8 {
-    // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits.
-    const ROUND: f32 = 12_582_912.0;
-    value.mul_add(inverse, ROUND).to_bits() as i8
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::super::check::random;
     use super::*;
-    use crate::ops::{Precision::F32, gelu, linear};
+    use crate::ops::{Precision::F32, gelu, layer_norm, linear, residual};
 
     fn product(weight: &Int8Weight, x: &[f32], bias: &[f32]) -> Vec<f32> {
-        outputs(&[Layer { weight, bias }], x)
+        outputs(&Task { before: &[], last: &[Layer { weight, bias }], then: None }, x)
     }
 
     fn here() -> impl Iterator<Item = Instructions> {
@@ -347,7 +302,8 @@ mod tests {
         let block = |instructions| {
             let [up, down] = [(&weights[0], 130), (&weights[1], 50)]
                 .map(|(weight, inputs)| Int8Weight::laid_out(&values(weight), inputs, instructions));
-            outputs(&[Layer { weight: &up, bias: &biases[0] }, Layer { weight: &down, bias: &biases[1] }], &x)
+            let [up, down] = [Layer { weight: &up, bias: &biases[0] }, Layer { weight: &down, bias: &biases[1] }];
+            outputs(&Task { before: &[up], last: &[down], then: None }, &x)
         };
         (exact, instructions.map(block).collect())
     }
@@ -369,7 +325,7 @@ mod tests {
     fn a_token_has_the_same_outputs_alone() {
         let x = random(1, &[100, 37]);
         let [up, down] = [random(2, &[21, 37]), random(3, &[37, 21])].map(|weight| Int8Weight::of(&weight).unwrap());
-        let block = |x: &Tensor| int8_feed_forward(x, [(&up, None), (&down, None)]).unwrap();
+        let block = |x: &Tensor| int8_block(x, &[(&up, None), (&down, None)], None).unwrap();
         let rows = |x: &Tensor| block(x).to_vec2::<f32>().unwrap();
         let together = rows(&x);
         for (token, outputs) in together.iter().enumerate() {
@@ -378,11 +334,32 @@ mod tests {
     }
 
     #[test]
+    fn several_layers_and_a_norm_at_the_end_give_the_bits_of_one_operation_after_the_other() {
+        let x = random(1, &[200, 37]);
+        let weights = [random(2, &[21, 37]), random(3, &[40, 37]), random(4, &[37, 21])];
+        let [up, other, down] = weights.each_ref().map(|weight| Int8Weight::of(weight).unwrap());
+        let biases = [random(5, &[21]), random(6, &[40]), random(7, &[37])];
+        let values = |x: &Tensor| x.to_vec2::<f32>().unwrap();
+
+        let alone = |weight, bias| int8_block(&x, &[(weight, Some(bias))], None).unwrap();
+        let [first, second] = int8_linears(&x, [(&up, Some(&biases[0])), (&other, Some(&biases[1]))]).unwrap();
+        assert_eq!(values(&first), values(&alone(&up, &biases[0])));
+        assert_eq!(values(&second), values(&alone(&other, &biases[1])));
+
+        let layers = [(&up, Some(&biases[0])), (&down, Some(&biases[2]))];
+        let (weight, bias, eps) = (random(8, &[37]), random(9, &[37]), 1e-5);
+        let sum = residual(&x, &int8_block(&x, &layers, None).unwrap(), None).unwrap();
+        let expected = layer_norm(&sum, &weight, Some(&bias), eps).unwrap();
+        let then = PostNorm { x: &x, weight: &weight, bias: &bias, eps };
+        assert_eq!(values(&int8_block(&x, &layers, Some(then)).unwrap()), values(&expected));
+    }
+
+    #[test]
     fn what_is_not_finite_stays_so_in_its_row_alone() {
         let weight = Int8Weight::of(&random(2, &[3, 4])).unwrap();
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let x = Tensor::new(&[[1.0, bad, 0.0, 2.0], [1.0, 1.0, 0.0, 2.0], [0.0; 4]], &Device::Cpu).unwrap();
-            let y = weight.apply(&x, None).unwrap().to_vec2::<f32>().unwrap();
+            let y = int8_block(&x, &[(&weight, None)], None).unwrap().to_vec2::<f32>().unwrap();
             assert!(y[0].iter().all(|y| y.is_nan()) && y[1].iter().all(|y| y.is_finite()));
             assert_eq!(y[2], [0.0; 3]);
         }
@@ -391,8 +368,15 @@ mod tests {
     #[test]
     fn other_shapes_are_refused() {
         let weight = Int8Weight::of(&random(2, &[2, 3])).unwrap();
-        assert!(weight.apply(&random(1, &[4, 4]), None).is_err());
-        assert!(weight.apply(&random(1, &[4, 3]), Some(&random(3, &[3]))).is_err());
+        let block =
+            |x: &[usize], bias: Option<&Tensor>, then| int8_block(&random(1, x), &[(&weight, bias)], then).is_err();
+        let (x, two, three) = (random(4, &[4, 2]), random(5, &[2]), random(6, &[3]));
+        assert!(block(&[4, 4], None, None) && block(&[4, 3], Some(&three), None));
+        for (x, weight, bias) in [(&random(4, &[3, 2]), &two, &two), (&x, &three, &two), (&x, &two, &three)] {
+            assert!(block(&[4, 3], None, Some(PostNorm { x, weight, bias, eps: 0.0 })));
+        }
+        assert!(int8_linears(&random(1, &[4, 4]), [(&weight, None)]).is_err());
+        assert!(int8_block(&random(1, &[4, 3]), &[], None).is_err());
         assert!(Int8Weight::of(&random(2, &[6])).is_err());
     }
 }
