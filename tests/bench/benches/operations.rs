@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use nn::ops::{
-    Attention, Int8Weight, Precision, Rotary, attention, cross_entropy, embedding, gelu, int8_feed_forward, layer_norm,
+    Attention, Int8Weight, Precision, Rotary, attention, cross_entropy, embedding, gelu, int8_block, layer_norm,
     linear, residual, rms_norm, swiglu,
 };
 use nn::train::{AdamW, AdamWConfig};
@@ -48,9 +48,10 @@ fn products(criterion: &mut Criterion) {
     let [x, weight, bias] = inputs.each_ref().map(|input| input.as_detached_tensor());
     let back = random(&[WIDTH, INNER]).as_detached_tensor();
     if let (Ok(weight), Ok(back)) = (Int8Weight::of(&weight), Int8Weight::of(&back)) {
-        group.bench_function("int8/forward", |bencher| bencher.iter(|| weight.apply(&x, Some(&bias))));
+        group
+            .bench_function("int8/forward", |bencher| bencher.iter(|| int8_block(&x, &[(&weight, Some(&bias))], None)));
         group.bench_function("int8/feed-forward", |bencher| {
-            bencher.iter(|| int8_feed_forward(&x, [(&weight, Some(&bias)), (&back, None)]));
+            bencher.iter(|| int8_block(&x, &[(&weight, Some(&bias)), (&back, None)], None));
         });
     }
 }
