@@ -89,18 +89,14 @@ impl Attention {
         // What other queries left in further columns is computed with, but not read.
         q.pack(0, 0..self.head_dim, k.pairs(), asking);
         k.multiply(asking, scores);
-        let totals = lanes::wide!(|| {
+        let factors = lanes::wide!(|| {
             let scores = &mut scores[..keys.len()];
             let factor = self.finish_scores(sequence, queries, keys, scores);
             softmax(scores, factor)
         });
         pair_up(&scores[..keys.len()], weights);
         v.multiply(weights, mixed);
-        let mixed = &mut mixed[..self.head_dim];
-        lanes::wide!(|| {
-            mixed.iter_mut().for_each(|mixed| mixed.iter_mut().zip(&totals).for_each(|(mixed, total)| *mixed *= total));
-        });
-        turn(mixed, queries.len(), out, row_stride);
+        turn(&mixed[..self.head_dim], &factors, queries.len(), out, row_stride);
     }
 
     /// Bounds scores; those of keys that a query does not see become infinitely small. The result is what is still to be multiplied

@@ -168,17 +168,23 @@ pub(in crate::ops) fn pair_up(rows: &[[f32; COLUMNS]], to: &mut [[u32; COLUMNS]]
     }
 }
 
-/// Writes the transpose of the first columns: each becomes a row of `to`, whose rows are `row_stride` apart.
+/// Writes the transpose of the first columns, each times its factor: each becomes a row of `to`, whose rows are `row_stride` apart.
 ///
 /// # Shapes
 /// `rows` `[n, COLUMNS]` -> `to` `[columns, n]`.
-pub(in crate::ops) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [MaybeUninit<f32>], row_stride: usize) {
+pub(in crate::ops) fn turn(
+    rows: &[[f32; COLUMNS]],
+    factors: &[f32; COLUMNS],
+    columns: usize,
+    to: &mut [MaybeUninit<f32>],
+    row_stride: usize,
+) {
     #[cfg(target_arch = "x86_64")]
     if x86::are_here() {
-        return x86::turn(rows, columns, to, row_stride);
+        return x86::turn(rows, factors, columns, to, row_stride);
     }
     for (column, to) in to.chunks_mut(row_stride).take(columns).enumerate() {
-        to.iter_mut().zip(rows).for_each(|(to, row)| _ = to.write(row[column]));
+        to.iter_mut().zip(rows).for_each(|(to, row)| _ = to.write(row[column] * factors[column]));
     }
 }
 
@@ -186,9 +192,10 @@ pub(in crate::ops) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [Ma
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mask_storeu_epi32,
-        _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_storeu_si512,
-        _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+        __m512, __m512bh, __m512i, _mm512_castps_si512, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_epi32, _mm512_mul_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+        _mm512_storeu_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+        _mm512_unpacklo_epi64,
     };
     use std::mem::MaybeUninit;
     use std::ops::Range;
@@ -327,25 +334,34 @@ mod x86 {
     #[target_feature(enable = "avx512f,avx512bf16")]
     #[allow(unsafe_code)]
     fn rounded(first: &[f32; LANES], second: &[f32; LANES]) -> __m512i {
-        // SAFETY: both loads stay within the 16 numbers, and both types are 512 bits without invalid values.
-        unsafe {
-            let rounded = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(second.as_ptr()), _mm512_loadu_ps(first.as_ptr()));
-            std::mem::transmute::<__m512bh, __m512i>(rounded)
-        }
+        let rounded = _mm512_cvtne2ps_pbh(load(second), load(first));
+        // SAFETY: both types are 512 bits without invalid values.
+        unsafe { std::mem::transmute::<__m512bh, __m512i>(rounded) }
     }
 
     /// [`super::turn`].
     #[allow(unsafe_code)]
-    pub(super) fn turn(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [MaybeUninit<f32>], row_stride: usize) {
+    pub(super) fn turn(
+        rows: &[[f32; COLUMNS]],
+        factors: &[f32; COLUMNS],
+        columns: usize,
+        to: &mut [MaybeUninit<f32>],
+        row_stride: usize,
+    ) {
         #[target_feature(enable = "avx512f")]
-        fn run(rows: &[[f32; COLUMNS]], columns: usize, to: &mut [MaybeUninit<f32>], row_stride: usize) {
-            for (rows, left) in rows.chunks(LANES).zip((0..).step_by(LANES)) {
-                for start in (0..columns).step_by(LANES) {
+        fn run(
+            rows: &[[f32; COLUMNS]],
+            factors: &[f32; COLUMNS],
+            columns: usize,
+            to: &mut [MaybeUninit<f32>],
+            row_stride: usize,
+        ) {
+            for (start, factors) in (0..columns).step_by(LANES).zip(factors.as_chunks::<LANES>().0) {
+                let factors = load(factors);
+                for (rows, left) in rows.chunks(LANES).zip((0..).step_by(LANES)) {
                     let mut square = [_mm512_setzero_si512(); LANES];
                     for (square, row) in square.iter_mut().zip(rows) {
-                        let row = &row[start..start + LANES];
-                        // SAFETY: it loads the 16 numbers.
-                        *square = unsafe { _mm512_loadu_si512(row.as_ptr().cast()) };
+                        *square = _mm512_castps_si512(_mm512_mul_ps(load(&row.as_chunks().0[start / LANES]), factors));
                     }
                     for (column, numbers) in (start..columns).zip(turned(square)) {
                         store(&mut to[column * row_stride + left..][..rows.len()], numbers);
@@ -354,7 +370,15 @@ mod x86 {
             }
         }
         // SAFETY: the caller has seen that the processor has these features.
-        unsafe { run(rows, columns, to, row_stride) }
+        unsafe { run(rows, factors, columns, to, row_stride) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    #[allow(unsafe_code)]
+    fn load(numbers: &[f32; LANES]) -> __m512 {
+        // SAFETY: it loads the 16 numbers.
+        unsafe { _mm512_loadu_ps(numbers.as_ptr()) }
     }
 
     /// Writes the first numbers, of 32 bits each, as many as there is room for.
