@@ -93,8 +93,8 @@ impl View<'_> {
         Ok(outputs.try_into().expect("an output of each layer"))
     }
 
-    /// The end of a block: the layer norm `norm` of `x + dropout(y)`, where `y` are the outputs of affine layers on `input`, one or two with
-    /// the GELU between them, near the exact one where they multiply in int8.
+    /// The end of a block: the layer norm `norm` of `x + dropout(y)`, where `y` are the outputs of affine layers on `input`. Where they
+    /// are two, the GELU is between them, near the exact one where they multiply in int8.
     ///
     /// # Shapes
     /// `input` `[t, in]`, `x` `[t, d]` -> `[t, d]`.
@@ -110,7 +110,7 @@ impl View<'_> {
         let (weight, bias) = (norm.get("weight")?, norm.get("bias")?);
         if let Some(layers) = self.int8_layers(layers)? {
             let layers: Vec<_> = layers.iter().map(layer).collect();
-            return Ok(int8_block(input, &layers, Some(PostNorm { x, weight: &weight, bias: &bias, eps }))?);
+            return Ok(int8_block(input, &layers, Some(PostNorm { added: x, weight: &weight, bias: &bias, eps }))?);
         }
         let mut y = self.linear(layers[0], input)?;
         for layer in &layers[1..] {
@@ -142,13 +142,17 @@ impl View<'_> {
     }
 
     /// Whole layers as [`Self::int8`], if all of them multiply in int8.
-    fn int8_layers(&self, names: &[&str]) -> Result<Option<Vec<Rounded>>> {
+    fn int8_layers(&self, names: &[&str]) -> Result<Option<Vec<Int8Affine>>> {
+        // Weights that are not kept are rounded at each call, so that it is to be known first.
+        if names.iter().any(|name| self.child(name).update().is_some()) {
+            return Ok(None);
+        }
         names.iter().map(|name| self.int8(name, None)).collect()
     }
 
     /// The rounded weight and the bias of these outputs of an affine layer, where it multiplies in int8: one that only scores, without an
     /// update of low rank.
-    fn int8(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Option<Rounded>> {
+    fn int8(&self, name: &str, rows: Option<&Range<usize>>) -> Result<Option<Int8Affine>> {
         let layer = self.child(name);
         if !matches!(self.mode, Mode::Eval(Precision::Int8)) || layer.update().is_some() {
             return Ok(None);
@@ -171,9 +175,9 @@ impl View<'_> {
 }
 
 /// A rounded weight and its bias.
-type Rounded = (Arc<Int8Weight>, Option<Tensor>);
+type Int8Affine = (Arc<Int8Weight>, Option<Tensor>);
 
-fn layer((weight, bias): &Rounded) -> Int8Layer<'_> {
+fn layer((weight, bias): &Int8Affine) -> Int8Layer<'_> {
     (weight, bias.as_ref())
 }
 

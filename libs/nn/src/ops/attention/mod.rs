@@ -278,7 +278,7 @@ impl Attention {
                 self.forward_part(sequence, [q, own(&k), own(v)], terms, out);
             });
         };
-        // SAFETY: the parts have all queries, and each writes all numbers of its own.
+        // SAFETY: by the offsets and queries that were checked, the parts have all queries, and each writes all numbers of its own.
         #[allow(unsafe_code)]
         unsafe {
             filled(q.len(), write)
@@ -351,7 +351,7 @@ fn blocks(n: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// Splits `x` into pieces of these lengths.
 fn split<T>(mut x: &mut [T], lengths: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    lengths.map(|length| x.split_off_mut(..length).unwrap_or_default()).collect()
+    lengths.map(|length| x.split_off_mut(..length).expect("pieces within the slice")).collect()
 }
 
 /// These of the rows of width `width`.

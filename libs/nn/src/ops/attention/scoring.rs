@@ -14,6 +14,7 @@ use super::{Attention, Sequence, blocks};
 /// Keys and values of one head, packed, and room for what a tile of queries needs.
 struct Packed<K: Kernel> {
     kv_head: usize,
+    /// None as long as nothing was packed.
     keys: Range<usize>,
     k: LeftFactor<K>,
     /// The transpose of the values.
@@ -133,6 +134,8 @@ impl Attention {
 /// sum of each column 1.
 #[inline(always)]
 fn softmax(scores: &mut [[f32; COLUMNS]], factor: f32) -> [f32; COLUMNS] {
+    // By the same operations in both passes, the largest exponent is 0 exactly.
+    let factor = factor * LOG2_E;
     let mut largest = [f32::NEG_INFINITY; COLUMNS];
     for row in scores.iter() {
         for (largest, &score) in largest.iter_mut().zip(row) {
@@ -140,11 +143,10 @@ fn softmax(scores: &mut [[f32; COLUMNS]], factor: f32) -> [f32; COLUMNS] {
             *largest = if score > *largest { score } else { *largest };
         }
     }
-    let (factor, largest) = (factor * LOG2_E, largest.map(|largest| largest * LOG2_E));
     let mut sums = [0.0; COLUMNS];
     for row in scores {
         for ((score, largest), sum) in row.iter_mut().zip(&largest).zip(&mut sums) {
-            *score = lanes::near_exp2(score.mul_add(factor, -largest));
+            *score = lanes::near_exp2(*score * factor - largest);
             *sum += *score;
         }
     }

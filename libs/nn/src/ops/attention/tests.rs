@@ -170,7 +170,7 @@ fn bf16_rounds_what_is_multiplied_but_for_some_queries_alone() {
 
 /// Compares attention in bf16 with the same in f32, query by query.
 fn near_f32(head_dim: usize, spec: &Attention) {
-    let x = [16, 8, 8].map(|width| random(width as u64, &[280, width / 4 * head_dim]));
+    let x = [16, 8, 8].map(|width| random(width as u64, &[540, width / 4 * head_dim]));
     let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
     let rows = |precision| run(&x, Attention { precision, ..spec.clone() }).to_vec2::<f32>().unwrap();
     for (query, (exact, rounded)) in rows(Precision::F32).iter().zip(rows(Precision::Bf16)).enumerate() {
@@ -182,15 +182,21 @@ fn near_f32(head_dim: usize, spec: &Attention) {
 
 #[test]
 fn bf16_sees_what_f32_sees() {
-    // Blocks of one query, of less and more than a tile has columns, and an odd number of keys.
-    let offsets: Arc<[usize]> = vec![0, 1, 34, 98, 163, 280].into();
+    // Blocks of one query, of less and more than a tile has columns, an odd number of keys, and blocks that see as many keys as the one
+    // before, but others.
+    let offsets: Arc<[usize]> = vec![0, 1, 34, 98, 163, 280, 540].into();
     // Less than a tile has rows, several, and more than one has columns.
     for head_dim in [4, 24, 80] {
         for (causal, rotary) in [(false, false), (true, false), (false, true), (true, true)] {
-            for (window, soft_cap, scale) in
-                [(None, None, None), (Some(1), None, None), (Some(40), None, None), (None, Some(0.7), Some(0.4))]
-            {
-                let rotary = rotary.then(|| Rotary::new(10.0, None, head_dim, 120));
+            for (window, soft_cap, scale) in [
+                (None, None, None),
+                (Some(1), None, None),
+                (Some(40), None, None),
+                (None, Some(0.7), Some(0.4)),
+                (None, None, Some(0.4)),
+                (None, None, Some(-0.4)),
+            ] {
+                let rotary = rotary.then(|| Rotary::new(10.0, None, head_dim, 260));
                 let offsets = offsets.clone();
                 let spec = Attention { head_dim, offsets, window, soft_cap, scale, rotary, ..spec(causal, false) };
                 near_f32(head_dim, &spec);

@@ -138,7 +138,7 @@ pub(in crate::ops) struct LeftFactor<K: Kernel> {
 }
 
 impl<K: Kernel> LeftFactor<K> {
-    /// Zeros, at least one.
+    /// Zeros; neither number is 0.
     ///
     /// # Shapes
     /// `[rows, cols]`.
@@ -147,7 +147,7 @@ impl<K: Kernel> LeftFactor<K> {
         Self { panels: vec![K::Number::default(); rows.div_ceil(K::ROWS) * K::panel(pairs)], pairs }
     }
 
-    /// Takes the numbers of a matrix of the shape that it was made for, one stride of it 1.
+    /// Takes the numbers of a matrix of the shape that it was made for, one stride of it 1: beyond its edges the zeros stay.
     pub(in crate::ops) fn fill(&mut self, matrix: Matrix<'_>) {
         let panels = TASK_ROWS / K::ROWS * K::panel(self.pairs);
         for (panels, first) in self.panels.chunks_mut(panels).zip((0..).step_by(TASK_ROWS)) {

@@ -51,7 +51,7 @@ impl Matrix<'_> {
     }
 
     /// The rows from `first` on, of which the columns `depth`, as panels of `W` rows: pair by pair, a panel has `pairs` of each row.
-    /// The panels hold zeros before, which stay beyond the edges.
+    /// What the panels hold beyond the edges stays as it is or becomes 0.
     ///
     /// # Shapes
     /// `panels` `[p, pairs, W]`, with a row at least for each panel and `p W` at most [`TASK_ROWS`].
@@ -153,7 +153,7 @@ impl Matrix<'_> {
 /// Two neighbouring rows each as one of pairs, rounded to bf16.
 ///
 /// # Shapes
-/// `rows` `[n, COLUMNS]` -> the first rows of `to`, `[n / 2, COLUMNS]`, rounded up.
+/// `rows` `[n, COLUMNS]` -> the first rows of `to`, `[n / 2, COLUMNS]`, rounded up; what is beyond stays.
 pub(in crate::ops) fn pair_up(rows: &[[f32; COLUMNS]], to: &mut [[u32; COLUMNS]]) {
     let (pairs, odd) = rows.as_chunks();
     let odd = odd.first().map(|&row| [row, [0.0; COLUMNS]]);
@@ -171,7 +171,7 @@ pub(in crate::ops) fn pair_up(rows: &[[f32; COLUMNS]], to: &mut [[u32; COLUMNS]]
 /// Writes the transpose of the first columns, each times its factor: each becomes a row of `to`, whose rows are `row_stride` apart.
 ///
 /// # Shapes
-/// `rows` `[n, COLUMNS]` -> `to` `[columns, n]`.
+/// `rows` `[n, COLUMNS]`, `factors` `[COLUMNS]` -> `to` `[columns, n]`.
 pub(in crate::ops) fn turn(
     rows: &[[f32; COLUMNS]],
     factors: &[f32; COLUMNS],
@@ -179,6 +179,7 @@ pub(in crate::ops) fn turn(
     to: &mut [MaybeUninit<f32>],
     row_stride: usize,
 ) {
+    assert!(columns <= COLUMNS, "more columns than a tile has");
     #[cfg(target_arch = "x86_64")]
     if x86::are_here() {
         return x86::turn(rows, factors, columns, to, row_stride);
@@ -381,12 +382,16 @@ mod x86 {
         unsafe { _mm512_loadu_ps(numbers.as_ptr()) }
     }
 
-    /// Writes the first numbers, of 32 bits each, as many as there is room for.
+    /// Numbers of 32 bits of which all are valid.
+    trait Bits32 {}
+    impl Bits32 for u32 {}
+    impl Bits32 for MaybeUninit<f32> {}
+
+    /// Writes the first numbers, as many as there is room for.
     #[inline]
     #[target_feature(enable = "avx512f")]
     #[allow(unsafe_code)]
-    fn store<T>(to: &mut [T], numbers: __m512i) {
-        const { assert!(size_of::<T>() == 4) }
+    fn store<T: Bits32>(to: &mut [T], numbers: __m512i) {
         // SAFETY: of the 16 numbers, those alone are written that `to` has room for.
         unsafe {
             if to.len() >= LANES {
@@ -428,108 +433,4 @@ mod x86 {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// `rows` rows of `cols` numbers of many magnitudes.
-    fn numbers(rows: usize, cols: usize) -> Vec<f32> {
-        let mut rng = ranking::rng::stream(1, "test", 0);
-        let mut draw = || rand::Rng::next_u32(&mut rng) as f32 / u32::MAX as f32 - 0.5;
-        (0..rows * cols).map(|_| draw() * 2f32.powf(40.0 * draw())).collect()
-    }
-
-    /// The panels of at most [`TASK_ROWS`] rows, number by number: the upper or lower halves of pairs.
-    fn expected<const W: usize>(
-        matrix: &Matrix<'_>,
-        first: usize,
-        depth: &Range<usize>,
-        pairs: usize,
-    ) -> Vec<[u32; W]> {
-        let rows = first..matrix.rows.min(first + TASK_ROWS);
-        let mut panels = vec![[0; W]; rows.len().div_ceil(W) * pairs];
-        for row in rows {
-            for (place, col) in depth.clone().enumerate() {
-                let number = round(matrix.data[row * matrix.row_stride + col * matrix.col_stride]);
-                let to = &mut panels[(row - first) / W * pairs + place / 2][(row - first) % W];
-                *to |= if place % 2 == 0 { number >> 16 } else { number };
-            }
-        }
-        panels
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
-
-        #[test]
-        fn panels_hold_what_they_should(
-            rows in 1usize..150,
-            cols in 1usize..90,
-            turned: bool,
-            start in 0usize..40,
-            end in 1usize..90,
-        ) {
-            let data = numbers(rows, cols);
-            let matrix = if turned { Matrix::new(&data, rows).t() } else { Matrix::new(&data, cols) };
-            let start = start.min(cols - 1);
-            let (first, depth) = (rows / 3, start..end.clamp(start + 1, cols));
-            let pairs = depth.len().div_ceil(2) + 3;
-
-            let of_rows = expected::<12>(&matrix, first, &depth, pairs);
-            let mut panels = vec![[0; 12]; of_rows.len()];
-            matrix.pack(first, depth.clone(), pairs, &mut panels);
-            prop_assert_eq!(&panels, &of_rows);
-            let of_columns = expected::<32>(&matrix, first, &depth, pairs);
-            let mut panels = vec![[0; 32]; of_columns.len()];
-            matrix.pack(first, depth.clone(), pairs, &mut panels);
-            prop_assert_eq!(&panels, &of_columns);
-            let mut portable = vec![[0; 32]; of_columns.len()];
-            if turned {
-                matrix.pack_columns(first, &depth, pairs, &mut portable);
-            } else {
-                matrix.pack_rows_turned(first, &depth, pairs, &mut portable);
-            }
-            prop_assert_eq!(&portable, &of_columns);
-
-            let width = 2 * pairs;
-            let mut lines = vec![0; (rows - first).min(50) * width];
-            matrix.pack_lines(first, depth.clone(), width, &mut lines);
-            for (row, line) in (first..).zip(lines.chunks_exact(width)) {
-                for (place, &found) in line.iter().enumerate() {
-                    let number = depth.clone().nth(place).map_or(0, |col| {
-                        round(matrix.data[row * matrix.row_stride + col * matrix.col_stride]) >> 16
-                    });
-                    prop_assert_eq!(u32::from(found), number);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn ties_and_what_is_not_finite_are_packed_as_rounding_says() {
-        let mut data =
-            [1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, -3.0e38, f32::MAX, f32::NAN, f32::INFINITY, -0.0].repeat(40);
-        data[9] = f32::from_bits(0x7f80_0001);
-        for matrix in [Matrix::new(&data, 40), Matrix::new(&data, 40).t()] {
-            let depth = 0..matrix.cols;
-            let expected = expected::<12>(&matrix, 0, &depth, depth.len().div_ceil(2));
-            let mut panels = vec![[0; 12]; expected.len()];
-            matrix.pack(0, depth.clone(), depth.len().div_ceil(2), &mut panels);
-            assert_eq!(panels, expected);
-        }
-    }
-
-    #[test]
-    fn rounding_is_to_the_nearest_even() {
-        let rounded = |x: f32| f32::from_bits(round(x));
-        assert_eq!(rounded(1.0), 1.0);
-        // Neighbours of 1 in bf16 are 1/128 apart: halves go to the even one.
-        assert_eq!(rounded(1.0 + 1.0 / 256.0), 1.0);
-        assert_eq!(rounded(1.0 + 3.0 / 256.0), 1.0 + 2.0 / 128.0);
-        assert_eq!(rounded(1.0 + 1.1 / 256.0), 1.0 + 1.0 / 128.0);
-        assert_eq!(rounded(-3.0e38), -226.0 / 128.0 * 2f32.powi(127));
-        assert_eq!(rounded(f32::MAX), f32::INFINITY);
-        assert!(rounded(f32::NAN).is_nan() && rounded(f32::from_bits(0x7f80_0001)).is_nan());
-    }
-}
+mod tests;

@@ -28,7 +28,8 @@ pub(in crate::ops) trait Kernel {
     /// The numbers of a panel of rows.
     fn panel(pairs: usize) -> usize;
 
-    /// The rows from `first` on, of which the columns `depth`, as panels of so many pairs; zeros stay beyond the edges.
+    /// The rows from `first` on, of which the columns `depth`, as panels of so many pairs; what the panels hold beyond
+    /// the edges stays as it is or becomes 0.
     fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, pairs: usize, panels: &mut [Self::Number]);
 
     /// Does work that multiplies, on a thread that is ready for it.

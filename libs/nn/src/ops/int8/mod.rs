@@ -27,11 +27,11 @@ const TASK_INNER: usize = 96 * 1024;
 /// An affine layer: its weight and, where it has one, its bias.
 pub type Int8Layer<'a> = (&'a Int8Weight, Option<&'a Tensor>);
 
-/// What follows in a block that ends with a norm: the layer norm of the sum of `x` and the block's outputs.
+/// What follows in a block that ends with a norm: the layer norm of the sum of `added` and the outputs of the block's layers.
 #[derive(Debug, Clone, Copy)]
 pub struct PostNorm<'a> {
     /// `[t, o]`.
-    pub x: &'a Tensor,
+    pub added: &'a Tensor,
     /// `[o]`.
     pub weight: &'a Tensor,
     /// `[o]`.
@@ -46,17 +46,17 @@ pub struct PostNorm<'a> {
 /// `x` `[t, i]`, weights `[o, i]`, biases `[o]` -> `[t, o]`.
 ///
 /// # Errors
-/// Other shapes.
+/// Other shapes, and layers without outputs.
 pub fn int8_linears<const N: usize>(x: &Tensor, layers: [Int8Layer<'_>; N]) -> Result<[Tensor; N]> {
-    let (tokens, _) = x.dims2()?;
-    let biases = checked(x, &layers, false)?;
+    const { assert!(N > 0, "one layer at least") }
+    let (tokens, inputs) = x.dims2()?;
+    let biases: Vec<_> = layers.iter().map(|&layer| bias(layer, inputs)).collect::<Result<_>>()?;
     let layers = affine(&layers, &biases);
-    let y = lend([&x.contiguous()?], |[x]| Ok(outputs(&Task { before: &[], last: &layers, then: None }, x)))?;
-    let y =
-        Tensor::from_vec(y, tokens * layers.iter().map(|layer| layer.weight.outputs()).sum::<usize>(), &Device::Cpu)?;
+    let y = lend([&x.contiguous()?], |[x]| Ok(outputs(&Plan { before: &[], last: &layers, then: None }, x)))?;
+    let y = Tensor::from_vec(y, tokens * widths(&layers).sum::<usize>(), &Device::Cpu)?;
     let mut start = 0;
-    let parts = layers.iter().map(|layer| {
-        let (from, width) = (start, layer.weight.outputs());
+    let parts = widths(&layers).map(|width| {
+        let from = start;
         start += tokens * width;
         y.narrow(0, from, tokens * width)?.reshape((tokens, width))
     });
@@ -65,23 +65,25 @@ pub fn int8_linears<const N: usize>(x: &Tensor, layers: [Int8Layer<'_>; N]) -> R
 }
 
 /// Affine layers, each on the GELU of the outputs of the one before, without a graph, and the norm that may follow. The GELU is that of
-/// [`super::gelu`], to 6e-5 or a millionth of its input. The bits are those of one layer after the other.
+/// [`super::gelu`], to 6e-5 or a millionth of its input. The bits are those of one operation after the other.
 ///
 /// # Shapes
-/// `x` `[t, i]`, two weights `[n, i]`, `[o, n]` for example -> `[t, o]`.
+/// `x` `[t, i]`, weights `[n, i]`, ..., `[o, m]` -> `[t, o]`.
 ///
 /// # Errors
-/// No layer, other shapes.
+/// No layer, other shapes, and layers without outputs.
 pub fn int8_block(x: &Tensor, layers: &[Int8Layer<'_>], then: Option<PostNorm<'_>>) -> Result<Tensor> {
-    let (tokens, _) = x.dims2()?;
-    let biases = checked(x, layers, true)?;
+    let (tokens, inputs) = x.dims2()?;
+    let inputs = std::iter::once(inputs).chain(layers.iter().map(|(weight, _)| weight.outputs()));
+    let biases: Vec<_> =
+        layers.iter().zip(inputs).map(|(&layer, inputs)| bias(layer, inputs)).collect::<Result<_>>()?;
     let layers = affine(layers, &biases);
     let Some((last, before)) = layers.split_last() else { candle_core::bail!("linear in int8: no layer") };
     let shape = (tokens, last.weight.outputs());
     let last = std::slice::from_ref(last);
     let y = match then {
-        None => lend([&x.contiguous()?], |[x]| Ok(outputs(&Task { before, last, then: None }, x)))?,
-        Some(PostNorm { x: added, weight, bias, eps }) => {
+        None => lend([&x.contiguous()?], |[x]| Ok(outputs(&Plan { before, last, then: None }, x)))?,
+        Some(PostNorm { added, weight, bias, eps }) => {
             if added.dims2()? != shape || [weight, bias].into_iter().any(|vector| vector.dims() != [shape.1]) {
                 candle_core::bail!(
                     "linear in int8: outputs {shape:?}, added to {added:?}, norm of {weight:?} and {bias:?}"
@@ -89,35 +91,33 @@ pub fn int8_block(x: &Tensor, layers: &[Int8Layer<'_>], then: Option<PostNorm<'_
             }
             lend([&x.contiguous()?, &added.contiguous()?, weight, bias], |[x, added, weight, bias]| {
                 let then = SumNorm { added, norm: LayerNorm { eps: eps as f32 }, weight, bias };
-                Ok(outputs(&Task { before, last, then: Some(then) }, x))
+                Ok(outputs(&Plan { before, last, then: Some(then) }, x))
             })?
         }
     };
     Tensor::from_vec(y, shape, &Device::Cpu)
 }
 
-/// The biases of layers on `x`, or of a chain of them.
-fn checked(x: &Tensor, layers: &[Int8Layer<'_>], chain: bool) -> Result<Vec<Vec<f32>>> {
-    let (tokens, mut width) = x.dims2()?;
-    let biases = layers.iter().map(|(weight, bias)| {
-        let outputs = weight.outputs();
-        if width == 0 || width != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != outputs) {
-            candle_core::bail!(
-                "linear in int8: input [{tokens}, {width}], weight [{outputs}, {}], bias {:?}",
-                weight.inputs,
-                bias.map(Tensor::dims)
-            );
-        }
-        if chain {
-            width = outputs;
-        }
-        bias.map_or_else(|| Ok(vec![0.0; outputs]), |bias| bias.flatten_all()?.to_vec1())
-    });
-    biases.collect()
+/// The bias of a layer of so many inputs, zeros where it has none.
+fn bias((weight, bias): Int8Layer<'_>, inputs: usize) -> Result<Vec<f32>> {
+    let outputs = weight.outputs();
+    if inputs * outputs == 0 || inputs != weight.inputs || bias.is_some_and(|bias| bias.elem_count() != outputs) {
+        candle_core::bail!(
+            "linear in int8: inputs {inputs}, weight [{outputs}, {}], bias {:?}",
+            weight.inputs,
+            bias.map(Tensor::dims)
+        );
+    }
+    bias.map_or_else(|| Ok(vec![0.0; outputs]), |bias| bias.flatten_all()?.to_vec1())
 }
 
 fn affine<'a>(layers: &[Int8Layer<'a>], biases: &'a [Vec<f32>]) -> Vec<Layer<'a>> {
     layers.iter().zip(biases).map(|((weight, _), bias)| Layer { weight, bias }).collect()
+}
+
+/// The numbers of outputs of layers.
+fn widths(layers: &[Layer<'_>]) -> impl Iterator<Item = usize> {
+    layers.iter().map(|layer| layer.weight.outputs())
 }
 
 /// An affine layer.
@@ -128,11 +128,10 @@ struct Layer<'a> {
 }
 
 /// What is computed of each token.
-#[derive(Clone, Copy)]
-struct Task<'a> {
+struct Plan<'a> {
     /// A chain of layers, each on the GELU of the outputs of the one before.
     before: &'a [Layer<'a>],
-    /// The layers after it, each of which has outputs.
+    /// The layers on the GELU of what the chain ends with, or on `x`: one at least, all with outputs.
     last: &'a [Layer<'a>],
     /// What becomes of the outputs of the only last layer.
     then: Option<SumNorm<'a>>,
@@ -159,39 +158,38 @@ impl SumNorm<'_> {
     }
 }
 
-/// The outputs of one last layer after those of the other.
-fn outputs(task: &Task<'_>, x: &[f32]) -> Vec<f32> {
-    let instructions = task.last[0].weight.instructions;
+/// The outputs of the last layers, `[t, o]` each, one layer after another.
+fn outputs(plan: &Plan<'_>, x: &[f32]) -> Vec<f32> {
+    let instructions = plan.last[0].weight.instructions;
     assert!(
-        task.before.iter().chain(task.last).all(|layer| layer.weight.instructions == instructions),
+        plan.before.iter().chain(plan.last).all(|layer| layer.weight.instructions == instructions),
         "layers laid out for other instructions"
     );
     match instructions {
         #[cfg(target_arch = "x86_64")]
-        Instructions::Amx => task.outputs::<kernel::Amx>(x),
+        Instructions::Amx => plan.outputs::<kernel::Amx>(x),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Vnni => task.outputs::<kernel::Vnni>(x),
+        Instructions::Vnni => plan.outputs::<kernel::Vnni>(x),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => task.outputs::<kernel::Avx2>(x),
-        Instructions::Portable => task.outputs::<Portable>(x),
+        Instructions::Avx2 => plan.outputs::<kernel::Avx2>(x),
+        Instructions::Portable => plan.outputs::<Portable>(x),
     }
 }
 
-impl Task<'_> {
+impl Plan<'_> {
     fn outputs<K: Kernel>(&self, x: &[f32]) -> Vec<f32> {
-        let inputs = self.before.iter().chain(self.last).next().map_or(1, |layer| layer.weight.inputs);
-        let widths = || self.last.iter().map(|layer| layer.weight.outputs());
+        let inputs = self.before.first().unwrap_or(&self.last[0]).weight.inputs;
         let tokens = x.len() / inputs;
-        if tokens * widths().sum::<usize>() == 0 {
+        if tokens == 0 {
             return Vec::new();
         }
-        let inner = self.before.iter().map(|layer| TASK_INNER / layer.weight.outputs().max(1)).min();
+        let inner = widths(self.before).map(|width| TASK_INNER / width).min();
         let most = inner.map_or(TASK_ROWS, |rows| (rows / K::ROWS * K::ROWS).clamp(K::ROWS, TASK_ROWS));
         let rows = tokens.div_ceil(rayon::current_num_threads()).next_multiple_of(K::ROWS).min(most);
         let write = |mut y: &mut [MaybeUninit<f32>]| {
             let mut tasks: Vec<_> = (0..tokens.div_ceil(rows)).map(|_| Vec::new()).collect();
-            for width in widths() {
-                let own = y.split_off_mut(..tokens * width).unwrap_or_default();
+            for width in widths(self.last) {
+                let own = y.split_off_mut(..tokens * width).expect("outputs of all layers");
                 tasks.iter_mut().zip(own.chunks_mut(rows * width)).for_each(|(task, own)| task.push(own));
             }
             tasks.into_par_iter().zip(x.par_chunks(rows * inputs)).enumerate().for_each(|(task, (y, x))| {
@@ -202,7 +200,7 @@ impl Task<'_> {
         // kernel.
         #[allow(unsafe_code)]
         unsafe {
-            filled(tokens * widths().sum::<usize>(), write)
+            filled(tokens * widths(self.last).sum::<usize>(), write)
         }
     }
 
@@ -247,7 +245,7 @@ mod tests {
     use crate::ops::{Precision::F32, gelu, layer_norm, linear, residual};
 
     fn product(weight: &Int8Weight, x: &[f32], bias: &[f32]) -> Vec<f32> {
-        outputs(&Task { before: &[], last: &[Layer { weight, bias }], then: None }, x)
+        outputs(&Plan { before: &[], last: &[Layer { weight, bias }], then: None }, x)
     }
 
     fn here() -> impl Iterator<Item = Instructions> {
@@ -303,7 +301,7 @@ mod tests {
             let [up, down] = [(&weights[0], 130), (&weights[1], 50)]
                 .map(|(weight, inputs)| Int8Weight::laid_out(&values(weight), inputs, instructions));
             let [up, down] = [Layer { weight: &up, bias: &biases[0] }, Layer { weight: &down, bias: &biases[1] }];
-            outputs(&Task { before: &[up], last: &[down], then: None }, &x)
+            outputs(&Plan { before: &[up], last: &[down], then: None }, &x)
         };
         (exact, instructions.map(block).collect())
     }
@@ -350,7 +348,7 @@ mod tests {
         let (weight, bias, eps) = (random(8, &[37]), random(9, &[37]), 1e-5);
         let sum = residual(&x, &int8_block(&x, &layers, None).unwrap(), None).unwrap();
         let expected = layer_norm(&sum, &weight, Some(&bias), eps).unwrap();
-        let then = PostNorm { x: &x, weight: &weight, bias: &bias, eps };
+        let then = PostNorm { added: &x, weight: &weight, bias: &bias, eps };
         assert_eq!(values(&int8_block(&x, &layers, Some(then)).unwrap()), values(&expected));
     }
 
@@ -373,10 +371,12 @@ mod tests {
         let (x, two, three) = (random(4, &[4, 2]), random(5, &[2]), random(6, &[3]));
         assert!(block(&[4, 4], None, None) && block(&[4, 3], Some(&three), None));
         for (x, weight, bias) in [(&random(4, &[3, 2]), &two, &two), (&x, &three, &two), (&x, &two, &three)] {
-            assert!(block(&[4, 3], None, Some(PostNorm { x, weight, bias, eps: 0.0 })));
+            assert!(block(&[4, 3], None, Some(PostNorm { added: x, weight, bias, eps: 0.0 })));
         }
         assert!(int8_linears(&random(1, &[4, 4]), [(&weight, None)]).is_err());
         assert!(int8_block(&random(1, &[4, 3]), &[], None).is_err());
+        let none = Int8Weight::of(&Tensor::zeros((0, 3), candle_core::DType::F32, &Device::Cpu).unwrap()).unwrap();
+        assert!(int8_linears(&random(1, &[4, 3]), [(&none, None), (&weight, None)]).is_err());
         assert!(Int8Weight::of(&random(2, &[6])).is_err());
     }
 }

@@ -79,7 +79,7 @@ impl Int8Weight {
             let columns = first..outputs.min(first + K::COLUMNS);
             let finish = Finish {
                 units: &self.units[columns.clone()],
-                weights: &self.sums[columns.clone()],
+                weight_sums: &self.sums[columns.clone()],
                 bias: &bias[columns.clone()],
             };
             let blocks = x.numbers.chunks_exact(width * K::ROWS).zip(x.units.chunks(K::ROWS));
@@ -94,10 +94,10 @@ impl Int8Weight {
     }
 }
 
-/// What makes the sums of some outputs of a layer these outputs.
+/// What the sums of products of some columns are turned into outputs with.
 struct Finish<'a> {
     units: &'a [f32],
-    weights: &'a [i32],
+    weight_sums: &'a [i32],
     bias: &'a [f32],
 }
 
@@ -105,18 +105,19 @@ impl Finish<'_> {
     /// Writes the outputs of one token, whose unit is `unit`.
     #[inline(always)]
     fn write<K: Kernel>(&self, y: &mut [MaybeUninit<f32>], sums: &[i32], unit: f32, then: impl Fn(f32) -> f32) {
-        let Self { units, weights, bias } = self;
+        let Self { units, weight_sums, bias } = self;
         let write = |y: &mut [MaybeUninit<f32>], sums: &[i32], units: &[f32], weights: &[i32], bias: &[f32]| {
             let columns = units.iter().zip(weights).zip(sums).zip(bias);
             for (y, (((&column, &weights), &sum), &bias)) in y.iter_mut().zip(columns) {
                 y.write(then((sum - K::excess(weights)) as f32 * (unit * column) + bias));
             }
         };
+        // Of a whole panel, the compiler knows the number of columns and keeps all in registers.
         let n = K::COLUMNS;
         if y.len() == n {
-            write(&mut y[..n], &sums[..n], &units[..n], &weights[..n], &bias[..n]);
+            write(&mut y[..n], &sums[..n], &units[..n], &weight_sums[..n], &bias[..n]);
         } else {
-            write(y, sums, units, weights, bias);
+            write(y, sums, units, weight_sums, bias);
         }
     }
 }
