@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Matrix;
 use super::pack::TASK_ROWS;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Amx, Avx512};
 use super::tile::{COLUMNS, Instructions, Kernel, TILE_ROWS, Tile};
+use super::{Matrix, Order};
 
 /// Columns of a block at most, so that it stays in a third-level cache.
 const WIDTH: usize = 64 * COLUMNS;
@@ -105,7 +105,7 @@ impl Product<'_> {
         for (rhs, left) in block.packed.chunks_exact(pairs).zip(block.columns.clone().step_by(COLUMNS)) {
             let columns = left..block.columns.end.min(left + COLUMNS);
             for (lhs, out) in packed.chunks_exact(panel).zip(out.chunks_mut(K::ROWS * row_stride)) {
-                K::multiply(lhs, rhs, &mut tile);
+                K::multiply(lhs, self.lhs.order(), rhs, &mut tile);
                 // The last row ends with its last number.
                 for (out, sums) in out.chunks_mut(row_stride).zip(&tile[..K::ROWS]) {
                     self.write_row(&mut out[columns.clone()], sums, block.depth.start > 0);
@@ -133,6 +133,8 @@ impl Product<'_> {
 /// The left factor of several products, rounded and packed.
 pub(in crate::ops) struct LeftFactor<K: Kernel> {
     panels: Vec<K::Number>,
+    /// That of the matrix.
+    order: Order,
     /// Pairs of a panel.
     pairs: usize,
 }
@@ -143,12 +145,14 @@ impl<K: Kernel> LeftFactor<K> {
     /// # Shapes
     /// `[rows, cols]`.
     pub(in crate::ops) fn zeros(rows: usize, cols: usize) -> Self {
-        let pairs = cols.div_ceil(2).max(1).next_multiple_of(K::PAIRS);
-        Self { panels: vec![K::Number::default(); rows.div_ceil(K::ROWS) * K::panel(pairs)], pairs }
+        let pairs = cols.div_ceil(2).next_multiple_of(K::PAIRS);
+        Self { panels: vec![K::Number::default(); rows.div_ceil(K::ROWS) * K::panel(pairs)], order: Order::Rows, pairs }
     }
 
-    /// Takes the numbers of a matrix of the shape that it was made for, one stride of it 1: beyond its edges the zeros stay.
+    /// Takes the numbers of a matrix of the shape that it was made for, and of the same order at each call: beyond its edges the zeros
+    /// stay.
     pub(in crate::ops) fn fill(&mut self, matrix: Matrix<'_>) {
+        self.order = matrix.order();
         let panels = TASK_ROWS / K::ROWS * K::panel(self.pairs);
         for (panels, first) in self.panels.chunks_mut(panels).zip((0..).step_by(TASK_ROWS)) {
             K::pack(matrix, first, 0..matrix.cols, self.pairs, panels);
@@ -172,7 +176,7 @@ impl<K: Kernel> LeftFactor<K> {
     pub(in crate::ops) fn multiply(&self, rhs: &[[u32; COLUMNS]], out: &mut [[f32; COLUMNS]]) {
         for (lhs, first) in self.panels.chunks_exact(K::panel(self.pairs)).zip((0..).step_by(K::ROWS)) {
             let tile: &mut Tile = out[first..].first_chunk_mut().expect("room for a whole tile");
-            K::multiply(lhs, &rhs[..self.pairs], tile);
+            K::multiply(lhs, self.order, &rhs[..self.pairs], tile);
         }
     }
 }

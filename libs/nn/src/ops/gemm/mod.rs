@@ -28,6 +28,13 @@ pub(super) struct Matrix<'a> {
     col_stride: usize,
 }
 
+/// What is contiguous in a matrix.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Order {
+    Rows,
+    Columns,
+}
+
 impl<'a> Matrix<'a> {
     /// The slice as rows of `cols` numbers.
     pub(super) fn new(data: &'a [f32], cols: usize) -> Self {
@@ -51,6 +58,10 @@ impl<'a> Matrix<'a> {
 
     fn fits(&self) -> bool {
         self.len() <= self.data.len()
+    }
+
+    fn order(&self) -> Order {
+        if self.col_stride == 1 { Order::Rows } else { Order::Columns }
     }
 
     /// Numbers of the slice up to the last one of the matrix.

@@ -115,6 +115,20 @@ impl Matrix<'_> {
         }
     }
 
+    /// The rows from `first` on, as many as `to` has of so many pairs, of which the columns `depth`, one after the other: rows are
+    /// contiguous. What `to` holds beyond the edges stays as it is or becomes 0.
+    pub(in crate::ops) fn pack_pairs(&self, first: usize, depth: Range<usize>, pairs: usize, to: &mut [u32]) {
+        #[cfg(target_arch = "x86_64")]
+        if x86::are_here() {
+            return x86::pack_pairs(self, first, depth, pairs, to);
+        }
+        lanes::wide!(|| for (row, to) in (first..self.rows).zip(to.chunks_exact_mut(pairs)) {
+            let (whole, odd) = self.data[row * self.row_stride..][depth.clone()].as_chunks();
+            let odd = odd.first().map(|&last| [last, 0.0]);
+            to.iter_mut().zip(whole.iter().chain(&odd)).for_each(|(to, &[first, second])| *to = pair(first, second));
+        });
+    }
+
     /// The rows from `first` on, as many as `to` has of this width, of which the columns `depth`, one after the other; zeros stay beyond
     /// the edges.
     pub(super) fn pack_lines(&self, first: usize, depth: Range<usize>, width: usize, to: &mut [u16]) {
@@ -226,6 +240,31 @@ mod x86 {
                 1 => pack_rows_turned(matrix, first, &depth, pairs, panels),
                 _ => pack_columns(matrix, first, &depth, pairs, panels),
             }
+        }
+    }
+
+    /// [`Matrix::pack_pairs`].
+    pub(super) fn pack_pairs(matrix: &Matrix<'_>, first: usize, depth: Range<usize>, pairs: usize, to: &mut [u32]) {
+        #[target_feature(enable = "avx512f,avx512bf16")]
+        fn run(matrix: &Matrix<'_>, first: usize, depth: &Range<usize>, pairs: usize, to: &mut [u32]) {
+            for (row, to) in (first..matrix.rows).zip(to.chunks_exact_mut(pairs)) {
+                let (whole, rest) = matrix.data[row * matrix.row_stride..][depth.clone()].as_chunks::<{ 2 * LANES }>();
+                let (to, last) = to.split_at_mut(whole.len() * LANES);
+                for (numbers, to) in whole.iter().zip(to.as_chunks_mut::<LANES>().0) {
+                    let [first, second] = [0, 1].map(|half| &numbers.as_chunks::<LANES>().0[half]);
+                    store(to, rounded(first, second));
+                }
+                if !rest.is_empty() {
+                    let mut padded = [[0.0; LANES]; 2];
+                    padded.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
+                    store(&mut last[..rest.len().div_ceil(2)], rounded(&padded[0], &padded[1]));
+                }
+            }
+        }
+        // SAFETY: the caller has seen that the processor has these features.
+        #[allow(unsafe_code)]
+        unsafe {
+            run(matrix, first, &depth, pairs, to);
         }
     }
 

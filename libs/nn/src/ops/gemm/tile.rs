@@ -4,7 +4,7 @@ use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 use super::super::{amx, processor};
-use super::Matrix;
+use super::{Matrix, Order};
 
 /// Columns of a tile: two registers of `f32`, or two tiles.
 pub(in crate::ops) const COLUMNS: usize = 32;
@@ -38,11 +38,11 @@ pub(in crate::ops) trait Kernel {
         work()
     }
 
-    /// The sums of a tile, row by row.
+    /// The sums of a tile, row by row; `order` is that of the matrix which the panel of rows is of.
     ///
     /// # Shapes
     /// `lhs` a panel of `p` pairs, `rhs` `[p, COLUMNS]` -> the first rows of `tile`, `[ROWS, COLUMNS]`.
-    fn multiply(lhs: &[Self::Number], rhs: &[[u32; COLUMNS]], tile: &mut Tile);
+    fn multiply(lhs: &[Self::Number], order: Order, rhs: &[[u32; COLUMNS]], tile: &mut Tile);
 }
 
 /// The kernels that there are.
@@ -115,7 +115,7 @@ mod x86 {
 
     use std::ops::Range;
 
-    use super::super::Matrix;
+    use super::super::{Matrix, Order};
     use super::{COLUMNS, Kernel, Tile, amx};
 
     /// Products by the tiles of AMX.
@@ -141,7 +141,7 @@ mod x86 {
             amx::with_tiles(work)
         }
 
-        fn multiply(lhs: &[u16], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
+        fn multiply(lhs: &[u16], _: Order, rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
             amx::multiply_bf16(lhs, rhs, tile);
         }
     }
@@ -155,7 +155,7 @@ mod x86 {
             pub(in crate::ops) struct $name;
 
             impl Kernel for $name {
-                /// Pairs, one row below the other.
+                /// Pairs: row by row where rows are contiguous in the matrix, else all rows' first pairs, then all second ones and so on.
                 type Number = u32;
                 const ROWS: usize = ROWS;
                 const PAIRS: usize = 1;
@@ -167,21 +167,28 @@ mod x86 {
                 }
 
                 fn pack(lhs: Matrix<'_>, first: usize, depth: Range<usize>, pairs: usize, panels: &mut [u32]) {
-                    lhs.pack::<ROWS>(first, depth, pairs, panels.as_chunks_mut().0);
+                    match lhs.order() {
+                        Order::Rows => lhs.pack_pairs(first, depth, pairs, panels),
+                        Order::Columns => lhs.pack::<ROWS>(first, depth, pairs, panels.as_chunks_mut().0),
+                    }
                 }
 
                 #[allow(unsafe_code)]
-                fn multiply(lhs: &[u32], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
+                fn multiply(lhs: &[u32], order: Order, rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
                     #[target_feature(enable = $features)]
-                    fn run(lhs: &[[u32; ROWS]], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
+                    fn run<const IN_ROWS: bool>(lhs: &[u32], rhs: &[[u32; COLUMNS]], tile: &mut Tile) {
+                        let pairs = rhs.len();
+                        assert_eq!(lhs.len(), ROWS * pairs, "a panel of rows of another depth");
                         let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
-                        for (lhs, rhs) in lhs.iter().zip(rhs) {
+                        for (place, rhs) in rhs.iter().enumerate() {
                             // SAFETY: both loads stay within the 32 numbers of `rhs`.
                             let columns: [__m512i; 2] = unsafe {
                                 [_mm512_loadu_si512(rhs.as_ptr().cast()), _mm512_loadu_si512(rhs[16..].as_ptr().cast())]
                             };
-                            for (sums, &pair) in sums.iter_mut().zip(lhs) {
-                                let pair = _mm512_set1_epi32(pair.cast_signed());
+                            for (row, sums) in sums.iter_mut().enumerate() {
+                                let index = if IN_ROWS { row * pairs + place } else { place * ROWS + row };
+                                // SAFETY: the panel has so many pairs of each row.
+                                let pair = _mm512_set1_epi32(unsafe { *lhs.get_unchecked(index) }.cast_signed());
                                 sums[0] = $dot(sums[0], pair, columns[0]);
                                 sums[1] = $dot(sums[1], pair, columns[1]);
                             }
@@ -195,7 +202,12 @@ mod x86 {
                         }
                     }
                     // SAFETY: whoever hands out this kernel has seen that the processor has these features.
-                    unsafe { run(lhs.as_chunks().0, rhs, tile) }
+                    unsafe {
+                        match order {
+                            Order::Rows => run::<true>(lhs, rhs, tile),
+                            Order::Columns => run::<false>(lhs, rhs, tile),
+                        }
+                    }
                 }
             }
         };

@@ -56,6 +56,16 @@ proptest! {
         }
         prop_assert_eq!(&portable, &of_columns);
 
+        if !turned {
+            let mut rows = vec![0; (rows - first).min(50) * pairs];
+            matrix.pack_pairs(first, depth.clone(), pairs, &mut rows);
+            for (row, line) in rows.chunks_exact(pairs).enumerate() {
+                for (place, &found) in line.iter().enumerate() {
+                    prop_assert_eq!(found, of_rows[row / 12 * pairs + place][row % 12]);
+                }
+            }
+        }
+
         let width = 2 * pairs;
         let mut lines = vec![0; (rows - first).min(50) * width];
         matrix.pack_lines(first, depth.clone(), width, &mut lines);
