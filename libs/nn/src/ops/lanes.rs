@@ -105,6 +105,15 @@ pub(super) fn scale(a: &mut [f32], factor: f32) {
     }
 }
 
+/// Adding `1.5 * 2^23` rounds to the nearest integer and leaves it in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// `2^n` for an integer to which [`ROUND`] was added, 0 for -127.
+#[inline(always)]
+fn power(shifted: f32) -> f32 {
+    f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000))
+}
+
 /// `e^x` to 2 units in the last place, 0 below the smallest normal number, NaN for NaN.
 ///
 /// Cody-Waite reduction to `|r| <= ln 2 / 2` and a polynomial of degree 6 (Muller, Elementary Functions, ch. 5), without a
@@ -112,8 +121,6 @@ pub(super) fn scale(a: &mut [f32], factor: f32) {
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 pub(super) fn exp(x: f32) -> f32 {
-    // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
-    const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_375;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let clamped = x.clamp(-87.0, 88.0);
@@ -127,8 +134,7 @@ pub(super) fn exp(x: f32) -> f32 {
         .mul_add(r, 1.666_666_55e-1)
         .mul_add(r, 5.000_000_1e-1);
     let value = poly.mul_add(r * r, r + 1.0);
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    if x < -87.0 { 0.0 } else { value * power }
+    if x < -87.0 { 0.0 } else { value * power(shifted) }
 }
 
 /// `2^x` for `x` up to 127 to 8e-5 of it, far below what bf16 tells apart, 0 below `2^-126.5`, NaN for NaN: a minimax polynomial
@@ -136,14 +142,12 @@ pub(super) fn exp(x: f32) -> f32 {
 #[inline(always)]
 #[allow(clippy::excessive_precision)]
 pub(super) fn near_exp2(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
     let bounded = if x < -127.0 { -127.0 } else { x };
     let shifted = bounded + ROUND;
     let r = bounded - (shifted - ROUND);
     let poly =
         5.517_166_954e-2f32.mul_add(r, 2.426_111_254e-1).mul_add(r, 6.932_609_857e-1).mul_add(r, 9.999_280_733e-1);
-    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3f80_0000));
-    poly * power
+    poly * power(shifted)
 }
 
 /// Softmax in place.

@@ -123,9 +123,10 @@ impl Matrix<'_> {
             return x86::pack_pairs(self, first, depth, pairs, to);
         }
         lanes::wide!(|| for (row, to) in (first..self.rows).zip(to.chunks_exact_mut(pairs)) {
-            let (whole, odd) = self.data[row * self.row_stride..][depth.clone()].as_chunks();
-            let odd = odd.first().map(|&last| [last, 0.0]);
-            to.iter_mut().zip(whole.iter().chain(&odd)).for_each(|(to, &[first, second])| *to = pair(first, second));
+            let row = &self.data[row * self.row_stride..][depth.clone()];
+            for (numbers, to) in row.chunks(2 * TURNED).zip(to.chunks_mut(TURNED)) {
+                to.copy_from_slice(&pairs_of(numbers)[..to.len()]);
+            }
         });
     }
 
@@ -248,16 +249,9 @@ mod x86 {
         #[target_feature(enable = "avx512f,avx512bf16")]
         fn run(matrix: &Matrix<'_>, first: usize, depth: &Range<usize>, pairs: usize, to: &mut [u32]) {
             for (row, to) in (first..matrix.rows).zip(to.chunks_exact_mut(pairs)) {
-                let (whole, rest) = matrix.data[row * matrix.row_stride..][depth.clone()].as_chunks::<{ 2 * LANES }>();
-                let (to, last) = to.split_at_mut(whole.len() * LANES);
-                for (numbers, to) in whole.iter().zip(to.as_chunks_mut::<LANES>().0) {
-                    let [first, second] = [0, 1].map(|half| &numbers.as_chunks::<LANES>().0[half]);
-                    store(to, rounded(first, second));
-                }
-                if !rest.is_empty() {
-                    let mut padded = [[0.0; LANES]; 2];
-                    padded.as_flattened_mut()[..rest.len()].copy_from_slice(rest);
-                    store(&mut last[..rest.len().div_ceil(2)], rounded(&padded[0], &padded[1]));
+                let row = &matrix.data[row * matrix.row_stride..][depth.clone()];
+                for (numbers, to) in row.chunks(2 * LANES).zip(to.chunks_mut(LANES)) {
+                    store(to, pairs_of(numbers));
                 }
             }
         }
@@ -283,14 +277,7 @@ mod x86 {
                     let mut square = [_mm512_setzero_si512(); LANES];
                     for (index, square) in (left..rows).zip(&mut square) {
                         let row = &matrix.data[(first + index) * matrix.row_stride..][start..depth.end];
-                        *square = match row.as_chunks().0 {
-                            [first, second, ..] => rounded(first, second),
-                            _ => {
-                                let mut padded = [[0.0; LANES]; 2];
-                                padded.as_flattened_mut()[..row.len()].copy_from_slice(row);
-                                rounded(&padded[0], &padded[1])
-                            }
-                        };
+                        *square = pairs_of(row);
                     }
                     for (to, pairs) in to.iter_mut().zip(turned(square)) {
                         store(&mut to[left..], pairs);
@@ -367,6 +354,20 @@ mod x86 {
         }
         // SAFETY: the caller has seen that the processor has these features.
         unsafe { run(pairs, to) }
+    }
+
+    /// The first pairs of a row; 0 beyond its end.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn pairs_of(row: &[f32]) -> __m512i {
+        match row.as_chunks().0 {
+            [first, second, ..] => rounded(first, second),
+            _ => {
+                let mut padded = [[0.0; LANES]; 2];
+                padded.as_flattened_mut()[..row.len()].copy_from_slice(row);
+                rounded(&padded[0], &padded[1])
+            }
+        }
     }
 
     /// Sixteen numbers and sixteen more as bf16, in their order.
