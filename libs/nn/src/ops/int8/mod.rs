@@ -1,10 +1,12 @@
 //! Affine layers in whole numbers of 8 bits, for models that only score.
 //!
-//! Each output of a layer has its own unit for its weights, each token its own for its activations: the largest magnitude is 127
-//! units, and all else is rounded to whole units. Where AVX2 multiplies, 127 units are the largest magnitude of two neighbouring
-//! weights together. Products are summed exactly, so that a result is the same whatever the threads and the rest of the batch.
+//! Inputs and weights are rotated together ([`rotation`]). Each output of a layer has its own unit for its weights, each token its own
+//! for its activations: the largest magnitude is 127 units, and all else is rounded to whole units. Where AVX2 multiplies, 127 units are
+//! the largest magnitude of two neighbouring weights together. Products are summed exactly, so that a result is the same whatever the
+//! threads and the rest of the batch.
 
 mod kernel;
+mod rotation;
 mod rounded;
 
 use std::mem::MaybeUninit;
@@ -252,8 +254,8 @@ mod tests {
         Instructions::all().into_iter().filter(|instructions| instructions.are_here())
     }
 
-    /// Whole numbers of which the first of each row, or the first two together where two are to be 127 at most, are 127, so that all
-    /// are their own roundings.
+    /// Rows that are rotated to whole numbers, of which the first of each, or the first two together where two are to be 127 at most,
+    /// are 127, so that all are their own roundings.
     fn numbers(seed: u64, [rows, cols]: [usize; 2], in_pairs: bool) -> Vec<f32> {
         let mut rng = ranking::rng::stream(seed, "test", 0);
         let largest = if in_pairs { 63 } else { 127 };
@@ -264,14 +266,15 @@ mod tests {
             (1, true) => 63.0,
             _ => draw(),
         };
-        (0..rows * cols).map(number).collect()
+        let numbers: Vec<_> = (0..rows * cols).map(number).collect();
+        numbers.chunks(cols).flat_map(rotation::tests::turned_back).collect()
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
         #[test]
-        fn whole_numbers_are_multiplied_exactly(
+        fn rows_that_are_rotated_to_whole_numbers_are_multiplied_exactly(
             tokens in prop_oneof![1usize..20, 95usize..110],
             inputs in 1usize..140,
             outputs in 1usize..80,
@@ -289,16 +292,16 @@ mod tests {
         }
     }
 
-    /// Feed-forward blocks of 70 tokens, 130 wide with 50 numbers inside: by floats, and by these instructions.
+    /// Feed-forward blocks of 70 tokens, 130 wide with 48 numbers inside: by floats, and by these instructions.
     fn blocks(instructions: impl Iterator<Item = Instructions>) -> (Vec<f32>, Vec<Vec<f32>>) {
-        let (x, weights) = (random(1, &[70, 130]), [random(2, &[50, 130]), random(4, &[130, 50])]);
-        let biases = [random(3, &[50]), random(5, &[130])];
+        let (x, weights) = (random(1, &[70, 130]), [random(2, &[48, 130]), random(4, &[130, 48])]);
+        let biases = [random(3, &[48]), random(5, &[130])];
         let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let inner = gelu(&linear(&x, &weights[0], Some(&biases[0]), F32).unwrap()).unwrap();
         let exact = values(&linear(&inner, &weights[1], Some(&biases[1]), F32).unwrap());
         let (x, biases) = (values(&x), biases.each_ref().map(values));
         let block = |instructions| {
-            let [up, down] = [(&weights[0], 130), (&weights[1], 50)]
+            let [up, down] = [(&weights[0], 130), (&weights[1], 48)]
                 .map(|(weight, inputs)| Int8Weight::laid_out(&values(weight), inputs, instructions));
             let [up, down] = [Layer { weight: &up, bias: &biases[0] }, Layer { weight: &down, bias: &biases[1] }];
             outputs(&Plan { before: &[up], last: &[down], then: None }, &x)

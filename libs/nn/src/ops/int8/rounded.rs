@@ -1,4 +1,4 @@
-//! Numbers rounded to 8 bits, and their products.
+//! Numbers rotated and rounded to 8 bits, and their products.
 
 use std::mem::MaybeUninit;
 
@@ -6,13 +6,14 @@ use candle_core::{Result, Tensor};
 
 use super::super::lend;
 use super::kernel::{Instructions, Kernel, TILE};
+use super::rotation::rotate;
 
 /// Units of the largest magnitude.
 const LARGEST: f32 = 127.0;
 /// Neighbours along the dimension summed over that the instructions multiply at once.
 const QUAD: usize = 4;
 
-/// The weights `[o, i]` of an affine layer, rounded and laid out for the instructions of this processor.
+/// The weights `[o, i]` of an affine layer, rotated, rounded and laid out for the instructions of this processor.
 #[derive(Debug)]
 pub struct Int8Weight {
     pub(super) instructions: Instructions,
@@ -27,7 +28,7 @@ pub struct Int8Weight {
 }
 
 impl Int8Weight {
-    /// Rounds the weights of an affine layer.
+    /// Rotates and rounds the weights of an affine layer.
     ///
     /// # Shapes
     /// `weight` `[o, i]`.
@@ -45,12 +46,14 @@ impl Int8Weight {
         let panel = inputs.next_multiple_of(instructions.depth()) * columns;
         let mut panels = vec![0; outputs.div_ceil(columns) * panel];
         let (mut units, mut sums) = (Vec::with_capacity(outputs), Vec::with_capacity(outputs));
+        let mut rotated = vec![0.0; inputs];
         for (output, row) in weight.chunks_exact(inputs.max(1)).enumerate() {
-            let (inverse, unit) = unit(row, if instructions.adds_in_16_bits() { 2 } else { 1 });
+            rotate(row, &mut rotated);
+            let (inverse, unit) = unit(&rotated, if instructions.adds_in_16_bits() { 2 } else { 1 });
             units.push(unit);
             let to = &mut panels[output / columns * panel..][output % columns * QUAD..];
             let mut sum = 0;
-            for (index, &value) in row.iter().enumerate() {
+            for (index, &value) in rotated.iter().enumerate() {
                 let number = round(value, inverse);
                 sum += i32::from(number);
                 to[index / QUAD * columns * QUAD + index % QUAD] = number;
@@ -122,7 +125,7 @@ impl Finish<'_> {
     }
 }
 
-/// The activations of some tokens, rounded.
+/// The activations of some tokens, rotated and rounded.
 pub(super) struct Rounded<K: Kernel> {
     /// Rows, padded to a multiple of [`Kernel::DEPTH`]; as many as fill the last tile.
     numbers: Vec<K::Number>,
@@ -139,9 +142,11 @@ impl<K: Kernel> Rounded<K> {
         let tokens = x.len() / inputs;
         let room = tokens.next_multiple_of(K::ROWS) * width;
         let (mut numbers, mut units) = (Vec::with_capacity(room), Vec::with_capacity(tokens));
+        let mut rotated = vec![0.0; inputs];
         for row in x.chunks_exact(inputs) {
-            let (inverse, unit) = unit(row, 1);
-            numbers.extend(row.iter().map(|&value| K::number(round(value, inverse))));
+            rotate(row, &mut rotated);
+            let (inverse, unit) = unit(&rotated, 1);
+            numbers.extend(rotated.iter().map(|&value| K::number(round(value, inverse))));
             numbers.resize(numbers.len() + width - inputs, K::number(0));
             units.push(unit);
         }
