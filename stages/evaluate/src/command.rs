@@ -20,8 +20,8 @@ struct Arguments {
     /// baseline
     #[arg(long)]
     fail_on_regression: bool,
-    /// Judgments as TREC has them, on which each --run is evaluated outside a pipeline: query, iteration, document, grade. Conventions
-    /// and metrics are given as --set evaluate.KEY=VALUE
+    /// Judgments on which each --run is evaluated outside a pipeline, as TREC has them (query, iteration, document, grade), or as test
+    /// collections of BEIR (header query-id, corpus-id, score). Conventions and metrics are given as --set evaluate.KEY=VALUE
     #[arg(long, value_name = "FILE", requires_all = ["runs", "out"], conflicts_with_all = ["config", "resume", "shard"])]
     qrels: Option<PathBuf>,
     /// A run as TREC has it: query, Q0, document, rank, score, name; may be given many times

@@ -1,25 +1,30 @@
-//! Judgments and runs as TREC has them: columns separated by white space.
+//! Judgments and runs as TREC has them: columns separated by white space. Judgments also as test collections of BEIR have them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 use std::path::Path;
 
 use pipeline::BadInput;
 use ranking::metrics::Grade;
-use records::{Field, Layout, RawFile, Reason, Record};
+use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
 
 /// Characters of a value that an error tells.
 const TOLD: usize = 60;
 
+/// Columns of a file of judgments as BEIR has them, separated by tabs.
+const BEIR: [&str; 3] = ["query-id", "corpus-id", "score"];
+
 /// A value of each document of each query.
 pub(crate) type ByQuery<T> = BTreeMap<String, HashMap<String, T>>;
 
-/// Reads judgments: query, iteration, document and grade, any whole number up to `highest`. Grades below 0 are not relevant, as 0.
+/// Reads judgments: query, iteration, document and grade, any whole number up to `highest`. Grades below 0 are not relevant, as 0. A
+/// file with BEIR's header has query, document and grade.
 ///
 /// # Errors
 /// [`BadInput`] for a line that is no judgment, one of a document that is judged twice, and a file without any; [`records::Error`].
 pub(crate) fn judgments(path: &Path, highest: Grade) -> anyhow::Result<ByQuery<Grade>> {
-    let expected = format!("a whole number up to {highest} as the grade");
-    read(path, ["1", "3", "4"], &expected, |text| {
+    let form = if starts_with(path, &BEIR.join("\t"))? { Form::beir() } else { Form::trec(["1", "3", "4"]) };
+    read(path, &form, &format!("a whole number up to {highest} as the grade"), |text| {
         let grade = text.parse::<i64>().ok()?;
         Grade::try_from(grade.max(0)).ok().filter(|&grade| grade <= highest)
     })
@@ -40,24 +45,55 @@ pub(crate) struct Scored {
 /// As [`judgments`].
 pub(crate) fn run(path: &Path) -> anyhow::Result<ByQuery<Scored>> {
     let mut places = 0..;
-    read(path, ["1", "3", "5"], "a finite number as the score", |text| {
+    read(path, &Form::trec(["1", "3", "5"]), "a finite number as the score", |text| {
         let score = text.parse::<f64>().ok().filter(|score| score.is_finite())?;
         Some(Scored { place: places.next()?, score })
     })
 }
 
+/// How the lines of a file are read.
+struct Form {
+    layout: Layout,
+    /// The columns of the query, the document and its value.
+    names: [&'static str; 3],
+    /// What the columns are called in an error.
+    columns: &'static str,
+}
+
+impl Form {
+    fn trec(names: [&'static str; 3]) -> Form {
+        Form { layout: Layout::space(), names, columns: "columns of a TREC file" }
+    }
+
+    fn beir() -> Form {
+        let layout = Layout::new(RawFormat::Tsv, &Dialect::default());
+        Form { layout, names: BEIR, columns: "the columns query-id, corpus-id and score" }
+    }
+}
+
+/// True if the text of a file begins so; one that cannot be read as text does not.
+fn starts_with(path: &Path, expected: &str) -> Result<bool, records::Error> {
+    let file = raw(path);
+    let mut start = String::new();
+    let read = records::open_text(&file)?.take(expected.len() as u64).read_to_string(&mut start);
+    Ok(read.is_ok() && start == expected)
+}
+
+fn raw(path: &Path) -> RawFile {
+    RawFile { path: path.to_path_buf(), name: path.display().to_string().into() }
+}
+
 fn read<T>(
     path: &Path,
-    names: [&str; 3],
+    form: &Form,
     expected: &str,
     mut parse: impl FnMut(&str) -> Option<T>,
 ) -> anyhow::Result<ByQuery<T>> {
-    let file = RawFile { path: path.to_path_buf(), name: path.display().to_string().into() };
     let mut found: ByQuery<T> = BTreeMap::new();
-    records::read::<anyhow::Error>(&file, &Layout::space(), &names.map(Field::required), &mut |record| {
+    records::read::<anyhow::Error>(&raw(path), &form.layout, &form.names.map(Field::required), &mut |record| {
         let refused = |problem: String| Err(BadInput(format!("{}:{}: {problem}", path.display(), record.line)).into());
         let [Some(query), Some(document), Some(text)] = texts(record) else {
-            return refused(format!("expected columns of a TREC file, found: {}; correct the line", reason(record)));
+            return refused(format!("expected {}, found: {}; correct the line", form.columns, reason(record)));
         };
         let Some(value) = parse(text) else {
             let found = records::printable(text.as_bytes(), TOLD);
@@ -71,7 +107,7 @@ fn read<T>(
         Ok(())
     })?;
     if found.is_empty() {
-        Err(BadInput(format!("{}: expected lines of a TREC file, found none", path.display())))?;
+        Err(BadInput(format!("{}: expected lines with {}, found none", path.display(), form.columns)))?;
     }
     Ok(found)
 }
@@ -115,6 +151,16 @@ mod tests {
         let found = judgments(&path, 1000).unwrap();
         assert_eq!(found["q1"], HashMap::from([("a".into(), 0), ("b".into(), 1000)]));
         assert_eq!(found["q2"], HashMap::from([("a".into(), 0)]));
+    }
+
+    #[test]
+    fn judgments_of_a_test_collection_are_read_by_their_header() {
+        let (_folder, path) = file("query-id\tcorpus-id\tscore\r\n1\ta b\t2\n1\tc\t0\n");
+        assert_eq!(judgments(&path, 2).unwrap()["1"], HashMap::from([("a b".into(), 2), ("c".into(), 0)]));
+        let (_folder, path) = file("query-id\tcorpus-id\tscore\n1\ta\n");
+        assert!(
+            refused(judgments(&path, 2)).starts_with(":2: expected the columns query-id, corpus-id and score, found: ")
+        );
     }
 
     #[test]
