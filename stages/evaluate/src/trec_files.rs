@@ -1,21 +1,54 @@
 //! Judgments and runs as TREC has them: columns separated by white space. Judgments also as test collections of BEIR have them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::Path;
 
 use pipeline::BadInput;
 use ranking::metrics::Grade;
-use records::{Dialect, Field, Layout, RawFile, RawFormat, Reason, Record};
+use records::{Field, Layout, RawFile, Reason, Record, Value};
 
 /// Characters of a value that an error tells.
 const TOLD: usize = 60;
 
-/// Columns of a file of judgments as BEIR has them, separated by tabs.
-const BEIR: [&str; 3] = ["query-id", "corpus-id", "score"];
-
 /// A value of each document of each query.
 pub(crate) type ByQuery<T> = BTreeMap<String, HashMap<String, T>>;
+
+/// The columns of a line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    /// Query, iteration, document, grade.
+    Judgments,
+    /// The same without the iteration, below [`Form::HEADER`].
+    BeirJudgments,
+    /// Query, `Q0`, document, rank, score, name.
+    Run,
+}
+
+impl Form {
+    /// The first line of [`Form::BeirJudgments`].
+    const HEADER: [&str; 3] = ["query-id", "corpus-id", "score"];
+
+    /// Query, document and value of a line.
+    fn texts<'a>(self, record: &'a Record<'_>) -> Option<[&'a str; 3]> {
+        let values = record.values.as_deref().ok()?;
+        let places = match self {
+            Form::Judgments => [0, 2, 3],
+            // An id with white space would be two columns.
+            Form::BeirJudgments if record.fields == 3 => [0, 1, 2],
+            Form::BeirJudgments => return None,
+            Form::Run => [0, 2, 4],
+        };
+        let [query, document, value] = places.map(|place| values.get(place).and_then(Value::text));
+        Some([query?, document?, value?])
+    }
+
+    fn columns(self) -> &'static str {
+        match self {
+            Form::Judgments | Form::Run => "columns of a TREC file",
+            Form::BeirJudgments => "the columns query-id, corpus-id and score",
+        }
+    }
+}
 
 /// Reads judgments: query, iteration, document and grade, any whole number up to `highest`. Grades below 0 are not relevant, as 0. A
 /// file with BEIR's header has query, document and grade.
@@ -23,8 +56,8 @@ pub(crate) type ByQuery<T> = BTreeMap<String, HashMap<String, T>>;
 /// # Errors
 /// [`BadInput`] for a line that is no judgment, one of a document that is judged twice, and a file without any; [`records::Error`].
 pub(crate) fn judgments(path: &Path, highest: Grade) -> anyhow::Result<ByQuery<Grade>> {
-    let form = if starts_with(path, &BEIR.join("\t"))? { Form::beir() } else { Form::trec(["1", "3", "4"]) };
-    read(path, &form, &format!("a whole number up to {highest} as the grade"), |text| {
+    let expected = format!("a whole number up to {highest} as the grade");
+    read(path, Form::Judgments, &expected, |text| {
         let grade = text.parse::<i64>().ok()?;
         Grade::try_from(grade.max(0)).ok().filter(|&grade| grade <= highest)
     })
@@ -45,55 +78,31 @@ pub(crate) struct Scored {
 /// As [`judgments`].
 pub(crate) fn run(path: &Path) -> anyhow::Result<ByQuery<Scored>> {
     let mut places = 0..;
-    read(path, &Form::trec(["1", "3", "5"]), "a finite number as the score", |text| {
+    read(path, Form::Run, "a finite number as the score", |text| {
         let score = text.parse::<f64>().ok().filter(|score| score.is_finite())?;
         Some(Scored { place: places.next()?, score })
     })
 }
 
-/// How the lines of a file are read.
-struct Form {
-    layout: Layout,
-    /// The columns of the query, the document and its value.
-    names: [&'static str; 3],
-    /// What the columns are called in an error.
-    columns: &'static str,
-}
-
-impl Form {
-    fn trec(names: [&'static str; 3]) -> Form {
-        Form { layout: Layout::space(), names, columns: "columns of a TREC file" }
-    }
-
-    fn beir() -> Form {
-        let layout = Layout::new(RawFormat::Tsv, &Dialect::default());
-        Form { layout, names: BEIR, columns: "the columns query-id, corpus-id and score" }
-    }
-}
-
-/// True if the text of a file begins so; one that cannot be read as text does not.
-fn starts_with(path: &Path, expected: &str) -> Result<bool, records::Error> {
-    let file = raw(path);
-    let mut start = String::new();
-    let read = records::open_text(&file)?.take(expected.len() as u64).read_to_string(&mut start);
-    Ok(read.is_ok() && start == expected)
-}
-
-fn raw(path: &Path) -> RawFile {
-    RawFile { path: path.to_path_buf(), name: path.display().to_string().into() }
-}
-
 fn read<T>(
     path: &Path,
-    form: &Form,
+    mut form: Form,
     expected: &str,
     mut parse: impl FnMut(&str) -> Option<T>,
 ) -> anyhow::Result<ByQuery<T>> {
+    let file = RawFile { path: path.to_path_buf(), name: path.display().to_string().into() };
     let mut found: ByQuery<T> = BTreeMap::new();
-    records::read::<anyhow::Error>(&raw(path), &form.layout, &form.names.map(Field::required), &mut |record| {
+    let fields = ["1", "2", "3", "4", "5"].map(Field::optional);
+    records::read::<anyhow::Error>(&file, &Layout::space(), &fields, &mut |record| {
         let refused = |problem: String| Err(BadInput(format!("{}:{}: {problem}", path.display(), record.line)).into());
-        let [Some(query), Some(document), Some(text)] = texts(record) else {
-            return refused(format!("expected {}, found: {}; correct the line", form.columns, reason(record)));
+        // Files that were joined have it again.
+        if form != Form::Run && Form::BeirJudgments.texts(record) == Some(Form::HEADER) {
+            form = Form::BeirJudgments;
+            return Ok(());
+        }
+        let Some([query, document, text]) = form.texts(record) else {
+            let found = reason(record);
+            return refused(format!("expected {}, found: {found}; correct the line", form.columns()));
         };
         let Some(value) = parse(text) else {
             let found = records::printable(text.as_bytes(), TOLD);
@@ -107,23 +116,16 @@ fn read<T>(
         Ok(())
     })?;
     if found.is_empty() {
-        Err(BadInput(format!("{}: expected lines with {}, found none", path.display(), form.columns)))?;
+        Err(BadInput(format!("{}: expected lines with {}, found none", path.display(), form.columns())))?;
     }
     Ok(found)
-}
-
-fn texts<'a>(record: &'a Record<'_>) -> [Option<&'a str>; 3] {
-    match &record.values {
-        Ok([query, document, value]) => [query, document, value].map(|value| value.text()),
-        _ => [None; 3],
-    }
 }
 
 fn reason(record: &Record<'_>) -> String {
     match &record.values {
         Err(Reason::Malformed(reason)) => reason.to_string(),
-        Err(Reason::Binary(damage)) => (*damage).to_string(),
-        _ => "too few".into(),
+        Err(Reason::Binary(reason) | Reason::LeftOut(reason)) => (*reason).to_string(),
+        Ok(_) => format!("{} columns", record.fields),
     }
 }
 
@@ -154,13 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn judgments_of_a_test_collection_are_read_by_their_header() {
-        let (_folder, path) = file("query-id\tcorpus-id\tscore\r\n1\ta b\t2\n1\tc\t0\n");
-        assert_eq!(judgments(&path, 2).unwrap()["1"], HashMap::from([("a b".into(), 2), ("c".into(), 0)]));
-        let (_folder, path) = file("query-id\tcorpus-id\tscore\n1\ta\n");
-        assert!(
-            refused(judgments(&path, 2)).starts_with(":2: expected the columns query-id, corpus-id and score, found: ")
-        );
+    fn judgments_of_a_test_collection_are_told_by_their_header() {
+        let (_folder, path) = file("\nquery-id\tcorpus-id\tscore\r\n1\ta\t2\nquery-id corpus-id score\n1\tc\t0\n");
+        assert_eq!(judgments(&path, 2).unwrap()["1"], HashMap::from([("a".into(), 2), ("c".into(), 0)]));
+        let expected = "expected the columns query-id, corpus-id and score, found";
+        for (line, found) in [("1\ta", 2), ("1\ta b\t2", 4), ("1\ta\t2\tmore", 4)] {
+            let (_folder, path) = file(&format!("query-id\tcorpus-id\tscore\n{line}\n"));
+            let error = format!(":2: {expected}: {found} columns; correct the line");
+            assert_eq!(refused(judgments(&path, 2)), error);
+        }
+        let (_folder, path) = file("query-id\tcorpus-id\tscore\n");
+        assert!(refused(run(&path)).starts_with(":1: expected columns of a TREC file"));
+        assert!(refused(judgments(&path, 2)).ends_with("score, found none"));
     }
 
     #[test]
@@ -177,7 +184,10 @@ mod tests {
             judged("q 0 a 1\nq 0 a 1\n"),
             ":2: expected document `a` of query `q` once, found it twice; keep one"
         );
-        assert!(judged("q 0 a 1\nq 0 a\n").starts_with(":2: expected columns of a TREC file, found: "));
+        assert_eq!(
+            judged("q 0 a 1\nq 0 a\n"),
+            ":2: expected columns of a TREC file, found: 3 columns; correct the line"
+        );
         let ran = |text: &str| {
             let (_folder, path) = file(text);
             refused(run(&path))

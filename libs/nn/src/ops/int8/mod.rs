@@ -324,8 +324,8 @@ mod tests {
 
     #[test]
     fn a_token_has_the_same_outputs_alone() {
-        let x = random(1, &[100, 37]);
-        let [up, down] = [random(2, &[21, 37]), random(3, &[37, 21])].map(|weight| Int8Weight::of(&weight).unwrap());
+        let x = random(1, &[100, 48]);
+        let [up, down] = [random(2, &[20, 48]), random(3, &[48, 20])].map(|weight| Int8Weight::of(&weight).unwrap());
         let block = |x: &Tensor| int8_block(x, &[(&up, None), (&down, None)], None).unwrap();
         let rows = |x: &Tensor| block(x).to_vec2::<f32>().unwrap();
         let together = rows(&x);
@@ -336,10 +336,10 @@ mod tests {
 
     #[test]
     fn several_layers_and_a_norm_at_the_end_give_the_bits_of_one_operation_after_the_other() {
-        let x = random(1, &[200, 37]);
-        let weights = [random(2, &[21, 37]), random(3, &[40, 37]), random(4, &[37, 21])];
+        let x = random(1, &[200, 48]);
+        let weights = [random(2, &[20, 48]), random(3, &[40, 48]), random(4, &[48, 20])];
         let [up, other, down] = weights.each_ref().map(|weight| Int8Weight::of(weight).unwrap());
-        let biases = [random(5, &[21]), random(6, &[40]), random(7, &[37])];
+        let biases = [random(5, &[20]), random(6, &[40]), random(7, &[48])];
         let values = |x: &Tensor| x.to_vec2::<f32>().unwrap();
 
         let alone = |weight, bias| int8_block(&x, &[(weight, Some(bias))], None).unwrap();
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(values(&second), values(&alone(&other, &biases[1])));
 
         let layers = [(&up, Some(&biases[0])), (&down, Some(&biases[2]))];
-        let (weight, bias, eps) = (random(8, &[37]), random(9, &[37]), 1e-5);
+        let (weight, bias, eps) = (random(8, &[48]), random(9, &[48]), 1e-5);
         let sum = residual(&x, &int8_block(&x, &layers, None).unwrap(), None).unwrap();
         let expected = layer_norm(&sum, &weight, Some(&bias), eps).unwrap();
         let then = PostNorm { added: &x, weight: &weight, bias: &bias, eps };

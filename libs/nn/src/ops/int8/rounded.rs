@@ -156,7 +156,7 @@ impl<K: Kernel> Rounded<K> {
 }
 
 /// How many units a number of 1 has, and the unit, where [`LARGEST`] are the largest magnitude of so many neighbours together; NaN
-/// where a number is not finite, so that results are not either.
+/// where a number is not finite, or too large to be rotated, so that results are not either.
 #[inline(always)]
 fn unit(row: &[f32], neighbours: usize) -> (f32, f32) {
     // Without their signs, floats are in the order of their bits, those that are not finite last.
