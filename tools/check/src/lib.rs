@@ -67,14 +67,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     } else if !pipeline.is_judged() {
         say("\njudgments (ingest.judgments)\n  none: systems are measured by the teacher's order of the documents\n")?;
     }
-    let models = Models::of(&pipeline);
+    let mut models = Models::of(&pipeline);
     say(&models.text(&pipeline))?;
-    note(&mut first, models.problem)?;
+    note(&mut first, models.problem.take())?;
     match first {
         Some(problem) => Err(problem),
         None => {
             let speed = Speed::new(&pipeline)?;
-            say(&Estimate::new(&pipeline, &inputs, models.teacher, models.student, speed)?.text())
+            say(&Estimate::new(&pipeline, &inputs, &models, speed)?.text())
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Models {
     pub(crate) teacher: Option<Shape>,
     /// The student; `None` where what it starts from is not here.
     pub(crate) student: Option<Shape>,
+    /// The bi-encoder of dense retrieval; `None` without one, or where it is not here.
+    pub(crate) bi_encoder: Option<Shape>,
     /// What is known of each model.
     lines: Vec<String>,
     /// What a stage would refuse.
@@ -135,7 +137,7 @@ impl Models {
             self.teacher = self.teacher.or(shape);
         }
         if let Some(dense) = &pipeline.retrieval.dense {
-            self.base(pipeline, "bi-encoder", dense, &mut all_local)?;
+            self.bi_encoder = self.base(pipeline, "bi-encoder", dense, &mut all_local)?;
         }
         let paths = pipeline.paths();
         for path in [&pipeline.cpt.teacher_tokenizer, &pipeline.cpt.student_tokenizer]

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use anyhow::Result;
 use pipeline::RunPaths;
 use pipeline::config::{DocumentsConfig, IngestConfig, JudgmentsConfig, QueryFiles};
-use records::Record;
+use records::{RawFile, Record};
 
 use super::{Found, Input, add_keys, mapping, written};
 use crate::checks;
@@ -14,6 +14,7 @@ use crate::input::{CONTENT_CHARS, Counts, Source};
 use crate::inputs;
 use crate::judgments;
 use crate::log::{check, check_malformed};
+use crate::split::Split;
 use crate::stage::Settings;
 use crate::stats::Stats;
 
@@ -39,6 +40,8 @@ pub struct JudgmentSample {
     pub queries: u64,
     /// The number of judgments with each grade from 0.
     pub grades: [u64; 5],
+    /// The shares of the splits train, validation and test where each has its files, by the sizes of these.
+    pub shares: Option<[f64; 3]>,
 }
 
 /// The first documents.
@@ -146,10 +149,11 @@ fn read_judgments(input: &mut Input, config: &IngestConfig, judged: &JudgmentsCo
     let files = inputs::judged(config, paths)?;
     input.list(files.iter().map(|(file, _)| file.clone()).collect())?;
     let (chosen, each) = input.chosen();
+    let shares = (!judged.splits.is_empty()).then(|| shares(input, &files));
     let is_chosen = |file: &str| chosen.iter().any(|chosen| *chosen.name == *file);
     let files = files.into_iter().filter(|(file, _)| is_chosen(&file.name)).collect();
     let read = judgments::read_judged(files, judged, config, each)?;
-    let mut sample = JudgmentSample::default();
+    let mut sample = JudgmentSample { shares, ..JudgmentSample::default() };
     let mut queries = HashSet::new();
     for (query, grade) in read.grades() {
         queries.insert(query);
@@ -161,6 +165,17 @@ fn read_judgments(input: &mut Input, config: &IngestConfig, judged: &JudgmentsCo
         input.warnings.push("no judgment that was read has a grade above 0, so that nothing is relevant".into());
     }
     input.count(read.source(), &read.counts)
+}
+
+/// The shares of the splits in the text of files that each belong to one.
+fn shares(input: &Input, files: &[(RawFile, Option<Split>)]) -> [f64; 3] {
+    let bytes = [Split::Train, Split::Validation, Split::Test].map(|split| {
+        let is_of_split = |name: &str| files.iter().any(|(file, of)| *of == Some(split) && *file.name == *name);
+        let sizes = input.files.iter().filter(|(file, _)| is_of_split(&file.name));
+        sizes.map(|(_, packing)| packing.text_bytes as f64).sum::<f64>()
+    });
+    let all: f64 = bytes.iter().sum();
+    bytes.map(|bytes| bytes / all.max(1.0))
 }
 
 /// The file of examination probabilities, which is read whole only in a run.
@@ -179,5 +194,26 @@ impl Input {
         self.is_whole &= !counts.is_cut;
         self.set_aside(&counts.tallies);
         self.compare(&source.files, &source.layout, &source.fields, &counts.found, BTreeSet::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use records::Packing;
+
+    use super::*;
+
+    #[test]
+    fn splits_have_the_shares_of_their_files() {
+        let file = |name: &str| RawFile { path: name.into(), name: name.into() };
+        let mut input = Input::new("judgments", "ingest.judgments", "beir");
+        for (name, text_bytes) in [("a", 10), ("b", 50), ("c", 40)] {
+            input.files.push((file(name), Packing { bytes: 1, compression: None, text_bytes, rows: None }));
+        }
+        let files = [("a", Split::Test), ("b", Split::Train), ("c", Split::Test), ("empty", Split::Validation)];
+        let files = files.map(|(name, split)| (file(name), Some(split)));
+        assert_eq!(shares(&input, &files), [0.5, 0.0, 0.5]);
+        input.files.clear();
+        assert_eq!(shares(&input, &files), [0.0; 3]);
     }
 }

@@ -13,7 +13,7 @@ use std::fmt::Write;
 use ingest::sample::Input;
 use pipeline::Pipeline;
 
-use crate::models::Shape;
+use crate::models::Models;
 use crate::numbers;
 
 use self::size::Size;
@@ -58,8 +58,7 @@ impl Estimate {
     pub(crate) fn new(
         pipeline: &Pipeline,
         inputs: &[Input],
-        teacher: Option<Shape>,
-        student: Option<Shape>,
+        models: &Models,
         mut speed: Speed,
     ) -> anyhow::Result<Estimate> {
         let size = Size::of(pipeline, inputs);
@@ -75,7 +74,7 @@ impl Estimate {
         };
         estimate.tables(pipeline, speed.threads());
         let mut checkpoints: BTreeMap<String, [f64; 2]> = BTreeMap::new();
-        for (work, shape) in work::all(pipeline, &estimate.size, teacher.as_ref(), student.as_ref()) {
+        for (work, shape) in work::all(pipeline, &estimate.size, models) {
             let Some(shape) = shape else {
                 estimate.unknown.push(work.name);
                 continue;
@@ -161,7 +160,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::models::Models;
     use ingest::Ingest;
     use pipeline::Stage;
 
@@ -178,7 +176,7 @@ mod tests {
         let models = Models::of(&pipeline);
         let shapes = [models.teacher.unwrap(), models.student.unwrap()];
         let speed = Speed::known(THREADS, PRODUCTS, &shapes).unwrap();
-        Estimate::new(&pipeline, &inputs, models.teacher, models.student, speed).unwrap()
+        Estimate::new(&pipeline, &inputs, &models, speed).unwrap()
     }
 
     #[test]

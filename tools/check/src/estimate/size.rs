@@ -2,6 +2,7 @@
 //! `[simulate]`.
 
 use ingest::sample::{Found, Input};
+use pipeline::config::SplitConfig;
 use pipeline::{Pipeline, counted};
 
 use crate::{named, numbers};
@@ -30,6 +31,8 @@ pub(crate) struct Size {
     pub(crate) judged_queries: f64,
     /// Judged documents of such a query.
     pub(crate) judged_documents: f64,
+    /// The shares of the splits train, validation and test in the queries.
+    pub(crate) shares: [f64; 3],
 }
 
 impl Size {
@@ -47,6 +50,7 @@ impl Size {
                 query_chars,
                 judged_queries: world.judged_queries as f64,
                 judged_documents: world.judged_documents as f64,
+                shares: [0.0; 3],
             };
         }
         for name in ["log", "documents", "queries", "judgments"] {
@@ -54,7 +58,12 @@ impl Size {
                 size.take(input);
             }
         }
-        if pipeline.ingest.grades_from_clicks() {
+        let ingest = &pipeline.ingest;
+        size.shares = match size.shares {
+            [0.0, 0.0, 0.0] => split_shares(&ingest.split),
+            of_files => with_validation(of_files, &ingest.split),
+        };
+        if ingest.grades_from_clicks() {
             (size.judged_queries, size.judged_documents) = (size.queries, CLICKED_DEPTH);
         }
         size
@@ -86,6 +95,7 @@ impl Size {
                 let judgments: u64 = sample.grades.iter().sum();
                 self.judged_queries = sample.queries as f64 * scale;
                 self.judged_documents = judgments as f64 / sample.queries.max(1) as f64;
+                self.shares = sample.shares.unwrap_or_default();
             }
             Found::Nothing => {}
         }
@@ -93,9 +103,7 @@ impl Size {
 
     /// Queries of the test split that are judged, or all of it where nothing is judged.
     pub(crate) fn test_queries(&self, pipeline: &Pipeline) -> f64 {
-        let split = &pipeline.ingest.split;
-        let share = split.folds.map_or(1.0 - split.train - split.validation, |folds| 1.0 / folds as f64);
-        share * if pipeline.is_judged() { self.judged_queries } else { self.queries }
+        self.shares[2] * if pipeline.is_judged() { self.judged_queries } else { self.queries }
     }
 
     /// The counts, in words.
@@ -107,8 +115,43 @@ impl Size {
     }
 }
 
+/// The shares of the splits where the configuration draws them.
+fn split_shares(split: &SplitConfig) -> [f64; 3] {
+    match split.folds.map(|folds| 1.0 / folds as f64) {
+        Some(test) => with_validation([1.0 - test, 0.0, test], split),
+        None => [split.train, split.validation, 1.0 - split.train - split.validation],
+    }
+}
+
+/// The shares of the splits where files or folds decide on the test split: without a file of its own, validation has a part of the
+/// training queries.
+fn with_validation([train, validation, test]: [f64; 3], split: &SplitConfig) -> [f64; 3] {
+    if validation > 0.0 {
+        return [train, validation, test];
+    }
+    let drawn = train * split.validation / (split.train + split.validation).max(f64::MIN_POSITIVE);
+    [train - drawn, drawn, test]
+}
+
 /// Memory for the log's rows, in bytes.
 pub(crate) fn memory_limit(pipeline: &Pipeline) -> f64 {
     let machine = || models::machine_bytes().unwrap_or(8 << 30) / 2;
     pipeline.ingest.memory_limit.map_or_else(machine, |limit| limit.bytes) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn validation_without_a_file_of_its_own_has_a_part_of_the_training_queries() {
+        let split = SplitConfig { train: 0.6, validation: 0.2, ..SplitConfig::default() };
+        let near = |found: [f64; 3], expected: [f64; 3]| {
+            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?}, expected {expected:?}");
+        };
+        near(split_shares(&split), [0.6, 0.2, 0.2]);
+        near(with_validation([0.8, 0.0, 0.2], &split), [0.6, 0.2, 0.2]);
+        near(with_validation([0.5, 0.1, 0.4], &split), [0.5, 0.1, 0.4]);
+        near(split_shares(&SplitConfig { folds: Some(2), ..split }), [0.375, 0.125, 0.5]);
+    }
 }

@@ -4,7 +4,7 @@ use pipeline::Pipeline;
 use pipeline::config::{Candidates, InputConfig, ListTraining, PhaseLabels, ScoringTeacher, TrainingConfig};
 
 use super::size::Size;
-use crate::models::Shape;
+use crate::models::{Models, Shape};
 
 /// Characters of a token, about, in the vocabularies that a run makes.
 const TOKEN_CHARS: f64 = 4.0;
@@ -130,15 +130,17 @@ fn window(input: &InputConfig, has_base: bool) -> f64 {
 }
 
 /// All that the models compute, each with the model.
-pub(crate) fn all<'m>(
-    pipeline: &Pipeline,
-    size: &Size,
-    teacher: Option<&'m Shape>,
-    student: Option<&'m Shape>,
-) -> Vec<(Work, Option<&'m Shape>)> {
-    let of_teacher = of_teacher(pipeline, size).into_iter().map(|work| (work, teacher));
-    let of_student = of_student(pipeline, size).into_iter().map(|work| (work, student));
-    of_teacher.chain(of_student).collect()
+pub(crate) fn all<'m>(pipeline: &Pipeline, size: &Size, models: &'m Models) -> Vec<(Work, Option<&'m Shape>)> {
+    let embed = pipeline.retrieval.dense.as_ref().map(|_| (embedding(size), models.bi_encoder.as_ref()));
+    let of_teacher = of_teacher(pipeline, size).into_iter().map(|work| (work, models.teacher.as_ref()));
+    let of_student = of_student(pipeline, size).into_iter().map(|work| (work, models.student.as_ref()));
+    embed.into_iter().chain(of_teacher).chain(of_student).collect()
+}
+
+/// Vectors of all documents; those of queries are made in no time.
+fn embedding(size: &Size) -> Work {
+    let length = (size.document_chars / TOKEN_CHARS + TEMPLATE_TOKENS).min(LENGTHS.1 as f64);
+    Work::scoring("embed", size.documents, length)
 }
 
 /// Documents of a judged list: all of them, or with negatives as many as wanted.
@@ -163,9 +165,9 @@ fn test_pairs(pipeline: &Pipeline, size: &Size) -> f64 {
 }
 
 /// Pairs that validations of a training score.
-fn validated(pipeline: &Pipeline, size: &Size, name: &str, training: &TrainingConfig, length: f64) -> Option<Work> {
+fn validated(size: &Size, name: &str, training: &TrainingConfig, length: f64) -> Option<Work> {
     let validations = training.steps.checked_div(training.validate_every)?;
-    let queries = size.judged_queries * pipeline.ingest.split.validation;
+    let queries = size.judged_queries * size.shares[1];
     Some(Work::scoring(name, validations as f64 * queries * size.judged_documents, length))
 }
 
@@ -183,15 +185,15 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
             let Some(phase) = phase else { continue };
             let documents = judged_list(size, phase.list_size, phase.negatives_depth);
             all.push(lists(name, &phase.list_training(), documents, (input, length)));
-            all.extend(validated(pipeline, size, name, &phase.training(), length));
+            all.extend(validated(size, name, &phase.training(), length));
         }
         if let Some(mined) = &teacher.mined {
             let training = mined.list_training();
-            let judged = size.judged_queries * pipeline.ingest.split.train;
+            let judged = size.judged_queries * size.shares[0];
             let reads = mined.steps * mined.accumulation_steps * mined.lists_per_step;
             all.push(Work::scoring("teacher.mined", judged.min(reads as f64) * mined.candidates as f64, length));
             all.push(lists("teacher.mined", &training, mined.list_size as f64, (input, length)));
-            all.extend(validated(pipeline, size, "teacher.mined", &training.training, length));
+            all.extend(validated(size, "teacher.mined", &training.training, length));
         }
         if teacher.lora.is_some() {
             all.iter_mut().filter(|work| work.operations == TRAINING).for_each(|work| work.operations = FROZEN);
@@ -212,7 +214,7 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
 
 /// Lists that the teacher scores.
 fn scored_lists(pipeline: &Pipeline, size: &Size) -> f64 {
-    let share = if pipeline.is_judged() { pipeline.ingest.split.train } else { 1.0 };
+    let share = if pipeline.is_judged() { size.shares[0] } else { 1.0 };
     let most = match pipeline.score.max_queries {
         0 => f64::INFINITY,
         most => most as f64,
@@ -247,15 +249,15 @@ fn of_student(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
             PhaseLabels::Teacher | PhaseLabels::Best => scored.min(phase.list_size as f64),
         };
         all.push(lists(&format!("distill.{}", phase.name), &training, documents, (input, length)));
-        all.extend(validated(pipeline, size, "distill", &training.training, length));
+        all.extend(validated(size, "distill", &training.training, length));
     }
     all.push(lists("distill", &distill.list_training(), scored.min(distill.list_size as f64), (input, length)));
-    all.extend(validated(pipeline, size, "distill", &distill.training(), length));
+    all.extend(validated(size, "distill", &distill.training(), length));
     let mut students = 1.0;
     if let Some(labels) = &distill.labels_only {
         let documents = judged_list(size, labels.list_size, labels.negatives_depth);
         all.push(lists("distill.labels_only", &labels.list_training(), documents, (input, length)));
-        all.extend(validated(pipeline, size, "distill.labels_only", &labels.training(), length));
+        all.extend(validated(size, "distill.labels_only", &labels.training(), length));
         students += 1.0;
     }
     all.push(Work::scoring("evaluate", students * test_pairs(pipeline, size), length));
