@@ -318,6 +318,26 @@ fn a_packed_sequence_scores_as_it_does_alone() {
 }
 
 #[test]
+fn bf16_scores_are_the_same_from_weights_that_are_packed_once() {
+    if !Precision::Bf16.rounds_once() {
+        println!("skipped: this processor has no instructions for bf16");
+        return;
+    }
+    for file in ["llama_score"].into_iter().chain(DECODERS).chain(ENCODERS) {
+        let golden = Golden::open(&format!("{file}.safetensors"));
+        let sequences = Packed::from_typed(&typed_of(file)).unwrap();
+        let score = |model: &Model| numbers(&model.score(&sequences, Mode::Eval(Precision::Bf16)).unwrap());
+        let expected = score(&golden.ranker());
+        let backbone = read_config(&golden.config).unwrap();
+        let stored = Model::load_to_round(backbone, Head::Score, &[&golden.checkpoint]).unwrap();
+        let packed = stored.rounded(Precision::Bf16).unwrap();
+        // Nothing is read any more.
+        std::fs::write(&golden.checkpoint, []).unwrap();
+        assert_eq!(score(&packed), expected, "{file}");
+    }
+}
+
+#[test]
 fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
     for file in ["llama_score"].into_iter().chain(DECODERS).chain(ENCODERS) {
         let golden = Golden::open(&format!("{file}.safetensors"));
@@ -334,7 +354,7 @@ fn int8_scores_are_near_and_the_same_alone_and_from_kept_weights() {
         let stored = Model::load_to_round(backbone, Head::Score, &[&golden.checkpoint]).unwrap();
         assert_eq!(stored.params().count(), model.params().count(), "{file}");
         assert_eq!(stored.params().to_bytes().unwrap(), model.params().to_bytes().unwrap(), "{file}");
-        let read_at_once = stored.rounded().unwrap();
+        let read_at_once = stored.rounded(Precision::Int8).unwrap();
         // Nothing is read any more.
         std::fs::write(&golden.checkpoint, []).unwrap();
         for kept in [model.for_scoring(), read_at_once] {

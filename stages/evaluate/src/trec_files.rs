@@ -58,7 +58,8 @@ impl Form {
 pub(crate) fn judgments(path: &Path, highest: Grade) -> anyhow::Result<ByQuery<Grade>> {
     let expected = format!("a whole number up to {highest} as the grade");
     read(path, Form::Judgments, &expected, |text| {
-        let grade = text.parse::<i64>().ok()?;
+        // pandas writes whole numbers of columns with gaps so.
+        let grade = text.strip_suffix(".0").unwrap_or(text).parse::<i64>().ok()?;
         Grade::try_from(grade.max(0)).ok().filter(|&grade| grade <= highest)
     })
 }
@@ -96,7 +97,8 @@ fn read<T>(
     records::read::<anyhow::Error>(&file, &Layout::space(), &fields, &mut |record| {
         let refused = |problem: String| Err(BadInput(format!("{}:{}: {problem}", path.display(), record.line)).into());
         // Files that were joined have it again.
-        if form != Form::Run && Form::BeirJudgments.texts(record) == Some(Form::HEADER) {
+        let may_begin = form == Form::BeirJudgments || (form == Form::Judgments && found.is_empty());
+        if may_begin && Form::BeirJudgments.texts(record) == Some(Form::HEADER) {
             form = Form::BeirJudgments;
             return Ok(());
         }
@@ -149,7 +151,7 @@ mod tests {
 
     #[test]
     fn grades_are_whole_numbers_and_those_below_0_are_0() {
-        let (_folder, path) = file("q1 0 a -2\nq1 0 b\t1000\n q2 Q0 a 0 \n");
+        let (_folder, path) = file("q1 0 a -2\nq1 0 b\t1000.0\n q2 Q0 a 0 \n");
         let found = judgments(&path, 1000).unwrap();
         assert_eq!(found["q1"], HashMap::from([("a".into(), 0), ("b".into(), 1000)]));
         assert_eq!(found["q2"], HashMap::from([("a".into(), 0)]));

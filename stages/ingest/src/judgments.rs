@@ -299,6 +299,11 @@ impl Read {
         &self.source
     }
 
+    /// The queries that files of this split judge, each once.
+    pub(crate) fn queries_of(&self, split: Split) -> impl Iterator<Item = &str> {
+        self.splits.iter().filter(move |(_, of)| *of == split).map(|(query, _)| query.as_str())
+    }
+
     /// The queries, by id or text, and grades of the judgments that were read.
     pub(crate) fn grades(&self) -> impl Iterator<Item = (&str, i32)> {
         self.given.iter().map(|given| (given.query.as_str(), given.grade))

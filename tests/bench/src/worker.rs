@@ -66,8 +66,10 @@ enum Trainee {
 impl Trainee {
     fn load(work: Work, folder: &Path, config: &Value, precision: Precision) -> Result<Trainee> {
         let weights = [folder.join("model.safetensors")];
-        if precision == Precision::Int8 {
-            return Ok(Trainee::Ranker(Model::load_to_round(read_config(config)?, Head::Score, &weights)?.rounded()?));
+        let trains_nothing = work.only_scores() || work.is_latency() || work == Work::StudentScoreReal;
+        if trains_nothing && precision.rounds_once() {
+            let stored = Model::load_to_round(read_config(config)?, Head::Score, &weights)?;
+            return Ok(Trainee::Ranker(stored.rounded(precision)?));
         }
         let load = |head| Model::load(read_config(config)?, head, &weights, None);
         Ok(match work {

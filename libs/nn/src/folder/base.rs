@@ -120,16 +120,16 @@ impl Base {
 
     /// The ranker of this folder with this head: exactly its weights. Of a foreign classifier of two labels, the score is the logit of label 1 less
     /// that of label 0; of a language model, the logit of one word less that of another, `yes` and `no` unless the folder
-    /// says other ones. Loaded for int8, it can only score, and only in int8.
+    /// says other ones. Loaded for a precision that rounds weights once, it can only score, and only in this one.
     ///
     /// # Errors
     /// A model of another kind; weights that are not its own.
     pub(super) fn whole_ranker(&self, head: Head, words: Option<Words>, precision: Precision) -> Result<Model> {
         let path = self.folder.join(CONFIG_FILE);
         let class = self.class().unwrap_or_default();
-        let load = |head| match precision {
-            Precision::Int8 => Model::load_to_round(self.backbone.clone(), head, &self.weights),
-            _ => Model::load(self.backbone.clone(), head, &self.weights, None),
+        let load = |head| match precision.rounds_once() {
+            true => Model::load_to_round(self.backbone.clone(), head, &self.weights),
+            false => Model::load(self.backbone.clone(), head, &self.weights, None),
         };
         if class.ends_with(LANGUAGE_MODEL_CLASS) {
             let words = words.map_or_else(|| self.default_words(), Ok)?;

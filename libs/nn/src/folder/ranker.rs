@@ -105,9 +105,9 @@ pub fn load_ranker_on(folder: &Path, hub: Option<&Path>, choice: &InputChoice) -
     read_ranker(folder, hub, choice, Precision::F32)
 }
 
-/// As [`load_ranker_on`], of a ranker that only scores, in this precision. In int8, its linear layers take a byte a weight: they
-/// are rounded one after the other, and `f32` copies are kept of those alone that int8 computes in `f32`, in the last layer. Of an
-/// adapter, which is merged into its base in `f32`, all copies are kept.
+/// As [`load_ranker_on`], of a ranker that only scores, in this precision. In int8, its linear layers take a byte a weight, and in
+/// bf16 two, on processors that have instructions for it: they are rounded one after the other, and `f32` copies are kept of those
+/// alone that are computed in `f32`, in the last layer. Of an adapter, which is merged into its base in `f32`, all copies are kept.
 ///
 /// # Errors
 /// As [`load_ranker`].
@@ -118,7 +118,7 @@ pub fn load_scorer(
     precision: Precision,
 ) -> Result<SavedRanker> {
     let saved = read_ranker(folder, hub, choice, precision)?;
-    let ranker = if precision == Precision::Int8 { saved.ranker.rounded()? } else { saved.ranker };
+    let ranker = if precision.rounds_once() { saved.ranker.rounded(precision)? } else { saved.ranker };
     Ok(SavedRanker { ranker, ..saved })
 }
 

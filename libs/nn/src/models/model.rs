@@ -56,8 +56,9 @@ impl Model {
         })
     }
 
-    /// As [`Self::load`] without a new head, of a model that can only score, and only in int8: the weights of linear layers stay
-    /// in their files until they are rounded, see [`Self::rounded`].
+    /// As [`Self::load`] without a new head, of a model that can only score, and only in a precision that
+    /// [rounds weights once](Precision::rounds_once): those of linear layers stay in their files until they are rounded, see
+    /// [`Self::rounded`].
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -238,14 +239,14 @@ impl Model {
         Self { params: self.params.for_scoring(), ..self.clone() }
     }
 
-    /// This ranker for scores in int8, every linear layer rounded by a pass over one token, or kept in `f32` where int8 computes so,
-    /// and none read or refused later.
+    /// This ranker for scores in a precision that [rounds weights once](Precision::rounds_once): every linear layer is rounded by a
+    /// pass over one token, or kept in `f32` where this precision computes so, and none read or refused later.
     ///
     /// # Errors
     /// A file of weights that cannot be read, or whose numbers are not finite.
-    pub fn rounded(&self) -> Result<Self> {
+    pub fn rounded(&self, precision: Precision) -> Result<Self> {
         let model = self.for_scoring();
-        model.score(&Packed::from_sequences(&[vec![0]])?, Mode::Eval(Precision::Int8))?;
+        model.score(&Packed::from_sequences(&[vec![0]])?, Mode::Eval(precision))?;
         Ok(model)
     }
 

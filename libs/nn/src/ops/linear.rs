@@ -1,10 +1,10 @@
 //! The affine layer.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Device, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::Precision;
-use super::gemm::{Compute, Matrix, product, product_by_rows};
+use super::gemm::{Compute, Instructions, Matrix, RightFactor, product, product_by_rows};
 use super::{gradient, input, lanes, lend, output, task_rows};
 
 /// `y = x w^T + b`. A row of `y` has the same bits whatever other rows stand beside it.
@@ -112,13 +112,59 @@ impl CustomOp3 for Linear {
 /// # Shapes
 /// `x` `[t, i]`, `weight` `[o, i]`, `bias` `[o]` -> `[t, o]`.
 pub(super) fn affine(x: Matrix<'_>, weight: Matrix<'_>, bias: Option<&[f32]>, compute: Compute) -> Vec<f32> {
-    let mut y = product_by_rows(x, weight.t(), compute);
+    with_bias(product_by_rows(x, weight.t(), compute), bias)
+}
+
+/// Adds the bias to every row.
+fn with_bias(mut y: Vec<f32>, bias: Option<&[f32]>) -> Vec<f32> {
     if let Some(bias) = bias {
         let o = bias.len();
         let add = |rows: &mut [f32]| rows.chunks_exact_mut(o).for_each(|row| lanes::add_to(row, bias));
         y.par_chunks_mut((task_rows(o) * o).max(1)).for_each(add);
     }
     y
+}
+
+/// The weight `[o, i]` of an affine layer for a model that only scores: rounded to bf16 and packed for this processor's instructions.
+#[derive(Debug)]
+pub struct Bf16Weight(RightFactor);
+
+impl Bf16Weight {
+    /// Rounds and packs the weights of an affine layer.
+    ///
+    /// # Shapes
+    /// `weight` `[o, i]`.
+    ///
+    /// # Errors
+    /// Another shape, no numbers, and a processor without instructions for bf16.
+    pub fn of(weight: &Tensor) -> Result<Self> {
+        let (o, i) = weight.dims2()?;
+        let instructions = Instructions::native().filter(|_| o * i > 0);
+        let Some(instructions) = instructions else { candle_core::bail!("linear in bf16: weight [{o}, {i}]") };
+        let weight = weight.contiguous()?;
+        lend([&weight], |[values]| Ok(Self(RightFactor::of(Matrix::new(values, i).t(), instructions))))
+    }
+}
+
+/// As [`linear`] in bf16, with the same bits, without a graph.
+///
+/// # Shapes
+/// `x` `[t, i]`, `weight` `[o, i]`, `bias` `[o]` -> `[t, o]`.
+///
+/// # Errors
+/// Other shapes.
+pub fn bf16_linear(x: &Tensor, weight: &Bf16Weight, bias: Option<&Tensor>) -> Result<Tensor> {
+    let (shape, (i, o)) = (x.dims2()?, (weight.0.rows(), weight.0.cols()));
+    if shape.1 != i || bias.is_some_and(|bias| bias.dims() != [o]) {
+        candle_core::bail!("linear in bf16: input {shape:?}, weight [{o}, {i}], bias {:?}", bias.map(Tensor::dims));
+    }
+    let x = x.contiguous()?;
+    let product = lend([&x], |[x]| Ok(weight.0.product(Matrix::new(x, i))))?;
+    let y = match bias {
+        None => product,
+        Some(bias) => lend([&bias.contiguous()?], |[bias]| Ok(with_bias(product, Some(bias))))?,
+    };
+    Tensor::from_vec(y, (shape.0, o), &Device::Cpu)
 }
 
 /// The sum of rows of width `d`.
@@ -198,6 +244,29 @@ mod tests {
             let error = norm(&mut exact.iter().zip(rounded).map(|(a, b)| a - b)) / norm(&mut exact.iter().copied());
             assert!((1e-4..1e-2).contains(&error), "{error}");
         }
+    }
+
+    #[test]
+    fn packed_weights_give_the_same_bits() {
+        if !Bf16.rounds_once() {
+            println!("skipped: this processor has no instructions for bf16");
+            return;
+        }
+        let bias = random(3, &[2100]);
+        // More columns than a block has, and more summands.
+        for (t, i, o) in [(0, 3, 2), (1, 1, 1), (3, 40, 1), (70, 384, 96), (30, 1600, 2100)] {
+            let (x, weight) = (random(1, &[t, i]), random(2, &[o, i]));
+            let packed = Bf16Weight::of(&weight).unwrap();
+            for bias in [None, Some(bias.narrow(0, 0, o).unwrap())] {
+                let expected = linear(&x, &weight, bias.as_ref(), Bf16).unwrap();
+                let found = bf16_linear(&x, &packed, bias.as_ref()).unwrap();
+                assert_eq!(found.to_vec2::<f32>().unwrap(), expected.to_vec2::<f32>().unwrap(), "{t} {i} {o}");
+            }
+        }
+        let packed = Bf16Weight::of(&random(2, &[2, 3])).unwrap();
+        assert!(bf16_linear(&random(1, &[4, 2]), &packed, None).is_err());
+        assert!(bf16_linear(&random(1, &[4, 3]), &packed, Some(&random(3, &[3]))).is_err());
+        assert!(Bf16Weight::of(&random(2, &[6])).is_err() && Bf16Weight::of(&random(2, &[0, 3])).is_err());
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use embedding::embedding;
 pub use expected::expected_class;
 pub use gemm::Precision;
 pub use int8::{Int8Layer, Int8Weight, PostNorm, int8_block, int8_linears};
-pub use linear::linear;
+pub use linear::{Bf16Weight, bf16_linear, linear};
 pub use low_rank::{LowRank, low_rank};
 pub use mean::sequence_means;
 pub use norm::{layer_norm, rms_norm};

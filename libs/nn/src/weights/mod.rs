@@ -2,7 +2,7 @@
 
 mod adapted;
 mod file;
-mod int8;
+mod kept;
 mod lora;
 mod mode;
 mod params;

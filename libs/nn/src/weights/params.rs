@@ -8,10 +8,11 @@ use candle_core::{Tensor, Var};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::file::WeightFile;
-use super::int8::Int8Weights;
+use super::kept::KeptWeights;
 use super::lora::Lora;
 use super::spec::ParamSpec;
 use super::stored::{Stored, StoredWeights};
+use crate::ops::{Bf16Weight, Int8Weight};
 use crate::{Error, Result, files};
 
 /// Weights whose rows are the labels of a task.
@@ -26,12 +27,15 @@ pub struct Params {
     /// Where given, only the weights it names are trained.
     pub(crate) lora: Option<Lora>,
     /// What [`super::Mode::Eval`] in int8 multiplies by.
-    pub(super) int8: Int8Weights,
+    pub(super) int8: KeptWeights<Int8Weight>,
+    /// What it multiplies by in bf16, of weights that are not in memory.
+    pub(super) bf16: KeptWeights<Bf16Weight>,
 }
 
 impl Params {
     pub(super) fn all_trained(weights: BTreeMap<String, Var>) -> Self {
-        Self { weights, stored: StoredWeights::new(), lora: None, int8: Int8Weights::default() }
+        let (int8, bf16) = (KeptWeights::default(), KeptWeights::default());
+        Self { weights, stored: StoredWeights::new(), lora: None, int8, bf16 }
     }
 
     /// Starts every weight from the seed.
@@ -55,7 +59,7 @@ impl Params {
     }
 
     /// As [`Self::load`], but the weights for which `stays` holds stay in their files: they are read when they are rounded for
-    /// [`Mode::Eval`](super::Mode::Eval) in int8, and are in memory as `f32` only where it needs them so.
+    /// [`Mode::Eval`](super::Mode::Eval) in int8 or bf16, and are in memory as `f32` only where it needs them so.
     pub(crate) fn load_but<P: AsRef<Path>>(
         files: &[P],
         specs: &[ParamSpec],
@@ -135,10 +139,10 @@ impl Params {
         Ok(Self { stored, ..Self::all_trained(vars) })
     }
 
-    /// These weights, shared, for a model that only scores: what int8 multiplies by is made once, so that later changes of the
-    /// weights are not seen by it, nor by what this gives for its result.
+    /// These weights, shared, for a model that only scores: what int8 multiplies by, and bf16 of weights that stay in their
+    /// files, is made once, so that later changes of the weights are not seen by it, nor by what this gives for its result.
     pub fn for_scoring(&self) -> Self {
-        Self { int8: self.int8.kept(), ..self.clone() }
+        Self { int8: self.int8.kept(), bf16: self.bf16.kept(), ..self.clone() }
     }
 
     /// The weight of this name.

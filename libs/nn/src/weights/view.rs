@@ -10,8 +10,8 @@ use super::mode::Mode;
 use super::params::Params;
 use super::stored::Stored;
 use crate::ops::{
-    Dropout, Int8Layer, Int8Weight, LowRank, PostNorm, Precision, gelu, int8_block, int8_linears, layer_norm, linear,
-    low_rank, residual,
+    Bf16Weight, Dropout, Int8Layer, Int8Weight, LowRank, PostNorm, Precision, bf16_linear, gelu, int8_block,
+    int8_linears, layer_norm, linear, low_rank, residual,
 };
 use crate::{Error, Result};
 
@@ -126,6 +126,9 @@ impl View<'_> {
         }
         let layer = self.child(name);
         let bias = layer.bias(rows)?;
+        if let Some(packed) = layer.bf16(rows)? {
+            return Ok(bf16_linear(x, &packed, bias.as_ref())?);
+        }
         let weight = layer.rows("weight", rows, Stored::keep)?;
         let Some((lora, a)) = layer.update() else {
             return Ok(linear(x, &weight, bias.as_ref(), self.mode.precision())?);
@@ -159,8 +162,19 @@ impl View<'_> {
         }
         let start = rows.map_or(0, |rows| rows.start);
         let weights = || layer.rows("weight", rows, Stored::read);
-        let rounded = self.params.int8.weight((layer.prefix.clone(), start), weights)?;
+        let rounded = self.params.int8.weight((layer.prefix.clone(), start), || Ok(Int8Weight::of(&weights()?)?))?;
         Ok(Some((rounded, layer.bias(rows)?)))
+    }
+
+    /// The packed weight of these outputs of the affine layer at this prefix, where it multiplies in bf16 and is not in memory as `f32`.
+    fn bf16(&self, rows: Option<&Range<usize>>) -> Result<Option<Arc<Bf16Weight>>> {
+        let is_packed = matches!(self.mode, Mode::Eval(Precision::Bf16)) && Precision::Bf16.rounds_once();
+        if !is_packed || self.find("weight").is_some() {
+            return Ok(None);
+        }
+        let start = rows.map_or(0, |rows| rows.start);
+        let pack = || Ok(Bf16Weight::of(&self.rows("weight", rows, Stored::read)?)?);
+        self.params.bf16.weight((self.prefix.clone(), start), pack).map(Some)
     }
 
     /// These numbers of the bias of the affine layer at this prefix, if it has one.

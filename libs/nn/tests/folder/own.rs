@@ -45,19 +45,28 @@ fn rankers_read_back_to_the_same_scores_and_bytes() {
 }
 
 #[test]
-fn what_scores_in_int8_alone_leaves_no_other_copy_of_its_layers_in_memory() {
+fn what_scores_by_rounded_weights_alone_leaves_no_other_copy_of_its_layers_in_memory() {
+    no_other_copy(Precision::Int8);
+    if Precision::Bf16.rounds_once() {
+        no_other_copy(Precision::Bf16);
+    } else {
+        println!("skipped for bf16: this processor has no instructions for it");
+    }
+}
+
+fn no_other_copy(precision: Precision) {
     let in_memory = |ranker: &Model| {
         let names = ranker.params().iter().map(|(name, _)| name.to_owned());
         names.collect::<Vec<_>>()
     };
-    let execution = Execution { precision: Precision::Int8, batch_tokens: 64 };
+    let execution = Execution { precision, batch_tokens: 64 };
     let texts = [Texts { query: "red shoes", title: "cheap shoes", summary: "and more" }; 2];
     for (ranker, tokenizer, kind) in
         [(llama(Head::Score), byte_level(), Kind::Decoder), (bert(60), word_piece(), Kind::Encoder)]
     {
         let folder = tempfile::tempdir().unwrap();
         folder::save_ranker(folder.path(), &ranker, &tokenizer, &settings(kind), "# Card\n").unwrap();
-        let scorer = folder::load_scorer(folder.path(), None, &InputChoice::default(), Precision::Int8).unwrap();
+        let scorer = folder::load_scorer(folder.path(), None, &InputChoice::default(), precision).unwrap();
         let held = in_memory(&scorer.ranker);
         // Of the last layer, what follows the token that is read stays f32.
         let is_rounded = |name: &str| {
@@ -76,7 +85,7 @@ fn what_scores_in_int8_alone_leaves_no_other_copy_of_its_layers_in_memory() {
         let weight = ranker.params().get(&name).unwrap();
         weight.set(&(weight.as_detached_tensor() * f64::NAN).unwrap()).unwrap();
         ranker.params().save(&path).unwrap();
-        let error = folder::load_scorer(folder.path(), None, &InputChoice::default(), Precision::Int8).unwrap_err();
+        let error = folder::load_scorer(folder.path(), None, &InputChoice::default(), precision).unwrap_err();
         let expected = format!("{}: expected finite numbers in weight `{name}`, found NaN", path.display());
         assert_eq!(error.to_string(), expected);
     }

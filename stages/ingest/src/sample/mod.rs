@@ -18,7 +18,7 @@ use crate::report::{Fate, Tallies};
 use crate::stage::Settings;
 
 pub use log::LogSample;
-pub use texts::{DocumentSample, JudgmentSample};
+pub use texts::{DocumentSample, JudgmentSample, SplitSample};
 
 /// Records that are read of an input.
 const RECORDS: u64 = 1000;

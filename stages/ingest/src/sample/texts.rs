@@ -40,8 +40,19 @@ pub struct JudgmentSample {
     pub queries: u64,
     /// The number of judgments with each grade from 0.
     pub grades: [u64; 5],
-    /// The shares of the splits train, validation and test where each has its files, by the sizes of these.
-    pub shares: Option<[f64; 3]>,
+    /// The splits train, validation and test where each has its files.
+    pub splits: Option<[SplitSample; 3]>,
+}
+
+/// What the first judgments of a split are that has its files.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SplitSample {
+    /// The share of its files in the text of all.
+    pub share: f64,
+    /// Distinct queries, by id or text.
+    pub queries: u64,
+    /// Judgments.
+    pub judgments: u64,
 }
 
 /// The first documents.
@@ -153,7 +164,8 @@ fn read_judgments(input: &mut Input, config: &IngestConfig, judged: &JudgmentsCo
     let is_chosen = |file: &str| chosen.iter().any(|chosen| *chosen.name == *file);
     let files = files.into_iter().filter(|(file, _)| is_chosen(&file.name)).collect();
     let read = judgments::read_judged(files, judged, config, each)?;
-    let mut sample = JudgmentSample { shares, ..JudgmentSample::default() };
+    let splits = shares.map(|shares| splits(shares, &read));
+    let mut sample = JudgmentSample { splits, ..JudgmentSample::default() };
     let mut queries = HashSet::new();
     for (query, grade) in read.grades() {
         queries.insert(query);
@@ -167,9 +179,22 @@ fn read_judgments(input: &mut Input, config: &IngestConfig, judged: &JudgmentsCo
     input.count(read.source(), &read.counts)
 }
 
+const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];
+
+/// What was read of the splits that have these shares.
+fn splits(shares: [f64; 3], read: &judgments::Read) -> [SplitSample; 3] {
+    let mut samples = shares.map(|share| SplitSample { share, queries: 0, judgments: 0 });
+    for (sample, split) in samples.iter_mut().zip(SPLITS) {
+        let queries: HashSet<&str> = read.queries_of(split).collect();
+        sample.queries = queries.len() as u64;
+        sample.judgments = read.grades().filter(|(query, _)| queries.contains(query)).count() as u64;
+    }
+    samples
+}
+
 /// The shares of the splits in the text of files that each belong to one.
 fn shares(input: &Input, files: &[(RawFile, Option<Split>)]) -> [f64; 3] {
-    let bytes = [Split::Train, Split::Validation, Split::Test].map(|split| {
+    let bytes = SPLITS.map(|split| {
         let is_of_split = |name: &str| files.iter().any(|(file, of)| *of == Some(split) && *file.name == *name);
         let sizes = input.files.iter().filter(|(file, _)| is_of_split(&file.name));
         sizes.map(|(_, packing)| packing.text_bytes as f64).sum::<f64>()

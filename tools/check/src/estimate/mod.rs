@@ -83,6 +83,9 @@ impl Estimate {
             let trained = if work.trains { TRAINED } else { STORED };
             estimate.memory = estimate.memory.max(BASE + shape.weights * trained + work.activations(shape));
             estimate.disk += if work.trains { shape.weights * STORED } else { 0.0 };
+            if work.stage() == work::EMBED {
+                estimate.disk += work.steps * work.tokens / work.length * shape.hidden as f64 * STORED;
+            }
             // Those of all phases of a stage stay until it ends, and one is replaced by another that is written beside it.
             let [all, largest] = checkpoints.entry(work.stage().to_string()).or_default();
             let bytes = shape.weights * work.checkpoint * STORED;

@@ -1,7 +1,7 @@
 //! How many rows, queries and documents a run has: from the first records in proportion to the files' sizes, or from
 //! `[simulate]`.
 
-use ingest::sample::{Found, Input};
+use ingest::sample::{Found, Input, SplitSample};
 use pipeline::config::SplitConfig;
 use pipeline::{Pipeline, counted};
 
@@ -31,8 +31,10 @@ pub(crate) struct Size {
     pub(crate) judged_queries: f64,
     /// Judged documents of such a query.
     pub(crate) judged_documents: f64,
-    /// The shares of the splits train, validation and test in the queries.
+    /// The shares of the splits train, validation and test in the judged queries.
     pub(crate) shares: [f64; 3],
+    /// Queries that train, judged or not.
+    pub(crate) training_queries: f64,
 }
 
 impl Size {
@@ -50,7 +52,7 @@ impl Size {
                 query_chars,
                 judged_queries: world.judged_queries as f64,
                 judged_documents: world.judged_documents as f64,
-                shares: [0.0; 3],
+                ..Size::default()
             };
         }
         for name in ["log", "documents", "queries", "judgments"] {
@@ -59,14 +61,38 @@ impl Size {
             }
         }
         let ingest = &pipeline.ingest;
-        size.shares = match size.shares {
-            [0.0, 0.0, 0.0] => split_shares(&ingest.split),
-            of_files => with_validation(of_files, &ingest.split),
-        };
         if ingest.grades_from_clicks() {
             (size.judged_queries, size.judged_documents) = (size.queries, CLICKED_DEPTH);
         }
+        if ingest.log.is_none() && pipeline.simulate.is_none() && pipeline.is_judged() {
+            // Others of the files of query texts are left out.
+            size.queries = size.judged_queries;
+        }
+        let of_files = named(inputs, "judgments").and_then(|input| match &input.found {
+            Found::Judgments(sample) => sample.splits,
+            _ => None,
+        });
+        size.part(&ingest.split, of_files);
         size
+    }
+
+    /// Shares out the queries: as files have them, or as they are drawn. Without a file of its own, validation has a part of the queries
+    /// that no file or fold puts into the test split.
+    fn part(&mut self, split: &SplitConfig, of_files: Option<[SplitSample; 3]>) {
+        let drawn = split.train / (split.train + split.validation).max(f64::MIN_POSITIVE);
+        if let Some(of_files) = of_files {
+            self.shares = shares_of_queries(of_files);
+        } else if let Some(folds) = split.folds {
+            self.shares = [1.0 - 1.0 / folds as f64, 0.0, 1.0 / folds as f64];
+        } else {
+            self.shares = [split.train, split.validation, 1.0 - split.train - split.validation];
+            self.training_queries = self.queries * split.train;
+            return;
+        }
+        let [train, validation, test] = self.shares;
+        let drawn = if validation > 0.0 { 1.0 } else { drawn };
+        self.shares = [train * drawn, validation + train * (1.0 - drawn), test];
+        self.training_queries = (self.queries - self.judged_queries * (validation + test)).max(0.0) * drawn;
     }
 
     /// Takes over what an input holds.
@@ -95,7 +121,10 @@ impl Size {
                 let judgments: u64 = sample.grades.iter().sum();
                 self.judged_queries = sample.queries as f64 * scale;
                 self.judged_documents = judgments as f64 / sample.queries.max(1) as f64;
-                self.shares = sample.shares.unwrap_or_default();
+                if let Some(splits) = sample.splits {
+                    self.judged_queries = all * queries_of(splits).iter().sum::<f64>();
+                    self.judged_documents = all / self.judged_queries.max(1.0);
+                }
             }
             Found::Nothing => {}
         }
@@ -115,22 +144,18 @@ impl Size {
     }
 }
 
-/// The shares of the splits where the configuration draws them.
-fn split_shares(split: &SplitConfig) -> [f64; 3] {
-    match split.folds.map(|folds| 1.0 / folds as f64) {
-        Some(test) => with_validation([1.0 - test, 0.0, test], split),
-        None => [split.train, split.validation, 1.0 - split.train - split.validation],
-    }
+/// Queries of splits, of one judgment in all files. A split of whose files nothing was read is judged as deep as all.
+fn queries_of(splits: [SplitSample; 3]) -> [f64; 3] {
+    let of_one = |queries: u64, judgments: u64| queries as f64 / judgments.max(1) as f64;
+    let all = of_one(splits.iter().map(|split| split.queries).sum(), splits.iter().map(|split| split.judgments).sum());
+    splits.map(|split| split.share * if split.judgments > 0 { of_one(split.queries, split.judgments) } else { all })
 }
 
-/// The shares of the splits where files or folds decide on the test split: without a file of its own, validation has a part of the
-/// training queries.
-fn with_validation([train, validation, test]: [f64; 3], split: &SplitConfig) -> [f64; 3] {
-    if validation > 0.0 {
-        return [train, validation, test];
-    }
-    let drawn = train * split.validation / (split.train + split.validation).max(f64::MIN_POSITIVE);
-    [train - drawn, drawn, test]
+/// The shares of splits in the queries of all.
+fn shares_of_queries(splits: [SplitSample; 3]) -> [f64; 3] {
+    let queries = queries_of(splits);
+    let all: f64 = queries.iter().sum();
+    queries.map(|queries| queries / all.max(f64::MIN_POSITIVE))
 }
 
 /// Memory for the log's rows, in bytes.
@@ -143,15 +168,30 @@ pub(crate) fn memory_limit(pipeline: &Pipeline) -> f64 {
 mod tests {
     use super::*;
 
+    fn parted(split: &SplitConfig, of_files: Option<[SplitSample; 3]>) -> ([f64; 3], f64) {
+        let mut size = Size { queries: 1000.0, judged_queries: 200.0, ..Size::default() };
+        size.part(split, of_files);
+        (size.shares.map(|share| (share * 1000.0).round() / 1000.0), size.training_queries.round())
+    }
+
     #[test]
-    fn validation_without_a_file_of_its_own_has_a_part_of_the_training_queries() {
+    fn queries_are_parted_as_ingest_does() {
         let split = SplitConfig { train: 0.6, validation: 0.2, ..SplitConfig::default() };
-        let near = |found: [f64; 3], expected: [f64; 3]| {
-            assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{found:?}, expected {expected:?}");
-        };
-        near(split_shares(&split), [0.6, 0.2, 0.2]);
-        near(with_validation([0.8, 0.0, 0.2], &split), [0.6, 0.2, 0.2]);
-        near(with_validation([0.5, 0.1, 0.4], &split), [0.5, 0.1, 0.4]);
-        near(split_shares(&SplitConfig { folds: Some(2), ..split }), [0.375, 0.125, 0.5]);
+        assert_eq!(parted(&split, None), ([0.6, 0.2, 0.2], 600.0));
+        let folds = SplitConfig { folds: Some(2), ..split.clone() };
+        assert_eq!(parted(&folds, None), ([0.375, 0.125, 0.5], 675.0));
+
+        // The test split is judged to ten times the depth, so that it has as many judgments of a tenth of the queries.
+        let sample = |share, queries, judgments| SplitSample { share, queries, judgments };
+        let [train, none, test] = [sample(0.5, 100, 100), sample(0.0, 0, 0), sample(0.5, 10, 100)];
+        assert_eq!(parted(&split, Some([train, none, test])), ([0.682, 0.227, 0.091], 736.0));
+        assert_eq!(
+            parted(&split, Some([sample(0.4, 100, 100), sample(0.1, 10, 10), test])),
+            ([0.727, 0.182, 0.091], 945.0)
+        );
+        assert_eq!(parted(&split, Some([none, none, test])), ([0.0, 0.0, 1.0], 600.0));
+        // Nothing was read of the test split's files.
+        let [train, test] = [sample(0.5, 10, 20), sample(0.5, 0, 0)];
+        assert_eq!(parted(&split, Some([train, none, test])), ([0.375, 0.125, 0.5], 675.0));
     }
 }

@@ -8,7 +8,7 @@ use nn::ops::{Precision, linear};
 use pipeline::Pipeline;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::work::Work;
+use super::work::{EMBED, Work};
 use crate::models::Shape;
 
 /// Rows of the product that is measured, the tokens of a step of one thread, and how few they may be where it is wide.
@@ -25,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(30);
 const VALUE: f64 = 0.35e-9;
 /// Share of the last layer that is left out where one token gives the score.
 const NOT_NEEDED: f64 = 0.7;
+/// The stages that score in int8 where `run.precision` says so; those that train validate and mine as they train.
+const IN_INT8: [&str; 3] = [EMBED, "score", "evaluate"];
 /// How many times as fast products are in int8 as in the precision of trainings.
 const INT8: f64 = 1.8;
 /// Seconds of a step, whatever its size.
@@ -72,7 +74,8 @@ impl Speed {
     pub(crate) fn seconds(&mut self, work: &Work, shape: &Shape) -> anyhow::Result<f64> {
         let tokens = work.steps * work.tokens;
         // Where one token gives the score, the last layer computes little for the others.
-        let layers = shape.layers as f64 - if work.predicted > 0.0 { 0.0 } else { NOT_NEEDED };
+        let reads_all = work.predicted > 0.0 || work.stage() == EMBED;
+        let layers = shape.layers as f64 - if reads_all { 0.0 } else { NOT_NEEDED };
         let of_attention = 2.0 * work.length * shape.hidden as f64 * layers;
         let of_vocabulary = work.predicted * (shape.vocabulary * shape.hidden) as f64;
         let of_layers = shape.linear * layers / shape.layers as f64;
@@ -81,7 +84,7 @@ impl Speed {
             + 2.0 * work.predicted * shape.vocabulary as f64;
         let between = work.operations * tokens * values * VALUE / self.threads as f64;
         let updates = if work.trains { work.steps * shape.weights * 8.0 * VALUE } else { 0.0 };
-        let faster = if self.scores_in_int8 && !work.trains { INT8 } else { 1.0 };
+        let faster = if self.scores_in_int8 && IN_INT8.contains(&work.stage()) { INT8 } else { 1.0 };
         let speed = faster * self.of(shape.hidden, shape.intermediate)?;
         Ok(operations / speed + between + updates + work.steps * STEP)
     }
@@ -123,4 +126,41 @@ fn measure(hidden: usize, intermediate: usize, precision: Precision) -> anyhow::
         }
     }
     Ok(of_row * rows as f64 / shortest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::size::Size;
+    use super::super::work;
+    use super::*;
+    use crate::models::Models;
+
+    #[test]
+    fn int8_shortens_what_scores_and_nothing_else() {
+        let pipeline = {
+            let dense = ["retrieval.dense=\"bi-encoder\"".to_owned()];
+            pipeline::config::load(Path::new("../../pipeline.toml"), &dense).unwrap()
+        };
+        let mut models = Models::of(&pipeline);
+        models.bi_encoder = models.student;
+        let shapes = [models.teacher.unwrap(), models.student.unwrap()];
+        let size = Size::of(&pipeline, &[]);
+        let seconds = |scores_in_int8: bool| {
+            let mut speed = Speed { scores_in_int8, ..Speed::known(2, 1e11, &shapes).unwrap() };
+            let works = work::all(&pipeline, &size, &models);
+            works
+                .iter()
+                .map(|(work, shape)| (work.stage().to_owned(), speed.seconds(work, shape.unwrap()).unwrap()))
+                .collect::<Vec<_>>()
+        };
+        for ((stage, exact), (_, rounded)) in seconds(false).into_iter().zip(seconds(true)) {
+            assert_eq!(
+                rounded < exact,
+                ["embed", "score", "evaluate"].contains(&&*stage),
+                "{stage}: {exact} s, {rounded} s"
+            );
+        }
+    }
 }

@@ -131,16 +131,22 @@ fn window(input: &InputConfig, has_base: bool) -> f64 {
 
 /// All that the models compute, each with the model.
 pub(crate) fn all<'m>(pipeline: &Pipeline, size: &Size, models: &'m Models) -> Vec<(Work, Option<&'m Shape>)> {
-    let embed = pipeline.retrieval.dense.as_ref().map(|_| (embedding(size), models.bi_encoder.as_ref()));
+    let embed =
+        pipeline.retrieval.dense.iter().flat_map(|_| embeddings(size)).map(|work| (work, models.bi_encoder.as_ref()));
     let of_teacher = of_teacher(pipeline, size).into_iter().map(|work| (work, models.teacher.as_ref()));
     let of_student = of_student(pipeline, size).into_iter().map(|work| (work, models.student.as_ref()));
-    embed.into_iter().chain(of_teacher).chain(of_student).collect()
+    embed.chain(of_teacher).chain(of_student).collect()
 }
 
-/// Vectors of all documents; those of queries are made in no time.
-fn embedding(size: &Size) -> Work {
-    let length = (size.document_chars / TOKEN_CHARS + TEMPLATE_TOKENS).min(LENGTHS.1 as f64);
-    Work::scoring("embed", size.documents, length)
+/// The stage that makes vectors.
+pub(crate) const EMBED: &str = "embed";
+
+/// Vectors of all documents and queries.
+fn embeddings(size: &Size) -> [Work; 2] {
+    [(size.documents, size.document_chars), (size.queries, size.query_chars)].map(|(texts, chars)| {
+        let length = (chars / TOKEN_CHARS + TEMPLATE_TOKENS).min(LENGTHS.1 as f64);
+        Work::scoring(EMBED, texts, length)
+    })
 }
 
 /// Documents of a judged list: all of them, or with negatives as many as wanted.
@@ -157,18 +163,22 @@ fn lists(name: &str, training: &ListTraining, documents: f64, (input, length): (
 
 /// Pairs of the test queries.
 fn test_pairs(pipeline: &Pipeline, size: &Size) -> f64 {
-    let documents = match pipeline.evaluate.candidates {
+    size.test_queries(pipeline) * candidates(pipeline, size)
+}
+
+/// Documents of a list that is ranked.
+fn candidates(pipeline: &Pipeline, size: &Size) -> f64 {
+    match pipeline.evaluate.candidates {
         Candidates::Judged => size.judged_documents,
         _ => pipeline.evaluate.depth as f64,
-    };
-    size.test_queries(pipeline) * documents
+    }
 }
 
 /// Pairs that validations of a training score.
-fn validated(size: &Size, name: &str, training: &TrainingConfig, length: f64) -> Option<Work> {
+fn validated(pipeline: &Pipeline, size: &Size, name: &str, training: &TrainingConfig, length: f64) -> Option<Work> {
     let validations = training.steps.checked_div(training.validate_every)?;
     let queries = size.judged_queries * size.shares[1];
-    Some(Work::scoring(name, validations as f64 * queries * size.judged_documents, length))
+    Some(Work::scoring(name, validations as f64 * queries * candidates(pipeline, size), length))
 }
 
 fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
@@ -185,7 +195,7 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
             let Some(phase) = phase else { continue };
             let documents = judged_list(size, phase.list_size, phase.negatives_depth);
             all.push(lists(name, &phase.list_training(), documents, (input, length)));
-            all.extend(validated(size, name, &phase.training(), length));
+            all.extend(validated(pipeline, size, name, &phase.training(), length));
         }
         if let Some(mined) = &teacher.mined {
             let training = mined.list_training();
@@ -193,7 +203,7 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
             let reads = mined.steps * mined.accumulation_steps * mined.lists_per_step;
             all.push(Work::scoring("teacher.mined", judged.min(reads as f64) * mined.candidates as f64, length));
             all.push(lists("teacher.mined", &training, mined.list_size as f64, (input, length)));
-            all.extend(validated(size, "teacher.mined", &training.training, length));
+            all.extend(validated(pipeline, size, "teacher.mined", &training.training, length));
         }
         if teacher.lora.is_some() {
             all.iter_mut().filter(|work| work.operations == TRAINING).for_each(|work| work.operations = FROZEN);
@@ -214,14 +224,14 @@ fn of_teacher(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
 
 /// Lists that the teacher scores.
 fn scored_lists(pipeline: &Pipeline, size: &Size) -> f64 {
-    let share = if pipeline.is_judged() { size.shares[0] } else { 1.0 };
+    let queries = if pipeline.is_judged() { size.training_queries } else { size.queries };
     let most = match pipeline.score.max_queries {
         0 => f64::INFINITY,
         most => most as f64,
     };
     let generated = pipeline.score.generated.as_ref();
     let generated = generated.map_or(0, |generated| generated.titles + generated.sentences) as f64;
-    (size.queries * share).min(most) + generated
+    queries.min(most) + generated
 }
 
 /// Documents of such a list.
@@ -249,17 +259,39 @@ fn of_student(pipeline: &Pipeline, size: &Size) -> Vec<Work> {
             PhaseLabels::Teacher | PhaseLabels::Best => scored.min(phase.list_size as f64),
         };
         all.push(lists(&format!("distill.{}", phase.name), &training, documents, (input, length)));
-        all.extend(validated(size, "distill", &training.training, length));
+        all.extend(validated(pipeline, size, "distill", &training.training, length));
     }
     all.push(lists("distill", &distill.list_training(), scored.min(distill.list_size as f64), (input, length)));
-    all.extend(validated(size, "distill", &distill.training(), length));
+    all.extend(validated(pipeline, size, "distill", &distill.training(), length));
     let mut students = 1.0;
     if let Some(labels) = &distill.labels_only {
         let documents = judged_list(size, labels.list_size, labels.negatives_depth);
         all.push(lists("distill.labels_only", &labels.list_training(), documents, (input, length)));
-        all.extend(validated(size, "distill.labels_only", &labels.training(), length));
+        all.extend(validated(pipeline, size, "distill.labels_only", &labels.training(), length));
         students += 1.0;
     }
     all.push(Work::scoring("evaluate", students * test_pairs(pipeline, size), length));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_vectors_of_queries_and_documents_are_counted() {
+        let load = |set: &[String]| pipeline::config::load(Path::new("../../pipeline.toml"), set).unwrap();
+        let size =
+            Size { documents: 1000.0, document_chars: 397.0, queries: 50.0, query_chars: 28.0, ..Size::default() };
+        let embed = |pipeline: &Pipeline| {
+            let models = Models::default();
+            let works = all(pipeline, &size, &models).into_iter().map(|(work, _)| work);
+            works.filter(|work| work.stage() == EMBED).map(|work| work.steps * work.tokens).collect::<Vec<_>>()
+        };
+        assert!(embed(&load(&[])).is_empty());
+        let tokens = embed(&load(&["retrieval.dense=\"bi-encoder\"".into()]));
+        assert!(tokens[0] >= 1000.0 * 102.0 && tokens[1] >= 50.0 * 10.0 && tokens.len() == 2, "{tokens:?}");
+    }
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::super::filled;
 use super::pack::TASK_ROWS;
 #[cfg(target_arch = "x86_64")]
 use super::tile::{Amx, Avx512};
@@ -17,19 +18,29 @@ use super::{Matrix, Order};
 /// Columns of a block at most, so that it stays in a third-level cache.
 const WIDTH: usize = 64 * COLUMNS;
 
-/// A product `scale * lhs rhs`, or what it adds to its output where `accumulate`. Each number of the output is summed in
-/// an order that depends on the number of summands alone.
+/// A product `scale * lhs rhs` with a right factor `[k, n]`, or what it adds to its output where `accumulate`. Each number of the
+/// output is summed in an order that depends on the number of summands alone.
 ///
 /// # Shapes
-/// `lhs` `[m, k]`, `rhs` `[k, n]`, one stride of each 1, none of them empty.
+/// `lhs` `[m, k]`, one stride of each factor 1, neither of them empty.
 pub(super) struct Product<'a> {
     pub(super) lhs: Matrix<'a>,
-    pub(super) rhs: Matrix<'a>,
     pub(super) scale: f32,
     pub(super) accumulate: bool,
 }
 
+/// The right factor of many products, rounded and packed.
+#[derive(Debug)]
+pub(in crate::ops) struct RightFactor {
+    instructions: Instructions,
+    /// As its blocks are made one after the other for a single product.
+    blocks: Vec<Block>,
+    rows: usize,
+    cols: usize,
+}
+
 /// Columns of the right matrix, packed.
+#[derive(Debug)]
 struct Block {
     columns: Range<usize>,
     depth: Range<usize>,
@@ -58,6 +69,7 @@ impl Product<'_> {
     /// about `tasks` parallel tasks.
     pub(super) fn write(
         &self,
+        rhs: Matrix<'_>,
         instructions: Instructions,
         out: &mut [MaybeUninit<f32>],
         row_stride: usize,
@@ -65,35 +77,46 @@ impl Product<'_> {
     ) {
         match instructions {
             #[cfg(target_arch = "x86_64")]
-            Instructions::Amx => self.write_by::<Amx>(out, row_stride, tasks),
+            Instructions::Amx => self.write_by::<Amx>(rhs, out, row_stride, tasks),
             #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => self.write_by::<Avx512>(out, row_stride, tasks),
+            Instructions::Avx512 => self.write_by::<Avx512>(rhs, out, row_stride, tasks),
             #[cfg(all(test, target_arch = "x86_64"))]
-            Instructions::Emulated => self.write_by::<super::tile::Emulated>(out, row_stride, tasks),
+            Instructions::Emulated => self.write_by::<super::tile::Emulated>(rhs, out, row_stride, tasks),
         }
     }
 
-    fn write_by<K: Kernel>(&self, out: &mut [MaybeUninit<f32>], row_stride: usize, tasks: usize) {
-        let (m, k, n) = (self.lhs.rows, self.lhs.cols, self.rhs.cols);
-        let task_rows = m.div_ceil(tasks).next_multiple_of(K::ROWS).min(TASK_ROWS);
-        let step = k.div_ceil(k.div_ceil(K::DEPTH)).next_multiple_of(2 * K::PAIRS);
-        for left in (0..n).step_by(WIDTH) {
-            for start in (0..k).step_by(step) {
-                let block = self.block::<K>(left..n.min(left + WIDTH), start..k.min(start + step), tasks > 1);
-                for_each_chunk(out, task_rows * row_stride, tasks > 1, |(task, out)| {
-                    K::prepared(|| self.write_rows::<K>(out, row_stride, task * task_rows, &block));
-                });
+    fn write_by<K: Kernel>(&self, rhs: Matrix<'_>, out: &mut [MaybeUninit<f32>], row_stride: usize, tasks: usize) {
+        for block in blocks::<K>(rhs, tasks > 1) {
+            self.write_block::<K>(&block, out, row_stride, tasks);
+        }
+    }
+
+    /// As [`Self::write`], of a factor that is packed.
+    pub(super) fn write_packed(
+        &self,
+        rhs: &RightFactor,
+        out: &mut [MaybeUninit<f32>],
+        row_stride: usize,
+        tasks: usize,
+    ) {
+        for block in &rhs.blocks {
+            match rhs.instructions {
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Amx => self.write_block::<Amx>(block, out, row_stride, tasks),
+                #[cfg(target_arch = "x86_64")]
+                Instructions::Avx512 => self.write_block::<Avx512>(block, out, row_stride, tasks),
+                #[cfg(all(test, target_arch = "x86_64"))]
+                Instructions::Emulated => self.write_block::<super::tile::Emulated>(block, out, row_stride, tasks),
             }
         }
     }
 
-    fn block<K: Kernel>(&self, columns: Range<usize>, depth: Range<usize>, parallel: bool) -> Block {
-        let pairs = depth.len().div_ceil(2).next_multiple_of(K::PAIRS);
-        let mut packed = vec![[0; COLUMNS]; columns.len().div_ceil(COLUMNS) * pairs];
-        for_each_chunk(&mut packed, TASK_ROWS / COLUMNS * pairs, parallel, |(task, panels)| {
-            self.rhs.t().pack(columns.start + task * TASK_ROWS, depth.clone(), pairs, panels);
+    /// The part of the product that a block makes up.
+    fn write_block<K: Kernel>(&self, block: &Block, out: &mut [MaybeUninit<f32>], row_stride: usize, tasks: usize) {
+        let task_rows = self.lhs.rows.div_ceil(tasks).next_multiple_of(K::ROWS).min(TASK_ROWS);
+        for_each_chunk(out, task_rows * row_stride, tasks > 1, |(task, out)| {
+            K::prepared(|| self.write_rows::<K>(out, row_stride, task * task_rows, block));
         });
-        Block { columns, depth, pairs, packed }
     }
 
     /// The part of the product that a block makes up, in the rows of `out`, which begin at row `first`.
@@ -126,6 +149,74 @@ impl Product<'_> {
             for (out, sum) in out.iter_mut().zip(sums) {
                 out.write(self.scale * sum);
             }
+        }
+    }
+}
+
+/// The blocks of a right factor: columns by columns, and of each the depths one after the other.
+fn blocks<K: Kernel>(rhs: Matrix<'_>, parallel: bool) -> impl Iterator<Item = Block> {
+    let (k, n) = (rhs.rows, rhs.cols);
+    let step = k.div_ceil(k.div_ceil(K::DEPTH)).next_multiple_of(2 * K::PAIRS);
+    let columns = (0..n).step_by(WIDTH).map(move |left| left..n.min(left + WIDTH));
+    columns.flat_map(move |columns| {
+        let depths = (0..k).step_by(step).map(move |start| start..k.min(start + step));
+        depths.map(move |depth| block::<K>(rhs, columns.clone(), depth, parallel))
+    })
+}
+
+fn block<K: Kernel>(rhs: Matrix<'_>, columns: Range<usize>, depth: Range<usize>, parallel: bool) -> Block {
+    let pairs = depth.len().div_ceil(2).next_multiple_of(K::PAIRS);
+    let mut packed = vec![[0; COLUMNS]; columns.len().div_ceil(COLUMNS) * pairs];
+    for_each_chunk(&mut packed, TASK_ROWS / COLUMNS * pairs, parallel, |(task, panels)| {
+        rhs.t().pack(columns.start + task * TASK_ROWS, depth.clone(), pairs, panels);
+    });
+    Block { columns, depth, pairs, packed }
+}
+
+impl RightFactor {
+    /// Takes the numbers of a matrix that is not empty, one of whose strides is 1.
+    ///
+    /// # Shapes
+    /// `rhs` `[k, n]`.
+    pub(in crate::ops) fn of(rhs: Matrix<'_>, instructions: Instructions) -> Self {
+        let blocks = match instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Amx => blocks::<Amx>(rhs, true).collect(),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => blocks::<Avx512>(rhs, true).collect(),
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Instructions::Emulated => blocks::<super::tile::Emulated>(rhs, true).collect(),
+        };
+        Self { instructions, blocks, rows: rhs.rows, cols: rhs.cols }
+    }
+
+    /// `k`.
+    pub(in crate::ops) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// `n`.
+    pub(in crate::ops) fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// `lhs` with this factor, by all threads.
+    ///
+    /// # Shapes
+    /// `lhs` `[m, k]` -> `[m, n]` contiguous.
+    pub(in crate::ops) fn product(&self, lhs: Matrix<'_>) -> Vec<f32> {
+        assert!(lhs.cols == self.rows && lhs.fits(), "a matrix product of other shapes");
+        if lhs.rows == 0 {
+            return Vec::new();
+        }
+        let write = |out: &mut [MaybeUninit<f32>]| {
+            let product = Product { lhs, scale: 1.0, accumulate: false };
+            product.write_packed(self, out, self.cols, rayon::current_num_threads());
+        };
+        // SAFETY: the blocks have all columns, and each writes all rows of its own.
+        #[allow(unsafe_code)]
+        unsafe {
+            filled(lhs.rows * self.cols, write)
         }
     }
 }
@@ -204,6 +295,7 @@ mod tests {
             n in prop_oneof![1usize..70, WIDTH - 1..WIDTH + 40],
             turned: [bool; 2],
             accumulate: bool,
+            packed: bool,
             gap in 0usize..3,
             tasks in 1usize..4,
         ) {
@@ -221,7 +313,16 @@ mod tests {
             let place = |index: usize| index / n * row_stride + index % n;
             for kernel in Instructions::testable() {
                 let mut out = vec![MaybeUninit::new(if accumulate { 5.0 } else { f32::NAN }); (m - 1) * row_stride + n];
-                Product { lhs, rhs, scale: 2.0, accumulate }.write(kernel, &mut out, row_stride, tasks);
+                let product = Product { lhs, scale: 2.0, accumulate };
+                if packed {
+                    let rhs = RightFactor::of(rhs, kernel);
+                    product.write_packed(&rhs, &mut out, row_stride, tasks);
+                    let added = if accumulate { 5.0 } else { 0.0 };
+                    let whole: Vec<f32> = rhs.product(lhs).into_iter().map(|sum| 2.0 * sum + added).collect();
+                    prop_assert_eq!(&whole, &expected);
+                } else {
+                    product.write(rhs, kernel, &mut out, row_stride, tasks);
+                }
                 // SAFETY: every number was initialised from the start.
                 #[allow(unsafe_code)]
                 let found: Vec<f32> = out.iter().map(|x| unsafe { x.assume_init() }).collect();

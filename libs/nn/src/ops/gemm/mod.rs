@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 
 use ::gemm::Parallelism;
 
-pub(super) use bf16::LeftFactor;
+pub(super) use bf16::{LeftFactor, RightFactor};
 pub(super) use pack::{pair_up, turn};
 pub use precision::Precision;
 pub(super) use rows::product_by_rows;
@@ -180,7 +180,7 @@ unsafe fn write(
             let len = (lhs.rows - 1) * row_stride + rhs.cols;
             // SAFETY: the caller's, and `MaybeUninit` asks for no initialised numbers.
             let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<MaybeUninit<f32>>(), len) };
-            bf16::Product { lhs, rhs, scale, accumulate }.write(instructions, out, row_stride, threads);
+            bf16::Product { lhs, scale, accumulate }.write(rhs, instructions, out, row_stride, threads);
         }
         _ => {
             let (lhs_rounded, rhs_rounded) = (lhs.rounded(), rhs.rounded());

@@ -25,4 +25,14 @@ impl Precision {
     pub fn fastest() -> Precision {
         if Instructions::native().is_some_and(Instructions::are_faster) { Precision::Bf16 } else { Precision::F32 }
     }
+
+    /// True if a model that only scores in this precision needs the weights of its linear layers in no other form than rounded and laid
+    /// out for the instructions of this processor. Without instructions for bf16, they are rounded at each product.
+    pub fn rounds_once(self) -> bool {
+        match self {
+            Precision::F32 => false,
+            Precision::Bf16 => Instructions::native().is_some(),
+            Precision::Int8 => true,
+        }
+    }
 }

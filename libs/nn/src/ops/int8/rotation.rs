@@ -49,7 +49,7 @@ fn rotate_columns(from: &[f32], to: &mut [f32]) {
     write(from, a, b, c, d);
 }
 
-/// As [`rotate_columns`], over them.
+/// As [`rotate_columns`], in place.
 #[inline(always)]
 fn rotate_columns_in_place(columns: &mut [f32]) {
     #[inline(always)]
