@@ -152,11 +152,12 @@ impl Measurement<'_> {
         fastest.side()
     }
 
-    /// Scores and losses agree to 1e-3, those of bf16 and int8 to 5e-2, or to 0.25 after the 22 layers of random weights of the large
-    /// decoder, in which errors of rounding grow.
+    /// Scores and losses agree to 1e-3, those of bf16 and int8 to 5e-2; in int8 to 0.1 after the 30 layers of random weights of SmolLM2's
+    /// shape, and in both to 0.25 after the 22 of the large decoder, in which errors of rounding grow.
     fn agree(&self, peer: &str, ours: &[f64], theirs: &[f64]) -> Result<()> {
         let tolerance = match self.work.shape() {
             _ if peer.ends_with("f32") => 1e-3,
+            Shape::SmolLm2 if peer.ends_with("int8") => 0.1,
             Shape::Decoder1b => 0.25,
             _ => 5e-2,
         };
