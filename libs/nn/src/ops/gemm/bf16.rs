@@ -75,19 +75,8 @@ impl Product<'_> {
         row_stride: usize,
         tasks: usize,
     ) {
-        match instructions {
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Amx => self.write_by::<Amx>(rhs, out, row_stride, tasks),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => self.write_by::<Avx512>(rhs, out, row_stride, tasks),
-            #[cfg(all(test, target_arch = "x86_64"))]
-            Instructions::Emulated => self.write_by::<super::tile::Emulated>(rhs, out, row_stride, tasks),
-        }
-    }
-
-    fn write_by<K: Kernel>(&self, rhs: Matrix<'_>, out: &mut [MaybeUninit<f32>], row_stride: usize, tasks: usize) {
-        for block in blocks::<K>(rhs, tasks > 1) {
-            self.write_block::<K>(&block, out, row_stride, tasks);
+        for block in blocks(rhs, instructions, tasks > 1) {
+            self.write_block(&block, instructions, out, row_stride, tasks);
         }
     }
 
@@ -100,19 +89,30 @@ impl Product<'_> {
         tasks: usize,
     ) {
         for block in &rhs.blocks {
-            match rhs.instructions {
-                #[cfg(target_arch = "x86_64")]
-                Instructions::Amx => self.write_block::<Amx>(block, out, row_stride, tasks),
-                #[cfg(target_arch = "x86_64")]
-                Instructions::Avx512 => self.write_block::<Avx512>(block, out, row_stride, tasks),
-                #[cfg(all(test, target_arch = "x86_64"))]
-                Instructions::Emulated => self.write_block::<super::tile::Emulated>(block, out, row_stride, tasks),
-            }
+            self.write_block(block, rhs.instructions, out, row_stride, tasks);
         }
     }
 
-    /// The part of the product that a block makes up.
-    fn write_block<K: Kernel>(&self, block: &Block, out: &mut [MaybeUninit<f32>], row_stride: usize, tasks: usize) {
+    /// The part of the product that a block makes up, which is packed for these instructions.
+    fn write_block(
+        &self,
+        block: &Block,
+        instructions: Instructions,
+        out: &mut [MaybeUninit<f32>],
+        row_stride: usize,
+        tasks: usize,
+    ) {
+        match instructions {
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Amx => self.write_block_by::<Amx>(block, out, row_stride, tasks),
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512 => self.write_block_by::<Avx512>(block, out, row_stride, tasks),
+            #[cfg(all(test, target_arch = "x86_64"))]
+            Instructions::Emulated => self.write_block_by::<super::tile::Emulated>(block, out, row_stride, tasks),
+        }
+    }
+
+    fn write_block_by<K: Kernel>(&self, block: &Block, out: &mut [MaybeUninit<f32>], row_stride: usize, tasks: usize) {
         let task_rows = self.lhs.rows.div_ceil(tasks).next_multiple_of(K::ROWS).min(TASK_ROWS);
         for_each_chunk(out, task_rows * row_stride, tasks > 1, |(task, out)| {
             K::prepared(|| self.write_rows::<K>(out, row_stride, task * task_rows, block));
@@ -154,7 +154,18 @@ impl Product<'_> {
 }
 
 /// The blocks of a right factor: columns by columns, and of each the depths one after the other.
-fn blocks<K: Kernel>(rhs: Matrix<'_>, parallel: bool) -> impl Iterator<Item = Block> {
+fn blocks(rhs: Matrix<'_>, instructions: Instructions, parallel: bool) -> Box<dyn Iterator<Item = Block> + '_> {
+    match instructions {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Amx => Box::new(blocks_for::<Amx>(rhs, parallel)),
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => Box::new(blocks_for::<Avx512>(rhs, parallel)),
+        #[cfg(all(test, target_arch = "x86_64"))]
+        Instructions::Emulated => Box::new(blocks_for::<super::tile::Emulated>(rhs, parallel)),
+    }
+}
+
+fn blocks_for<K: Kernel>(rhs: Matrix<'_>, parallel: bool) -> impl Iterator<Item = Block> {
     let (k, n) = (rhs.rows, rhs.cols);
     let step = k.div_ceil(k.div_ceil(K::DEPTH)).next_multiple_of(2 * K::PAIRS);
     let columns = (0..n).step_by(WIDTH).map(move |left| left..n.min(left + WIDTH));
@@ -179,14 +190,7 @@ impl RightFactor {
     /// # Shapes
     /// `rhs` `[k, n]`.
     pub(in crate::ops) fn of(rhs: Matrix<'_>, instructions: Instructions) -> Self {
-        let blocks = match instructions {
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Amx => blocks::<Amx>(rhs, true).collect(),
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => blocks::<Avx512>(rhs, true).collect(),
-            #[cfg(all(test, target_arch = "x86_64"))]
-            Instructions::Emulated => blocks::<super::tile::Emulated>(rhs, true).collect(),
-        };
+        let blocks = blocks(rhs, instructions, true).collect();
         Self { instructions, blocks, rows: rhs.rows, cols: rhs.cols }
     }
 
