@@ -18,6 +18,7 @@ build_objects := "cargo build --release --locked --workspace --exclude query --f
 # Sets the shell's $program to how $stage is started.
 program := "program=" + target + "/$stage" + if ranks == "1" { "" } else { "; case $stage in teacher | distill) program=\"mpirun --bind-to none " + \
     "--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3 -n " + ranks + " $program-mpi\";; esac" }
+run_stage := program + "; $program --config " + quote(config) + ' "$@"'
 target := env("CARGO_TARGET_DIR", "target") / "release"
 pipeline_stages := replace(trim(read(source_directory() / "stages/order")), "\n", " ")
 # all-MiniLM-L6-v2, which `cranfield` starts from
@@ -43,31 +44,39 @@ default:
 # Run every stage of the pipeline that is not up to date
 [group("pipeline")]
 [positional-arguments]
-run-all *options:
-    {{ build }}
-    {{ if ranks == "1" { "" } else { build_mpi } }}
+run-all *options: build-stages
     {{ take_config }}; \
         for stage in {{ pipeline_stages }}; do {{ program }}; $program --config "$config" "$@" || exit $?; done
 
 # Make a search engine's world and its click log
 [group("pipeline")]
-simulate *options: (stage "simulate" options)
+[positional-arguments]
+simulate *options: build-stages
+    stage=simulate; {{ run_stage }}
 
 # Turn raw logs, documents and judgments into tables
 [group("pipeline")]
-ingest *options: (stage "ingest" options)
+[positional-arguments]
+ingest *options: build-stages
+    stage=ingest; {{ run_stage }}
 
 # Make vectors of queries and documents, where the pipeline names a bi-encoder
 [group("pipeline")]
-embed *options: (stage "embed" options)
+[positional-arguments]
+embed *options: build-stages
+    stage=embed; {{ run_stage }}
 
 # Make tokenizers and continued pre-training examples
 [group("pipeline")]
-cpt *options: (stage "cpt" options)
+[positional-arguments]
+cpt *options: build-stages
+    stage=cpt; {{ run_stage }}
 
 # Pre-train and fine-tune the teacher
 [group("pipeline")]
-teacher *options: (stage "teacher" options)
+[positional-arguments]
+teacher *options: build-stages
+    stage=teacher; {{ run_stage }}
 
 # Score large lists with the teacher, or any pairs: just score --model DIR --pairs FILE --out FILE
 [group("pipeline")]
@@ -92,7 +101,9 @@ serve *options:
 
 # Distil the student
 [group("pipeline")]
-distill *options: (stage "distill" options)
+[positional-arguments]
+distill *options: build-stages
+    stage=distill; {{ run_stage }}
 
 # Measure every system and write the report, or runs on TREC judgments: just evaluate --qrels FILE --run NAME=FILE --out FOLDER
 [group("pipeline")]
@@ -103,34 +114,38 @@ evaluate *options:
 
 # Whether the student of run a may take the place of that of run b: just compare data/runs/a data/runs/b
 [group("pipeline")]
+[positional-arguments]
 compare a b *options:
     @{{ build }}
-    @{{ target }}/evaluate --qrels {{ quote(b / "evaluate/trec/qrels.txt") }} --out {{ quote(a / "compared" / file_name(b)) }} --force \
+    @shift 2; {{ target }}/evaluate --qrels {{ quote(b / "evaluate/trec/qrels.txt") }} --out {{ quote(a / "compared" / file_name(b)) }} --force \
         --run {{ quote(file_name(b) + "=" + b / "evaluate/trec/student.run") }} \
-        --run {{ quote(file_name(a) + "=" + a / "evaluate/trec/student.run") }} {{ options }}
+        --run {{ quote(file_name(a) + "=" + a / "evaluate/trec/student.run") }} "$@"
 
 # Five-fold cross-validation on Cranfield: just minilm=/models/all-MiniLM-L6-v2 cranfield; options are for the start and the folds
 [group("pipeline")]
+[positional-arguments]
 cranfield *options:
     {{ build }}
-    for stage in {{ pipeline_stages }}; do {{ target }}/$stage {{ cranfield_start }} {{ options }} || exit $?; done
-    for stage in {{ pipeline_stages }}; do {{ target }}/$stage {{ cranfield_three }} {{ options }} || exit $?; done
+    for stage in {{ pipeline_stages }}; do {{ target }}/$stage {{ cranfield_start }} "$@" || exit $?; done
+    for stage in {{ pipeline_stages }}; do {{ target }}/$stage {{ cranfield_three }} "$@" || exit $?; done
     for fold in 0 1 2 3 4; do for stage in {{ pipeline_stages }}; do \
-        {{ target }}/$stage {{ cranfield }} --set run.name=cranfield-$fold --set ingest.split.test_fold=$fold {{ options }} || exit $?; \
+        {{ target }}/$stage {{ cranfield }} --set run.name=cranfield-$fold --set ingest.split.test_fold=$fold "$@" || exit $?; \
     done; done
-    {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} {{ options }}
+    {{ target }}/evaluate {{ cranfield }} --set run.name=cranfield-folds --set evaluate.interpolate=true --set {{ quote(cranfield_folds) }} "$@"
 
 # The paper's comparisons on simulated worlds, five seeds, as docs/results.md: an hour and a half on two idle cores; resumes
 [group("pipeline")]
+[positional-arguments]
 ablation *options:
     {{ build }}
-    {{ target }}/ablation {{ options }}
+    {{ target }}/ablation "$@"
 
 # The method with a real LLM on a test collection: just models=DIR scifact; all comparisons: just models=DIR scifact --seeds 1,2,3
 [group("pipeline")]
+[positional-arguments]
 scifact *options:
     {{ build }}
-    {{ target }}/ablation {{ collection }} {{ if options == "" { "--only method --seeds 1" } else { options } }}
+    {{ target }}/ablation {{ collection }} {{ if options =~ '(^| )--(only|seeds)\b' { "" } else { "--only method --seeds 1" } }} "$@"
 
 # Have a sample of a run graded by a language model, as [grade] says: just grade --out grades.tsv
 [group("pipeline")]
@@ -169,17 +184,17 @@ query:
     @{{ build_query }} $([ {{ target }}/query -nt Cargo.lock ] && echo --quiet)
 
 [private]
-stage name *options:
+build-stages:
     {{ build }}
     {{ if ranks == "1" { "" } else { build_mpi } }}
-    stage={{ name }}; {{ program }}; $program --config {{ quote(config) }} {{ options }}
 
 # Submit every stage to Slurm: SHARDS=32 RANKS=4 THREADS=16 just slurm-run-all
 [group("pipeline")]
+[positional-arguments]
 slurm-run-all *options:
     {{ build }}
     {{ build_mpi }}
-    DISRANKER_BIN={{ quote(absolute_path(target)) }} cluster/slurm/run-all --config {{ quote(config) }} {{ options }}
+    DISRANKER_BIN={{ quote(absolute_path(target)) }} cluster/slurm/run-all --config {{ quote(config) }} "$@"
 
 # The binaries whose processes train together as ranks of an MPI program: libopenmpi-dev and libclang-dev are needed
 [group("development")]
@@ -229,9 +244,9 @@ reference:
 
 # Timings of each operation; or beside other libraries: just bench peers --work student-train-128 --rounds 5
 [group("development")]
+[positional-arguments]
 bench what="operations" *arguments:
-    {{ if what == "operations" { "cargo bench --locked --workspace --bench operations --" } else { build } }} \
-        {{ if what == "operations" { arguments } else { "&& " + target / "bench " + what + " " + arguments } }}
+    {{ if what == "operations" { "shift; cargo bench --locked --workspace --bench operations --" } else { build + " && " + target / "bench" } }} "$@"
 
 # Random bytes into each reader of raw files: just fuzz 300 for five minutes each
 [group("development")]

@@ -40,6 +40,7 @@ mod query;
 mod ranks;
 mod real_data;
 mod real_servers;
+mod recipes;
 mod report_page;
 mod resume;
 mod round_trip;
