@@ -75,6 +75,19 @@ fn distinct(sandbox: &Sandbox, stage: &str, table: &str, column: &str) -> BTreeS
 }
 
 #[test]
+fn test_judgments_alone_train_nothing() {
+    let sandbox = without_log();
+    let alone = "ingest.judgments.splits.train=[]";
+    let outcome = sandbox.try_stage("ingest", &["--set", alone]);
+    let expected = "error: tiny.toml: ingest.judgments.splits.train: expected files, as validation takes a part of the training \
+                    queries; or name all judgments in ingest.judgments.paths in place of splits, and cross-validate them: \
+                    ingest.split.folds, found none";
+    assert_eq!(outcome.error(2), expected);
+    // Nothing trains and nothing validates where a model that exists is measured.
+    sandbox.try_stage("ingest", &["--set", alone, "--set", "ingest.split.validation=0"]).succeeded();
+}
+
+#[test]
 fn a_collection_without_a_log_runs_to_its_report() {
     let sandbox = without_log();
     let said = sandbox.run_all(&[]);

@@ -77,7 +77,8 @@ pub fn train_phase(
             let before = report.step - 1;
             if before > 0 {
                 tracing::info!("{name}: resumed after step {before}");
-                progress.go_on_from(before as u64);
+                // The step that is over began before its time was taken.
+                progress.go_on_from(report.step as u64);
             }
         }
         if report.step == config.validate_every && report.validation.is_none() {

@@ -145,6 +145,11 @@ impl JudgmentsConfig {
         checks.require(!both, "ingest.judgments.splits", "either this table or ingest.judgments.paths", &"both");
         let folds = !self.splits.is_empty() && ingest.split.folds.is_some();
         checks.require(!folds, "ingest.split.folds", "none beside ingest.judgments.splits", &"a number of folds");
+        let trains = ingest.log.is_some() || !self.splits.train.is_empty() || !self.splits.validation.is_empty();
+        let expected = "files, as validation takes a part of the training queries; or name all judgments in \
+                        ingest.judgments.paths in place of splits, and cross-validate them: ingest.split.folds";
+        let lacks = !self.splits.is_empty() && !trains && ingest.split.validation > 0.0;
+        checks.require(!lacks, "ingest.judgments.splits.train", expected, &"none");
         let no_clicks = ingest.log.as_ref().is_none_or(|log| log.clicks_only);
         let expected = "judgment files beside a log of clicks alone, or no log";
         checks.require(!(clicks && no_clicks), "ingest.judgments.format", expected, &"clicks");
