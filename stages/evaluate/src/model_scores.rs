@@ -37,9 +37,9 @@ impl ModelSystem {
         context: &StageContext,
         config: &Config,
         (corpus, lists): (&Corpus, &[CandidateList]),
-        progress: &mut Progress,
     ) -> anyhow::Result<(Vec<Vec<f64>>, Cost)> {
         let parts = self.open(context, config)?;
+        let mut progress = self.progress(context, lists);
         let mut model = Model { system: self, context, execution: config.execution(), opened: None };
         let mut scores = Vec::with_capacity(lists.len());
         let mut kept_lists = 0;
@@ -78,8 +78,9 @@ impl ModelSystem {
         context: &StageContext,
         config: &Config,
         (corpus, lists): (&Corpus, &[CandidateList]),
-        (shard, progress): (Shard, &mut Progress),
+        shard: Shard,
     ) -> anyhow::Result<()> {
+        let mut progress = self.progress(context, lists);
         let parts = Parts::open(&self.folder_of_parts(context), TABLE, &self.fingerprint(context, config)?)?;
         let mut model = Model { system: self, context, execution: config.execution(), opened: None };
         for (number, lists) in lists.chunks(LISTS_PER_PART).enumerate() {
@@ -93,6 +94,11 @@ impl ModelSystem {
             progress.add(lists.len() as u64);
         }
         Ok(())
+    }
+
+    /// A progress of its own, as a teacher takes many times as long as a student.
+    fn progress(self, context: &StageContext, lists: &[CandidateList]) -> Progress {
+        context.progress(&format!("scores of {}", self.name), lists.len() as u64)
     }
 
     fn folder_of_parts(self, context: &StageContext) -> PathBuf {

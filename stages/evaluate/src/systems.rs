@@ -69,10 +69,8 @@ pub(crate) fn runs(
             runs.push(SystemRun { system: system.into(), scores, weights: Vec::new() });
         }
     }
-    let models = models(config);
-    let mut progress = context.progress("evaluate", (models.len() * lists.len()) as u64);
-    for model in models {
-        let (scores, cost) = model.scores(context, config, (&collection.corpus, lists), &mut progress)?;
+    for model in models(config) {
+        let (scores, cost) = model.scores(context, config, (&collection.corpus, lists))?;
         costs.push(cost);
         runs.push(SystemRun { system: model.name.into(), scores, weights: Vec::new() });
     }
@@ -86,10 +84,8 @@ pub(crate) fn make_share(
     lists: (&Corpus, &[CandidateList]),
     shard: Shard,
 ) -> anyhow::Result<()> {
-    let models = models(config);
-    let mut progress = context.progress("evaluate", (models.len() * lists.1.len()) as u64);
-    for model in models {
-        model.make_share(context, config, lists, (shard, &mut progress))?;
+    for model in models(config) {
+        model.make_share(context, config, lists, shard)?;
     }
     tracing::info!("evaluate: shard {shard} is finished; when all are, evaluate without --shard writes the tables");
     Ok(())
