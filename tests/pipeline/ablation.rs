@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::no_log::without_log;
 use crate::process::{finish, start, wait_until};
 use crate::sandbox::{CONFIG, Sandbox};
 
@@ -75,6 +76,29 @@ fn a_condition_that_fails_is_told_and_the_others_go_on() {
     let text = fs::read_to_string(sandbox.path("results.md")).unwrap();
     assert!(text.contains("without CPT: failed for seeds [1]: "), "{text}");
     assert!(sandbox.run_path("seed-2/teacher-no-cpt/evaluate/manifest.json").exists());
+}
+
+#[test]
+fn a_run_with_a_log_is_compared_query_by_query_with_one_without() {
+    let sandbox = without_log();
+    fs::rename(sandbox.path("documents.jsonl"), sandbox.path("corpus.jsonl")).unwrap();
+    fs::create_dir(sandbox.path("qrels")).unwrap();
+    for file in ["train.tsv", "test.tsv"] {
+        fs::rename(sandbox.path(file), sandbox.path("qrels").join(file)).unwrap();
+    }
+    let files = [
+        "ingest.documents.paths=[\"corpus.jsonl\"]",
+        "ingest.judgments.splits={ train = [\"qrels/train.tsv\"], test = [\"qrels/test.tsv\"] }",
+    ];
+    let study = ["--study", "collection", "--out", "results.md", "--seeds", "1", "--only", "log"];
+    let set = files.map(|file| ["--set", file]);
+    let outcome = finish(sandbox.command("ablation", &[&study, set.as_flattened()].concat())).succeeded();
+    assert!(outcome.stderr.contains("results.md is written; failed runs: 0"), "{}", outcome.stderr);
+    let text = fs::read_to_string(sandbox.path("results.md")).unwrap();
+    for row in ["| student, with the log", "| teacher, with the log"] {
+        let row = text.lines().find(|line| line.starts_with(row)).unwrap();
+        assert_eq!(row.matches('[').count(), 2, "a value and its difference, each with an interval: {row}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What finished runs have measured: quality from the tables of `evaluate`, size and latency from the models.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ pub(crate) struct Quality {
     pub(crate) pnr: f64,
 }
 
-/// The quality of `system` as the finished evaluation of a run has it; `None` where there is none.
+/// The quality of `system` as the finished evaluation of a run has it; `None` where there is none, or it has no such system.
 pub(crate) fn quality(run_dir: &Path, system: &str) -> anyhow::Result<Option<Quality>> {
     let Some(evaluation) = evaluation(run_dir)? else { return Ok(None) };
     let metrics = evaluation.table("metrics")?;
@@ -37,21 +38,27 @@ pub(crate) fn quality(run_dir: &Path, system: &str) -> anyhow::Result<Option<Qua
         let row = rows.find(|&row| (systems.value(row), names.value(row), slices.value(row)) == (system, name, "all"));
         row.map(|row| values.value(row))
     };
-    let ndcg = of("ndcg@10").with_context(|| format!("{}: no ndcg@10 of {system}", evaluation.path().display()))?;
-    Ok(Some(Quality { ndcg, pnr: of("pnr").unwrap_or(f64::NAN) }))
+    Ok(of("ndcg@10").map(|ndcg| Quality { ndcg, pnr: of("pnr").unwrap_or(f64::NAN) }))
 }
 
-/// NDCG@10 of `system` for each test query, by id, as the finished evaluation of a run has it; empty where there is none.
+/// NDCG@10 of `system` for each test query, by its text, as the finished evaluation of a run has it; empty where there is
+/// none, or it has no such system: that of a pipeline without a bi-encoder lacks `dense`.
+/// Ids are no names of observations: those of a run with a log are not those of the judgments.
 pub(crate) fn qualities(run_dir: &Path, system: &str) -> anyhow::Result<Vec<(String, Quality)>> {
     let Some(evaluation) = evaluation(run_dir)? else { return Ok(Vec::new()) };
+    let queries = StageDir::open(run_dir, "ingest")?.table("queries")?;
+    let (ids, texts) = (queries.strings("query_id")?, queries.strings("query")?);
+    let texts: BTreeMap<&str, &str> = (0..queries.rows()).map(|row| (ids.value(row), texts.value(row))).collect();
     let table = evaluation.table("query_metrics")?;
     let (systems, query_ids) = (table.strings("system")?, table.strings("query_id")?);
     let (names, values) = (table.strings("metric")?, table.float64s("value")?);
     let rows = (0..table.rows()).filter(|&row| (systems.value(row), names.value(row)) == (system, "ndcg@10"));
-    let found = rows.map(|row| (query_ids.value(row).into(), Quality { ndcg: values.value(row), pnr: f64::NAN }));
-    let found: Vec<(String, Quality)> = found.collect();
-    anyhow::ensure!(!found.is_empty(), "{}: no ndcg@10 of {system}", evaluation.path().display());
-    Ok(found)
+    let found = rows.map(|row| {
+        let id = query_ids.value(row);
+        let text = texts.get(id).with_context(|| format!("{}: no query {id}", run_dir.display()))?;
+        Ok(((*text).to_string(), Quality { ndcg: values.value(row), pnr: f64::NAN }))
+    });
+    found.collect()
 }
 
 /// The finished evaluation of a run.

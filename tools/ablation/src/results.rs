@@ -11,7 +11,7 @@ use crate::measure::{Quality, qualities, quality};
 use crate::plan::seed_dir;
 use crate::study::{Comparison, Observation, Row};
 
-/// What a system of a run measured for each observation, by seed or by query id; an observation is missing where it has not been
+/// What a system of a run measured for each observation, by seed or by the query's text; an observation is missing where it has not been
 /// run or has failed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Values {
