@@ -1,5 +1,7 @@
 # The pipeline file every recipe works on: just config=path/to.toml run-all
 config := "pipeline.toml"
+# For programs that choose the pipeline file themselves where none is named
+other_config := if config == "pipeline.toml" { "" } else { "--config " + quote(config) }
 # Sets the shell's $config: a first argument config=FILE is taken for the pipeline file
 take_config := "config=" + quote(config) + "; case \"${1-}\" in config=*) config=\"${1#config=}\"; shift;; esac"
 # Every stage but `query` is built together, so that they share what they depend on; DuckDB is compiled for `sql` alone.
@@ -138,14 +140,14 @@ cranfield *options:
 [positional-arguments]
 ablation *options:
     {{ build }}
-    {{ target }}/ablation "$@"
+    {{ target }}/ablation {{ other_config }} "$@"
 
 # The method with a real LLM on a test collection: just models=DIR scifact; all comparisons: just models=DIR scifact --seeds 1,2,3
 [group("pipeline")]
 [positional-arguments]
 scifact *options:
     {{ build }}
-    {{ target }}/ablation {{ collection }} {{ if options =~ '(^| )--(only|seeds)\b' { "" } else { "--only method --seeds 1" } }} "$@"
+    {{ target }}/ablation {{ collection }} {{ other_config }} {{ if options =~ '(^| )--(only|seeds)\b' { "" } else { "--only method --seeds 1" } }} "$@"
 
 # Have a sample of a run graded by a language model, as [grade] says: just grade --out grades.tsv
 [group("pipeline")]

@@ -46,6 +46,11 @@ fn script(path: &Path, line: &str) {
 
 /// The arguments that the program of a recipe is started with; `None` where `just` is not installed.
 fn arguments(recipe: &str, before: &[&str], program: &str) -> Option<Vec<String>> {
+    arguments_with(&[], recipe, before, program)
+}
+
+/// The same, with variables of the justfile.
+fn arguments_with(variables: &[&str], recipe: &str, before: &[&str], program: &str) -> Option<Vec<String>> {
     if Command::new("just").arg("--version").stdout(Stdio::null()).status().is_err() {
         println!("skipped: just is not installed");
         return None;
@@ -53,8 +58,14 @@ fn arguments(recipe: &str, before: &[&str], program: &str) -> Option<Vec<String>
     let dir = programs();
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("just");
-    command.args(["--justfile", concat!(env!("CARGO_MANIFEST_DIR"), "/../justfile"), recipe]);
-    command.args(before).args(OPTIONS).env("PATH", path).env("CARGO_TARGET_DIR", dir.path().join("target"));
+    command.args(["--justfile", concat!(env!("CARGO_MANIFEST_DIR"), "/../justfile")]);
+    command
+        .args(variables)
+        .arg(recipe)
+        .args(before)
+        .args(OPTIONS)
+        .env("PATH", path)
+        .env("CARGO_TARGET_DIR", dir.path().join("target"));
     let output = command.output().unwrap();
     assert!(output.status.success(), "{recipe}: {}", String::from_utf8_lossy(&output.stderr));
     let written = fs::read_to_string(dir.path().join("target/release").join(format!("{program}.arguments"))).unwrap();
@@ -89,4 +100,13 @@ fn the_method_alone_is_what_scifact_runs() {
     assert!(found.windows(4).any(|window| window == method), "{found:?}");
     let found = arguments("scifact", &["--seeds", "1,2,3"], "ablation").unwrap();
     assert!(!found.contains(&"--only".to_string()) && !found.contains(&"1".to_string()), "{found:?}");
+}
+
+#[test]
+fn another_pipeline_file_reaches_every_recipe_that_works_on_one() {
+    let others = [("ablation", "ablation"), ("scifact", "ablation"), ("check", "check"), ("grade", "grade")];
+    for (recipe, program) in stages().map(|stage| (stage, stage)).chain(others) {
+        let Some(found) = arguments_with(&["config=m y.toml"], recipe, &[], program) else { return };
+        assert!(found.windows(2).any(|window| window == ["--config", "m y.toml"]), "{recipe}: {found:?}");
+    }
 }
