@@ -44,13 +44,9 @@ fn script(path: &Path, line: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The arguments that the program of a recipe is started with; `None` where `just` is not installed.
-fn arguments(recipe: &str, before: &[&str], program: &str) -> Option<Vec<String>> {
-    arguments_with(&[], recipe, before, program)
-}
-
-/// The same, with variables of the justfile.
-fn arguments_with(variables: &[&str], recipe: &str, before: &[&str], program: &str) -> Option<Vec<String>> {
+/// The arguments that a program is started with when `just` is called with these words and then the options; `None` where
+/// `just` is not installed.
+fn arguments(words: &[&str], program: &str) -> Option<Vec<String>> {
     if Command::new("just").arg("--version").stdout(Stdio::null()).status().is_err() {
         println!("skipped: just is not installed");
         return None;
@@ -59,15 +55,9 @@ fn arguments_with(variables: &[&str], recipe: &str, before: &[&str], program: &s
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new("just");
     command.args(["--justfile", concat!(env!("CARGO_MANIFEST_DIR"), "/../justfile")]);
-    command
-        .args(variables)
-        .arg(recipe)
-        .args(before)
-        .args(OPTIONS)
-        .env("PATH", path)
-        .env("CARGO_TARGET_DIR", dir.path().join("target"));
+    command.args(words).args(OPTIONS).env("PATH", path).env("CARGO_TARGET_DIR", dir.path().join("target"));
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{recipe}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     let written = fs::read_to_string(dir.path().join("target/release").join(format!("{program}.arguments"))).unwrap();
     Some(written.lines().map(String::from).collect())
 }
@@ -76,16 +66,16 @@ fn arguments_with(variables: &[&str], recipe: &str, before: &[&str], program: &s
 fn options_reach_the_programs_as_they_were_given() {
     let of_stages = stages().map(|stage| (stage, &[][..], stage));
     for (recipe, before, program) in of_stages.chain(RECIPES) {
-        let Some(found) = arguments(recipe, before, program) else { return };
+        let Some(found) = arguments(&[&[recipe], before].concat(), program) else { return };
         assert_eq!(found[found.len() - OPTIONS.len()..], OPTIONS, "{recipe}");
     }
 }
 
 #[test]
 fn arguments_before_options_have_their_places() {
-    let Some(bench) = arguments("bench", &["peers"], "bench") else { return };
+    let Some(bench) = arguments(&["bench", "peers"], "bench") else { return };
     assert_eq!(bench[..bench.len() - OPTIONS.len()], ["peers"]);
-    let compare = arguments("compare", &["run a", "run b"], "evaluate").unwrap();
+    let compare = arguments(&["compare", "run a", "run b"], "evaluate").unwrap();
     let run = |name: &str| format!("{name}={name}/evaluate/trec/student.run");
     let before = ["--qrels", "run b/evaluate/trec/qrels.txt", "--out", "run a/compared/run b", "--force"];
     let (b, a) = (run("run b"), run("run a"));
@@ -95,10 +85,10 @@ fn arguments_before_options_have_their_places() {
 
 #[test]
 fn the_method_alone_is_what_scifact_runs() {
-    let Some(found) = arguments("scifact", &[], "ablation") else { return };
+    let Some(found) = arguments(&["scifact"], "ablation") else { return };
     let method = ["--only", "method", "--seeds", "1"].map(String::from);
     assert!(found.windows(4).any(|window| window == method), "{found:?}");
-    let found = arguments("scifact", &["--seeds", "1,2,3"], "ablation").unwrap();
+    let found = arguments(&["scifact", "--seeds", "1,2,3"], "ablation").unwrap();
     assert!(!found.contains(&"--only".to_string()) && !found.contains(&"1".to_string()), "{found:?}");
 }
 
@@ -106,7 +96,7 @@ fn the_method_alone_is_what_scifact_runs() {
 fn another_pipeline_file_reaches_every_recipe_that_works_on_one() {
     let others = [("ablation", "ablation"), ("scifact", "ablation"), ("check", "check"), ("grade", "grade")];
     for (recipe, program) in stages().map(|stage| (stage, stage)).chain(others) {
-        let Some(found) = arguments_with(&["config=m y.toml"], recipe, &[], program) else { return };
+        let Some(found) = arguments(&["config=m y.toml", recipe], program) else { return };
         assert!(found.windows(2).any(|window| window == ["--config", "m y.toml"]), "{recipe}: {found:?}");
     }
 }
